@@ -1,0 +1,1 @@
+"""The three detectors: Study and model in, Finding out."""

@@ -1,0 +1,85 @@
+"""What the three detectors have in common."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity, SliceResult
+from AcuteFindingsLib.errors import CancelledError
+from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.study import Study
+
+Progress = Callable[[str, float], None]
+"""Told what is being done and the share of the whole that is done, 0..1."""
+
+Cancelled = Callable[[], bool]
+"""Asked between batches; True stops the run."""
+
+
+class Detector(Protocol):
+    """A study in, a finding out."""
+
+    name: str
+
+    def check(self, study: Study) -> tuple[Notice, ...]:
+        """Say whether the study is one this detector was made for."""
+        ...
+
+    def run(self, study: Study, *, progress: Progress = ..., cancelled: Cancelled = ...) -> Finding:
+        """Detect; raises `CancelledError` within one batch of being asked to stop."""
+        ...
+
+
+def no_progress(text: str, fraction: float) -> None:  # noqa: ARG001
+    """Tell nobody."""
+
+
+def never_cancelled() -> bool:
+    """Run to the end."""
+    return False
+
+
+def stop_if(cancelled: Cancelled) -> None:
+    """Raise `CancelledError` where the user asked to stop."""
+    if cancelled():
+        raise CancelledError("Stopped on request; nothing was written.")
+
+
+def batches(count: int, size: int, *, text: str, progress: Progress, cancelled: Cancelled, span: tuple[float, float]) -> Iterator[slice]:
+    """Yield the slices of `range(count)` in batches, reporting progress over `span` and stopping when asked."""
+    low, high = span
+    for start in range(0, count, size):
+        stop_if(cancelled)
+        progress(text, low + (high - low) * start / count)
+        yield slice(start, min(start + size, count))
+    progress(text, high)
+
+
+def identity_of(predictor: Predictor) -> ModelIdentity:
+    """Return the model's name as a finding states it."""
+    card = predictor.card
+    return ModelIdentity(card.id, predictor.version, predictor.sha256, card.training_data.summary)
+
+
+def model_notices(predictor: Predictor) -> tuple[Notice, ...]:
+    """Say with every result what a model trained on phantoms cannot claim."""
+    if not predictor.card.training_data.phantoms_only:
+        return ()
+    text = f"The model {predictor.card.id} was trained on computer-made phantoms only; its answer on a patient's study is not evidence."
+    return (Notice("model-trained-on-phantoms", "warn", text),)
+
+
+def slice_results(study: Study, labels: tuple[str, ...], probabilities: np.ndarray) -> tuple[SliceResult, ...]:
+    """Join probabilities ``(sources, labels)`` with the source slices they belong to."""
+    return tuple(
+        SliceResult(
+            index=source.index,
+            position_ras=source.position_ras,
+            sop_instance_uid=source.sop_instance_uid,
+            probabilities={label: float(value) for label, value in zip(labels, row, strict=True)},
+            k=source.k,
+        )
+        for source, row in zip(study.sources, probabilities, strict=True)
+    )

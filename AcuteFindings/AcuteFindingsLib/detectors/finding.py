@@ -1,0 +1,246 @@
+"""The one result of a detector: immutable, and the same after a trip through JSON."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import SimpleITK as sitk
+
+from AcuteFindingsLib.errors import ExportError
+from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.study.grid import image_ijk_to_ras, place_image
+from AcuteFindingsLib.study.notice import Notice
+
+VerdictLabel = Literal["positive", "negative", "indeterminate"]
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept: ``scheme`` is the DICOM coding scheme designator, for example ``"SCT"``."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model gave the result. `sha256` is that of the weights file."""
+
+    id: str
+    version: str
+    sha256: str
+    trained_on: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer and how it was reached: `rule` in words, `explanation` how this study met or missed it."""
+
+    label: VerdictLabel
+    probability: float
+    threshold: float
+    rule: str
+    explanation: str
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """Probabilities for one source slice, by label. `k` is its place along the third index of the study's array."""
+
+    index: int
+    position_ras: tuple[float, float, float]
+    sop_instance_uid: str
+    probabilities: dict[str, float]
+    k: float = 0.0
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A segment on the study's own grid: `array` is ``(z, y, x)`` uint8, 0 or 1; `colour` is RGB in 0..1."""
+
+    name: str
+    array: np.ndarray
+    category: Code
+    type: Code
+    anatomy: Code | None
+    colour: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Where a network looked: ``(z, y, x)`` uint8 (0..255 for 0..1) on a grid of its own (`ijk_to_ras`, 4×4)."""
+
+    name: str
+    array: np.ndarray
+    ijk_to_ras: np.ndarray
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A named number. `unit` is UCUM: ``"mL"``, ``"mm2"``, ``"%"``, ``"1"`` where it has none."""
+
+    name: str
+    value: float
+    unit: str
+    code: Code | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Everything a detector has to say about one study.
+
+    Attributes
+    ----------
+    detector
+        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``.
+    positive_runs
+        First and last `SliceResult.index` of every run of consecutive positive slices.
+    main_label
+        The label of `SliceResult.probabilities` that the verdict rests on.
+    slice_threshold
+        Operating point a slice's main probability is held against.
+    ijk_to_ras
+        4×4 of the study's grid, on which the masks lie.
+    display_window
+        Level and width in the study's own units in which a person wants to see it.
+    """
+
+    detector: str
+    model: ModelIdentity
+    verdict: Verdict
+    slices: tuple[SliceResult, ...]
+    main_label: str
+    slice_threshold: float
+    ijk_to_ras: np.ndarray
+    display_window: tuple[float, float]
+    positive_runs: tuple[tuple[int, int], ...] = ()
+    masks: tuple[Mask, ...] = ()
+    heatmap: Heatmap | None = None
+    measurements: tuple[Measurement, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+    series_instance_uid: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that every slice has a probability for, in the model's order."""
+        return tuple(self.slices[0].probabilities) if self.slices else ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; masks and heat map are named by the files that `save` writes."""
+        data = {
+            "format": FORMAT_VERSION,
+            "detector": self.detector,
+            "model": asdict(self.model),
+            "verdict": asdict(self.verdict),
+            "main_label": self.main_label,
+            "slice_threshold": self.slice_threshold,
+            "series_instance_uid": self.series_instance_uid,
+            "display_window": list(self.display_window),
+            "ijk_to_ras": np.asarray(self.ijk_to_ras, float).tolist(),
+            "slices": [{**asdict(item), "position_ras": list(item.position_ras)} for item in self.slices],
+            "positive_runs": [list(run) for run in self.positive_runs],
+            "masks": [
+                {
+                    "name": mask.name,
+                    "code": asdict(mask.type),
+                    "category": asdict(mask.category),
+                    "anatomy": asdict(mask.anatomy) if mask.anatomy else None,
+                    "colour": list(mask.colour),
+                    "file": f"masks/{file_stem(mask.name)}.nrrd",
+                    "voxels": int(np.count_nonzero(mask.array)),
+                }
+                for mask in self.masks
+            ],
+            "heatmap": {"name": self.heatmap.name, "file": "heatmap.nrrd"} if self.heatmap else None,
+            "measurements": [asdict(item) for item in self.measurements],
+            "warnings": [asdict(item) for item in self.warnings],
+            "timings": dict(self.timings),
+        }
+        return data
+
+    def save(self, folder: Path) -> Path:
+        """Write ``finding.json``, ``masks/*.nrrd`` and ``heatmap.nrrd`` below `folder`; return the JSON's path."""
+        for mask, entry in zip(self.masks, self.to_dict()["masks"], strict=True):
+            _write_nrrd(mask.array, self.ijk_to_ras, folder / entry["file"])
+        if self.heatmap is not None:
+            _write_nrrd(self.heatmap.array, self.heatmap.ijk_to_ras, folder / "heatmap.nrrd")
+        target = folder / "finding.json"
+        with replace_when_written(target) as partial:
+            partial.write_text(json.dumps(self.to_dict(), indent=2, allow_nan=False), encoding="utf-8")
+        return target
+
+
+def load_finding(path: Path) -> Finding:
+    """Read back what `Finding.save` wrote.
+
+    Raises
+    ------
+    ExportError
+        When the file is no finding of this format, or one of its masks is missing.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT_VERSION:
+            raise ExportError(f"{path}: field 'format' is {data['format']}, expected {FORMAT_VERSION}.")
+        return _from_dict(data, path.parent)
+    except (KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
+        raise ExportError(f"{path} is not a finding that this version can read: {error!r}. Run the detector again.") from error
+
+
+def file_stem(name: str) -> str:
+    """Return a segment's name as a file name: lower case, other than letters and digits replaced by hyphens."""
+    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+
+
+def _from_dict(data: dict[str, Any], folder: Path) -> Finding:
+    ijk_to_ras = np.asarray(data["ijk_to_ras"], float)
+    masks = tuple(
+        Mask(
+            name=entry["name"],
+            array=sitk.GetArrayFromImage(sitk.ReadImage(str(folder / entry["file"]))),
+            category=Code(**entry["category"]),
+            type=Code(**entry["code"]),
+            anatomy=Code(**entry["anatomy"]) if entry["anatomy"] else None,
+            colour=tuple(entry["colour"]),
+        )
+        for entry in data["masks"]
+    )
+    heatmap = None
+    if data["heatmap"]:
+        image = sitk.ReadImage(str(folder / data["heatmap"]["file"]))
+        heatmap = Heatmap(data["heatmap"]["name"], sitk.GetArrayFromImage(image), image_ijk_to_ras(image))
+    return Finding(
+        detector=data["detector"],
+        model=ModelIdentity(**data["model"]),
+        verdict=Verdict(**data["verdict"]),
+        slices=tuple(
+            SliceResult(**{**item, "position_ras": tuple(item["position_ras"])}) for item in data["slices"]
+        ),
+        main_label=data["main_label"],
+        slice_threshold=data["slice_threshold"],
+        ijk_to_ras=ijk_to_ras,
+        display_window=tuple(data["display_window"]),
+        positive_runs=tuple((run[0], run[1]) for run in data["positive_runs"]),
+        masks=masks,
+        heatmap=heatmap,
+        measurements=tuple(
+            Measurement(**{**item, "code": Code(**item["code"]) if item["code"] else None})
+            for item in data["measurements"]
+        ),
+        warnings=tuple(Notice(**item) for item in data["warnings"]),
+        timings=data["timings"],
+        series_instance_uid=data["series_instance_uid"],
+    )
+
+
+def _write_nrrd(array: np.ndarray, ijk_to_ras: np.ndarray, target: Path) -> None:
+    image = sitk.GetImageFromArray(array)
+    place_image(image, ijk_to_ras)
+    with replace_when_written(target) as partial:
+        sitk.WriteImage(image, str(partial), useCompression=True)

@@ -1,0 +1,85 @@
+"""From a detector's name and a model package to a detector that runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from AcuteFindingsLib.detectors.detector import Detector
+from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector
+from AcuteFindingsLib.detectors.pe import PEDetector
+from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxDetector
+from AcuteFindingsLib.errors import DetectionError, ModelError
+from AcuteFindingsLib.models.find import default_package, find_package
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.models.predictor import Predictor
+
+COMPANIONS: dict[str, tuple[str, ...]] = {"pe": (), "hemorrhage": (), "pneumothorax": ("lungs", "chest")}
+"""Tasks of the further models that a detector needs beside its own."""
+
+
+@dataclass(frozen=True)
+class LoadedDetector:
+    """A detector with its weights in memory, and the packages they came from."""
+
+    detector: Detector
+    package: ModelPackage
+    companions: dict[str, ModelPackage] = field(default_factory=dict)
+
+
+def load_detector(
+    name: str,
+    *,
+    model: str | None = None,
+    device: str = "auto",
+    folders: tuple[Path, ...] = (),
+    load: Callable[..., Predictor] | None = None,
+) -> LoadedDetector:
+    """Find, verify and load what a detector needs.
+
+    Parameters
+    ----------
+    name
+        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``.
+    model
+        Id of a model package, or a folder that holds one; None for the default.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    folders
+        Where the user keeps packages of their own; looked at first.
+    load
+        Turns a package into a predictor; by default with torch.
+
+    Raises
+    ------
+    DetectionError
+        The name is none of the three.
+    ModelError
+        A package is missing, damaged, or made for another task.
+    """
+    if name not in COMPANIONS:
+        raise DetectionError(f"There is no detector {name!r}; choose one of {', '.join(COMPANIONS)}.")
+    if load is None:
+        from AcuteFindingsLib.models.torch_predictor import load_predictor
+
+        load = load_predictor
+    package = find_package(model, task=name, folders=folders) if model else default_package(name, folders=folders)
+    companions = {
+        task: find_package(package.card.companions[task], task=task, folders=folders)
+        if task in package.card.companions
+        else default_package(task, folders=folders)
+        for task in COMPANIONS[name]
+    }
+    predictor = load(package, device=device)
+    others = {task: load(other, device=device) for task, other in companions.items()}
+    return LoadedDetector(_build(name, predictor, others), package, companions)
+
+
+def _build(name: str, predictor: Predictor, others: dict[str, Predictor]) -> Detector:
+    try:
+        if name == "pe":
+            return PEDetector(predictor)
+        if name == "hemorrhage":
+            return HemorrhageDetector(predictor)
+        return PneumothoraxDetector(predictor, lungs=others["lungs"], chest=others["chest"])
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"The model package {predictor.card.id} does not fit the {name} detector: {error}") from error

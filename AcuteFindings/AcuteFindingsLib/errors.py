@@ -1,0 +1,33 @@
+"""The errors a person at the screen sees: what was wrong, where, and what to do."""
+
+
+class AcuteFindingsError(Exception):
+    """Base of every error this library raises on purpose; `str(error)` is one readable sentence."""
+
+
+class StudyError(AcuteFindingsError):
+    """A study could not be read: names the file and the tag or field."""
+
+
+class StudyRefusedError(AcuteFindingsError):
+    """The study was read but is not one that this detector was made for."""
+
+
+class ModelError(AcuteFindingsError):
+    """A model package is missing, damaged or does not fit."""
+
+
+class DetectionError(AcuteFindingsError):
+    """A detector could not finish."""
+
+
+class CancelledError(AcuteFindingsError):
+    """The user asked to stop; nothing was written."""
+
+
+class ExportError(AcuteFindingsError):
+    """A result could not be written."""
+
+
+class SceneError(AcuteFindingsError):
+    """A scene or its pictures could not be made."""

@@ -1,0 +1,172 @@
+"""One study from its files to a verdict with evidence: the main job, run in-process by the command line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+
+from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
+from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.registry import LoadedDetector, load_detector
+from AcuteFindingsLib.errors import SceneError, StudyError, StudyRefusedError
+from AcuteFindingsLib.export.report import write_report
+from AcuteFindingsLib.scene.pictures import Picture, draw_pictures
+from AcuteFindingsLib.study.choose import fitting_detectors
+from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.study.study import Study
+
+DETECTORS = ("pe", "hemorrhage", "pneumothorax")
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    source
+        File or folder of the study.
+    detector
+        One of `DETECTORS`, or ``"auto"``: the one that the study fits.
+    model
+        Id of a model package or a folder that holds one; None for the detector's default.
+    out
+        Folder for the results; made where it does not exist.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    force
+        Run although the check refuses the study.
+    model_folders
+        Folders that hold the user's own model packages.
+    """
+
+    source: Path
+    out: Path
+    detector: str = "auto"
+    model: str | None = None
+    device: str = "auto"
+    force: bool = False
+    model_folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a run left behind. `remarks` are one-line explanations of what was done differently and why."""
+
+    finding: Finding
+    finding_file: Path
+    report: Path
+    pictures: tuple[Picture, ...]
+    scene: Path | None
+    remarks: tuple[str, ...] = field(default=())
+
+
+def run_study(
+    request: StudyRequest, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+) -> StudyResult:
+    """Read, check, detect, and write finding, scene, pictures and report below `request.out`.
+
+    Raises
+    ------
+    StudyError
+        The study cannot be read, or no detector is made for it.
+    StudyRefusedError
+        The check refuses the study and `request.force` is not set.
+    ModelError
+        No model package fits, or it fails verification.
+    CancelledError
+        `cancelled` answered True; nothing was written.
+    """
+    started = perf_counter()
+    progress("Reading the study", 0.0)
+    wanted = None if request.detector == "auto" else request.detector
+    study = read_study(request.source, detector=wanted)
+    name = wanted or choose_detector(study)
+    reading = perf_counter() - started
+    stop_if(cancelled)
+
+    progress("Checking and loading the model", 0.15)
+    notices = check_or_refuse(study, name, force=request.force)
+    loaded = load_detector(name, model=request.model, device=request.device, folders=request.model_folders)
+    stop_if(cancelled)
+
+    finding = loaded.detector.run(study, progress=_part(progress, 0.2, 0.8), cancelled=cancelled)
+    finding = replace(
+        finding,
+        warnings=merge_notices(notices, finding.warnings),
+        timings={"read": reading, **finding.timings, "total": perf_counter() - started},
+    )
+    stop_if(cancelled)
+    return write_results(finding, study, loaded, request.out, progress=_part(progress, 0.8, 1.0))
+
+
+def choose_detector(study: Study) -> str:
+    """Return the only detector that fits; raises `StudyError` where none or several do."""
+    fitting = fitting_detectors(study)
+    if len(fitting) == 1:
+        return fitting[0]
+    found = f"it fits {' and '.join(fitting)}" if fitting else "it fits none of them"
+    raise StudyError(
+        f"{study.source_name}: the detector cannot be chosen from the study ({found}). "
+        f"Name one with --detector {'|'.join(DETECTORS)}."
+    )
+
+
+def check_or_refuse(study: Study, detector: str, *, force: bool) -> tuple[Notice, ...]:
+    """Return what the check says; raises `StudyRefusedError` where it refuses and `force` is False."""
+    from AcuteFindingsLib.study.checks import check_study
+
+    notices = check_study(study, detector)
+    refusals = [notice for notice in notices if notice.severity == "refuse"]
+    if refusals and not force:
+        reasons = " ".join(f"[{notice.code}] {notice.text}" for notice in refusals)
+        raise StudyRefusedError(f"{study.source_name} does not fit the {detector} detector: {reasons} (--force runs it anyway.)")
+    return notices
+
+
+def merge_notices(*groups: tuple[Notice, ...]) -> tuple[Notice, ...]:
+    """Join notices in order, each once."""
+    return tuple(dict.fromkeys(notice for group in groups for notice in group))
+
+
+def write_results(
+    finding: Finding, study: Study, loaded: LoadedDetector, out: Path, *, progress: Progress = no_progress
+) -> StudyResult:
+    """Write finding, masks, scene, pictures and report of one run below `out`."""
+    remarks: list[str] = []
+    progress("Writing the finding", 0.0)
+    finding_file = finding.save(out)
+    progress("Drawing the pictures", 0.2)
+    scene_file, pictures = _scene_and_pictures(finding, study, out, remarks.append)
+    progress("Writing the report", 0.9)
+    report = write_report(
+        finding,
+        study=study,
+        package=loaded.package,
+        companions=tuple(loaded.companions.values()),
+        pictures=pictures,
+        folder=out,
+    )
+    progress("Done", 1.0)
+    return StudyResult(finding, finding_file, report, pictures, scene_file, tuple(remarks))
+
+
+def _scene_and_pictures(
+    finding: Finding, study: Study, out: Path, remark: Callable[[str], None]
+) -> tuple[Path | None, tuple[Picture, ...]]:
+    try:
+        from AcuteFindingsLib.scene.bundle import write_scene
+
+        scene_file, nodes = write_scene(finding, study, out / "scene.mrb")
+    except SceneError as error:
+        remark(f"No scene was written: {error}")
+        scene_file, nodes = None, None
+    pictures, reason = draw_pictures(finding, study, nodes, out / "pictures")
+    if reason:
+        remark(reason)
+    return scene_file, pictures
+
+
+def _part(progress: Progress, low: float, high: float) -> Progress:
+    return lambda text, fraction: progress(text, low + (high - low) * fraction)

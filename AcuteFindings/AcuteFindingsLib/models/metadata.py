@@ -1,0 +1,106 @@
+"""What a model package says about itself: MONAI's metadata with one section of our own."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Task = Literal["pe", "hemorrhage", "pneumothorax", "lungs", "chest"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Label(_Strict):
+    """One output of the model. `code` is a SNOMED CT code where there is one."""
+
+    name: str
+    meaning: str
+    code: str = ""
+
+
+class OperatingPoint(_Strict):
+    """A threshold on one label's probability, and how it was chosen.
+
+    `level` says what is held against it: a slice, a whole study (stack or radiograph), a voxel or pixel of a mask, or
+    the model's "mask is empty" output.
+    """
+
+    level: Literal["slice", "study", "mask", "empty"]
+    label: str
+    threshold: float = Field(ge=0.0, le=1.0)
+    chosen: str
+
+
+class Network(_Strict):
+    """Name and arguments for `AcuteFindingsLib.networks.build_network`."""
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class Interval(_Strict):
+    """A measured figure with its 95 % interval."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    data: str
+    count: int
+    command: str
+
+
+class TrainingData(_Strict):
+    """What the weights were fitted to, in words and numbers. `phantoms_only` is shown wherever the model is."""
+
+    summary: str
+    phantoms_only: bool
+    count: str
+    restriction: str = ""
+
+
+class Card(_Strict):
+    """Our section of `configs/metadata.json`, under the key ``acutefindings``."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    task: Task
+    title: str
+    network: Network
+    preprocessing: dict[str, Any]
+    labels: list[Label]
+    operating_points: list[OperatingPoint]
+    rule: dict[str, Any] = Field(default_factory=dict)
+    companions: dict[str, str] = Field(default_factory=dict)
+    training_data: TrainingData
+    evaluation: list[Interval]
+    licence: str
+    intended_use: str
+    limitations: str
+    sources: list[str] = Field(default_factory=list)
+
+    def threshold(self, level: str, label: str) -> float:
+        """Return the operating point for a label at a level; KeyError names what is missing."""
+        for point in self.operating_points:
+            if (point.level, point.label) == (level, label):
+                return point.threshold
+        raise KeyError(f"model {self.id} states no operating point for {label!r} at {level} level")
+
+
+class Metadata(BaseModel):
+    """`configs/metadata.json`: the fields that MONAI's bundle specification demands, and the card."""
+
+    model_config = ConfigDict(extra="allow")
+
+    version: str
+    changelog: dict[str, str]
+    monai_version: str
+    pytorch_version: str
+    numpy_version: str
+    required_packages_version: dict[str, str] = Field(default_factory=dict)
+    task: str
+    description: str
+    authors: str
+    copyright: str
+    network_data_format: dict[str, Any]
+    acutefindings: Card

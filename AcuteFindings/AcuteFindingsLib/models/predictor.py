@@ -1,0 +1,37 @@
+"""All that a detector sees of a model."""
+
+from typing import Protocol
+
+import numpy as np
+
+from AcuteFindingsLib.models.metadata import Card
+
+
+class Predictor(Protocol):
+    """A model ready to answer: numpy batches in, named numpy arrays out.
+
+    Torch is the first implementation (`models.torch_predictor`). Outputs are logits exactly as the network gives them,
+    float32; a detector applies sigmoid where its rule asks for probabilities.
+    """
+
+    card: Card
+    version: str
+    sha256: str
+    device: str
+
+    def predict(self, batch: np.ndarray, *, part: str = "") -> dict[str, np.ndarray]:
+        """Run the network, or one of its named parts, on one batch without gradients.
+
+        Parameters
+        ----------
+        batch
+            float32; ``(n, c, y, x)`` for slice and image networks, else as the part's docstring says.
+        part
+            Name of a method of the network (``"encode"``, ``"features"``, ``"head"``, ``"sequence"``); ``""`` is
+            `forward`.
+        """
+        ...
+
+    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "") -> np.ndarray:
+        """Return Grad-CAM of one output number for each item: ``(n, y, x)`` float32 in 0..1 at the batch's size."""
+        ...

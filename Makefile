@@ -1,0 +1,52 @@
+# `make demo`, `make test` and `make check` each set up all they need in .venv by themselves.
+
+# The first of these that is installed and can make virtual environments; slicer-core has wheels for 3.11 and 3.12.
+PYTHON ?= $(shell for name in python3.12 python3.11 python3; do \
+	"$$name" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo-output
+DETECTOR ?= auto
+DEVICE ?= auto
+
+.PHONY: demo test check benchmark models clean
+
+# STUDY=folder DETECTOR=hemorrhage runs the main job on your own study.
+demo: $(VENV)/.demo
+ifdef STUDY
+	$(BIN)/acutefindings run "$(STUDY)" --detector $(DETECTOR) --device $(DEVICE) --out "$(OUT)"
+else
+	$(BIN)/acutefindings demo --device $(DEVICE) --out "$(OUT)"
+endif
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmark: $(VENV)/.test
+	$(BIN)/python -m pytest Testing/Benchmarks $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV) "$(OUT)" dist build
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 that can make virtual environments was found." \
+		"On Debian: apt-get install python3-venv; or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[scene]"
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[scene,test]"
+	@touch $@
+
+$(VENV)/.check: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[scene,test,check]"
+	@touch $@
