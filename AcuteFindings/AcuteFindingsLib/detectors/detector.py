@@ -9,7 +9,8 @@ from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity, SliceResu
 from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.study.notice import Notice
-from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.preprocessing.orient import Axial
+from AcuteFindingsLib.study.study import SourceSlice, Study
 
 Progress = Callable[[str, float], None]
 """Told what is being done and the share of the whole that is done, 0..1."""
@@ -71,8 +72,26 @@ def model_notices(predictor: Predictor) -> tuple[Notice, ...]:
     return (Notice("model-trained-on-phantoms", "warn", text),)
 
 
-def slice_results(study: Study, labels: tuple[str, ...], probabilities: np.ndarray) -> tuple[SliceResult, ...]:
-    """Join probabilities ``(sources, labels)`` with the source slices they belong to."""
+def analysis_sources(study: Study, axial: Axial) -> tuple[SourceSlice, ...]:
+    """Return the slices that an axial analysis speaks of.
+
+    These are the study's own source slices where they are axial. Where they are coronal or sagittal, no source slice
+    matches an axial plane: the planes of the reformatted volume stand in, without SOP Instance UID.
+    """
+    if np.isfinite(axial.source_z).all():
+        return study.sources
+    _, ny, nx = axial.array.shape
+    centres = [axial.ijk_to_ras @ ((nx - 1) / 2, (ny - 1) / 2, z, 1.0) for z in range(len(axial.array))]
+    return tuple(
+        SourceSlice(z, None, 0, "", (float(c[0]), float(c[1]), float(c[2])), float(z), axial.spacing[0])
+        for z, c in enumerate(centres)
+    )
+
+
+def slice_results(
+    sources: tuple[SourceSlice, ...], labels: tuple[str, ...], probabilities: np.ndarray
+) -> tuple[SliceResult, ...]:
+    """Join probabilities ``(sources, labels)`` with the slices they belong to."""
     return tuple(
         SliceResult(
             index=source.index,
@@ -81,5 +100,5 @@ def slice_results(study: Study, labels: tuple[str, ...], probabilities: np.ndarr
             probabilities={label: float(value) for label, value in zip(labels, row, strict=True)},
             k=source.k,
         )
-        for source, row in zip(study.sources, probabilities, strict=True)
+        for source, row in zip(sources, probabilities, strict=True)
     )

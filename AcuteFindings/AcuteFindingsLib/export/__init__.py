@@ -1,0 +1,1 @@
+"""Findings leave the program: reports for people."""

@@ -22,6 +22,14 @@ class DamagedPackage:
         """The folder's name: the only name that is left."""
         return self.folder.name
 
+    def row(self) -> tuple[str, ...]:
+        """Return the cells of `ModelPackage.row`, empty but for the name, the error and the place."""
+        return self.id, "damaged", "", "", "", self.error, str(self.folder)
+
+    def verify(self) -> None:
+        """Raise the `ModelError` that reading gave."""
+        raise ModelError(self.error)
+
 
 def default_cache() -> Path:
     """Return the folder where downloaded packages are kept: ``~/.cache/acutefindings``."""
@@ -64,7 +72,7 @@ def find_package(
     cache: Path | None = None,
     shipped: Path | None = None,
 ) -> ModelPackage:
-    """Return the package with this id, or the one in this folder.
+    """Return the package with this id, else the one in this folder.
 
     Parameters
     ----------
@@ -80,14 +88,14 @@ def find_package(
     ModelError
         When there is none, it is damaged, or it was made for another task. Names the ones that would do.
     """
-    if (Path(id_or_folder) / METADATA).is_file():
-        return _fitting(read_package(id_or_folder), task)
     packages = list_packages(folders=folders, cache=cache, shipped=shipped)
     for package in packages:
         if package.id == str(id_or_folder):
             if isinstance(package, DamagedPackage):
                 raise ModelError(package.error)
             return _fitting(package, task)
+    if Path(id_or_folder).is_dir():
+        return _fitting(read_package(id_or_folder), task)
     raise ModelError(f"There is no model {str(id_or_folder)!r}; {_choices(packages, task)}")
 
 
@@ -154,4 +162,4 @@ def _fitting(package: ModelPackage, task: Task | None) -> ModelPackage:
 
 def _choices(packages: Iterable[ModelPackage | DamagedPackage], task: Task | None) -> str:
     ids = [p.id for p in packages if isinstance(p, ModelPackage) and task in (None, p.card.task)]
-    return f"choose one of: {', '.join(ids)}." if ids else "no fitting model is installed: name a model package's folder."
+    return f"choose one of: {', '.join(ids)}." if ids else "no fitting one is installed: name a model package's folder."

@@ -73,6 +73,13 @@ class ModelPackage:
         """SHA-256 of the weights file as `checksums.json` states it; proven by `verify`."""
         return self.checksums[self.weights]
 
+    def row(self) -> tuple[str, ...]:
+        """Return what a list shows of the model: id, task, version, size, licence, trained on, where."""
+        path = self.folder / self.weights
+        size = f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "missing"
+        data = self.card.training_data
+        return self.id, self.card.task, self.version, size, self.card.licence, data.summary, str(self.folder)
+
     def read_card_text(self) -> str:
         """Return the model card, Markdown.
 

@@ -72,20 +72,24 @@ def make_network(network: Network, *, source: Path, build: BuildNetwork | None =
         When the name or the arguments are not known.
     """
     if build is None:
-        from AcuteFindingsLib.networks import build_network as build
+        from AcuteFindingsLib.networks import build_network
+
+        build = build_network
     try:
         return build(network.name, dict(network.arguments))
     except AcuteFindingsError:
         raise
     except (TypeError, ValueError, LookupError, RuntimeError) as error:
         raise ModelError(
-            f"{source}: field 'acutefindings.network' ({network.name!r}) cannot be built: {error}. Update AcuteFindings "
-            "or choose another model."
+            f"{source}: field 'acutefindings.network' ({network.name!r}) cannot be built: {error}. Update "
+            "AcuteFindings or choose another model."
         ) from error
 
 
 def load_network(package: ModelPackage, *, build: BuildNetwork | None = None) -> torch.nn.Module:
-    """Verify a package as a whole and return its network with the weights in it, float32, in evaluation mode, on the CPU.
+    """Verify a package as a whole and return its network with the weights in it.
+
+    The network is on the CPU, float32, in evaluation mode, without gradients.
 
     Parameters
     ----------

@@ -1,0 +1,85 @@
+"""The architectures of the five sources, each a plain `torch.nn.Module`, built by name.
+
+Every network takes plain keyword arguments that serialise to JSON, maps float32 images ``(n, c, y, x)`` to a dict of
+named logits, and names in `gradcam_layer` the submodule whose output Grad-CAM weighs. Importing this package does not
+import torch; `build_network` does.
+"""
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from AcuteFindingsLib.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_NETWORKS = {
+    "chest_classifier": ("chest", "ChestClassifier"),
+    "densenet40": ("densenet40", "DenseNet40"),
+    "lung_unet": ("chest", "LungUNet"),
+    "pe": ("pe", "PEModel"),
+    "pe_sequence": ("pe", "SequenceNetwork"),
+    "pe_slice_cnn": ("pe_slice_cnn", "PESliceCNN"),
+    "pe_slice_encoder": ("pe", "SliceEncoder"),
+    "pneumothorax_classifier": ("pneumothorax", "PneumothoraxClassifier"),
+    "pneumothorax_segmenter": ("pneumothorax", "PneumothoraxSegmenter"),
+    "radnet": ("radnet", "RADnet"),
+}
+
+
+def list_networks() -> list[str]:
+    """Return the names that `build_network` knows, sorted."""
+    return sorted(_NETWORKS)
+
+
+def build_network(name: str, arguments: Mapping[str, Any] | None = None) -> "nn.Module":
+    """Build a network with fresh weights.
+
+    Parameters
+    ----------
+    name
+        One of `list_networks`.
+    arguments
+        Keyword arguments of the network's class; what is left out takes the published value.
+
+    Raises
+    ------
+    ModelError
+        When the name or an argument is not known, or a value cannot be built.
+    """
+    if name not in _NETWORKS:
+        raise ModelError(f"There is no network {name!r}{_guess(name, _NETWORKS)}; choose {', '.join(list_networks())}.")
+    module, class_name = _NETWORKS[name]
+    network = getattr(import_module(f"{__name__}.{module}"), class_name)
+    given = dict(arguments or {})
+    known = [parameter for parameter in inspect.signature(network).parameters if parameter != "self"]
+    for argument in given:
+        if argument not in known:
+            raise ModelError(
+                f"The network {name!r} takes no argument {argument!r}{_guess(argument, known)}; "
+                f"choose {', '.join(known)}."
+            )
+    try:
+        return network(**given)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"The network {name!r} cannot be built from the arguments {given}: {error}.") from error
+
+
+def stored_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments a model package should hold: without `pretrained`, at any depth.
+
+    A package brings all its weights, so whoever loads it must not need the ImageNet weights first.
+    """
+    return {
+        key: stored_arguments(value) if isinstance(value, Mapping) else value
+        for key, value in arguments.items()
+        if key != "pretrained"
+    }
+
+
+def _guess(name: str, choices: Any) -> str:
+    close = get_close_matches(name, list(choices), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

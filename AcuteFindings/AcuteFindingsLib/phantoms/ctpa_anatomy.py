@@ -30,8 +30,6 @@ class Chest:
     rv_lv_ratio: float
     trunk_radius: float
     aorta_radius: float
-    kyphosis: float
-    arms_up: bool
 
 
 @dataclass(frozen=True)
@@ -60,15 +58,13 @@ def draw_chest(rng: np.random.Generator, rv_lv_ratio: float) -> Chest:
         fat=float(np.clip(rng.gamma(4.0, 4.5), 5, 38)),
         cage_width=float(rng.uniform(0.93, 1.07)),
         cage_depth=float(rng.uniform(0.92, 1.1)),
-        dome_right=float(rng.uniform(-96, -78)),
-        dome_left=float(rng.uniform(-106, -88)),
+        dome_right=float(rng.uniform(-96, -80)),
+        dome_left=float(rng.uniform(-112, -96)),
         heart_turn=float(rng.uniform(-0.22, 0.2)),
         heart_size=float(rng.uniform(0.93, 1.1)),
         rv_lv_ratio=rv_lv_ratio,
         trunk_radius=float(rng.uniform(11.5, 14.0) * (1 + 0.14 * max(rv_lv_ratio - 1, 0))),
         aorta_radius=float(rng.uniform(12.5, 17.5)),
-        kyphosis=float(rng.uniform(-6, 10)),
-        arms_up=bool(rng.random() < 0.9),
     )
 
 
@@ -83,7 +79,7 @@ def draw_enhancement(rng: np.random.Generator, contrast: float | None) -> Enhanc
         trunk = contrast
     if trunk <= TISSUE_BLOOD:
         blood = TISSUE_BLOOD
-        return Enhancement("none", *[blood] * 7, myocardium=45.0, inferior_vena_cava=blood, liver=organ, spleen=48.0)
+        return Enhancement("none", blood, blood, blood, blood, blood, blood, blood, 45.0, blood, organ, 48.0)
     gain = trunk - TISSUE_BLOOD
     faint = min(1.0, gain / 150)
     return Enhancement(
@@ -105,40 +101,54 @@ def draw_enhancement(rng: np.random.Generator, contrast: float | None) -> Enhanc
 def aorta_tubes(chest: Chest) -> np.ndarray:
     """Root, ascending part, arch and descending aorta."""
     r = chest.aorta_radius
-    points = [(12, -8, -50), (2, -15, -36), (-10, -22, -18), (-14, -24, 0), (-13, -22, 22), (-6, -14, 44)]
-    points += [(8, 4, 55), (19, 28, 51), (25, 48, 36), (26, 53, 0), (24, 52, -60), (15, 47, -120), (8, 42, -240)]
+    points = [(12, -8, -50), (2, -15, -36), (-10, -22, -18), (-14, -24, 0), (-13, -22, 22), (-4, -14, 44)]
+    points += [(13, 0, 54), (29, 25, 51), (30, 47, 36), (27, 53, 0), (24, 52, -60), (15, 47, -120), (8, 42, -240)]
     radii = [0.85 * r, r * 1.05, r, r, r, 0.95 * r, 0.92 * r, 0.86 * r, 0.82 * r, 0.8 * r, 0.76 * r, 0.74 * r, 0.7 * r]
     return smooth_path(points, radii, 4)
 
 
 def neck_arteries() -> np.ndarray:
     """Brachiocephalic, left carotid and left subclavian arteries."""
-    right = smooth_path([(-2, -10, 50), (-12, -8, 72), (-20, -2, 95), (-36, 2, 112), (-70, 0, 120)], [6, 5.5, 5, 4.5, 4], 4)
-    carotid = smooth_path([(9, 4, 55), (13, 2, 80), (20, 4, 110), (24, 8, 150)], [4, 3.6, 3.5, 3.3], 4)
-    left = smooth_path([(18, 26, 52), (24, 24, 75), (30, 18, 98), (50, 8, 114), (85, 2, 118)], [5, 4.6, 4.5, 4.3, 4], 4)
+    right = smooth_path(
+        [(-2, -10, 50), (-12, -8, 72), (-20, -2, 95), (-36, 2, 112), (-70, 0, 120)], [6, 5.5, 5, 4.5, 4], 4
+    )
+    carotid = smooth_path([(14, 2, 56), (15, 2, 80), (20, 4, 110), (24, 8, 150)], [4, 3.6, 3.5, 3.3], 4)
+    left = smooth_path([(27, 22, 53), (28, 22, 75), (31, 18, 98), (50, 8, 114), (85, 2, 118)], [5, 4.6, 4.5, 4.3, 4], 4)
     return np.vstack([right, carotid, left])
 
 
 def upper_cava() -> tuple[np.ndarray, np.ndarray]:
     """Superior vena cava, and the brachiocephalic veins (the left one carries the dense bolus, crossing in front)."""
-    cava = smooth_path([(-27, -16, 66), (-31, -10, 40), (-32, -8, 12), (-33, -10, -14), (-34, -12, -34)], [8, 9, 9.5, 9.5, 10], 4)
+    cava = smooth_path(
+        [(-27, -16, 66), (-31, -10, 40), (-32, -8, 12), (-33, -10, -14), (-34, -12, -34)], [8, 9, 9.5, 9.5, 10], 4
+    )
     right = smooth_path([(-27, -16, 66), (-32, -14, 90), (-44, -12, 112), (-85, -14, 118)], [7, 6.5, 6, 5.5], 4)
-    left = smooth_path([(-27, -16, 66), (-8, -30, 72), (12, -30, 82), (30, -20, 100), (48, -14, 113), (90, -14, 119)], [7, 6, 6, 6, 5.5, 5], 4)
+    left = smooth_path(
+        [(-27, -16, 66), (-8, -30, 72), (12, -30, 82), (30, -20, 100), (48, -14, 113), (90, -14, 119)],
+        [7, 6, 6, 6, 5.5, 5],
+        4,
+    )
     return cava, np.vstack([right, left])
 
 
 def lower_cava(chest: Chest) -> np.ndarray:
     """Inferior vena cava, up to the right atrium."""
-    return smooth_path([(-20, 22, -240), (-24, 16, -140), (-28, 8, chest.dome_right - 6), (-30, -4, -78)], [11, 12, 13, 13], 4)
+    return smooth_path(
+        [(-20, 22, -240), (-24, 16, -140), (-28, 8, chest.dome_right - 6), (-30, -4, -78)], [11, 12, 13, 13], 4
+    )
 
 
 def airway_trunk() -> np.ndarray:
     """Trachea and the bronchi down to the lobes, tubes of the lumen."""
-    trachea = smooth_path([(0, 0, 160), (0, 6, 110), (2, 13, 60), (3, 20, 18)], [8.5, 8.5, 8.3, 8.0], 6)
-    right = smooth_path([(3, 20, 18), (-14, 24, 9), (-36, 29, 0), (-44, 30, -20), (-48, 32, -42)], [7.5, 7, 6.2, 5.2, 4.2], 5)
+    trachea = smooth_path([(0, 0, 160), (-1, 6, 110), (-4, 15, 60), (1, 21, 18)], [8.5, 8.5, 8.3, 8.0], 6)
+    right = smooth_path(
+        [(1, 21, 18), (-14, 24, 9), (-36, 29, 0), (-44, 30, -20), (-48, 32, -42)], [7.5, 7, 6.2, 5.2, 4.2], 5
+    )
     right_upper = smooth_path([(-30, 28, 3), (-46, 26, 8), (-60, 20, 22)], [4.5, 4, 3.2], 4)
     middle = smooth_path([(-44, 30, -20), (-56, 12, -32), (-70, -12, -44)], [3.6, 3, 2.2], 4)
-    left = smooth_path([(3, 20, 18), (20, 24, 6), (40, 29, -8), (48, 36, -26), (52, 40, -46)], [6.8, 6.2, 5.5, 4.8, 4], 5)
+    left = smooth_path(
+        [(1, 21, 18), (20, 24, 6), (40, 29, -8), (48, 36, -26), (52, 40, -46)], [6.8, 6.2, 5.5, 4.8, 4], 5
+    )
     left_upper = smooth_path([(38, 28, -7), (54, 18, -4), (64, 4, 10)], [4.2, 3.6, 2.8], 4)
     return np.vstack([trachea, right, right_upper, middle, left, left_upper])
 
@@ -151,20 +161,30 @@ def central_arteries(chest: Chest) -> list[Branch]:
     r = chest.trunk_radius
     tree: list[Branch] = []
 
-    def branch(points: list[tuple[float, float, float]], radii: list[float], side: int, parent: int, lobe: str = "") -> int:
+    def branch(
+        points: list[tuple[float, float, float]], radii: list[float], side: int, parent: int, lobe: str = ""
+    ) -> int:
         tubes = smooth_path(points, radii, 5)
         line = np.vstack([tubes[:, :3], tubes[-1:, 3:6]])
         width = np.append(tubes[:, 6], tubes[-1, 7])
         return add_branch(tree, Branch(line, width, LOBAR if lobe else CENTRAL, side, lobe, parent))
 
     trunk = branch([(15, -44, -34), (20, -36, -16), (20, -18, 0)], [r * 1.05, r, r * 0.98], 0, -1)
-    right = branch([(20, -18, 0), (6, -2, 0), (-12, 8, -3), (-32, 12, -6)], [r * 0.9, r * 0.8, r * 0.78, r * 0.74], -1, trunk)
-    left = branch([(20, -18, 0), (33, -2, 8), (44, 16, 10), (51, 30, 0)], [r * 0.86, r * 0.78, r * 0.74, r * 0.66], 1, trunk)
+    right = branch(
+        [(20, -18, 0), (6, -2, 0), (-12, 8, -3), (-32, 12, -6)], [r * 0.9, r * 0.8, r * 0.78, r * 0.74], -1, trunk
+    )
+    left = branch(
+        [(20, -18, 0), (33, -2, 8), (44, 16, 10), (51, 30, 0)], [r * 0.86, r * 0.78, r * 0.74, r * 0.66], 1, trunk
+    )
     interlobar = branch([(-32, 12, -6), (-46, 14, -16), (-54, 22, -32)], [r * 0.66, r * 0.6, r * 0.55], -1, right)
     left_lower = branch([(51, 30, 0), (56, 35, -14), (58, 39, -28)], [r * 0.62, r * 0.58, r * 0.54], 1, left)
     branch([(-26, 10, -4), (-42, 2, 6), (-56, -2, 22)], [r * 0.48, r * 0.45, r * 0.4], -1, right, "right upper")
-    branch([(-48, 14, -18), (-60, 2, -26), (-70, -12, -34)], [r * 0.36, r * 0.33, r * 0.3], -1, interlobar, "right middle")
-    branch([(-54, 22, -32), (-58, 30, -42), (-62, 36, -54)], [r * 0.54, r * 0.5, r * 0.46], -1, interlobar, "right lower")
+    branch(
+        [(-48, 14, -18), (-60, 2, -26), (-70, -12, -34)], [r * 0.36, r * 0.33, r * 0.3], -1, interlobar, "right middle"
+    )
+    branch(
+        [(-54, 22, -32), (-58, 30, -42), (-62, 36, -54)], [r * 0.54, r * 0.5, r * 0.46], -1, interlobar, "right lower"
+    )
     branch([(40, 10, 11), (54, 4, 18), (62, 0, 32)], [r * 0.46, r * 0.42, r * 0.38], 1, left, "left upper")
     branch([(55, 33, -10), (66, 16, -14), (76, -4, -22)], [r * 0.36, r * 0.33, r * 0.3], 1, left_lower, "lingula")
     branch([(58, 39, -28), (61, 44, -42), (64, 47, -56)], [r * 0.52, r * 0.48, r * 0.44], 1, left_lower, "left lower")
@@ -218,5 +238,3 @@ def grow_veins(rng: np.random.Generator, points: np.ndarray) -> list[Branch]:
     for index in range(4):
         grow(rng, tree, index, points[drained == tree[index].lobe])
     return tree
-
-

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 Box = tuple[slice, slice, slice]
+Point = Sequence[float] | np.ndarray
 FAR = 40.0
 
 
@@ -46,6 +47,17 @@ class Grid:
         z, y, x = self.axes
         return z[:, None, None], y[None, :, None], x[None, None, :]
 
+    @property
+    def low(self) -> tuple[float, float, float]:
+        """First voxel's centre as ``(x, y, z)``."""
+        return self.origin[2], self.origin[1], self.origin[0]
+
+    @property
+    def high(self) -> tuple[float, float, float]:
+        """Last voxel's centre as ``(x, y, z)``."""
+        z, y, x = self.axes
+        return float(x[-1]), float(y[-1]), float(z[-1])
+
     def box(self, low: Sequence[float], high: Sequence[float]) -> Box | None:
         """Voxels between two corners given as ``(x, y, z)``; None where the box misses the grid."""
         slices = []
@@ -60,7 +72,7 @@ class Grid:
         """The grid of a box of this one."""
         shape = tuple(s.stop - s.start for s in box)
         origin = tuple(o + s.start * d for o, s, d in zip(self.origin, box, self.spacing, strict=True))
-        return Grid(shape, self.spacing, origin)  # type: ignore[arg-type]
+        return Grid(shape, self.spacing, origin)
 
     def coarse(self, step: float) -> "Grid":
         """A grid over the same space with voxels of about `step` mm, padded so that cubic interpolation is safe."""
@@ -96,6 +108,7 @@ class Upsampler:
     """Brings fields from a coarse grid to a fine one, some slices at a time, by separable cubic interpolation."""
 
     def __init__(self, coarse: Grid, fine: Grid) -> None:
+        """Both grids lie in the same frame, the fine one within the coarse one."""
         self._matrices = [
             _cubic_matrix(axis, coarse.origin[i], coarse.spacing[i], coarse.shape[i])
             for i, axis in enumerate(fine.axes)
@@ -113,7 +126,7 @@ def soft_inside(distance: np.ndarray, width: float) -> np.ndarray:
     return np.clip(0.5 - distance * np.float32(1 / width), 0, 1)
 
 
-def ellipsoid(grid: Grid, centre: Sequence[float], radii: Sequence[float], frame: np.ndarray | None = None) -> np.ndarray:
+def ellipsoid(grid: Grid, centre: Point, radii: Sequence[float], frame: np.ndarray | None = None) -> np.ndarray:
     """Distance field of an ellipsoid: near exact at its surface.
 
     Parameters
@@ -156,15 +169,14 @@ def polyline_tubes(points: np.ndarray, radii: np.ndarray) -> np.ndarray:
     return np.column_stack([points[:-1], points[1:], radii[:-1], radii[1:]])
 
 
-def smooth_path(points: Sequence[Sequence[float]] | np.ndarray, radii: Sequence[float], count: int) -> np.ndarray:
+def smooth_path(points: Sequence[Point], radii: Sequence[float], count: int) -> np.ndarray:
     """Tubes along a Catmull-Rom curve through `points` with `count` pieces a span."""
     p = np.asarray(points, float)
     r = np.interp(np.linspace(0, 1, len(p)), np.linspace(0, 1, len(radii)), radii)
     padded = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
     t = np.arange(count)[:, None] / count
     spans = [
-        0.5
-        * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+        0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
         for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:], strict=False)
     ]
     curve = np.vstack([*spans, p[-1:]])
@@ -189,8 +201,8 @@ def union_tubes(field: np.ndarray, grid: Grid, tubes: np.ndarray, *, grow: float
 def draw_tubes(cover: np.ndarray, grid: Grid, tubes: np.ndarray, *, grow: float = 0.0, thin: bool = True) -> None:
     """Raise a cover volume to the tubes' share of each voxel.
 
-    Slices are averaged over samples through their thickness; a tube thinner than a pixel keeps less than full cover
-    where `thin` is set, as partial volume does.
+    Slices are averaged over samples through their thickness; tubes thinner than a pixel fade where `thin` is set, as
+    partial volume makes them.
 
     Parameters
     ----------
@@ -209,6 +221,10 @@ def draw_tubes(cover: np.ndarray, grid: Grid, tubes: np.ndarray, *, grow: float 
     pixel = float(grid.spacing[1])
     slab = float(grid.spacing[0])
     samples = max(1, round(slab / 1.2))
+    if thin and grow == 0:
+        narrow = np.maximum(tubes[:, 6], tubes[:, 7]) < 0.8 * pixel
+        _splat_tubes(cover, grid, tubes[narrow])
+        tubes = tubes[~narrow]
     offsets = ((np.arange(samples, dtype=np.float32) + 0.5) / samples - 0.5) * np.float32(slab)
     for ax, ay, az, bx, by, bz, ra, rb in tubes.tolist():
         ra, rb = ra + grow, rb + grow
@@ -228,11 +244,38 @@ def draw_tubes(cover: np.ndarray, grid: Grid, tubes: np.ndarray, *, grow: float 
         np.maximum(view, share.astype(np.uint8), out=view)
 
 
+def _splat_tubes(cover: np.ndarray, grid: Grid, tubes: np.ndarray) -> None:
+    """Tubes narrower than a pixel: their volume, piece by piece, shared among the eight voxels around it."""
+    if not len(tubes):
+        return
+    step = 0.5 * grid.spacing[1]
+    length = np.linalg.norm(tubes[:, 3:6] - tubes[:, :3], axis=1)
+    pieces = np.maximum(np.ceil(length / step).astype(int), 1)
+    which = np.repeat(np.arange(len(tubes)), pieces)
+    t = (np.arange(len(which)) - np.repeat(np.cumsum(pieces) - pieces, pieces) + 0.5) / pieces[which]
+    points = tubes[which, :3] + t[:, None] * (tubes[which, 3:6] - tubes[which, :3])
+    radius = tubes[which, 6] + t * (tubes[which, 7] - tubes[which, 6])
+    share = np.pi * radius**2 * (length / pieces)[which] / np.prod(grid.spacing)
+    place = (points[:, ::-1] - grid.origin) / grid.spacing
+    inside = ((place >= 0) & (place < np.asarray(grid.shape) - 1)).all(axis=1)
+    place, share = place[inside], share[inside]
+    base = place.astype(int)
+    rest = place - base
+    index, weight = [], []
+    for corner in np.ndindex(2, 2, 2):
+        index.append(np.ravel_multi_index(tuple((base + corner).T), grid.shape))
+        weight.append(share * np.prod(np.where(corner, rest, 1 - rest), axis=1))
+    voxels, inverse = np.unique(np.concatenate(index), return_inverse=True)
+    total = np.bincount(inverse, np.concatenate(weight))
+    flat = cover.reshape(-1)
+    flat[voxels] = np.maximum(flat[voxels], (np.clip(total, 0, 1) * 255).astype(np.uint8))
+
+
 def _tube_distance(
     pz: np.ndarray, py: np.ndarray, px: np.ndarray, way: tuple[float, float, float], ra: float, rb: float
 ) -> np.ndarray:
     dx, dy, dz = (np.float32(v) for v in way)
-    length2 = np.float32(max(dx * dx + dy * dy + dz * dz, 1e-6))
+    length2 = np.float32(max(float(dx * dx + dy * dy + dz * dz), 1e-6))
     along = (pz * dz)[:, None, None] + (py * dy)[None, :, None] + (px * dx)[None, None, :]
     square = (pz * pz)[:, None, None] + (py * py)[None, :, None] + (px * px)[None, None, :]
     t = np.clip(along * (1 / length2), 0, 1)

@@ -4,6 +4,7 @@ The large vessels follow fixed anatomy; from the lobar roots on, a tree grows in
 branch heads for the middle of its points and splits them in two, as lung models do, with radii by Murray's law.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +12,10 @@ import numpy as np
 from AcuteFindingsLib.phantoms.ctpa_raster import polyline_tubes
 
 CENTRAL, LOBAR, SEGMENTAL, SUBSEGMENTAL = "central", "lobar", "segmental", "subsegmental"
-# Murray's law says 3; casts of the pulmonary arteries give a little less.
-MURRAY_EXPONENT = 2.7
+# Murray's law: the cube of the radius goes with the flow.
+MURRAY_EXPONENT = 3.0
+# Places along a branch drawn with 3 or 4 points.
+STEPS = {count: np.linspace(0, 1, count) for count in (3, 4)}
 
 
 @dataclass
@@ -93,13 +96,13 @@ def grow(rng: np.random.Generator, tree: list[Branch], root: int, targets: np.nd
     start = tree[root]
     direction = _unit(start.points[-1] - start.points[-2])
     scale = start.radii[-1] * 0.97 / max(len(targets), 1) ** (1 / MURRAY_EXPONENT)
-    waiting = [(root, direction, part) for part in _split(rng, start.points[-1], direction, targets)]
+    waiting = [(root, direction, part) for part in _split(rng, start.points[-1], targets)]
     while waiting:
         parent, direction, part = waiting.pop()
         before = tree[parent]
         origin = before.points[-1]
         way = part.mean(axis=0) - origin
-        distance = float(np.linalg.norm(way))
+        distance = math.sqrt(float(way @ way))
         last = len(part) <= end_share
         reach = distance * (0.9 if last else rng.uniform(0.34, 0.46))
         reach = max(reach, 2.0)
@@ -108,12 +111,13 @@ def grow(rng: np.random.Generator, tree: list[Branch], root: int, targets: np.nd
         heading = _unit(0.35 * direction + _unit(way) + rng.normal(0, 0.06, 3))
         points = _curve(rng, origin, direction, heading, reach, 4 if radius > 1.4 else 3)
         level = SEGMENTAL if depth <= 2 else SUBSEGMENTAL
-        radii = np.linspace(min(before.radii[-1], radius * 1.08), radius * (0.55 if last else 0.94), len(points))
+        wide, narrow = min(before.radii[-1], radius * 1.08), radius * (0.55 if last else 0.94)
+        radii = wide + (narrow - wide) * STEPS[len(points)]
         branch = Branch(points, radii, level, start.side, start.lobe, parent, depth, len(part))
         index = add_branch(tree, branch)
         if not last:
             onward = _unit(points[-1] - points[-2])
-            waiting += [(index, onward, piece) for piece in _split(rng, points[-1], onward, part)]
+            waiting += [(index, onward, piece) for piece in _split(rng, points[-1], part)]
 
 
 def _curve(
@@ -123,28 +127,29 @@ def _curve(
     bend = origin + leave * reach * 0.3
     end = origin + arrive * reach
     middle = bend + (end - bend) * 0.35 + rng.normal(0, 0.03 * reach, 3)
-    t = np.linspace(0, 1, count)[:, None]
+    t = STEPS[count][:, None]
     return (1 - t) ** 2 * origin + 2 * t * (1 - t) * middle + t**2 * end
 
 
-def _split(rng: np.random.Generator, origin: np.ndarray, direction: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
-    """Two groups of points, cut across their widest extent seen along `direction`; sometimes uneven."""
+def _split(rng: np.random.Generator, origin: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
+    """Two groups of points, cut across their widest extent seen from `origin`; sometimes uneven."""
     if len(points) < 2:
         return [points] if len(points) else []
-    centred = points - points.mean(axis=0)
-    axis_out = _unit(points.mean(axis=0) - origin)
+    if len(points) == 2:
+        return [points[:1], points[1:]]
+    middle = points.mean(axis=0)
+    centred = points - middle
+    axis_out = _unit(middle - origin)
     flat = centred - np.outer(centred @ axis_out, axis_out)
-    widest = np.linalg.svd(flat.T @ flat)[0][:, 0]
+    widest = np.linalg.eigh(flat.T @ flat)[1][:, -1]
     along = flat @ widest
-    cut = np.quantile(along, rng.uniform(0.28, 0.72))
-    first = along <= cut
-    if first.all() or not first.any():
-        first = np.arange(len(points)) < len(points) // 2
-    return [points[first], points[~first]]
+    count = int(np.clip(rng.uniform(0.28, 0.72) * len(points), 1, len(points) - 1))
+    order = np.argsort(along)
+    return [points[order[:count]], points[order[count:]]]
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / max(float(np.linalg.norm(vector)), 1e-6)
+    return vector / max(math.sqrt(float(vector @ vector)), 1e-6)
 
 
 def airways_beside(arteries: list[Branch], *, smallest: float = 1.1) -> list[Branch]:

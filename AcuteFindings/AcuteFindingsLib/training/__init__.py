@@ -1,0 +1,1 @@
+"""Fitting the models that ship. Nothing at inference imports this."""

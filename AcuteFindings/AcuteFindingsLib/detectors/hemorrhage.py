@@ -1,0 +1,278 @@
+"""Intracranial hemorrhage on non-contrast head CT, after RADnet (SOURCES.md 4)."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import expit
+
+from AcuteFindingsLib.detectors.detector import (
+    Cancelled,
+    Progress,
+    analysis_sources,
+    batches,
+    identity_of,
+    model_notices,
+    never_cancelled,
+    no_progress,
+    slice_results,
+)
+from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
+from AcuteFindingsLib.detectors.measure import abc_half, volume_ml
+from AcuteFindingsLib.detectors.rules import consecutive_runs, consecutive_score, run_extent_mm
+from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.preprocessing.brain import brain_mask
+from AcuteFindingsLib.preprocessing.head_slice import neutral_head
+from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
+from AcuteFindingsLib.preprocessing.resample import fit_in_plane, unfit_in_plane
+from AcuteFindingsLib.preprocessing.windows import apply_window
+from AcuteFindingsLib.study.checks import check_study
+from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.study import Study
+
+CATEGORY = Code("SCT", "49755003", "Morphologically Altered Structure")
+HEMORRHAGE = Code("SCT", "50960005", "Hemorrhage")
+BRAIN = Code("SCT", "12738006", "Brain")
+
+
+class HemorrhageSettings(BaseModel):
+    """Preprocessing numbers of a hemorrhage model; the defaults are the published ones (SOURCES.md 4).
+
+    `head_size` is the share of `size` that a head fills where the picture does not say how large a pixel is: an adult
+    head is about 190 mm long in a field of 250 mm.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window_level: float = 40.0
+    window_width: float = 80.0
+    pixel_mm: float = Field(default=1.0, gt=0)
+    size: int = Field(default=250, gt=0)
+    head_size: float = Field(default=0.76, gt=0, le=1)
+    batch: int = Field(default=16, gt=0)
+
+
+class HemorrhageRule(BaseModel):
+    """Three or more consecutive positive slices make a positive study (SOURCES.md 4)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    minimum_consecutive: int = Field(default=3, ge=1)
+    minimum_mask_mm3: float = Field(default=20.0, ge=0)
+
+
+@dataclass(frozen=True)
+class HeadImages:
+    """What the network is shown: one image for each source slice, and the way back to the study's grid.
+
+    Attributes
+    ----------
+    images
+        ``(n, size, size)`` float32 in 0..1, in the order of `study.sources` where the series is axial.
+    planes
+        Index along the axial array of each image.
+    axial
+        The study's array in axial order.
+    """
+
+    images: np.ndarray
+    planes: np.ndarray
+    axial: Axial
+
+
+def head_images(study: Study, settings: HemorrhageSettings) -> HeadImages:
+    """Window the source slices to the brain and fit them to the network's field; z is left as it is."""
+    axial = to_axial(study)
+    on_sources = bool(np.isfinite(axial.source_z).all())
+    planes = (
+        np.clip(np.rint(axial.source_z), 0, len(axial.array) - 1).astype(int) if on_sources else np.arange(len(axial.array))
+    )
+    if study.intensity == "windowed":
+        images = np.stack([_head_in_field(axial.array[plane], settings) for plane in planes])
+        return HeadImages(images, planes, axial)
+    windowed = apply_window(axial.array[planes], level=settings.window_level, width=settings.window_width)
+    images = fit_in_plane(windowed, axial.spacing[1:], target_spacing=settings.pixel_mm, size=settings.size, fill=0.0)
+    return HeadImages(images, planes, axial)
+
+
+def _head_in_field(image: np.ndarray, settings: HemorrhageSettings) -> np.ndarray:
+    head = neutral_head(image, round(settings.size * settings.head_size))
+    before = (settings.size - len(head)) // 2
+    after = settings.size - len(head) - before
+    return np.pad(head, ((before, after), (before, after))).astype(np.float32, copy=False)
+
+
+class HemorrhageDetector:
+    """Slices → probabilities and attention masks → the three-consecutive-slices rule → volume."""
+
+    name = "hemorrhage"
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.settings = HemorrhageSettings.model_validate(predictor.card.preprocessing)
+        self.rule = HemorrhageRule.model_validate(predictor.card.rule)
+        self.labels = tuple(label.name for label in predictor.card.labels)
+        self.slice_threshold = predictor.card.threshold("slice", self.labels[0])
+        self.mask_threshold = predictor.card.threshold("mask", self.labels[0])
+
+    def check(self, study: Study) -> tuple[Notice, ...]:
+        """Say whether the study is a non-contrast head CT that the model can read."""
+        return check_study(study, self.name)
+
+    def run(
+        self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+    ) -> Finding:
+        """Detect; see `detectors.detector.Detector`."""
+        clock = perf_counter()
+        progress("Preparing the slices", 0.0)
+        prepared = head_images(study, self.settings)
+        timings = {"preprocess": perf_counter() - clock}
+
+        clock = perf_counter()
+        probabilities, soft = self._predict(prepared.images, progress, cancelled)
+        timings["network"] = perf_counter() - clock
+
+        clock = perf_counter()
+        progress("Measuring", 0.85)
+        mask = self._mask(study, prepared, probabilities[:, 0], soft)
+        positions = prepared.planes * prepared.axial.spacing[0]
+        verdict = self._verdict(study, probabilities[:, 0], positions)
+        runs = consecutive_runs(probabilities[:, 0] >= self.slice_threshold)
+        measurements = self._measurements(study, mask, probabilities)
+        on_study = prepared.axial.restore(mask)
+        timings["postprocess"] = perf_counter() - clock
+        progress("Done", 1.0)
+        return Finding(
+            detector=self.name,
+            model=identity_of(self.predictor),
+            verdict=verdict,
+            slices=slice_results(analysis_sources(study, prepared.axial), self.labels, probabilities),
+            main_label=self.labels[0],
+            slice_threshold=self.slice_threshold,
+            ijk_to_ras=study.ijk_to_ras,
+            display_window=(0.5, 1.0)
+            if study.intensity == "windowed"
+            else (self.settings.window_level, self.settings.window_width),
+            positive_runs=tuple(runs),
+            masks=(Mask("Hemorrhage", on_study, CATEGORY, HEMORRHAGE, BRAIN, (0.85, 0.15, 0.15)),),
+            measurements=tuple(measurements),
+            warnings=(*model_notices(self.predictor), *self._notices(len(probabilities))),
+            timings=timings,
+            series_instance_uid=study.dicom.series_instance_uid,
+        )
+
+    def _predict(
+        self, images: np.ndarray, progress: Progress, cancelled: Cancelled
+    ) -> tuple[np.ndarray, np.ndarray]:
+        features, masks = [], []
+        for part in batches(
+            len(images), self.settings.batch, text="Reading slices", progress=progress, cancelled=cancelled, span=(0.1, 0.85)
+        ):
+            outputs = self.predictor.predict(images[part, None], part="features")
+            features.append(outputs["features"])
+            masks.append(expit(outputs["mask"][:, 0]))
+        head = self.predictor.predict(np.concatenate(features)[None], part="head")
+        return expit(head["slice"][0]), np.concatenate(masks)
+
+    def _mask(self, study: Study, prepared: HeadImages, probability: np.ndarray, soft: np.ndarray) -> np.ndarray:
+        """Return the bleed as ``(z, y, x)`` uint8 on the axial grid, planes between source slices interpolated."""
+        axial = prepared.axial
+        out = np.zeros(axial.array.shape, np.uint8)
+        positive = probability >= self.slice_threshold
+        if not positive.any() or study.intensity == "windowed":
+            return out
+        inside = brain_mask(axial.array, axial.spacing)
+        shown = soft * positive[:, None, None]
+        order = np.argsort(prepared.planes)
+        planes = prepared.planes[order]
+        wanted = np.flatnonzero(np.interp(np.arange(len(out)), planes, positive[order].astype(float)) > 0)
+        for z in wanted:
+            after = int(np.clip(np.searchsorted(planes, z), 0, len(planes) - 1))
+            before = max(after - 1, 0) if planes[after] > z else after
+            gap = planes[after] - planes[before]
+            weight = (z - planes[before]) / gap if gap else 0.0
+            plane = (1 - weight) * shown[order[before]] + weight * shown[order[after]]
+            on_grid = unfit_in_plane(
+                plane[None],
+                axial.spacing[1:],
+                out.shape[1:],
+                target_spacing=self.settings.pixel_mm,
+                size=self.settings.size,
+                order=1,
+            )[0]
+            out[z] = (on_grid >= self.mask_threshold) & inside[z]
+        return remove_small(out, axial.spacing, self.rule.minimum_mask_mm3)
+
+    def _verdict(self, study: Study, probability: np.ndarray, positions: np.ndarray) -> Verdict:
+        needed = min(self.rule.minimum_consecutive, len(probability))
+        thickness = step_mm(study, positions)
+        score = consecutive_score(probability, minimum=self.rule.minimum_consecutive)
+        flags = probability >= self.slice_threshold
+        order = np.argsort(positions)
+        runs = consecutive_runs(flags[order])
+        rule = (
+            f"Positive where {self.rule.minimum_consecutive} or more consecutive slices reach "
+            f"{self.slice_threshold:.2f} (in this series {needed} slices span {needed * thickness:.1f} mm)."
+        )
+        if not runs:
+            text = f"No slice reaches the operating point; the highest is {probability.max():.2f}."
+            return Verdict("negative", score, self.slice_threshold, rule, text)
+        longest = max(runs, key=lambda run: run[1] - run[0])
+        count = longest[1] - longest[0] + 1
+        extent = run_extent_mm(longest, positions[order], thickness)
+        found = f"The longest run of positive slices is {count} ({extent:.1f} mm)"
+        if count >= needed:
+            return Verdict("positive", score, self.slice_threshold, rule, f"{found}; {int(flags.sum())} slices are positive.")
+        text = f"{found}, fewer than the rule asks for: look at these slices."
+        return Verdict("indeterminate", score, self.slice_threshold, rule, text)
+
+    def _measurements(self, study: Study, mask: np.ndarray, probabilities: np.ndarray) -> list[Measurement]:
+        items: list[Measurement] = []
+        if study.intensity != "windowed" and study.pixel_spacing_known:
+            spacing = to_axial(study).spacing
+            items.append(
+                Measurement("Hemorrhage volume", volume_ml(mask, spacing), "mL", Code("SCT", "118565006", "Volume"))
+            )
+            estimate = abc_half(mask, spacing)
+            if estimate:
+                items += [
+                    Measurement("ABC/2 volume of the largest bleed", estimate.volume_ml, "mL"),
+                    Measurement("A (largest diameter)", estimate.a_mm, "mm"),
+                    Measurement("B (diameter across)", estimate.b_mm, "mm"),
+                    Measurement("C (height)", estimate.c_mm, "mm"),
+                ]
+        items += [
+            Measurement(f"Highest slice probability: {label.meaning}", float(probabilities[:, number].max()), "1")
+            for number, label in enumerate(self.predictor.card.labels)
+        ]
+        return items
+
+    def _notices(self, count: int) -> tuple[Notice, ...]:
+        if count >= self.rule.minimum_consecutive:
+            return ()
+        text = (
+            f"The series has {count} slice{'s' if count > 1 else ''}; the rule of "
+            f"{self.rule.minimum_consecutive} consecutive slices is applied to all there are."
+        )
+        return (Notice("too-few-slices-for-rule", "warn", text),)
+
+
+def step_mm(study: Study, positions: np.ndarray) -> float:
+    """Return the usual distance between source slices in mm, or their thickness where there is one slice only."""
+    if len(positions) > 1:
+        return float(np.median(np.abs(np.diff(np.sort(positions)))))
+    stated = study.sources[0].thickness_mm if study.sources else None
+    return float(stated if stated is not None else study.spacing[0])
+
+
+def remove_small(mask: np.ndarray, spacing: tuple[float, float, float], minimum_mm3: float) -> np.ndarray:
+    """Drop connected parts of a ``(z, y, x)`` mask that are smaller than `minimum_mm3`."""
+    from scipy import ndimage
+
+    components, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    if count == 0:
+        return mask
+    keep = np.bincount(components.ravel()) * np.prod(spacing) >= minimum_mm3
+    keep[0] = False
+    return keep[components].astype(np.uint8)

@@ -1,0 +1,121 @@
+"""Radiographs through the three kinds of network that read them: lungs, chest findings, pneumothorax."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage
+from scipy.special import expit
+
+from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.preprocessing.square import fit_square, unfit_square
+
+
+class RadiographSettings(BaseModel):
+    """Preprocessing numbers of a radiograph model: pixels a side, and the scale on which 0..1 is shown to it.
+
+    `flip` averages the answer with that for the mirrored picture, as the fourth-place solution does (SOURCES.md 3).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = Field(default=512, gt=0)
+    mean: float = 0.0
+    std: float = Field(default=1.0, gt=0)
+    flip: bool = False
+    equalise: bool = True
+
+
+def radiograph_settings(predictor: Predictor) -> RadiographSettings:
+    """Return the preprocessing that a package states; raises pydantic's ValidationError naming the field."""
+    return RadiographSettings.model_validate(predictor.card.preprocessing)
+
+
+def stretch_grey(image: np.ndarray) -> np.ndarray:
+    """Bring ``(y, x)`` to 0..1 between its 1st and 99th percentile, so that exposure and window matter less."""
+    low, high = np.percentile(image, (1.0, 99.0))
+    if high <= low:
+        return np.zeros_like(image, dtype=np.float32)
+    return np.clip((image - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def network_images(images: Sequence[np.ndarray], settings: RadiographSettings) -> np.ndarray:
+    """Pad, resize and scale ``(y, x)`` pictures in 0..1: ``(n, 1, size, size)`` float32."""
+    squares = [
+        fit_square(stretch_grey(image) if settings.equalise else image, settings.size) for image in images
+    ]
+    return ((np.stack(squares)[:, None] - settings.mean) / settings.std).astype(np.float32)
+
+
+def predict_flipped(predictor: Predictor, batch: np.ndarray, settings: RadiographSettings) -> dict[str, np.ndarray]:
+    """Return probabilities by output, averaged with the mirrored pictures where the settings say so."""
+    if not settings.flip:
+        return {name: expit(value) for name, value in predictor.predict(batch).items()}
+    count = len(batch)
+    outputs = predictor.predict(np.concatenate([batch, batch[..., ::-1]]))
+    probabilities = {}
+    for name, value in outputs.items():
+        plain, mirrored = expit(value[:count]), expit(value[count:])
+        probabilities[name] = (plain + (mirrored[..., ::-1] if value.ndim == 4 else mirrored)) / 2
+    return probabilities
+
+
+@dataclass(frozen=True)
+class Lungs:
+    """Both lung fields of one radiograph, ``(y, x)`` bool each; the patient's right is at the picture's left."""
+
+    right: np.ndarray
+    left: np.ndarray
+
+    @property
+    def both(self) -> np.ndarray:
+        """Return the union."""
+        return self.right | self.left
+
+    @property
+    def found(self) -> bool:
+        """Whether both fields are there and together fill at least a twentieth of the picture."""
+        return bool(self.right.any() and self.left.any() and self.both.mean() > 0.05)
+
+
+def lung_masks(images: Sequence[np.ndarray], predictor: Predictor) -> list[np.ndarray]:
+    """Outline the lungs in ``(y, x)`` pictures: one bool mask each, the two largest parts, holes filled."""
+    settings = radiograph_settings(predictor)
+    threshold = predictor.card.threshold("mask", "lungs")
+    soft = predict_flipped(predictor, network_images(images, settings), settings)["mask"][:, 0]
+    return [
+        two_largest(unfit_square(square, image.shape) >= threshold) for square, image in zip(soft, images, strict=True)
+    ]
+
+
+def two_largest(mask: np.ndarray) -> np.ndarray:
+    """Keep the two largest connected parts of ``(y, x)``, holes filled."""
+    components, count = ndimage.label(mask)
+    if count > 2:
+        sizes = np.bincount(components.ravel())
+        sizes[0] = 0
+        mask = np.isin(components, np.argsort(sizes)[-2:])
+    return ndimage.binary_fill_holes(mask)
+
+
+def split_lungs(mask: np.ndarray) -> Lungs:
+    """Tell right from left: connected parts by the side of the picture on which their centre lies."""
+    components, count = ndimage.label(mask)
+    columns = np.flatnonzero(mask.any(axis=0))
+    middle = (columns[0] + columns[-1]) / 2 if len(columns) else mask.shape[1] / 2
+    if count < 2:
+        # The fields touch: the line between them is the middle of what they span.
+        picture_left = np.arange(mask.shape[1])[None, :] < middle
+        return Lungs(mask & picture_left, mask & ~picture_left)
+    centres = ndimage.center_of_mass(mask, components, range(1, count + 1))
+    right = np.isin(components, [number for number, centre in enumerate(centres, 1) if centre[1] < middle])
+    return Lungs(right, mask & ~right)
+
+
+def chest_probabilities(images: Sequence[np.ndarray], predictor: Predictor) -> np.ndarray:
+    """Return the chest model's probabilities ``(n, labels)`` in the order of its card's labels."""
+    settings = radiograph_settings(predictor)
+    outputs = predict_flipped(predictor, network_images(images, settings), settings)
+    present = [outputs[name] for name in ("pathologies", "tubes") if name in outputs]
+    return np.concatenate(present, axis=1)

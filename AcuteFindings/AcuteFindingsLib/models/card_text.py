@@ -1,0 +1,76 @@
+"""The model card that a person reads, made from the one that a program reads."""
+
+from collections.abc import Iterable
+
+from AcuteFindingsLib import RESEARCH_USE_ONLY
+from AcuteFindingsLib.models.metadata import Metadata
+
+
+def render_card(metadata: Metadata, text: str = "") -> str:
+    """Return the model card in Markdown.
+
+    Parameters
+    ----------
+    metadata
+        What `configs/metadata.json` says.
+    text
+        Anything more to tell, Markdown; stands before the tables.
+    """
+    card = metadata.acutefindings
+    data = card.training_data
+    phantoms = ["**Trained on computer-made phantoms only: it has never seen a patient's image.**"]
+    parts = [
+        f"# {card.title}",
+        f"Model `{card.id}`, version {metadata.version}. {metadata.description}",
+        f"**{RESEARCH_USE_ONLY}**",
+        *(phantoms if data.phantoms_only else []),
+        *([text.strip()] if text.strip() else []),
+        "## Intended use",
+        card.intended_use,
+        "## Limitations",
+        card.limitations,
+        "## Training data",
+        f"{data.summary}\n\nCount: {data.count}",
+        *([f"Restriction: {data.restriction}"] if data.restriction else []),
+        "## Evaluation",
+        _table(
+            ("Metric", "Value", "95 % interval", "Cases", "Data", "Command"),
+            (
+                (i.metric, f"{i.value:.3f}", f"{i.low:.3f} to {i.high:.3f}", str(i.count), i.data, f"`{i.command}`")
+                for i in card.evaluation
+            ),
+            empty="Not evaluated.",
+        ),
+        "## Operating points",
+        _table(
+            ("Level", "Label", "Threshold", "How it was chosen"),
+            ((p.level, p.label, f"{p.threshold:g}", p.chosen) for p in card.operating_points),
+            empty="None stated.",
+        ),
+        "## Outputs",
+        _table(
+            ("Label", "Meaning", "SNOMED CT"),
+            ((label.name, label.meaning, label.code or "none") for label in card.labels),
+            empty="None stated.",
+        ),
+        "## Licence and sources",
+        f"Licence: {card.licence} (full text in `LICENSE`). {metadata.copyright}",
+        f"Authors: {metadata.authors}",
+        *([_list(card.sources)] if card.sources else []),
+        "## Versions",
+        _list(f"{version}: {change}" for version, change in metadata.changelog.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, empty: str) -> str:
+    lines = [_row(row) for row in rows]
+    return "\n".join([_row(head), _row(("---",) * len(head)), *lines]) if lines else empty
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)

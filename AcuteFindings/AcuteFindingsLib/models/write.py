@@ -1,0 +1,186 @@
+"""Writing a model package so that a folder is either a whole package or not there."""
+
+import json
+import shutil
+import uuid
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.bundle_config import inference_config
+from AcuteFindingsLib.models.card_text import render_card
+from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.models.package import (
+    CARD_TEXT,
+    CHECKSUMS,
+    INFERENCE,
+    LICENCE,
+    METADATA,
+    WEIGHTS,
+    BuildNetwork,
+    ModelPackage,
+    file_sha256,
+    parse_metadata,
+    read_package,
+)
+from AcuteFindingsLib.networks import stored_arguments
+
+if TYPE_CHECKING:
+    import torch
+
+# The schema that MONAI's own packages name, for its `verify_metadata`.
+_SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+_HALF_LIMIT = 65504.0
+
+
+def write_package(
+    folder: Path | str,
+    *,
+    state_dict: "Mapping[str, torch.Tensor]",
+    card: Card,
+    version: str,
+    changelog: dict[str, str],
+    description: str,
+    authors: str,
+    copyright: str,
+    network_data_format: dict[str, Any],
+    card_text: str,
+    licence_text: str,
+    half: bool = True,
+    replace: bool = False,
+    image_part: str | None = None,
+    build: BuildNetwork | None = None,
+) -> ModelPackage:
+    """Write a model package in MONAI Bundle layout, verify it, and put it in its place.
+
+    Everything is written to a folder beside the target, which is renamed at the end; after an error the target is as
+    it was.
+
+    Parameters
+    ----------
+    folder
+        The package's own folder; must not exist unless `replace`.
+    state_dict
+        The network's tensors by name.
+    card
+        Our section of the metadata. `pretrained` is left out of the network's arguments: the package has all weights.
+    version, changelog, description, authors, copyright, network_data_format
+        Fields of MONAI's metadata; `changelog` maps versions to what changed.
+    card_text
+        Free text for the model card, Markdown; its tables and sections come from `card`.
+    licence_text
+        Full text of the licence of the weights.
+    half
+        Store weights as float16. One-dimensional tensors (biases, batch-norm statistics), integers, and tensors with
+        values beyond float16 keep their precision.
+    replace
+        Put the new package in the place of an old one.
+    image_part
+        Method of the network that takes single images, for MONAI's inference configuration: ``""`` is `forward`, None
+        the one that is right for the network.
+    build
+        Makes the network from its name and arguments; `AcuteFindingsLib.networks.build_network` when None.
+
+    Returns
+    -------
+    ModelPackage
+        The package as read back.
+
+    Raises
+    ------
+    ModelError
+        When the target exists and `replace` is False, or what was written would not verify: tensors that do not fit
+        the network that `card` names, values that are not finite.
+    """
+    folder = Path(folder)
+    if folder.exists() and not replace:
+        raise ModelError(f"{folder} exists already; choose another folder or ask to replace it.")
+    arguments = stored_arguments(card.network.arguments)
+    card = card.model_copy(update={"network": card.network.model_copy(update={"arguments": arguments})})
+    metadata = parse_metadata(
+        {
+            "schema": _SCHEMA,
+            "version": version,
+            "changelog": changelog,
+            "monai_version": _version_of("monai"),
+            "pytorch_version": _version_of("torch"),
+            "numpy_version": _version_of("numpy"),
+            "required_packages_version": {name: _version_of(name) for name in ("safetensors", "timm")},
+            "name": card.title,
+            "task": card.title,
+            "description": description,
+            "authors": authors,
+            "copyright": copyright,
+            "intended_use": card.intended_use,
+            "data_source": card.training_data.summary,
+            "references": card.sources,
+            "network_data_format": network_data_format,
+            "acutefindings": card.model_dump(mode="json"),
+        },
+        source=folder / METADATA,
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{uuid.uuid4().hex[:8]}.partial.{folder.name}")
+    try:
+        inference = inference_config(card, network_data_format, weights=WEIGHTS[0], part=image_part)
+        _write_text(partial / METADATA, json.dumps(metadata.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
+        _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
+        _write_text(partial / CARD_TEXT, render_card(metadata, card_text))
+        _write_text(partial / LICENCE, licence_text.rstrip() + "\n")
+        _write_weights(partial / WEIGHTS[0], state_dict, half=half)
+        names = sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file())
+        sums = {name: file_sha256(partial / name) for name in names}
+        _write_text(partial / CHECKSUMS, json.dumps(sums, indent=2) + "\n")
+        read_package(partial).verify(build=build)
+        _take_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return read_package(folder)
+
+
+def _write_weights(path: Path, state_dict: "Mapping[str, torch.Tensor]", *, half: bool) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {name: _stored(tensor, half=half) for name, tensor in state_dict.items()}, path, metadata={"format": "pt"}
+    )
+
+
+def _stored(tensor: "torch.Tensor", *, half: bool) -> "torch.Tensor":
+    tensor = tensor.detach().cpu()
+    if tensor.is_floating_point():
+        small = half and tensor.ndim > 1 and bool(tensor.abs().max() <= _HALF_LIMIT if tensor.numel() else True)
+        tensor = tensor.half() if small else tensor.float()
+    # A copy of its own: safetensors refuses tensors that share memory.
+    return tensor.contiguous().clone()
+
+
+def _take_place(partial: Path, folder: Path) -> None:
+    """Rename `partial` to `folder`; an old package steps aside first and comes back if that fails."""
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    aside = folder.with_name(f".{uuid.uuid4().hex[:8]}.old.{folder.name}")
+    folder.rename(aside)
+    try:
+        partial.rename(folder)
+    except OSError as error:
+        aside.rename(folder)
+        raise ModelError(f"{folder} could not be replaced: {error}; the old model package is still there.") from error
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _version_of(name: str) -> str:
+    try:
+        return installed_version(name)
+    except PackageNotFoundError:
+        return "not installed"

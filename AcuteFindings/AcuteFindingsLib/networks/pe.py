@@ -1,0 +1,222 @@
+"""Pulmonary embolism: slice encoder and sequence network (SOURCES.md 1), with the exam labels of the RSNA challenge."""
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import torch
+from torch import Tensor, nn
+from torch.jit import Final
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
+from AcuteFindingsLib.networks.layers import BidirectionalLSTM
+
+# RSNA STR Pulmonary Embolism Detection challenge 2020, exam-level labels.
+EXAM_LABELS = (
+    "pe_present",
+    "left",
+    "right",
+    "central",
+    "rv_lv_ge_1",
+    "rv_lv_lt_1",
+    "chronic",
+    "acute_and_chronic",
+    "indeterminate",
+)
+# A probability of nothing for slices that are not there.
+PADDED_LOGIT = -30.0
+
+
+class SliceEncoder(Freezable):
+    """A slice → 64 numbers that stand for it, and a logit of its own.
+
+    Backbone, global average pool, Dense `hidden` ReLU, dropout, Dense `encoding` without activation, Dense 1
+    (SOURCES.md 1; the encoding has no activation in the public code).
+
+    Parameters
+    ----------
+    backbone
+        Any timm model; published: InceptionResNetV2.
+    in_channels
+        1 (model A) or 3 (model B).
+    dropout, drop_path
+        Shares dropped after the hidden layer and, where the backbone supports it, of its residual branches.
+    pretrained
+        Start the backbone from ImageNet weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "inception_resnet_v2",
+        in_channels: int = 1,
+        hidden: int = 512,
+        encoding: int = 64,
+        dropout: float = 0.2,
+        drop_path: float = 0.0,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = PooledBackbone(backbone, in_channels=in_channels, pretrained=pretrained, drop_path=drop_path)
+        self.hidden = nn.Linear(self.backbone.features, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.encoding = nn.Linear(hidden, encoding)
+        self.output = nn.Linear(encoding, 1)
+        self.gradcam_layer = "backbone.feature_map"
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return ``{"encoding": (n, 64), "slice": (n, 1)}`` for ``(n, c, y, x)``, scaled to -1..1."""
+        hidden = self.dropout(torch.relu(self.hidden(self.backbone(images))))
+        encoding = self.encoding(hidden)
+        return {"encoding": encoding, "slice": self.output(encoding)}
+
+
+class SequenceNetwork(nn.Module):
+    """The encodings of a stack → a logit a slice, one for the stack and, optionally, the exam labels.
+
+    Batch norm, bidirectional LSTM 64, per slice Dense 512 and 128 with ReLU and Dense 1; the slices' probabilities,
+    dropout 0.05 and Dense 1 for the stack (SOURCES.md 1). The exam head takes mean and maximum of the LSTM's features
+    over the slices through Dense 128 to `EXAM_LABELS`.
+
+    Parameters
+    ----------
+    length
+        Slices of a stack; shorter ones are padded at the end.
+    encoding
+        Numbers a slice.
+    hidden
+        Units of each direction of the LSTM.
+    dense
+        Units of the two layers before the slice output.
+    dropout
+        Share of the slice probabilities dropped before the stack output.
+    exam_head
+        Give the nine exam labels too.
+    mask_padding
+        Keep padding out of batch norm, LSTM, pooling and stack output. False lets padding through the network like
+        slices, as published: right for weights that were trained so.
+    """
+
+    exam_head: Final[bool]
+    mask_padding: Final[bool]
+    padded_logit: Final[float]
+
+    def __init__(
+        self,
+        *,
+        length: int = 96,
+        encoding: int = 64,
+        hidden: int = 64,
+        dense: tuple[int, int] | list[int] = (512, 128),
+        dropout: float = 0.05,
+        exam_head: bool = True,
+        mask_padding: bool = True,
+    ) -> None:
+        super().__init__()
+        self.exam_head = exam_head
+        self.mask_padding = mask_padding
+        self.padded_logit = PADDED_LOGIT
+        # Keras' epsilon, so that imported weights give the same numbers.
+        self.norm = nn.BatchNorm1d(encoding, eps=1e-3)
+        self.lstm = BidirectionalLSTM(encoding, hidden)
+        self.slices = nn.Sequential(
+            nn.Linear(2 * hidden, dense[0]),
+            nn.ReLU(),
+            nn.Linear(dense[0], dense[1]),
+            nn.ReLU(),
+            nn.Linear(dense[1], 1),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.stack = nn.Linear(length, 1)
+        if exam_head:
+            self.exam = nn.Sequential(nn.Linear(4 * hidden, 128), nn.ReLU(), nn.Linear(128, len(EXAM_LABELS)))
+
+    def forward(self, encodings: Tensor, valid: Optional[Tensor] = None) -> dict[str, Tensor]:  # noqa: UP045
+        """Read stacks.
+
+        Parameters
+        ----------
+        encodings
+            ``(n, length, encoding)``, slices in order, padding at the end.
+        valid
+            ``(n, length)`` bool, True for slices. Left out, rows of nothing but zeros at the end are padding.
+
+        Returns
+        -------
+        dict
+            ``{"slice": (n, length), "stack": (n, 1)}`` and, with the exam head, ``"exam": (n, 9)``. The slice logit of
+            padding is -30.
+        """
+        steps = torch.arange(encodings.shape[1], device=encodings.device).unsqueeze(0)
+        if not self.mask_padding:
+            lengths = torch.full_like(encodings[:, 0, 0], encodings.shape[1]).long()
+        elif valid is None:
+            lengths = ((encodings != 0).any(dim=2) * (steps + 1)).amax(dim=1)
+        else:
+            lengths = (valid * (steps + 1)).amax(dim=1)
+        # A stack of padding alone is read as one slice, so that no mean over nothing arises.
+        lengths = lengths.clamp(min=1)
+        inside = steps < lengths.unsqueeze(1)
+        features = self.lstm(self._normalise(encodings, inside), lengths)
+        slices = self.slices(features).squeeze(2)
+        if self.mask_padding:
+            slices = slices.masked_fill(~inside, self.padded_logit)
+        outputs = {"slice": slices, "stack": self.stack(self.dropout(torch.sigmoid(slices) * inside))}
+        if self.exam_head:
+            weights = inside.unsqueeze(2).to(features.dtype)
+            mean = (features * weights).sum(dim=1) / weights.sum(dim=1)
+            # The LSTM's output lies within -1..1, so padding at -1 never is the maximum on its own.
+            highest = (features * weights + (weights - 1.0)).amax(dim=1)
+            outputs["exam"] = self.exam(torch.cat([mean, highest], dim=1))
+        return outputs
+
+    def _normalise(self, encodings: Tensor, inside: Tensor) -> Tensor:
+        if self.training and self.mask_padding:
+            # The statistics are those of slices, not of padding.
+            normalised = torch.zeros_like(encodings)
+            normalised[inside] = self.norm(encodings[inside]).to(encodings.dtype)
+            return normalised
+        return self.norm(encodings.transpose(1, 2)).transpose(1, 2)
+
+
+class PEModel(nn.Module):
+    """Slice encoder and sequence network in one module, so that one weights file holds both.
+
+    Parameters
+    ----------
+    encoder, sequence
+        Arguments of `SliceEncoder` and `SequenceNetwork`.
+
+    Raises
+    ------
+    ModelError
+        When the encoder gives another number of features than the sequence network takes.
+    """
+
+    def __init__(self, *, encoder: Mapping[str, Any] | None = None, sequence: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.encoder = SliceEncoder(**(encoder or {}))
+        self.sequence_network = SequenceNetwork(**(sequence or {}))
+        given, taken = self.encoder.encoding.out_features, self.sequence_network.norm.num_features
+        if given != taken:
+            raise ModelError(f"The encoder gives {given} numbers a slice and the sequence network takes {taken}.")
+        self.gradcam_layer = "encoder.backbone.feature_map"
+
+    def encode(self, images: Tensor) -> dict[str, Tensor]:
+        """Return ``{"encoding": (n, 64), "slice": (n, 1)}`` for slices ``(n, c, y, x)``."""
+        return self.encoder(images)
+
+    def sequence(self, encodings: Tensor, valid: Optional[Tensor] = None) -> dict[str, Tensor]:  # noqa: UP045
+        """Read stacks of encodings ``(n, length, 64)``; see `SequenceNetwork.forward`."""
+        return self.sequence_network(encodings, valid)
+
+    def forward(self, stacks: Tensor, valid: Optional[Tensor] = None) -> dict[str, Tensor]:  # noqa: UP045
+        """Read whole stacks ``(n, length, c, y, x)``; outputs of `SequenceNetwork`, padding as `valid` says.
+
+        Without `valid` every slice counts, for the encoding of an empty picture is not zero.
+        """
+        count, length = stacks.shape[0], stacks.shape[1]
+        encodings = self.encode(stacks.flatten(0, 1))["encoding"].reshape(count, length, -1)
+        if valid is None:
+            valid = torch.ones(count, length, dtype=torch.bool, device=stacks.device)
+        return self.sequence(encodings, valid)

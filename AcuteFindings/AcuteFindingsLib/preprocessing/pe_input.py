@@ -1,0 +1,38 @@
+"""Axial CT slices as the PE slice networks take them (SOURCES.md 1)."""
+
+import numpy as np
+
+from AcuteFindingsLib.preprocessing.resample import resize_in_plane
+from AcuteFindingsLib.preprocessing.windows import apply_window
+
+
+def prepare_pe_slices(
+    slices: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    level: float = 100.0,
+    width: float = 700.0,
+    size: int = 386,
+) -> np.ndarray:
+    """Window, mask, resize and scale slices to -1..1, in the published order.
+
+    Parameters
+    ----------
+    slices
+        ``(z, y, x)`` HU: a batch, as many as memory allows.
+    mask
+        bool ``(z, y, x)`` from `lungs_heart_mask`; everything else becomes black (-1). None masks nothing.
+    level, width, size
+        Published: window 100/700 HU, 386 pixels a side. The whole picture is stretched to the square, as published.
+
+    Returns
+    -------
+    float32 ``(z, size, size)``.
+    """
+    grey = apply_window(slices, level=level, width=width)
+    if mask is not None:
+        grey *= mask
+    out = resize_in_plane(grey, (size, size))
+    out *= 2
+    out -= 1
+    return out

@@ -1,0 +1,29 @@
+"""Radiographs of any shape on a network's square, and back."""
+
+import numpy as np
+
+from AcuteFindingsLib.preprocessing.resample import resize_in_plane
+
+
+def pad_to_square(image: np.ndarray, *, fill: float = 0.0) -> np.ndarray:
+    """Pad ``(y, x)`` on both sides of its shorter side until it is square; the odd pixel goes below or to the right."""
+    side = max(image.shape)
+    before = [(side - length) // 2 for length in image.shape]
+    pads = [(b, side - length - b) for b, length in zip(before, image.shape, strict=True)]
+    return np.pad(image, pads, constant_values=fill)
+
+
+def fit_square(image: np.ndarray, size: int, *, fill: float = 0.0) -> np.ndarray:
+    """Pad ``(y, x)`` to a square and bring it to `size` pixels a side, without changing its proportions: float32."""
+    return resize_in_plane(pad_to_square(image, fill=fill)[None], (size, size))[0]
+
+
+def unfit_square(square: np.ndarray, shape_yx: tuple[int, int]) -> np.ndarray:
+    """Undo `fit_square`: bring ``(size, size)`` back on a picture of `shape_yx`: float32, padding cut off.
+
+    For a mask, hold the result against 0.5.
+    """
+    side = max(shape_yx)
+    whole = resize_in_plane(square[None], (side, side))[0]
+    y, x = ((side - length) // 2 for length in shape_yx)
+    return whole[y : y + shape_yx[0], x : x + shape_yx[1]]

@@ -1,0 +1,79 @@
+"""A finding as one file that Slicer opens: `scene.mrb`."""
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.errors import SceneError
+from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.scene.application import load_slicer, new_scene
+from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding
+from AcuteFindingsLib.scene.views import arrange_views
+from AcuteFindingsLib.study.study import Study
+
+
+def write_scene(finding: Finding, study: Study, path: Path) -> tuple[Path, FindingNodes]:
+    """Show a finding in a scene of its own, its most suspicious slice in the views, and save that scene.
+
+    Returns
+    -------
+    tuple
+        `path` and the nodes, which live as long as their scene is kept.
+
+    Raises
+    ------
+    SceneError
+        When Slicer's libraries are not installed, or the file cannot be written.
+    """
+    nodes = show_finding(finding, study, scene=new_scene())
+    arrange_views(nodes, finding, study)
+    return save_bundle(nodes.scene, path), nodes
+
+
+def save_bundle(scene: Any, path: Path) -> Path:
+    """Save a scene with all its data as a Slicer data bundle (a zip with relative paths).
+
+    Raises
+    ------
+    SceneError
+        When Slicer could not write it; an earlier file of that name is then left as it was.
+    """
+    # Slicer names the folder inside the bundle after the file it writes, so that name has to be the final one.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".scene-") as folder:
+        written = Path(folder) / path.name
+        if not scene.WriteToMRB(str(written.resolve())):
+            raise SceneError(f"{path}: Slicer could not write the scene; see that the disk has space and is writable.")
+        with replace_when_written(path) as partial:
+            shutil.move(written, partial)
+    return path
+
+
+def load_bundle(path: Path) -> Any:
+    """Read a data bundle into a new scene.
+
+    Raises
+    ------
+    SceneError
+        When the file is no bundle, or holds something that cannot be read.
+    """
+    slicer, _ = load_slicer()
+    scene = new_scene()
+    with tempfile.TemporaryDirectory(prefix="acutefindings-") as folder:
+        # Slicer's own unpacking stays in the folder it unpacks to when the file is damaged, which is then no more.
+        try:
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(folder)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise SceneError(f"{path} cannot be opened as a Slicer data bundle (.mrb): {error}") from error
+        mrml = next(Path(folder).glob("*/*.mrml"), None)
+        if mrml is None:
+            raise SceneError(f"{path} holds no scene (.mrml); expected a Slicer data bundle.")
+        scene.SetURL(str(mrml))
+        messages = slicer.vtkMRMLMessageCollection()
+        if not scene.Import(messages):
+            raise SceneError(f"{path}: {' '.join(messages.GetAllMessagesAsString().split())}")
+    return scene

@@ -1,0 +1,182 @@
+"""The planned pictures without OpenGL and without Slicer: the same slices, names and captions, drawn by matplotlib."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.scene.chart_nodes import LINE_COLOURS, RUN_COLOUR, THRESHOLD_COLOUR
+from AcuteFindingsLib.scene.naming import names_of, slice_number
+from AcuteFindingsLib.scene.nodes import HEATMAP_LOWEST
+from AcuteFindingsLib.scene.overlay_text import (
+    BACKGROUND_OPACITY,
+    VERDICT_COLOURS,
+    legend_of,
+    note_lines,
+    wanted_letters,
+)
+from AcuteFindingsLib.scene.picture_plan import HEATMAP_OPACITY, Plane, PlannedPicture, plan_pictures
+from AcuteFindingsLib.scene.pictures import Picture, as_pictures
+from AcuteFindingsLib.study.study import Study
+
+DPI = 100
+HOTTEST = 330
+"""Puts the hottest value on the map's yellow: its white would not be seen over bone."""
+MARGIN = 1.08
+
+# RAS axis across the plane, along the picture's width and along its height. To the right lies the patient's left (or
+# back, in a sagittal picture), at the top the front (or the head): the planes as Slicer presets them.
+_AXES: dict[Plane, tuple[int, int, int]] = {"Axial": (2, 0, 1), "Sagittal": (0, 1, 2), "Coronal": (1, 0, 2)}
+_LETTERS: dict[Plane, dict[str, str]] = {
+    "Axial": {"left": "R", "right": "L", "top": "A", "bottom": "P"},
+    "Sagittal": {"left": "A", "right": "P", "top": "S", "bottom": "I"},
+    "Coronal": {"left": "R", "right": "L", "top": "S", "bottom": "I"},
+}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A plane of a grid as a picture: ``(row, column)`` from the upper left.
+
+    `extent` is left, right, bottom, top in mm; to the right and to the top it grows, in patient coordinates (the first
+    two negated, as the picture's right is the patient's left or back).
+    """
+
+    image: np.ndarray
+    extent: tuple[float, float, float, float]
+
+
+def draw_with_matplotlib(finding: Finding, study: Study, folder: Path) -> tuple[Picture, ...]:
+    """Draw the pictures of a finding as PNG files into `folder`."""
+    plans = plan_pictures(finding, study)
+    for plan in plans:
+        figure = _chart(finding, plan) if plan.kind == "chart" else _slice(finding, study, plan)
+        with replace_when_written(folder / plan.file_name) as partial:
+            FigureCanvasAgg(figure).print_png(str(partial))
+    return as_pictures(plans, folder)
+
+
+def cut(array: np.ndarray, ijk_to_ras: np.ndarray, plane: Plane, position_ras: tuple[float, float, float]) -> Cut:
+    """Return the plane of a ``(z, y, x)`` grid nearest to a point, turned as a radiologist looks at it.
+
+    On an oblique grid it is the grid's own plane nearest to the one asked for, not interpolated.
+    """
+    matrix = np.asarray(ijk_to_ras, float)
+    normal_ras, across_ras, up_ras = _AXES[plane]
+    steps = np.abs(matrix[:3, :3]) / np.linalg.norm(matrix[:3, :3], axis=0)
+    normal = int(np.argmax(steps[normal_ras]))
+    across, up = sorted((axis for axis in range(3) if axis != normal), key=lambda axis: -steps[across_ras, axis])
+    ijk = np.linalg.inv(matrix) @ [*position_ras, 1.0]
+    ijk[normal] = np.clip(round(float(ijk[normal])), 0, array.shape[2 - normal] - 1)
+    image = np.take(array, int(ijk[normal]), axis=2 - normal)
+    if across > up:  # numpy's last axis is i, then j, then k: the larger of the two is the slower one
+        image = image.T
+    extent: list[float] = []
+    for axis, ras, sign in ((across, across_ras, -1.0), (up, up_ras, 1.0)):
+        ends = []
+        for index in (-0.5, array.shape[2 - axis] - 0.5):
+            place = ijk.copy()
+            place[axis] = index
+            ends.append(sign * float((matrix @ place)[ras]))
+        extent += sorted(ends)
+        wants_flip = ends[0] > ends[1] if axis == across else ends[0] < ends[1]
+        if wants_flip:
+            image = np.flip(image, axis=1 if axis == across else 0)
+    return Cut(image, (extent[0], extent[1], extent[2], extent[3]))
+
+
+def _slice(finding: Finding, study: Study, plan: PlannedPicture) -> Figure:
+    figure = Figure(figsize=(8, 8), dpi=DPI, facecolor="black")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    background = cut(study.array, study.ijk_to_ras, plan.plane, plan.position_ras)
+    level, width = finding.display_window
+    axes.imshow(
+        background.image,
+        cmap="gray",
+        vmin=level - width / 2,
+        vmax=level + width / 2,
+        extent=background.extent,
+        interpolation="bilinear",
+    )
+    if plan.heatmap and finding.heatmap is not None:
+        heat = cut(finding.heatmap.array, finding.heatmap.ijk_to_ras, plan.plane, plan.position_ras)
+        opacity = np.where(heat.image >= HEATMAP_LOWEST, HEATMAP_OPACITY, 0.0)
+        axes.imshow(heat.image, cmap="hot", vmin=0, vmax=HOTTEST, alpha=opacity, extent=heat.extent)
+    if plan.masks != "none":
+        for mask in finding.masks:
+            marked = cut(mask.array, finding.ijk_to_ras, plan.plane, plan.position_ras)
+            _mark(axes, marked, mask.colour, filled=plan.masks == "filled")
+    _frame(axes, background.extent)
+    _words(figure, finding, plan)
+    return figure
+
+
+def _mark(axes: Any, marked: Cut, colour: tuple[float, float, float], *, filled: bool) -> None:
+    if not marked.image.any():
+        return
+    if filled:
+        paint = np.zeros((*marked.image.shape, 4))
+        paint[marked.image > 0] = (*colour, 0.3)
+        axes.imshow(paint, extent=marked.extent, interpolation="nearest")
+    axes.contour(marked.image, levels=[0.5], colors=[colour], linewidths=1.5, extent=marked.extent, origin="upper")
+
+
+def _frame(axes: Any, extent: tuple[float, float, float, float]) -> None:
+    """Show the whole cut in a square, with a margin."""
+    half = MARGIN * max(extent[1] - extent[0], extent[3] - extent[2]) / 2
+    x, y = (extent[0] + extent[1]) / 2, (extent[2] + extent[3]) / 2
+    axes.set_xlim(x - half, x + half)
+    axes.set_ylim(y - half, y + half)
+
+
+def _words(figure: Figure, finding: Finding, plan: PlannedPicture) -> None:
+    behind = {"facecolor": "black", "edgecolor": "none", "alpha": BACKGROUND_OPACITY, "pad": 1}
+    white: dict[str, Any] = {"color": "white", "fontsize": 10, "bbox": behind}
+    big: dict[str, Any] = {"color": "white", "fontsize": 15, "fontweight": "bold", "bbox": behind}
+    colour = VERDICT_COLOURS.get(finding.verdict.label, (1.0, 1.0, 1.0))
+    title = plan.title.replace(": ", "\n", 1)
+    figure.text(0.015, 0.985, title, color=colour, fontsize=12, fontweight="bold", va="top", bbox=behind)
+    figure.text(0.985, 0.985, plan.place, ha="right", va="top", **white)
+    figure.text(0.015, 0.015, note_lines(plan, finding), **{**white, "fontsize": 8})
+    for row, (name, hue) in enumerate(reversed(legend_of(plan, finding))):
+        figure.text(
+            0.985, 0.015 + 0.028 * row, name, color=hue, fontsize=10, fontweight="bold", ha="right", bbox=behind
+        )
+    places = {
+        "left": (0.015, 0.5, "left", "center"),
+        "right": (0.985, 0.5, "right", "center"),
+        "top": (0.5, 0.985, "center", "top"),
+        "bottom": (0.5, 0.015, "center", "bottom"),
+    }
+    for edge, letter in wanted_letters(plan, _LETTERS[plan.plane]).items():
+        x, y, horizontal, vertical = places[edge]
+        figure.text(x, y, letter, ha=horizontal, va=vertical, **big)
+
+
+def _chart(finding: Finding, plan: PlannedPicture) -> Figure:
+    figure = Figure(figsize=(10, 5.6), dpi=DPI)
+    axes = figure.add_axes((0.07, 0.13, 0.9, 0.79))
+    numbers = [slice_number(result) for result in finding.slices]
+    by_index = {result.index: slice_number(result) for result in finding.slices}
+    for place, (first, last) in enumerate(finding.positive_runs):
+        label = "Positive run" if place == 0 else None
+        axes.axvspan(by_index[first] - 0.5, by_index[last] + 0.5, color=RUN_COLOUR, label=label)
+    for place, name in enumerate(sorted(finding.labels, key=lambda name: name != finding.main_label)):
+        values = [result.probabilities[name] for result in finding.slices]
+        width = 2.2 if name == finding.main_label else 1.2
+        axes.plot(numbers, values, color=LINE_COLOURS[place % len(LINE_COLOURS)], linewidth=width, label=name)
+    threshold = finding.slice_threshold
+    axes.axhline(threshold, color=THRESHOLD_COLOUR, linestyle="--", label=f"threshold {threshold:.2f}")
+    axes.set(xlabel="Slice", ylabel="Probability", xlim=(numbers[0] - 0.5, numbers[-1] + 0.5), ylim=(0, 1.02))
+    axes.set_title(f"{names_of(finding.detector).finding}: probability by slice", fontweight="bold", fontsize=12)
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.legend(loc="upper right", fontsize=9)
+    figure.text(0.985, 0.012, plan.note, ha="right", color="0.4", fontsize=8)
+    return figure

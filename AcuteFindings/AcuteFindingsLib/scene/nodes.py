@@ -1,0 +1,196 @@
+"""A finding as genuine Slicer nodes: volume, segmentation, heat map, table, chart and verdict, under one study."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from AcuteFindingsLib import RESEARCH_USE_ONLY
+from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Mask
+from AcuteFindingsLib.scene.application import current_scene, load_slicer
+from AcuteFindingsLib.scene.chart_nodes import ChartNodes, add_chart, add_table
+from AcuteFindingsLib.scene.hierarchy import place_under_study
+from AcuteFindingsLib.scene.naming import names_of, verdict_line
+from AcuteFindingsLib.scene.terminology import terminology_entry
+from AcuteFindingsLib.study.study import Study
+
+ATTRIBUTE = "AcuteFindings.Detector"
+"""Every node that a finding made carries its detector's name under this attribute: a panel finds it again."""
+
+HEATMAP_LOWEST = 64
+"""Heat below a quarter of its range is not shown: it would tint the whole picture."""
+
+
+@dataclass(frozen=True)
+class FindingNodes:
+    """The nodes of one finding. What the finding does not have is None.
+
+    Attributes
+    ----------
+    scene
+        The `vtkMRMLScene` that holds them.
+    volume
+        The study, a scalar volume node.
+    text
+        The verdict in words; it refers to every other node: reference role ``"AcuteFindings.table"`` for the node whose
+        attribute ``"AcuteFindings.Role"`` is ``"table"``, and so on.
+    study_item, folder_item
+        Places in the subject hierarchy: the study, and below it the folder that holds everything but the volume.
+    """
+
+    scene: Any
+    volume: Any
+    segmentation: Any | None
+    heatmap: Any | None
+    table: Any
+    chart: ChartNodes | None
+    text: Any
+    study_item: int
+    folder_item: int
+
+
+def show_finding(finding: Finding, study: Study, *, scene: Any = None, volume_node: Any = None) -> FindingNodes:
+    """Add a finding to a scene.
+
+    Parameters
+    ----------
+    finding, study
+        The result and the study it is about; masks lie on the study's grid.
+    scene
+        A `vtkMRMLScene`; by default the application's, or a new one where there is no application.
+    volume_node
+        The volume node that already shows `study` (left as it is); by default one is made.
+
+    Raises
+    ------
+    SceneError
+        When Slicer's libraries are not installed.
+    """
+    scene = current_scene() if scene is None else scene
+    names = names_of(finding.detector)
+    volume = add_volume(scene, study, finding, name=names.study) if volume_node is None else volume_node
+    segmentation = _add_segmentation(scene, finding, volume, f"{names.short} segmentation")
+    heatmap = _add_heatmap(scene, finding.heatmap, f"{names.short} heat map")
+    table = add_table(scene, finding, f"{names.short} slices")
+    chart = add_chart(scene, finding, table, f"{names.short} chart")
+    text = scene.AddNewNodeByClass("vtkMRMLTextNode", scene.GenerateUniqueName(f"{names.short} verdict"))
+    text.SetText(verdict_text(finding))
+
+    parts = {"segmentation": segmentation, "heatmap": heatmap, "table": table, "text": text}
+    parts |= {"chart": chart.chart, **chart.series} if chart else {}
+    made = {role: node for role, node in parts.items() if node is not None}
+    for role, node in made.items() if volume_node is not None else {**made, "volume": volume}.items():
+        node.SetAttribute(ATTRIBUTE, finding.detector)
+        node.SetAttribute("AcuteFindings.Role", role)
+    for role, node in {**made, "volume": volume}.items():
+        if node is not text:
+            text.SetNodeReferenceID(f"AcuteFindings.{role}", node.GetID())
+    study_item, folder_item = place_under_study(scene, finding, study, volume, tuple(made.values()))
+    return FindingNodes(scene, volume, segmentation, heatmap, table, chart, text, study_item, folder_item)
+
+
+def add_volume(scene: Any, study: Study, finding: Finding, *, name: str) -> Any:
+    """Add a study as a scalar volume node, shown in the finding's window.
+
+    HU are stored as 16-bit integers, rounded: half the memory of the array and what CT volumes are in Slicer.
+    """
+    array = np.asarray(study.array)
+    if study.intensity == "HU":
+        array = np.clip(np.rint(array), -32768, 32767).astype(np.int16)
+    node = _add_array(scene, "vtkMRMLScalarVolumeNode", array, study.ijk_to_ras, name)
+    level, width = finding.display_window
+    display = node.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(width, level)
+    return node
+
+
+def verdict_text(finding: Finding) -> str:
+    """Return verdict, rule, measurements, warnings and model in plain lines."""
+    verdict, model = finding.verdict, finding.model
+    lines = [
+        verdict_line(finding),
+        f"Threshold: {verdict.threshold:.2f}",
+        f"Rule: {verdict.rule}",
+        verdict.explanation,
+        *(f"{item.name}: {item.value:.4g} {item.unit.removeprefix('1')}".rstrip() for item in finding.measurements),
+        *(f"{item.severity.capitalize()}: {item.text}" for item in finding.warnings if item.severity != "info"),
+        f"Model: {model.id} {model.version}, trained on {model.trained_on}",
+        RESEARCH_USE_ONLY,
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _add_segmentation(scene: Any, finding: Finding, volume: Any, name: str) -> Any | None:
+    if not finding.masks:
+        return None
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    for mask in finding.masks:
+        _add_segment(node, mask, finding.ijk_to_ras)
+    display = node.GetDisplayNode()
+    display.SetOpacity2DFill(0.3)
+    display.SetOpacity2DOutline(1.0)
+    display.SetSliceIntersectionThickness(2)
+    return node
+
+
+def _add_segment(node: Any, mask: Mask, ijk_to_ras: np.ndarray) -> None:
+    slicer, _ = load_slicer()
+    labelmap = slicer.vtkOrientedImageData()
+    # Only the box that holds the mask, as Slicer keeps its own segments; the reference geometry tells the whole grid.
+    array = mask.array.astype(np.uint8, copy=False)
+    z, y, x = (ndimage.find_objects(array) or [None])[0] or (slice(0, 1),) * 3
+    _fill(labelmap, array[z, y, x], first=(z.start, y.start, x.start))
+    labelmap.SetGeometryFromImageToWorldMatrix(_matrix(ijk_to_ras))
+    segment_id = node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, mask.name, list(mask.colour), "")
+    if not segment_id:  # Slicer declines to make a segment from an image without a set voxel on some versions
+        segment_id = node.GetSegmentation().AddEmptySegment("", mask.name, list(mask.colour))
+    segment = node.GetSegmentation().GetSegment(segment_id)
+    segment.SetTerminology(terminology_entry(mask))
+    segment.SetNameAutoGenerated(False)
+    segment.SetColorAutoGenerated(False)
+
+
+def _add_heatmap(scene: Any, heatmap: Heatmap | None, name: str) -> Any | None:
+    if heatmap is None:
+        return None
+    node = _add_array(scene, "vtkMRMLScalarVolumeNode", np.asarray(heatmap.array, np.uint8), heatmap.ijk_to_ras, name)
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeIron")
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(0, 255)
+    display.SetLowerThreshold(HEATMAP_LOWEST)
+    display.SetUpperThreshold(255)
+    display.ApplyThresholdOn()
+    return node
+
+
+def _add_array(scene: Any, node_class: str, array: np.ndarray, ijk_to_ras: np.ndarray, name: str) -> Any:
+    _, vtk = load_slicer()
+    node = scene.AddNewNodeByClass(node_class, scene.GenerateUniqueName(name))
+    image = vtk.vtkImageData()
+    _fill(image, array)
+    node.SetIJKToRASMatrix(_matrix(ijk_to_ras))
+    node.SetAndObserveImageData(image)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def _fill(image: Any, array: np.ndarray, *, first: tuple[int, int, int] = (0, 0, 0)) -> None:
+    """Copy ``(z, y, x)`` voxels into a VTK image, once; `first` is the index of the first one on the image's grid."""
+    from vtkmodules.util.numpy_support import get_vtk_array_type, vtk_to_numpy
+
+    last = [start + size - 1 for start, size in zip(first, array.shape, strict=True)]
+    image.SetExtent(first[2], last[2], first[1], last[1], first[0], last[0])
+    image.AllocateScalars(get_vtk_array_type(array.dtype), 1)
+    vtk_to_numpy(image.GetPointData().GetScalars()).reshape(array.shape)[...] = array
+
+
+def _matrix(values: np.ndarray) -> Any:
+    _, vtk = load_slicer()
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(np.asarray(values, float).ravel().tolist())
+    return matrix

@@ -1,0 +1,75 @@
+"""The pictures of a finding: Slicer's own views where the machine can draw them, matplotlib's where it cannot."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.scene.nodes import FindingNodes
+from AcuteFindingsLib.scene.offscreen import offscreen_rendering_problem
+from AcuteFindingsLib.scene.picture_plan import Kind, PlannedPicture, plan_pictures
+from AcuteFindingsLib.study.study import Study
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file, what it shows in one sentence, and of which kind it is."""
+
+    path: Path
+    caption: str
+    kind: Kind
+
+
+def draw_pictures(
+    finding: Finding, study: Study, nodes: FindingNodes | None, folder: Path
+) -> tuple[tuple[Picture, ...], str]:
+    """Draw every picture of a finding, the most telling first.
+
+    Parameters
+    ----------
+    nodes
+        The finding in a scene of its own (`write_scene`); None where there is no scene.
+    folder
+        Where the PNG files go; made where it does not exist.
+
+    Returns
+    -------
+    tuple
+        The pictures, and one line that says why matplotlib drew them ("" where Slicer's views did). File names and
+        captions are the same either way.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    problem = offscreen_rendering_problem()
+    if nodes is None or problem is not None:
+        from AcuteFindingsLib.scene.matplotlib_pictures import draw_with_matplotlib
+
+        reason = problem or "there is no Slicer scene to draw"
+        return draw_with_matplotlib(finding, study, folder), f"Pictures drawn with matplotlib: {reason}."
+    return render_pictures(finding, study, nodes, folder), ""
+
+
+def render_pictures(finding: Finding, study: Study, nodes: FindingNodes, folder: Path) -> tuple[Picture, ...]:
+    """Draw the pictures with Slicer's slice views and the chart of its nodes.
+
+    Raises
+    ------
+    SceneError
+        When nothing can be drawn off screen on this machine.
+    """
+    from AcuteFindingsLib.scene.chart_picture import draw_chart
+    from AcuteFindingsLib.scene.slice_picture import open_slice_view
+
+    plans = plan_pictures(finding, study)
+    with open_slice_view(nodes) as view:
+        for plan in plans:
+            with replace_when_written(folder / plan.file_name) as partial:
+                if plan.kind == "chart":
+                    draw_chart(nodes, plan.note, partial)
+                else:
+                    view.draw(plan, finding, partial)
+    return as_pictures(plans, folder)
+
+
+def as_pictures(plans: tuple[PlannedPicture, ...], folder: Path) -> tuple[Picture, ...]:
+    """Return the drawn files of a plan."""
+    return tuple(Picture(folder / plan.file_name, plan.caption, plan.kind) for plan in plans)

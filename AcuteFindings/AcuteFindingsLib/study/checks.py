@@ -1,0 +1,119 @@
+"""Is this the study that a detector was made for?"""
+
+import numpy as np
+
+from AcuteFindingsLib.study.checks_ct import check_ct
+from AcuteFindingsLib.study.checks_radiograph import check_radiograph
+from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements, RadiographRequirements
+from AcuteFindingsLib.study.study import Study
+
+_SEVERITIES = ("refuse", "warn", "info")
+_LEAST_TILT_DEG = 1.0
+
+
+def check_study(
+    study: Study, detector: str, *, requirements: CtRequirements | RadiographRequirements | None = None
+) -> tuple[Notice, ...]:
+    """Say whether a study fits a detector, from its header and from what the images show.
+
+    Where the header is silent, as for NIfTI files and Slicer nodes, the images decide; where the two contradict each
+    other, the images decide and the contradiction is named.
+
+    Parameters
+    ----------
+    study
+        As read.
+    detector
+        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``.
+    requirements
+        Other limits than `REQUIREMENTS` states for the detector.
+
+    Returns
+    -------
+    Refusals first, then warnings, then remarks; what reading found (`Study.notices`) is among them.
+
+    Raises
+    ------
+    ValueError
+        For an unknown detector.
+    """
+    if detector not in REQUIREMENTS:
+        raise ValueError(f"detector is {detector!r}; expected one of {', '.join(REQUIREMENTS)}")
+    limits = requirements or REQUIREMENTS[detector]
+    broken = _unusable(study) or _wrong_modality(study, limits)
+    if broken is not None:
+        found = [broken]
+    elif isinstance(limits, CtRequirements):
+        found = [*check_ct(study, limits), *_remarks(study)]
+    else:
+        found = [*check_radiograph(study, limits), *_remarks(study)]
+    said = {notice.code for notice in study.notices}
+    notices = [*study.notices, *(notice for notice in found if notice.code not in said)]
+    return tuple(sorted(notices, key=lambda notice: _SEVERITIES.index(notice.severity)))
+
+
+def _unusable(study: Study) -> Notice | None:
+    low, high = (float(value) for value in (study.array.min(), study.array.max()))
+    if not np.isfinite(low) or not np.isfinite(high):
+        return Notice(
+            "values-not-finite",
+            "refuse",
+            "The images hold values that are not numbers; export the study again from its source.",
+        )
+    if low == high:
+        return Notice(
+            "constant-image",
+            "refuse",
+            f"Every pixel has the same value ({low:g}), so there is nothing to see; check the export of this study.",
+        )
+    return None
+
+
+def _wrong_modality(study: Study, limits: CtRequirements | RadiographRequirements) -> Notice | None:
+    """Refuse what is neither by its header nor by its values the kind of image the detector reads."""
+    modality = study.modality.upper()
+    if isinstance(limits, CtRequirements):
+        fits = modality in ("CT", "") and study.intensity != "unit"
+        seen = modality if modality not in ("CT", "") else "radiograph or photograph"
+    else:
+        fits = modality in (*limits.modalities, "", "OT") and study.intensity == "unit"
+        seen = modality if modality not in (*limits.modalities, "", "OT") else "CT slice"
+    if fits:
+        return None
+    text = (
+        f"This is a {seen} image, but the detector was made for {limits.study_name}; choose another series or detector."
+    )
+    return Notice("wrong-modality", "refuse", text)
+
+
+def _remarks(study: Study) -> list[Notice]:
+    """Say what was stated or done that a reader of the result should know, whichever the detector."""
+    facts = study.dicom
+    found = []
+    if study.modality.upper() in ("", "OT"):
+        text = "The file does not say what kind of image it is, so the answer rests on what the image shows."
+        found.append(Notice("modality-unknown", "info", text))
+    if not study.pixel_spacing_known:
+        text = "The size of a pixel is not stated and was taken as 1 mm: areas, volumes and lengths cannot be measured."
+        found.append(Notice("no-pixel-spacing", "warn", text))
+    if facts.burned_in_annotation.upper() == "YES":
+        text = (
+            "The header says that text is burnt into the images; it may mislead the model and may identify the patient."
+        )
+        found.append(Notice("burned-in-annotation", "warn", text))
+    if facts.photometric_interpretation == "MONOCHROME1":
+        text = "The image is stored inverted (MONOCHROME1) and was turned so that bone is bright."
+        found.append(Notice("monochrome1", "info", text))
+    if abs(facts.gantry_tilt_deg) >= _LEAST_TILT_DEG:
+        text = (
+            f"The gantry was tilted by {facts.gantry_tilt_deg:+.1f}°; slices were set upright before they were "
+            "analysed."
+        )
+        found.append(Notice("gantry-tilt", "info", text))
+    if study.regridded:
+        text = (
+            f"The slices were resampled to an even grid ({study.regridded}); results are given for the original slices."
+        )
+        found.append(Notice("regridded", "info", text))
+    return found

@@ -1,0 +1,289 @@
+"""Whether a CT shows the right part of the body, with or without contrast, in slices that a detector can use."""
+
+import re
+
+import numpy as np
+
+from AcuteFindingsLib.study.blood_pool import blood_pool_hu
+from AcuteFindingsLib.study.content import CtContent, ct_content
+from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.requirements import CtRequirements
+from AcuteFindingsLib.study.study import Study
+
+_BODY_WORDS = {
+    "head": ("HEAD", "BRAIN", "SKULL", "CRANI", "NEURO", "CEREBR"),
+    "chest": ("CHEST", "THORAX", "THORAC", "LUNG", "HEART", "PULM", "CARDIAC"),
+}
+_NO_AGENT = re.compile(r"^\s*(no|none|n/?a|without|nil|-|0)?\s*$", re.IGNORECASE)
+_PLAIN_WORDS = re.compile(
+    r"\bw/?o\b|without|\bnon?[- ]?(con|enh|c\b)|\bnative?\b|unenhanced|\bplain\b|\bC-(?!\w)", re.IGNORECASE
+)
+_CONTRAST_WORDS = re.compile(
+    r"\bC\+|\bCTP?A\b|angio|\bwith (iv )?(contrast|km)|\bpost[- ]?(con|km|gad)|(?<!un)enhanced|\bCE[- ]?CT\b",
+    re.IGNORECASE,
+)
+
+_AIR_HU = -500.0
+_SOFT_TISSUE_PLUS_1000 = (900.0, 1200.0)
+_LEAST_SOFT_SHARE = 0.05
+_CROPPED_SHARE = 0.25
+_CROPPED_MM = 40.0
+_REFORMAT_DEG = 45.0
+_GAP_FACTOR = 1.5
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+def check_ct(study: Study, limits: CtRequirements) -> list[Notice]:
+    """Check values, body part, contrast, orientation, thickness, coverage and number of slices of a CT."""
+    values = _values(study, limits)
+    if any(notice.severity == "refuse" for notice in values):
+        return values
+    content = ct_content(study) if study.intensity == "HU" else None
+    part = _body_part(study, limits, content)
+    found = [*values, *_kind_of_image(study), *part, *_orientation(study, limits), *_thickness(study, limits)]
+    if any(notice.severity == "refuse" for notice in part):
+        return found
+    if content is not None and limits.contrast == "required":
+        found += _contrast(study, limits, blood_pool_hu(study, content=content))
+    if limits.contrast == "unwanted" and _header_contrast(study):
+        text = (
+            "The header says that contrast was given; enhanced vessels and tumours look like blood to this detector, "
+            "so use the series without contrast."
+        )
+        found.append(Notice("contrast-in-head", "warn", text))
+    return [*found, *_coverage(study, limits, content)]
+
+
+def _values(study: Study, limits: CtRequirements) -> list[Notice]:
+    """Find out whether the numbers are HU."""
+    burnt_in = "The display window is burnt into the images (8-bit grey levels instead of HU)"
+    if study.intensity == "windowed":
+        if limits.accepts_windowed:
+            text = (
+                f"{burnt_in}: densities cannot be measured and another window than the brain window misleads the model."
+            )
+            return [Notice("window-burnt-in", "warn", text)]
+        return [Notice("window-burnt-in", "refuse", f"{burnt_in}; load the original DICOM series.")]
+    low, high = float(study.array.min()), float(study.array.max())
+    if low < _AIR_HU:
+        return []
+    if low >= 0 and high <= 255:
+        return [Notice("window-burnt-in", "refuse", f"{burnt_in}; load the original DICOM series.")]
+    soft = (study.array > _SOFT_TISSUE_PLUS_1000[0]) & (study.array < _SOFT_TISSUE_PLUS_1000[1])
+    if low >= 0 and soft.mean() > _LEAST_SOFT_SHARE:
+        text = (
+            "The values are not in HU: there is no air at -1000 and soft tissue lies near 1000, as where the rescale "
+            "intercept was lost; load the original DICOM series."
+        )
+        return [Notice("not-hu", "refuse", text)]
+    text = (
+        f"There is no air in the images (lowest value {low:.0f}, expected about -1000 HU): values were cut off by a "
+        "display window or the surroundings were removed; load the original DICOM series."
+    )
+    return [Notice("window-burnt-in", "refuse" if limits.body_part == "chest" else "warn", text)]
+
+
+def _kind_of_image(study: Study) -> list[Notice]:
+    words = {word.upper() for word in study.dicom.image_type}
+    if "LOCALIZER" in words:
+        text = "This is a localizer (scout view), not a series of slices; choose another series."
+        return [Notice("localizer", "refuse", text)]
+    if study.dicom.sop_class_uid.startswith(_SECONDARY_CAPTURE):
+        text = "These are secondary captures (pictures of a screen or of a report); load the original series."
+        return [Notice("secondary-capture", "warn", text)]
+    if words & {"MIP", "MAX_IP", "MINIP", "MIN_IP", "VRT", "VOLUME_RENDERED"}:
+        text = "These are projections through thick slabs, in which small findings are hidden; choose the thin slices."
+        return [Notice("projection-slabs", "warn", text)]
+    return []
+
+
+def _body_part(study: Study, limits: CtRequirements, content: CtContent | None) -> list[Notice]:
+    """Hold header and content against what the detector needs; where both speak, the content decides."""
+    wanted = limits.body_part
+    header = study.dicom.body_part.upper()
+    header_fits = any(word in header for word in _BODY_WORDS[wanted])
+    seen = content.body_part if content is not None else "other"
+    made_for = f"the detector was made for {limits.study_name}"
+    if wanted in seen:
+        if header and not header_fits:
+            text = f"The header names the body part {header}, but the images show a {wanted}; the images were believed."
+            return [Notice("body-part-contradiction", "info", text)]
+        return []
+    organ = "brain" if wanted == "head" else "lungs"
+    if seen != "other":
+        said = f", although the header says {header}" if header_fits else ""
+        text = f"The images show a {seen}{said}, but {made_for}; choose another series or detector."
+        return [Notice("wrong-body-part", "refuse", text)]
+    if header and not header_fits:
+        text = f"The header names the body part {header}, but {made_for}; choose another series or detector."
+        return [Notice("wrong-body-part", "refuse", text)]
+    if content is None:
+        text = f"The body part cannot be told from windowed slices; make sure that they show a {wanted}."
+        return [] if header_fits else [Notice("body-part-unknown", "info", text)]
+    if header_fits:
+        text = (
+            f"The header says {header}, but no {organ} could be found in the images; look at them before believing "
+            "the answer."
+        )
+        return [Notice("body-part-not-seen", "warn", text)]
+    text = f"No {organ} could be found in the images, but {made_for}; choose another series or detector."
+    return [Notice("wrong-body-part", "refuse", text)]
+
+
+def _header_contrast(study: Study) -> bool | None:
+    """Whether the header says that contrast was given; None where it says nothing."""
+    description = study.dicom.series_description
+    if not _NO_AGENT.match(study.dicom.contrast_agent):
+        return True
+    if _PLAIN_WORDS.search(description) or study.dicom.contrast_agent.strip():
+        return False
+    return True if _CONTRAST_WORDS.search(description) else None
+
+
+def _contrast(study: Study, limits: CtRequirements, measured: float | None) -> list[Notice]:
+    """Judge enhancement by the blood's HU; the header only adds what it says.
+
+    Limits: `CtRequirements.blood_pool_refuse_hu` and `blood_pool_warn_hu`, with their sources.
+    """
+    stated = _header_contrast(study)
+    if measured is None:
+        header = {True: "says that contrast was given", False: "says that none was given", None: "is silent"}[stated]
+        text = (
+            "Enhancement could not be measured, because no heart lies between lungs in the field, and the header "
+            f"{header}; make sure that contrast was given."
+        )
+        return [Notice("contrast-not-measured", "refuse" if stated is False else "warn", text)]
+    blood = f"blood in the heart and great vessels measures about {measured:.0f} HU"
+    if measured < limits.blood_pool_refuse_hu:
+        said = "Although the header says that contrast was given, " if stated else "No contrast: "
+        text = (
+            f"{said}{blood}, as without contrast (enhanced: above {limits.blood_pool_warn_hu:.0f} HU); "
+            "a clot cannot be seen, so choose the contrast-enhanced series."
+        )
+        return [Notice("no-contrast", "refuse", text)]
+    found = []
+    if measured < limits.blood_pool_warn_hu:
+        text = (
+            f"Weak contrast: {blood}, below the {limits.blood_pool_warn_hu:.0f} HU asked of a CT pulmonary angiogram; "
+            "small clots may be missed."
+        )
+        found.append(Notice("weak-contrast", "warn", text))
+    elif stated is False:
+        text = f"The header says that no contrast was given, but {blood}; the images were believed."
+        found.append(Notice("contrast-contradiction", "info", text))
+    return found
+
+
+def _orientation(study: Study, limits: CtRequirements) -> list[Notice]:
+    """Measure how far the slices are from axial, and whether axial ones can be rebuilt."""
+    normal = study.ijk_to_ras[:3, 2] / np.linalg.norm(study.ijk_to_ras[:3, 2])
+    degrees = float(np.degrees(np.arccos(np.clip(abs(normal[2]), 0, 1))))
+    if degrees <= limits.oblique_warn_deg:
+        return []
+    if degrees <= _REFORMAT_DEG:
+        text = (
+            f"The slices are tilted {degrees:.0f}° away from axial, more than the detector knows; read the answer "
+            "with care."
+        )
+        return [Notice("oblique-slices", "warn", text)]
+    apart = study.spacing[0]
+    if study.array.shape[0] == 1 or apart > limits.reformat_refuse_mm:
+        text = (
+            f"The slices are {study.orientation} and {apart:.1f} mm apart, too far to rebuild axial ones, which the "
+            "detector needs; choose the axial series."
+        )
+        return [Notice("not-axial", "refuse", text)]
+    text = (
+        f"The slices are {study.orientation}; axial ones are rebuilt for the detector, so results belong to no single "
+        "original slice: choose the axial series if there is one."
+    )
+    return [Notice("reformatted", "warn", text)]
+
+
+def _thickness(study: Study, limits: CtRequirements) -> list[Notice]:
+    known = [source.thickness_mm for source in study.sources if source.thickness_mm]
+    thickness = max(known) if known else study.dicom.slice_thickness_mm or study.spacing[0]
+    if study.array.shape[0] == 1 and not known and study.dicom.slice_thickness_mm is None:
+        return []
+    low, high = limits.published_thickness_mm
+    made_for = f"the published model was made for {_range(low, high)} mm"
+    if thickness > limits.thick_refuse_mm:
+        text = (
+            f"Slices are up to {thickness:.1f} mm thick, too thick to show a small finding ({made_for}); choose a "
+            "thinner series."
+        )
+        return [Notice("thick-slices", "refuse", text)]
+    found = []
+    if thickness > limits.thick_warn_mm:
+        text = (
+            f"Slices are up to {thickness:.1f} mm thick ({made_for}); small findings may be missed, so choose a "
+            "thinner series if there is one."
+        )
+        found.append(Notice("thick-slices", "warn", text))
+    elif not low <= thickness <= high:
+        text = f"Slices are {thickness:.1f} mm thick, while {made_for}."
+        found.append(Notice("other-thickness", "info", text))
+    apart = _largest_gap(study)
+    if known and apart > _GAP_FACTOR * max(known):
+        text = (
+            f"Neighbouring slices lie up to {apart:.1f} mm apart but are at most {max(known):.1f} mm thick: parts of "
+            "the patient were not imaged."
+        )
+        found.append(Notice("gaps-between-slices", "warn", text))
+    return found
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.0f}" if round(low) == round(high) else f"{low:.0f} to {high:.0f}"
+
+
+def _largest_gap(study: Study) -> float:
+    positions = np.array([source.position_ras for source in study.sources])
+    if len(positions) < 2:
+        return 0.0
+    normal = study.ijk_to_ras[:3, 2] / np.linalg.norm(study.ijk_to_ras[:3, 2])
+    return float(np.abs(np.diff(positions @ normal)).max())
+
+
+def _coverage(study: Study, limits: CtRequirements, content: CtContent | None) -> list[Notice]:
+    slices = len(study.sources) or study.array.shape[0]
+    if slices == 1:
+        text = (
+            "There is a single slice; the rule over neighbouring slices cannot apply and the rest of the "
+            f"{limits.body_part} was not looked at."
+        )
+        return [Notice("single-slice", "warn", text)]
+    if slices < limits.sequence_slices:
+        text = (
+            f"There are only {slices} slices; the rule of {limits.sequence_slices} positive slices in a row cannot "
+            "apply."
+        )
+        return [Notice("few-slices", "warn", text)]
+    if content is None:
+        return []
+    found = []
+    extent = content.brain_extent_mm if limits.body_part == "head" else content.lung_extent_mm
+    organ = "brain" if limits.body_part == "head" else "lung"
+    if extent < limits.coverage_mm:
+        text = (
+            f"Only {extent:.0f} mm of {organ} are in the field, while a complete examination shows "
+            f"{limits.coverage_mm:.0f} mm or more; nothing can be said about the rest."
+        )
+        found.append(Notice("short-coverage", "warn", text))
+    if limits.body_part == "chest" and _cropped(content):
+        text = (
+            "The picture cuts through the lungs; nothing can be said about what lies outside, and a smaller field "
+            "than usual may mislead the model."
+        )
+        found.append(Notice("cropped-field", "warn", text))
+    return found
+
+
+def _cropped(content: CtContent) -> bool:
+    """Whether the field cuts lungs off sideways, in more than a quarter of the slices with lung in them."""
+    lungs = content.lungs[content.lung_cm2 > 0]
+    if not len(lungs):
+        return False
+    touching_mm = lungs[:, :, [0, -1]].sum(axis=(1, 2)) * content.spacing[1]
+    touching_mm = touching_mm + lungs[:, [0, -1], :].sum(axis=(1, 2)) * content.spacing[2]
+    return bool(np.mean(touching_mm > _CROPPED_MM) > _CROPPED_SHARE)

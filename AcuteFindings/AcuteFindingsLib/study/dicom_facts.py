@@ -1,0 +1,75 @@
+"""The header facts that matter to a detector, taken from one frame of a series."""
+
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from AcuteFindingsLib.study.dicom_frames import Frame, attribute, number, words
+from AcuteFindingsLib.study.study import DicomFacts
+
+# SNOMED CT and SRT codes of the views that matter here, from PS3.16 CID 4010 "DX View".
+_VIEW_CODES = {
+    "399348003": "AP", "R-10206": "AP", "272479007": "PA", "R-10214": "PA", "399173006": "LL", "R-10236": "LL",
+    "399198007": "RL", "R-10232": "RL", "399067008": "LATERAL", "R-102CD": "LATERAL",
+}  # fmt: skip
+
+
+def facts_of(frame: Frame, *, tilt_deg: float = 0.0) -> DicomFacts:
+    """Return a series' facts from one of its frames; `tilt_deg` is what the slices' positions say."""
+    header = frame.header
+
+    def get(keyword: str, group: str = "") -> Any:
+        return attribute(header, keyword, group=group, frame=frame.number)
+
+    stated_tilt = number(get("GantryDetectorTilt", "CTAcquisitionDetailsSequence"))
+    series_number = number(get("SeriesNumber"))
+    return DicomFacts(
+        study_instance_uid=str(get("StudyInstanceUID") or ""),
+        series_instance_uid=str(get("SeriesInstanceUID") or ""),
+        frame_of_reference_uid=str(get("FrameOfReferenceUID") or ""),
+        sop_class_uid=str(get("SOPClassUID") or ""),
+        transfer_syntax_uid=str(getattr(header, "file_meta", {}).get("TransferSyntaxUID", "")),
+        series_number=None if series_number is None else int(series_number),
+        series_description=str(get("SeriesDescription") or ""),
+        image_type=frame.image_type,
+        body_part=body_part_of(frame),
+        patient_position=str(get("PatientPosition") or ""),
+        manufacturer=str(get("Manufacturer") or ""),
+        device_model=str(get("ManufacturerModelName") or ""),
+        kvp=number(get("KVP", "CTXRayDetailsSequence")),
+        convolution_kernel="/".join(words(get("ConvolutionKernel", "CTReconstructionSequence"))),
+        contrast_agent=contrast_of(header),
+        slice_thickness_mm=frame.thickness_mm,
+        gantry_tilt_deg=stated_tilt or round(tilt_deg, 2),
+        photometric_interpretation=str(get("PhotometricInterpretation") or ""),
+        window_level=number(get("WindowCenter", "FrameVOILUTSequence")),
+        window_width=number(get("WindowWidth", "FrameVOILUTSequence")),
+        view_position=_view_of(header),
+        patient_orientation=words(get("PatientOrientation")),
+        laterality=str(get("ImageLaterality") or get("Laterality") or ""),
+        burned_in_annotation=str(get("BurnedInAnnotation") or ""),
+    )
+
+
+def body_part_of(frame: Frame) -> str:
+    """Return the body part in upper case: the header's word, else the meaning of its anatomic region code."""
+    header = frame.header
+    if header.get("BodyPartExamined"):
+        return str(header.BodyPartExamined).strip().upper()
+    regions = attribute(header, "AnatomicRegionSequence", group="FrameAnatomySequence", frame=frame.number)
+    return str(regions[0].get("CodeMeaning", "")).strip().upper() if regions else ""
+
+
+def contrast_of(header: Dataset) -> str:
+    """Return the contrast agent, by name or code meaning; empty where the header states none."""
+    if header.get("ContrastBolusAgent"):
+        return str(header.ContrastBolusAgent).strip()
+    agents = header.get("ContrastBolusAgentSequence")
+    return (str(agents[0].get("CodeMeaning") or "").strip() or "stated") if agents else ""
+
+
+def _view_of(header: Dataset) -> str:
+    if header.get("ViewPosition"):
+        return str(header.ViewPosition).strip().upper()
+    codes = header.get("ViewCodeSequence")
+    return _VIEW_CODES.get(str(codes[0].get("CodeValue", "")), "") if codes else ""

@@ -1,0 +1,106 @@
+"""From one DICOM radiograph to a Study: grey levels, pixel size, and the picture turned as radiologists look at it."""
+
+import numpy as np
+
+from AcuteFindingsLib.study.dicom_facts import facts_of
+from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.study.dicom_frames import Frame, number, numbers, words
+from AcuteFindingsLib.study.dicom_intensity import radiograph_intensity
+from AcuteFindingsLib.study.dicom_pixels import decode_frames
+from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.study import SourceSlice, Study
+
+
+def read_projection(frame: Frame, *, source_name: str, progress: Progress | None = None) -> Study:
+    """Read one radiograph.
+
+    Raises
+    ------
+    StudyError
+        Where its pixels cannot be decoded or are in colour.
+    """
+    pictures: list[np.ndarray] = []
+    decode_frames([frame], lambda _, stored: pictures.append(stored), progress=progress)
+    grey, usable = radiograph_intensity(pictures[0], frame)
+    notices = []
+    if not usable:
+        text = (
+            "The header's display window shows almost nothing of this radiograph, so its grey levels were stretched "
+            "from the image itself."
+        )
+        notices.append(Notice("window-unusable", "warn", text))
+    spacing = pixel_spacing(frame)
+    if spacing is None:
+        text = "The radiograph does not state the size of a pixel; areas cannot be given in mm²."
+        notices.append(Notice("no-pixel-spacing", "info", text))
+    rows_mm, columns_mm = spacing or (1.0, 1.0)
+    upright, turned = _as_seen(grey, words(frame.header.get("PatientOrientation")))
+    if turned == "turned":
+        rows_mm, columns_mm = columns_mm, rows_mm
+    if turned:
+        text = (
+            f"The stored radiograph is {turned}; it is shown with the patient's right on the picture's left and the "
+            "head up."
+        )
+        notices.append(Notice("radiograph-turned", "info", text))
+    ras = np.diag([-columns_mm, -rows_mm, 1.0, 1.0])
+    height, width = upright.shape
+    centre = ras @ [(width - 1) / 2, (height - 1) / 2, 0, 1]
+    source = SourceSlice(
+        index=0,
+        file=frame.file,
+        frame=frame.number,
+        sop_instance_uid=frame.sop_instance_uid,
+        position_ras=(float(centre[0]), float(centre[1]), float(centre[2])),
+        k=0.0,
+    )
+    return Study(
+        array=np.ascontiguousarray(upright)[None],
+        ijk_to_ras=ras,
+        modality=str(frame.header.get("Modality") or ""),
+        intensity="unit",
+        orientation="projection",
+        sources=(source,),
+        dicom=facts_of(frame),
+        pixel_spacing_known=spacing is not None,
+        regridded=f"the stored radiograph is {turned}" if turned else "",
+        notices=tuple(notices),
+        source_name=source_name,
+    )
+
+
+def pixel_spacing(frame: Frame) -> tuple[float, float] | None:
+    """Return the distance between rows and between columns in the patient in mm; None where not stated.
+
+    Pixel Spacing where given, else Imager Pixel Spacing (at the detector) divided by the estimated magnification
+    (PS3.3 10.7.1.3), else Nominal Scanned Pixel Spacing of scanned films.
+    """
+    if frame.spacing is not None:
+        return frame.spacing
+    magnification = number(frame.header.get("EstimatedRadiographicMagnificationFactor")) or 1.0
+    for keyword, factor in (("ImagerPixelSpacing", magnification), ("NominalScannedPixelSpacing", 1.0)):
+        found = numbers(frame.header.get(keyword), 2)
+        if found is not None and found.min() > 0 and factor > 0:
+            return float(found[0] / factor), float(found[1] / factor)
+    return None
+
+
+def _as_seen(grey: np.ndarray, orientation: tuple[str, ...]) -> tuple[np.ndarray, str]:
+    """Turn a frontal radiograph so that rows run to the patient's left and columns to the feet.
+
+    Patient Orientation names where the rows and the columns run to (PS3.3 C.7.6.1.1.1). Anything else than a frontal
+    view stays as it is.
+    """
+    if len(orientation) != 2 or not all(orientation):
+        return grey, ""
+    rows, columns = orientation[0][0], orientation[1][0]
+    turned = ""
+    if rows in "HF" and columns in "LR":
+        grey, rows, columns, turned = grey.T, columns, rows, "turned"
+    if rows not in "LR" or columns not in "HF":
+        return grey, ""
+    if rows == "R":
+        grey, turned = grey[:, ::-1], turned or "mirrored"
+    if columns == "H":
+        grey, turned = grey[::-1], turned or "upside down"
+    return grey, turned

@@ -1,0 +1,173 @@
+"""From the images of one CT series to a Study on an upright, regular grid."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.dicom_clean import clean_stack
+from AcuteFindingsLib.study.dicom_facts import facts_of
+from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.study.dicom_frames import Frame
+from AcuteFindingsLib.study.dicom_pixels import AIR_HU, decode_frames, to_hu
+from AcuteFindingsLib.study.geometry import (
+    StackPlan,
+    fill_missing_planes,
+    interpolate_planes,
+    orientation_of,
+    plan_stack,
+    shift_plane,
+)
+from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.study import SourceSlice, Study
+
+# Together about 8 GB as float32: no CT, but what a wrong position in a header can ask for.
+_MOST_VOXELS = 2_000_000_000
+
+
+def read_ct(frames: Sequence[Frame], *, source_name: str, progress: Progress | None = None) -> Study:
+    """Read one CT series (classic files or enhanced multi-frame) in HU.
+
+    Slices are sorted along their normal, the gantry's tilt is undone by shifting slices within their planes, missing
+    and unevenly spaced slices are interpolated along the normal; `Study.sources` says where each slice went.
+
+    Raises
+    ------
+    StudyError
+        Where pixels are missing, damaged or in colour, or the positions make no volume.
+    """
+    stack, notices = clean_stack(frames)
+    first = stack[0]
+    spacing = first.spacing or (1.0, 1.0)
+    positions = np.array([frame.position for frame in stack])
+    directions = np.asarray(first.directions)
+    thicknesses = [frame.thickness_mm for frame in stack if frame.thickness_mm]
+    thickness = float(np.median(thicknesses)) if thicknesses else None
+    plan = plan_stack(positions, directions, spacing, first.shape, thickness_mm=thickness)
+    if np.prod(plan.shape, dtype=float) > _MOST_VOXELS:
+        raise StudyError(f"{source_name}: the slices' positions (0020,0032) ask for a volume of {plan.shape} voxels.")
+    windowed = _is_windowed(first)
+    array = _fill(stack, plan, windowed=windowed, progress=progress)
+    notices += _pixel_notices(stack, windowed=windowed) + _grid_notices(plan, positions, directions)
+    return Study(
+        array=array,
+        ijk_to_ras=plan.ijk_to_ras,
+        modality=str(first.header.get("Modality") or ""),
+        intensity="windowed" if windowed else "HU",
+        orientation=orientation_of(directions),
+        sources=_sources(stack, plan, positions, directions, spacing),
+        dicom=facts_of(first, tilt_deg=plan.tilt_deg),
+        pixel_spacing_known=first.spacing is not None,
+        regridded=_regridded(plan),
+        notices=notices,
+        source_name=source_name,
+    )
+
+
+def _fill(stack: Sequence[Frame], plan: StackPlan, *, windowed: bool, progress: Progress | None) -> np.ndarray:
+    """Decode straight into the grid; only slices that lie between its planes need a second array."""
+    fill = 0.0 if windowed else AIR_HU
+    count = plan.shape[0] if plan.on_grid else len(stack)
+    array = np.empty((count, *plan.shape[1:]), np.float32)
+    places = np.round(plan.k).astype(int) if plan.on_grid else np.arange(len(stack))
+
+    def sink(number: int, stored: np.ndarray) -> None:
+        plane = stored.astype(np.float32) / 255 if windowed else to_hu(stored, stack[number])
+        if plan.is_shifted:
+            plane = shift_plane(plane, plan.shifts[number], plan.shape[1:], fill=fill)
+        array[places[number]] = plane
+
+    decode_frames(stack, sink, progress=progress)
+    if not plan.on_grid:
+        return interpolate_planes(array, plan.k, plan.shape[0])
+    fill_missing_planes(array, plan.k)
+    return array
+
+
+def _is_windowed(frame: Frame) -> bool:
+    """Whether a CT image is a screen shot: 8 bits and no rescale to HU."""
+    return int(frame.header.get("BitsStored", 16)) <= 8 and frame.slope is None and frame.intercept is None
+
+
+def _sources(
+    stack: Sequence[Frame],
+    plan: StackPlan,
+    positions: np.ndarray,
+    directions: np.ndarray,
+    spacing: tuple[float, float],
+) -> tuple[SourceSlice, ...]:
+    rows, columns = stack[0].shape
+    centres = positions + directions[:3] * spacing[1] * (columns - 1) / 2 + directions[3:] * spacing[0] * (rows - 1) / 2
+    return tuple(
+        SourceSlice(
+            index=index,
+            file=frame.file,
+            frame=frame.number,
+            sop_instance_uid=frame.sop_instance_uid,
+            position_ras=(-float(x), -float(y), float(z)),
+            k=float(k),
+            thickness_mm=frame.thickness_mm,
+        )
+        for index, (frame, (x, y, z), k) in enumerate(zip(stack, centres, plan.k, strict=True))
+    )
+
+
+def _pixel_notices(stack: Sequence[Frame], *, windowed: bool) -> tuple[Notice, ...]:
+    notices = []
+    if windowed:
+        text = "The CT is an 8-bit picture without rescale to HU: a display window was burnt in."
+        notices.append(Notice("window-burnt-in", "warn", text))
+    elif any((frame.intercept is None or frame.slope is None) and not _has_table(frame) for frame in stack):
+        text = "The CT states no rescale (0028,1052 and 0028,1053); its stored values were taken as HU."
+        notices.append(Notice("no-rescale", "warn", text))
+    kind = str(stack[0].header.get("RescaleType") or "HU").upper()
+    if kind not in ("HU", "US", ""):
+        notices.append(Notice("not-hu", "warn", f"The CT's values are {kind} (0028,1054), not HU."))
+    if stack[0].spacing is None:
+        text = "The CT states no pixel spacing (0028,0030); 1 mm was assumed and sizes cannot be given in mm."
+        notices.append(Notice("no-pixel-spacing", "warn", text))
+    return tuple(notices)
+
+
+def _has_table(frame: Frame) -> bool:
+    return bool(frame.header.get("ModalityLUTSequence"))
+
+
+def _grid_notices(plan: StackPlan, positions: np.ndarray, directions: np.ndarray) -> tuple[Notice, ...]:
+    notices = []
+    if plan.tilt_deg:
+        text = f"The stack of slices leans by {plan.tilt_deg:.1f}° (gantry tilt); it was set upright."
+        notices.append(Notice("gantry-tilt", "info", text))
+    if plan.missing:
+        total = sum(count for _, count in plan.missing)
+        where = ", ".join(f"{count} after slice {place + 1}" for place, count in plan.missing[:5])
+        more = f" and {len(plan.missing) - 5} more gaps" if len(plan.missing) > 5 else ""
+        text = (
+            f"{total} {'slice is' if total == 1 else 'slices are'} missing ({where}{more}); what lies between was "
+            "interpolated and may hide a finding."
+        )
+        notices.append(Notice("missing-slices", "warn", text))
+    elif _is_uneven(plan):
+        normal = np.cross(directions[:3], directions[3:])
+        gaps = np.diff(positions @ normal)
+        text = (
+            f"Slices lie {gaps.min():.1f} to {gaps.max():.1f} mm apart; the volume was resampled to "
+            f"{plan.step_mm:.1f} mm. Results are given for the original slices."
+        )
+        notices.append(Notice("uneven-spacing", "info", text))
+    return tuple(notices)
+
+
+def _is_uneven(plan: StackPlan) -> bool:
+    return not plan.on_grid or bool(np.any(np.diff(plan.k) > 1))
+
+
+def _regridded(plan: StackPlan) -> str:
+    reasons = []
+    if plan.is_shifted:
+        reasons.append(f"gantry tilt of {plan.tilt_deg:.1f}° undone" if plan.tilt_deg else "slices aligned")
+    if plan.missing:
+        reasons.append("missing slices interpolated")
+    elif _is_uneven(plan):
+        reasons.append(f"unevenly spaced slices resampled to {plan.step_mm:.1f} mm")
+    return "; ".join(reasons)

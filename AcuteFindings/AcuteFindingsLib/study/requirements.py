@@ -1,0 +1,101 @@
+"""What a study must be for each detector, in numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class CtRequirements:
+    """Limits for a CT study.
+
+    Attributes
+    ----------
+    study_name
+        What the detector was made for, in words.
+    body_part
+        What must be in the field.
+    contrast
+        Whether the blood must be enhanced, or must not be.
+    blood_pool_refuse_hu
+        Below this the study counts as unenhanced. Blood without contrast has 30 to 60 HU.
+    blood_pool_warn_hu
+        Below this enhancement is weak: 211 HU in the main pulmonary artery is the level under which indeterminate
+        examinations become frequent (Lloyd, Sahu, Riordan, Hong Kong J Radiol 2012;15:162-9).
+    published_thickness_mm
+        Slice thickness the published model was made for (SOURCES.md 1 and 4).
+    thick_warn_mm, thick_refuse_mm
+        Above these a clot or a thin bleed is lost to partial volume; ours.
+    coverage_mm
+        Head to foot, how much lung or brain a complete examination shows at least; ours: an adult's lungs are 200 mm
+        and more, a brain 110 mm and more.
+    oblique_warn_deg
+        Slices tilted further than this from axial are named. The published PE model accepts 3° (SOURCES.md 1); heads
+        are scanned along lines up to 25° off.
+    reformat_refuse_mm
+        Coronal or sagittal slices further apart than this make no usable axial ones; ours.
+    sequence_slices
+        Slices below which the rule over neighbouring slices cannot apply: three in a row (SOURCES.md 4).
+    accepts_windowed
+        Whether 8-bit slices with the window burnt in can be read at all.
+    """
+
+    study_name: str
+    body_part: Literal["head", "chest"]
+    contrast: Literal["required", "unwanted"]
+    published_thickness_mm: tuple[float, float]
+    coverage_mm: float
+    oblique_warn_deg: float
+    accepts_windowed: bool
+    blood_pool_refuse_hu: float = 100.0
+    blood_pool_warn_hu: float = 211.0
+    thick_warn_mm: float = 5.0
+    thick_refuse_mm: float = 10.0
+    reformat_refuse_mm: float = 3.0
+    sequence_slices: int = 3
+
+
+@dataclass(frozen=True)
+class RadiographRequirements:
+    """Limits for a radiograph.
+
+    Attributes
+    ----------
+    study_name
+        What the detector was made for, in words.
+    modalities
+        DICOM modalities that are projection radiographs.
+    least_side_px
+        Shorter pictures lose the pleural line; the published networks take 256 pixels and more (SOURCES.md 3).
+    """
+
+    study_name: str
+    modalities: tuple[str, ...] = ("CR", "DX", "RG", "XA", "RF")
+    least_side_px: int = 256
+
+
+REQUIREMENTS: Mapping[str, CtRequirements | RadiographRequirements] = MappingProxyType(
+    {
+        "pe": CtRequirements(
+            study_name="CT pulmonary angiograms",
+            body_part="chest",
+            contrast="required",
+            published_thickness_mm=(2.95, 3.05),
+            coverage_mm=150.0,
+            oblique_warn_deg=10.0,
+            accepts_windowed=False,
+        ),
+        "hemorrhage": CtRequirements(
+            study_name="head CT without contrast",
+            body_part="head",
+            contrast="unwanted",
+            published_thickness_mm=(1.0, 2.0),
+            coverage_mm=80.0,
+            oblique_warn_deg=25.0,
+            accepts_windowed=True,
+        ),
+        "pneumothorax": RadiographRequirements(study_name="frontal chest radiographs"),
+    }
+)
+"""The published or stated limits by detector name."""

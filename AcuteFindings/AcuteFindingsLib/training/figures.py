@@ -1,0 +1,58 @@
+"""Measured figures with their 95 % intervals, as a model card states them."""
+
+import numpy as np
+from scipy.stats import bootstrap
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from AcuteFindingsLib.models.metadata import Interval
+
+_RESAMPLES = 2000
+
+
+def auc_interval(truth: np.ndarray, score: np.ndarray, *, metric: str, data: str, command: str) -> Interval:
+    """Return the area under the ROC curve, its interval by bootstrap over cases (percentile, fixed seed)."""
+    truth, score = np.asarray(truth, bool), np.asarray(score, float)
+    value = float(roc_auc_score(truth, score))
+    generator = np.random.default_rng(0)
+    draws = []
+    while len(draws) < _RESAMPLES:
+        chosen = generator.integers(0, len(truth), len(truth))
+        if truth[chosen].any() and not truth[chosen].all():
+            draws.append(roc_auc_score(truth[chosen], score[chosen]))
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return Interval(
+        metric=metric, value=value, low=float(low), high=float(high), data=data, count=len(truth), command=command
+    )
+
+
+def mean_interval(values: np.ndarray, *, metric: str, data: str, command: str) -> Interval:
+    """Return a mean over cases with its bootstrap interval (BCa where it exists, fixed seed)."""
+    values = np.asarray(values, float)
+    spread = bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0))
+    low, high = spread.confidence_interval
+    return Interval(
+        metric=metric,
+        value=float(values.mean()),
+        low=float(low),
+        high=float(high),
+        data=data,
+        count=len(values),
+        command=command,
+    )
+
+
+def dice(truth: np.ndarray, mask: np.ndarray) -> float:
+    """Return the Dice coefficient of two masks; two empty ones agree fully (1)."""
+    truth, mask = np.asarray(truth, bool), np.asarray(mask, bool)
+    total = truth.sum() + mask.sum()
+    return float(2 * (truth & mask).sum() / total) if total else 1.0
+
+
+def youden_threshold(truth: np.ndarray, score: np.ndarray) -> float:
+    """Return the threshold with the largest sensitivity + specificity, in the middle of the gap to the next score."""
+    false_positive, sensitivity, thresholds = roc_curve(np.asarray(truth, bool), np.asarray(score, float))
+    best = int(np.argmax(sensitivity - false_positive))
+    at = float(thresholds[best])
+    below = np.asarray(score, float)[np.asarray(score, float) < at]
+    middle = (at + float(below.max())) / 2 if below.size else at
+    return float(np.clip(middle, 0.01, 0.99))

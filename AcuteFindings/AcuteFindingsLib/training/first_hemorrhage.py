@@ -1,0 +1,167 @@
+"""The first hemorrhage model: RADnet's head and attention on a small backbone, fitted to head CT phantoms."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector, HemorrhageSettings
+from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
+from AcuteFindingsLib.networks import build_network
+from AcuteFindingsLib.training.augment import augment, mask_loss
+from AcuteFindingsLib.training.figures import auc_interval, dice, mean_interval, youden_threshold
+from AcuteFindingsLib.training.first_arrays import BLEEDS, head_ct_arrays
+from AcuteFindingsLib.training.fit import fit
+from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
+from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, TUNE_SEED, Arrays, phantom_arrays
+from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.phantoms.as_study import phantom_study
+
+ID = "hemorrhage-radnet-small"
+SOURCES = ("phantoms/head_ct*.py", "detectors/hemorrhage.py")
+COMMAND = "python -m AcuteFindingsLib.training.first_models hemorrhage"
+NETWORK = Network(
+    name="radnet",
+    arguments={"backbone": "regnety_002", "attention": True, "recurrent": True, "decoder": True, "labels": 6, "pooling": "avgmax"},
+)
+SETTINGS = HemorrhageSettings(pixel_mm=1.25, size=200)
+SCANS, SLICES = 3, 8
+
+
+def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) -> tuple[nn.Module, Card]:
+    """Fit on phantoms, choose operating points on further ones, measure on held-out ones."""
+    options = {"settings": SETTINGS.model_dump(), "matrix": 256, "cache": cache, "sources": SOURCES, "workers": workers}
+    sets = phantom_arrays(head_ct_arrays, range(TRAIN_SEED, TRAIN_SEED + studies), **options)
+    torch.manual_seed(0)
+    network = build_network(NETWORK.name, NETWORK.arguments)
+    fit(network, _batches(sets, steps, np.random.default_rng(0)), _loss, steps=steps, rate=2e-3)
+    card = _card(studies, steps, slice_threshold=0.5, mask_threshold=0.5, evaluation=[])
+    tuning = phantom_arrays(head_ct_arrays, range(TUNE_SEED, TUNE_SEED + max(20, tests // 2)), **options)
+    card = _card(studies, steps, *_operating_points(network, tuning), evaluation=[])
+    return network, card.model_copy(update={"evaluation": evaluate(network, card, tests=tests)})
+
+
+def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
+    """Run the detector itself on phantoms that nothing was fitted or tuned on, at full matrix."""
+    detector = HemorrhageDetector(MemoryPredictor(network, card))
+    truth, score, slice_truth, slice_score, overlaps, errors = [], [], [], [], [], []
+    for seed in range(TEST_SEED, TEST_SEED + tests):
+        phantom = make_phantom("head-ct", seed)
+        finding = detector.run(phantom_study(phantom))
+        truth.append(phantom.positive)
+        score.append(finding.verdict.probability)
+        slice_truth.extend(phantom.slice_labels["any"])
+        slice_score.extend(item.probabilities["any"] for item in finding.slices)
+        if phantom.positive:
+            overlaps.append(dice(phantom.masks["hemorrhage"], finding.masks[0].array))
+            measured = next(item.value for item in finding.measurements if item.name == "Hemorrhage volume")
+            errors.append(abs(measured - phantom.study_labels["volume_ml"]))
+    data, positive = f"held-out head CT phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}", f"{sum(truth)} positive"
+    return [
+        auc_interval(np.array(truth), np.array(score), metric="AUC, study", data=f"{data}, {positive}", command=COMMAND),
+        auc_interval(
+            np.array(slice_truth), np.array(slice_score), metric="AUC, slice", data=f"slices of the {data}", command=COMMAND
+        ),
+        mean_interval(np.array(overlaps), metric="Dice of the mask", data=f"positive ones of the {data}", command=COMMAND),
+        mean_interval(
+            np.array(errors), metric="Volume error, mL (absolute)", data=f"positive ones of the {data}", command=COMMAND
+        ),
+    ]
+
+
+def _batches(sets: list[Arrays], steps: int, generator: np.random.Generator) -> Iterator[dict[str, Tensor]]:
+    positive = [number for number, item in enumerate(sets) if item["labels"][:, 0].any()]
+    for _ in range(steps):
+        images, masks, labels = [], [], []
+        for _scan in range(SCANS):
+            chosen = sets[generator.choice(positive) if generator.random() < 0.5 else generator.integers(len(sets))]
+            count = len(chosen["images"])
+            centre = generator.integers(count)
+            bleeding = np.flatnonzero(chosen["labels"][:, 0])
+            if len(bleeding) and generator.random() < 0.6:
+                centre = generator.choice(bleeding)
+            start = int(np.clip(centre - generator.integers(SLICES), 0, max(count - SLICES, 0)))
+            window = np.clip(np.arange(start, start + SLICES), 0, count - 1)
+            if generator.random() < 0.5:
+                window = window[::-1]
+            images.append(chosen["images"][window])
+            masks.append(chosen["mask"][window])
+            labels.append(chosen["labels"][window])
+        picture = torch.from_numpy(np.concatenate(images)[:, None]).float() / 255
+        mask = torch.from_numpy(np.concatenate(masks)[:, None]).float()
+        picture, moved = augment(picture, mask, groups=SLICES)
+        assert moved is not None
+        yield {"images": picture, "mask": moved, "labels": torch.from_numpy(np.stack(labels)).float()}
+
+
+def _loss(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    outputs = network.features(batch["images"])
+    outputs |= network.head(outputs["features"].float().reshape(*batch["labels"].shape[:2], -1))
+    weights = torch.ones(len(BLEEDS))
+    weights[0] = 2.0
+    loss = functional.binary_cross_entropy_with_logits(
+        outputs["slice"].float(), batch["labels"], weight=weights.to(batch["labels"].device)
+    )
+    loss = loss + mask_loss(outputs["mask"], batch["mask"])
+    for name in ("attention_x2", "attention_x4", "attention_x8"):
+        loss = loss + 0.1 * mask_loss(outputs[name], batch["mask"])
+    return loss
+
+
+def _operating_points(network: nn.Module, tuning: list[Arrays]) -> tuple[float, float]:
+    """Return the slice threshold by Youden's index and the mask threshold with the highest Dice."""
+    truth, score = [], []
+    grid = np.linspace(0.2, 0.8, 13)
+    overlaps: list[list[float]] = []
+    with torch.inference_mode():
+        for item in tuning:
+            outputs = network(torch.from_numpy(item["images"][None, :, None]).float() / 255)
+            truth.append(item["labels"][:, 0])
+            score.append(outputs["slice"][0, :, 0].sigmoid().numpy())
+            if item["mask"].any():
+                soft = outputs["mask"][0, :, 0].sigmoid().numpy()
+                overlaps.append([dice(item["mask"], soft >= threshold) for threshold in grid])
+    best = float(grid[int(np.argmax(np.mean(overlaps, axis=0)))])
+    return youden_threshold(np.concatenate(truth), np.concatenate(score)), best
+
+
+def _card(studies: int, steps: int, slice_threshold: float, mask_threshold: float, evaluation: list[Interval]) -> Card:
+    meanings = {
+        "any": ("Any intracranial hemorrhage", "1386000"),
+        "epidural": ("Epidural hemorrhage", "428268007"),
+        "intraparenchymal": ("Intraparenchymal hemorrhage", "274100004"),
+        "intraventricular": ("Intraventricular hemorrhage", "23276006"),
+        "subarachnoid": ("Subarachnoid hemorrhage", "21454007"),
+        "subdural": ("Subdural hemorrhage", "35486000"),
+    }
+    tuned = "on tuning phantoms that the weights were not fitted to"
+    return Card(
+        id=ID,
+        task="hemorrhage",
+        title="RADnet head and attention on RegNetY-200MF",
+        network=NETWORK,
+        preprocessing=SETTINGS.model_dump(),
+        labels=[Label(name=name, meaning=meaning, code=code) for name, (meaning, code) in meanings.items()],
+        operating_points=[
+            OperatingPoint(level="slice", label="any", threshold=slice_threshold, chosen=f"Youden's index {tuned}"),
+            OperatingPoint(level="mask", label="any", threshold=mask_threshold, chosen=f"highest Dice {tuned}"),
+        ],
+        rule={"minimum_consecutive": 3},
+        training_data=TrainingData(
+            summary="computer-made head CT phantoms only, no patient",
+            phantoms_only=True,
+            count=f"{studies} phantom studies, {steps} steps of {SCANS} x {SLICES} slices",
+        ),
+        evaluation=evaluation,
+        licence="Apache-2.0",
+        intended_use="To show the software at work from study to report, and to test it. Not for patients.",
+        limitations=(
+            "Never saw a patient. On real scans its probabilities and masks mean nothing until it is replaced by a model "
+            "trained and measured on real ones. The published RADnet uses DenseNet-40 and stochastic gradient descent; "
+            "this one pixels of 1.25 mm, a smaller backbone, a mask decoder and AdamW, because it was fitted on two processor cores."
+        ),
+        sources=["Grewal M. et al., RADnet: Radiologist level accuracy using deep learning for hemorrhage detection in CT scans, 2018"],
+    )

@@ -1,0 +1,118 @@
+"""Fit, measure and write the first model packages: ``python -m AcuteFindingsLib.training.first_models TASK``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.models.write import write_package
+from AcuteFindingsLib.training import first_hemorrhage, first_pe, first_radiographs
+
+# Studies, steps and held-out tests that gave the packages in Resources/Models.
+SIZES = {
+    "hemorrhage": (110, 600, 60),
+    "pe": (140, 1200, 40),
+    "pneumothorax": (1500, 500, 200),
+    "chest": (1500, 1000, 200),
+    "lungs": (1500, 400, 200),
+}
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    task: Annotated[str, typer.Argument(help=", ".join(SIZES))],
+    out: Annotated[Path, typer.Option(help="Folder that holds the packages.")] = Path("Resources/Models"),
+    cache: Annotated[Path, typer.Option(help="Folder for phantom arrays.")] = Path("build/phantoms"),
+    data: Annotated[Path | None, typer.Option(help="Folder of real images, for the lungs.")] = None,
+    studies: Annotated[int | None, typer.Option(help="Phantoms to fit to.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of fitting.")] = None,
+    tests: Annotated[int | None, typer.Option(help="Held-out phantoms.")] = None,
+    threads: Annotated[int, typer.Option(help="Processor threads; as many processes make phantoms.")] = 2,
+    version: str = "0.1.0",
+) -> None:
+    """Fit one of the first models and write its package."""
+    import torch
+
+    torch.set_num_threads(threads)
+    default = SIZES[task]
+    sizes = {
+        "workers": threads,
+        "studies": studies or default[0],
+        "steps": steps or default[1],
+        "tests": tests or default[2],
+    }
+    if task == "hemorrhage":
+        network, card = first_hemorrhage.train(cache, **sizes)
+    elif task == "pe":
+        network, card = first_pe.train(cache, **sizes)
+    elif task == "pneumothorax":
+        network, card = first_radiographs.train_pneumothorax(cache, **sizes)
+    elif task == "chest":
+        network, card = first_radiographs.train_chest(cache, **sizes)
+    else:
+        network, card = first_radiographs.train_lungs(cache, **sizes, data=data)
+    package = write_package(
+        out / card.id,
+        state_dict=network.state_dict(),
+        card=card,
+        version=version,
+        changelog={version: "first model"},
+        description=f"{card.title}. {card.training_data.summary}. Research use only.",
+        authors="AcuteFindings",
+        copyright="AcuteFindings contributors",
+        network_data_format=_data_format(card),
+        card_text="",
+        licence_text=_licence(card),
+        replace=True,
+    )
+    for figure in card.evaluation:
+        print(f"{figure.metric}: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f}), n = {figure.count}, {figure.data}")
+    print(package.folder)
+
+
+def _data_format(card: Card) -> dict:
+    size = card.preprocessing["size"]
+    return {
+        "inputs": {
+            "image": {
+                "type": "image",
+                "format": "hounsfield" if card.task in ("pe", "hemorrhage") else "magnitude",
+                "modality": "CT" if card.task in ("pe", "hemorrhage") else "CR",
+                "num_channels": 1,
+                "spatial_shape": [size, size],
+                "dtype": "float32",
+                "value_range": [-1, 1] if card.task == "pe" else [0, 1],
+                "is_patch_data": False,
+                "channel_def": {"0": "image"},
+            }
+        },
+        "outputs": {
+            "pred": {
+                "type": "probabilities",
+                "format": "classes",
+                "num_channels": len(card.labels),
+                "spatial_shape": [],
+                "dtype": "float32",
+                "value_range": [0, 1],
+                "is_patch_data": False,
+                "channel_def": {str(number): label.name for number, label in enumerate(card.labels)},
+            }
+        },
+    }
+
+
+def _licence(card: Card) -> str:
+    root = Path(__file__).resolve().parents[3]
+    if card.licence == "Apache-2.0":
+        return (root / "LICENSE").read_text(encoding="utf-8")
+    return (
+        f"{card.licence}\n\nThese weights were fitted to images under {card.licence}; the same terms hold for them.\n"
+        "https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode\n"
+    )
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,184 @@
+"""The first PE model: slice encoder and sequence network of SOURCES.md 1 on a small backbone, fitted to phantoms."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from AcuteFindingsLib.detectors.pe import PEDetector, PESettings
+from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
+from AcuteFindingsLib.networks import build_network
+from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.training.augment import augment
+from AcuteFindingsLib.training.figures import auc_interval, youden_threshold
+from AcuteFindingsLib.training.first_arrays import EXAM, ctpa_arrays
+from AcuteFindingsLib.training.fit import fit
+from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
+from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, TUNE_SEED, Arrays, phantom_arrays
+
+ID = "pe-sequence-small"
+SOURCES = ("phantoms/ctpa*.py", "detectors/pe.py")
+COMMAND = "python -m AcuteFindingsLib.training.first_models pe"
+NETWORK = Network(
+    name="pe", arguments={"encoder": {"backbone": "regnety_002", "in_channels": 1}, "sequence": {"exam_head": True}}
+)
+SETTINGS = PESettings(size=256, crop=True)
+BATCH = 24
+# Each stack is encoded so many times, each time changed at random, for the sequence network to learn from.
+VIEWS = 4
+
+
+def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) -> tuple[nn.Module, Card]:
+    """Fit the encoder, then the sequence network on its encodings; choose operating points; measure."""
+    options = {"settings": SETTINGS.model_dump(), "matrix": 320, "cache": cache, "sources": SOURCES, "workers": workers}
+    sets = phantom_arrays(ctpa_arrays, range(TRAIN_SEED, TRAIN_SEED + studies), **options)
+    tuning = phantom_arrays(ctpa_arrays, range(TUNE_SEED, TUNE_SEED + max(20, tests // 2)), **options)
+    torch.manual_seed(0)
+    network = build_network(NETWORK.name, NETWORK.arguments)
+    generator = np.random.default_rng(0)
+    fit(network.encoder, _slice_batches(sets, steps, generator), _slice_loss, steps=steps, rate=2e-3)
+    stacks = [_encode(network, item, changed=view > 0) for view in range(VIEWS) for item in sets]
+    rounds = max(60, steps // 2)
+    fit(network.sequence_network, _stack_batches(stacks, sets, rounds, generator), _stack_loss, steps=rounds, rate=1e-3)
+    card = _card(studies, steps, *_operating_points(network, tuning), evaluation=[])
+    return network, card.model_copy(update={"evaluation": evaluate(network, card, tests=tests)})
+
+
+def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
+    """Run the detector itself on phantoms that nothing was fitted or tuned on, at full matrix."""
+    detector = PEDetector(MemoryPredictor(network, card))
+    truth, score, slice_truth, slice_score = [], [], [], []
+    for seed in range(TEST_SEED, TEST_SEED + tests):
+        phantom = make_phantom("ctpa", seed)
+        finding = detector.run(phantom_study(phantom))
+        truth.append(phantom.positive)
+        score.append(finding.verdict.probability)
+        slice_truth.extend(phantom.slice_labels["pe"])
+        slice_score.extend(item.probabilities["pe"] for item in finding.slices)
+    data = f"held-out CTPA phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}"
+    return [
+        auc_interval(
+            np.array(truth),
+            np.array(score),
+            metric="AUC, study",
+            data=f"{data}, {sum(truth)} positive",
+            command=COMMAND,
+        ),
+        auc_interval(
+            np.array(slice_truth),
+            np.array(slice_score),
+            metric="AUC, slice",
+            data=f"slices of the {data}",
+            command=COMMAND,
+        ),
+    ]
+
+
+def _slice_batches(sets: list[Arrays], steps: int, generator: np.random.Generator) -> Iterator[dict[str, Tensor]]:
+    everything = [(n, z) for n, item in enumerate(sets) for z in range(len(item["slices"]))]
+    positive = [(n, z) for n, z in everything if sets[n]["slices"][z]]
+    for _ in range(steps):
+        half = BATCH // 2
+        chosen = [positive[i] for i in generator.integers(len(positive), size=half)]
+        chosen += [everything[i] for i in generator.integers(len(everything), size=BATCH - half)]
+        images = torch.from_numpy(np.stack([sets[n]["images"][z] for n, z in chosen])[:, None]).float() / 255
+        images, _ = augment(images, shift=0.03)
+        yield {"images": images * 2 - 1, "labels": torch.tensor([[float(sets[n]["slices"][z])] for n, z in chosen])}
+
+
+def _slice_loss(encoder: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(encoder(batch["images"])["slice"].float(), batch["labels"])
+
+
+def _encode(network: nn.Module, item: Arrays, *, changed: bool) -> np.ndarray:
+    images = torch.from_numpy(item["images"][:, None]).float() / 255
+    if changed:
+        images, _ = augment(images, shift=0.03, groups=len(images))
+    with torch.inference_mode():
+        return torch.cat([network.encode(part * 2 - 1)["encoding"] for part in images.split(32)]).numpy()
+
+
+def _stack_batches(
+    stacks: list[np.ndarray], sets: list[Arrays], steps: int, generator: np.random.Generator
+) -> Iterator[dict[str, Tensor]]:
+    length = SETTINGS.window
+    for _ in range(steps):
+        batch: dict[str, list[np.ndarray]] = {"encodings": [], "slices": [], "exam": [], "stack": []}
+        for number in generator.integers(len(stacks), size=16):
+            encodings, truth = stacks[number], sets[number % len(sets)]
+            start = int(generator.integers(max(len(encodings) - length, 0) + 1))
+            piece, labels = encodings[start : start + length], truth["slices"][start : start + length]
+            pad = length - len(piece)
+            batch["encodings"].append(np.pad(piece, ((0, pad), (0, 0))))
+            batch["slices"].append(np.pad(labels, (0, pad)))
+            batch["stack"].append(np.array([labels.any()]))
+            # Cutting off the slices that hold the clot leaves a stack without embolism.
+            batch["exam"].append(truth["exam"] * labels.any())
+        yield {name: torch.from_numpy(np.stack(values)).float() for name, values in batch.items()}
+
+
+def _stack_loss(sequence: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    outputs = sequence(batch["encodings"])
+    inside = (batch["encodings"] != 0).any(dim=2)
+    slices = functional.binary_cross_entropy_with_logits(outputs["slice"][inside], batch["slices"][inside])
+    stack = functional.binary_cross_entropy_with_logits(outputs["stack"], batch["stack"])
+    return slices + stack + 0.5 * functional.binary_cross_entropy_with_logits(outputs["exam"], batch["exam"])
+
+
+def _operating_points(network: nn.Module, tuning: list[Arrays]) -> tuple[float, float]:
+    """Return the study and the slice threshold, each by Youden's index, from the detector's own windows."""
+    detector = PEDetector(MemoryPredictor(network, _card(0, 0, 0.5, 0.5, evaluation=[])))
+    answers = [detector.sequence(_encode(network, item, changed=False)) for item in tuning]
+    study = youden_threshold(np.array([item["slices"].any() for item in tuning]), np.array([a.stack for a in answers]))
+    slices = youden_threshold(
+        np.concatenate([item["slices"] for item in tuning]), np.concatenate([a.slices for a in answers])
+    )
+    return study, slices
+
+
+def _card(studies: int, steps: int, study: float, slices: float, evaluation: list[Interval]) -> Card:
+    meanings = {
+        "pe_present": "Pulmonary embolism in the exam",
+        "left": "Left-sided embolism",
+        "right": "Right-sided embolism",
+        "central": "Central embolism",
+        "rv_lv_ge_1": "RV/LV ratio of 1 or more",
+        "rv_lv_lt_1": "RV/LV ratio below 1",
+        "chronic": "Chronic embolism",
+        "acute_and_chronic": "Acute and chronic embolism",
+        "indeterminate": "Indeterminate exam",
+    }
+    tuned = "Youden's index on tuning phantoms that the weights were not fitted to"
+    return Card(
+        id=ID,
+        task="pe",
+        title="Slice encoder on RegNetY-200MF with a 96-slice sequence network",
+        network=NETWORK,
+        preprocessing=SETTINGS.model_dump(),
+        labels=[
+            Label(name="pe", meaning="Pulmonary embolism", code="59282003"),
+            *(Label(name=name, meaning=meanings[name]) for name in EXAM),
+        ],
+        operating_points=[
+            OperatingPoint(level="study", label="pe", threshold=study, chosen=tuned),
+            OperatingPoint(level="slice", label="pe", threshold=slices, chosen=tuned),
+        ],
+        training_data=TrainingData(
+            summary="computer-made CTPA phantoms only, no patient",
+            phantoms_only=True,
+            count=f"{studies} phantom studies, {steps} steps of {BATCH} slices for the encoder",
+        ),
+        evaluation=evaluation,
+        licence="Apache-2.0",
+        intended_use="To show the software at work from study to report, and to test it. Not for patients.",
+        limitations=(
+            "Never saw a patient. On real scans its probabilities mean nothing until it is replaced by a model trained and "
+            "measured on real ones. The published model encodes slices of 386 pixels with InceptionResNetV2; this one "
+            "crops to lungs and heart, takes 256 pixels and a smaller backbone, because it was fitted on two processor cores."
+        ),
+        sources=["Huhtanen H. et al., BMC Medical Imaging 22, 2022, doi:10.1186/s12880-022-00763-z"],
+    )

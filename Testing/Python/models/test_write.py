@@ -1,0 +1,140 @@
+import json
+
+import monai.bundle
+import numpy as np
+import pytest
+import torch
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.package import read_package
+from AcuteFindingsLib.models.safe_load import load_network
+from PIL import Image
+from safetensors.torch import load_file
+
+WEIGHTS = "models/model.safetensors"
+
+
+def test_half_precision_halves_the_weights_and_keeps_statistics_and_counters(tmp_path, network, write, build):
+    network.block[1].num_batches_tracked += 5
+    network.block[1].running_var[0] = 1e-9
+    package = write(tmp_path / "half", network.state_dict(), half=True)
+    stored = load_file(package.folder / WEIGHTS)
+    assert stored["block.0.weight"].dtype == torch.float16
+    assert stored["block.1.running_var"].dtype == torch.float32
+    loaded = load_network(package, build=build).state_dict()
+    assert int(loaded["block.1.num_batches_tracked"]) == 5
+    for name, value in network.state_dict().items():
+        assert loaded[name].dtype == value.dtype
+        torch.testing.assert_close(loaded[name], value, rtol=1e-3, atol=1e-7)
+
+
+def test_full_precision_comes_back_bit_for_bit(tmp_path, network, write, build):
+    package = write(tmp_path / "full", network.state_dict(), half=False)
+    loaded = load_network(package, build=build).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in network.state_dict().items())
+
+
+def test_values_beyond_float16_are_kept_in_full(tmp_path, network, write):
+    network.head.weight.data[0, 0] = 1e6
+    package = write(tmp_path / "large", network.state_dict(), half=True)
+    stored = load_file(package.folder / WEIGHTS)["head.weight"]
+    assert stored.dtype == torch.float32
+    assert float(stored[0, 0]) == 1e6
+
+
+def test_an_existing_folder_is_not_overwritten_unless_asked(package, network, write):
+    before = package.sha256
+    network.head.bias.data += 1
+    with pytest.raises(ModelError, match="exists already"):
+        write(package.folder, network.state_dict())
+    assert read_package(package.folder).sha256 == before
+    assert write(package.folder, network.state_dict(), replace=True).sha256 != before
+    assert [path.name for path in package.folder.parent.iterdir()] == ["tiny-test"]
+
+
+@pytest.mark.parametrize("fault", ["nan", "name", "shape"])
+def test_what_would_not_verify_is_not_written_and_the_old_package_stays(package, network, write, build, fault):
+    state = dict(network.state_dict())
+    if fault == "nan":
+        state["head.bias"] = torch.tensor([0.0, float("inf")])
+    elif fault == "name":
+        state["more"] = torch.zeros(1)
+    else:
+        state["head.bias"] = torch.zeros(5)
+    with pytest.raises(ModelError):
+        write(package.folder, state, replace=True)
+    read_package(package.folder).verify(build=build)
+    assert [path.name for path in package.folder.parent.iterdir()] == ["tiny-test"]
+
+
+def test_the_same_weights_give_the_same_files(tmp_path, network, write):
+    first = write(tmp_path / "a", network.state_dict())
+    second = write(tmp_path / "b", network.state_dict())
+    assert first.checksums == second.checksums
+
+
+def test_the_model_card_tells_use_limits_data_figures_and_thresholds(package):
+    text = package.read_card_text()
+    for wanted in (
+        "Research use only",
+        "phantoms only",
+        "Research on detection.",
+        "Sees phantoms only.",
+        "40 head phantoms",
+        "| AUC | 0.960 | 0.910 to 0.990 | 80 | phantoms |",
+        "| slice | any | 0.5 | Youden on validation |",
+        "BSD-3-Clause",
+        "RADnet (2017)",
+        "A word more.",
+    ):
+        assert wanted in text
+
+
+def test_the_metadata_has_every_field_that_monai_demands(package):
+    data = json.loads((package.folder / "configs/metadata.json").read_text())
+    wanted = "version monai_version pytorch_version numpy_version required_packages_version task description authors"
+    assert not [
+        name for name in [*wanted.split(), "copyright", "network_data_format", "changelog"] if not data.get(name)
+    ]
+
+
+@pytest.fixture
+def bundle(package, monkeypatch, build):
+    import AcuteFindingsLib.networks
+
+    monkeypatch.setattr(AcuteFindingsLib.networks, "build_network", build, raising=False)
+    images = package.folder.parent / "images"
+    images.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(0, 255, (24, 32), dtype=np.uint8)).save(images / name)
+    return package
+
+
+def test_monai_parses_the_inference_configuration_and_builds_the_network(bundle):
+    parser = monai.bundle.ConfigParser()
+    parser.read_config(bundle.folder / "configs/inference.json")
+    parser["bundle_root"] = str(bundle.folder)
+    parser["device"] = "cpu"
+    network = parser.get_parsed_content("network")
+    assert set(network.state_dict()) == set(parser.get_parsed_content("weights"))
+    image = parser.get_parsed_content("preprocessing")(str(bundle.folder.parent / "images" / "a.png"))
+    assert tuple(image.shape) == (1, 12, 16)
+    assert image.dtype == torch.float32
+    assert float(image.min()) >= 0
+    assert float(image.max()) <= 1
+
+
+def test_monai_runs_the_bundle_on_a_folder_of_images(bundle, build):
+    target = bundle.folder.parent / "scores.json"
+    monai.bundle.run(
+        config_file=str(bundle.folder / "configs/inference.json"),
+        bundle_root=str(bundle.folder),
+        image_folder=str(bundle.folder.parent / "images"),
+        output_file=str(target),
+        device="cpu",
+    )
+    scores = json.loads(target.read_text())
+    assert list(scores) == ["a.png", "b.png"]
+    assert len(scores["a.png"]["labels"]) == 2
+    assert scores["a.png"]["labels"] != scores["b.png"]["labels"]
+    bundle.verify(build=build)

@@ -1,0 +1,56 @@
+import pytest
+import torch
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.networks.chest import PATHOLOGIES, TUBES, ChestClassifier, LungUNet
+
+
+def shapes(outputs):
+    return {name: tuple(value.shape) for name, value in outputs.items()}
+
+
+def test_the_published_classifier_is_densenet121_with_five_pathologies_and_four_tubes(weights):
+    assert (len(PATHOLOGIES), len(TUBES)) == (5, 4)
+    with torch.device("meta"):
+        assert weights(ChestClassifier(in_channels=3)) == 6_953_856 + 9 * (1024 + 1)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "expected"),
+    [
+        ({}, {"pathologies": (2, 5), "tubes": (2, 4)}),
+        ({"tubes": []}, {"pathologies": (2, 5)}),
+        ({"pathologies": []}, {"tubes": (2, 4)}),
+        ({"pathologies": ["pneumothorax"], "tubes": ["chest_drain"]}, {"pathologies": (2, 1), "tubes": (2, 1)}),
+    ],
+)
+def test_each_task_and_both_at_once(answer, tasks, expected):
+    assert shapes(answer(ChestClassifier(backbone="resnet10t", **tasks), torch.rand(2, 1, 64, 64))) == expected
+
+
+@pytest.mark.parametrize("output", ["pathologies", "tubes"])
+def test_both_tasks_teach_the_backbone(without_gradient, output):
+    network = ChestClassifier(backbone="tf_efficientnet_lite0").train()
+    untaught = without_gradient(network, network(torch.rand(2, 1, 64, 64))[output].square().sum())
+    assert not [name for name in untaught if name.startswith("backbone")]
+
+
+@pytest.mark.parametrize("labels", [[], ["effusion", "effusion"]])
+def test_no_label_or_one_twice_is_refused(labels):
+    with pytest.raises(ModelError, match="at least one, none of them twice"):
+        ChestClassifier(backbone="resnet10t", pathologies=labels, tubes=[])
+
+
+def test_the_lung_network_is_lean_and_the_published_one_a_matter_of_width(weights):
+    assert weights(LungUNet()) == 1_942_289
+    with torch.device("meta"):
+        assert weights(LungUNet(channels=(64, 128, 256, 512, 1024), batch_norm=False)) == 31_030_658 - 65
+
+
+@pytest.mark.parametrize("size", [(256, 256), (97, 130)])
+def test_lung_masks_are_as_large_as_the_radiograph(answer, size):
+    assert shapes(answer(LungUNet(), torch.rand(1, 1, *size))) == {"mask": (1, 1, *size)}
+
+
+def test_every_weight_of_the_lung_network_learns(without_gradient):
+    network = LungUNet()
+    assert without_gradient(network, network(torch.rand(2, 1, 64, 64))["mask"].square().sum()) == []

@@ -1,0 +1,112 @@
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from AcuteFindingsLib.errors import SceneError
+
+pytest.importorskip("slicer", reason="slicer-core is not installed")
+
+from AcuteFindingsLib.scene.bundle import load_bundle, save_bundle, write_scene
+from AcuteFindingsLib.scene.picture_plan import suspicious_point
+
+
+@pytest.fixture(scope="module")
+def bundle(head, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path, _ = write_scene(head.finding, head.study, tmp_path_factory.mktemp("bundle") / "scene.mrb")
+    return path
+
+
+def test_the_bundle_is_a_zip_with_one_scene_and_relative_paths(bundle: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        names = archive.namelist()
+        scene = archive.read("scene/scene.mrml").decode()
+    assert all(name.startswith("scene/") for name in names)
+    assert {"scene/Data/Head CT.nrrd", "scene/Data/Hemorrhage segmentation.seg.nrrd"} <= set(names)
+    assert str(bundle.parent) not in scene
+    assert 'fileName="Data/Head%20CT.nrrd"' in scene
+
+
+def test_nothing_is_left_beside_the_bundle(bundle: Path) -> None:
+    assert [item.name for item in bundle.parent.iterdir()] == ["scene.mrb"]
+
+
+def test_a_fresh_scene_reads_everything_back(bundle: Path, head) -> None:
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+
+    scene = load_bundle(bundle)
+    text = scene.GetFirstNodeByName("Hemorrhage verdict")
+    volume = text.GetNodeReference("AcuteFindings.volume")
+    array = vtk_to_numpy(volume.GetImageData().GetPointData().GetScalars()).reshape(head.study.array.shape)
+    assert np.array_equal(array, head.study.array)
+    assert "POSITIVE" in text.GetText()
+
+    segment = text.GetNodeReference("AcuteFindings.segmentation").GetSegmentation().GetNthSegment(0)
+    assert segment.GetName() == "Hemorrhage"
+    assert "SCT^50960005^Hemorrhage" in segment.GetTerminology()
+    labelmap = segment.GetRepresentation("Binary labelmap")
+    marked = vtk_to_numpy(labelmap.GetPointData().GetScalars()) == segment.GetLabelValue()
+    assert np.count_nonzero(marked) == np.count_nonzero(head.finding.masks[0].array)
+
+
+def test_the_chart_draws_from_numbers_after_reading(bundle: Path, head) -> None:
+    scene = load_bundle(bundle)
+    chart = scene.GetFirstNodeByName("Hemorrhage chart")
+    assert chart.GetNumberOfPlotSeriesNodes() == 4
+    series = scene.GetFirstNodeByName("any")
+    values = series.GetTableNode().GetTable().GetColumnByName(series.GetYColumnName())
+    assert values.GetDataTypeAsString() == "double"
+    expected = [result.probabilities["any"] for result in head.finding.slices]
+    assert np.allclose([values.GetValue(row) for row in range(values.GetNumberOfValues())], expected, atol=1e-4)
+
+
+def test_the_scene_opens_on_the_most_suspicious_slice(bundle: Path, head) -> None:
+    scene = load_bundle(bundle)
+    point = suspicious_point(head.finding, head.study)
+    for name, plane, axis in (("Red", "Axial", 2), ("Yellow", "Sagittal", 0), ("Green", "Coronal", 1)):
+        node = scene.GetSingletonNode(name, "vtkMRMLSliceNode")
+        assert node.GetOrientation() == plane
+        assert node.GetSliceToRAS().GetElement(axis, 3) == pytest.approx(point[axis])
+    composite = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+    assert composite.GetBackgroundVolumeID() == scene.GetFirstNodeByName("Head CT").GetID()
+    view = scene.GetFirstNodeByClass("vtkMRMLPlotViewNode")
+    assert view.GetPlotChartNodeID() == scene.GetFirstNodeByName("Hemorrhage chart").GetID()
+
+
+def test_the_subject_hierarchy_is_read_back(bundle: Path, slicer) -> None:
+    scene = load_bundle(bundle)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    item = hierarchy.GetItemByDataNode(scene.GetFirstNodeByName("Hemorrhage segmentation"))
+    folder = hierarchy.GetItemParent(item)
+    assert hierarchy.GetItemName(folder) == "Intracranial hemorrhage finding"
+    assert hierarchy.GetItemName(hierarchy.GetItemParent(folder)) == "Head CT study"
+
+
+def test_saving_twice_replaces_the_first(bundle: Path, head, tmp_path: Path) -> None:
+    path, nodes = write_scene(head.finding, head.study, tmp_path / "scene.mrb")
+    nodes.text.SetText("changed")
+    save_bundle(nodes.scene, path)
+    assert load_bundle(path).GetFirstNodeByName("Hemorrhage verdict").GetText() == "changed"
+
+
+def test_a_file_that_is_no_bundle_is_named(tmp_path: Path) -> None:
+    before = Path.cwd()
+    path = tmp_path / "notes.mrb"
+    path.write_text("no zip")
+    with pytest.raises(SceneError, match=r"notes\.mrb"):
+        load_bundle(path)
+    assert Path.cwd() == before
+
+
+def test_a_zip_without_a_scene_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.mrb"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("other/readme.txt", "hello")
+    with pytest.raises(SceneError, match=r"no scene"):
+        load_bundle(path)
+
+
+def test_writing_quietly(head, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_scene(head.finding, head.study, tmp_path / "scene.mrb")
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")

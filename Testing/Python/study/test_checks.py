@@ -1,0 +1,362 @@
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from AcuteFindingsLib.study import DicomFacts, Notice, SourceSlice, Study
+from AcuteFindingsLib.study.checks import check_study
+from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.study.requirements import REQUIREMENTS
+
+PIXEL = 2.5
+
+
+def ball(shape: tuple[int, ...], centre_mm: tuple[float, ...], radii_mm: tuple[float, ...], step: tuple[float, ...]):
+    axes = np.ogrid[tuple(slice(0, count) for count in shape)]
+    middle = [(count - 1) / 2 for count in shape]
+    return (
+        sum(
+            (((axis - m) * d - c) / r) ** 2
+            for axis, m, d, c, r in zip(axes, middle, step, centre_mm, radii_mm, strict=True)
+        )
+        <= 1
+    )
+
+
+def axial_study(array: np.ndarray, step: tuple[float, float, float]) -> Study:
+    sources = tuple(SourceSlice(k, None, 0, "", (0.0, 0.0, k * step[0]), float(k), step[0]) for k in range(len(array)))
+    matrix = np.diag([-step[2], -step[1], step[0], 1.0])
+    return Study(array.astype(np.float32), matrix, "CT", "HU", "axial", sources)
+
+
+@cache
+def ctpa(contrast: float = 350.0, spacing: float = 3.0) -> Study:
+    """A drawn chest: body, lungs, spine, muscle of the heart and the blood in it."""
+    step = (spacing, PIXEL, PIXEL)
+    shape = (round(270 / spacing), 160, 160)
+    hu = np.full(shape, -1000.0) + np.random.default_rng(0).normal(0, 10, shape)
+    tissue = ball(shape[1:], (0, 0), (110, 165), step[1:])
+    hu[:, tissue] += 1050
+    for side in (-80, 80):
+        hu[ball(shape, (0, 0, side), (125, 85, 60), step)] -= 900
+    hu[ball(shape, (0, -15, 0), (60, 55, 55), step)] = 50
+    hu[ball(shape, (0, -15, 0), (52, 45, 45), step)] = max(contrast, 42.0)
+    hu[:, ball(shape[1:], (60, 0), (22, 22), step[1:])] = 220
+    return axial_study(hu, step)
+
+
+@cache
+def head() -> Study:
+    """A drawn head: scalp, skull, brain."""
+    step = (5.0, PIXEL, PIXEL)
+    shape = (30, 100, 100)
+    hu = np.full(shape, -1000.0) + np.random.default_rng(1).normal(0, 5, shape)
+    for radii, value in (((72, 95, 78), 20.0), ((68, 88, 72), 900.0), ((60, 80, 64), 34.0)):
+        hu[ball(shape, (0, 0, 0), radii, step)] = value
+    return axial_study(hu, step)
+
+
+@cache
+def radiograph() -> Study:
+    y, x = np.mgrid[:512, :480] / 480
+    array = (0.5 + 0.4 * np.sin(6 * x) * np.cos(5 * y)).astype(np.float32)[None]
+    return Study(array, np.diag([-0.5, -0.5, 1, 1]), "DX", "unit", "projection", (), DicomFacts(view_position="PA"))
+
+
+def codes(study: Study, detector: str, severity: str | None = None) -> set[str]:
+    return {n.code for n in check_study(study, detector) if severity in (None, n.severity)}
+
+
+def with_facts(study: Study, **facts) -> Study:
+    return replace(study, dicom=replace(study.dicom, **facts))
+
+
+def part_of(study: Study, z: slice) -> Study:
+    return replace(study, array=study.array[z], sources=study.sources[z])
+
+
+@pytest.mark.parametrize(("make", "detector"), [(ctpa, "pe"), (head, "hemorrhage"), (radiograph, "pneumothorax")])
+def test_a_study_the_detector_was_made_for_passes_without_warning(make, detector):
+    assert not codes(make(), detector) - {"other-thickness"}
+
+
+@pytest.mark.parametrize(
+    ("make", "detector", "code"),
+    [
+        (head, "pe", "wrong-body-part"),
+        (ctpa, "hemorrhage", "wrong-body-part"),
+        (ctpa, "pneumothorax", "wrong-modality"),
+        (head, "pneumothorax", "wrong-modality"),
+        (radiograph, "pe", "wrong-modality"),
+        (radiograph, "hemorrhage", "wrong-modality"),
+    ],
+)
+def test_a_study_for_another_detector_is_refused(make, detector, code):
+    assert code in codes(make(), detector, "refuse")
+
+
+@pytest.mark.parametrize("detector", ["pe", "hemorrhage", "pneumothorax"])
+def test_magnetic_resonance_is_refused_by_all(detector):
+    assert codes(replace(ctpa(), modality="MR"), detector) == {"wrong-modality"}
+
+
+def test_content_decides_where_the_header_is_silent():
+    assert ctpa().dicom.body_part == ""
+    assert "wrong-body-part" not in codes(ctpa(), "pe")
+    assert "modality-unknown" in codes(replace(ctpa(), modality=""), "pe", "info")
+
+
+def test_content_decides_where_the_header_contradicts_it():
+    assert "body-part-contradiction" in codes(with_facts(ctpa(), body_part="ABDOMEN"), "pe", "info")
+    assert "wrong-body-part" in codes(with_facts(ctpa(), body_part="HEAD"), "hemorrhage", "refuse")
+
+
+def test_a_body_part_that_only_the_header_names_is_a_warning():
+    box = np.full((20, 64, 64), -1000, np.float32)
+    box[:, 16:48, 16:48] = 40
+    study = replace(head(), array=box, sources=(), dicom=DicomFacts(body_part="HEAD"))
+    assert "body-part-not-seen" in codes(study, "hemorrhage", "warn")
+    assert "wrong-body-part" in codes(replace(study, dicom=DicomFacts()), "hemorrhage", "refuse")
+
+
+@pytest.mark.parametrize(
+    ("contrast", "code", "severity"), [(0.0, "no-contrast", "refuse"), (150.0, "weak-contrast", "warn")]
+)
+def test_blood_without_enough_contrast_is_named(contrast, code, severity):
+    assert code in codes(ctpa(contrast), "pe", severity)
+
+
+def test_contrast_that_only_the_header_claims_is_refused_and_said_so():
+    study = with_facts(ctpa(0.0), contrast_agent="Iohexol 350")
+    (notice,) = [n for n in check_study(study, "pe") if n.severity == "refuse"]
+    assert notice.code == "no-contrast"
+    assert "Although the header says that contrast was given" in notice.text
+
+
+def test_contrast_that_the_header_denies_is_a_remark():
+    study = with_facts(ctpa(), series_description="Thorax w/o contrast")
+    assert "contrast-contradiction" in codes(study, "pe", "info")
+
+
+@pytest.mark.parametrize(
+    ("facts", "warned"),
+    [
+        ({"contrast_agent": "APPLIED"}, True),
+        ({"series_description": "CTA Head"}, True),
+        ({"series_description": "Head C+ 5mm"}, True),
+        ({"contrast_agent": "NONE"}, False),
+        ({"series_description": "Head W/O 5mm"}, False),
+        ({"series_description": "non-enhanced brain"}, False),
+        ({"series_description": "unenhanced brain"}, False),
+        ({}, False),
+    ],
+)
+def test_contrast_in_the_head_is_a_warning(facts, warned):
+    assert ("contrast-in-head" in codes(with_facts(head(), **facts), "hemorrhage", "warn")) == warned
+
+
+def tilted(study: Study, degrees: float) -> Study:
+    angle = np.radians(degrees)
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return replace(study, ijk_to_ras=turn @ study.ijk_to_ras)
+
+
+def test_slices_far_from_axial_are_a_warning():
+    assert "oblique-slices" in codes(tilted(ctpa(), 15), "pe", "warn")
+    assert "oblique-slices" not in codes(tilted(ctpa(), 5), "pe")
+    assert "oblique-slices" not in codes(tilted(head(), 18), "hemorrhage")
+
+
+def coronal(step: int) -> Study:
+    study = ctpa()
+    order = [0, 2, 1, 3]
+    matrix = study.ijk_to_ras[:, order] @ np.diag([1.0, 1.0, step, 1.0])
+    return replace(
+        study, array=study.array.transpose(1, 0, 2)[::step], ijk_to_ras=matrix, orientation="coronal", sources=()
+    )
+
+
+def test_a_fine_coronal_series_is_rebuilt_with_a_warning_and_a_coarse_one_refused():
+    assert "reformatted" in codes(coronal(1), "pe", "warn")
+    assert "not-axial" in codes(coronal(3), "pe", "refuse")
+
+
+@pytest.mark.parametrize(("thickness", "severity"), [(3.0, None), (7.0, "warn"), (12.0, "refuse")])
+def test_thick_slices_are_warned_of_and_very_thick_ones_refused(thickness, severity):
+    sources = tuple(replace(source, thickness_mm=thickness) for source in ctpa().sources)
+    found = {n.severity for n in check_study(replace(ctpa(), sources=sources), "pe") if n.code == "thick-slices"}
+    assert found == ({severity} if severity else set())
+
+
+def test_thickness_other_than_published_is_a_remark():
+    assert "other-thickness" in codes(ctpa(spacing=5.0), "pe", "info")
+    assert "other-thickness" not in codes(ctpa(spacing=3.0), "pe")
+
+
+def test_gaps_between_slices_are_a_warning():
+    sources = tuple(replace(source, thickness_mm=1.0) for source in ctpa().sources)
+    assert "gaps-between-slices" in codes(replace(ctpa(), sources=sources), "pe", "warn")
+    assert "gaps-between-slices" not in codes(ctpa(), "pe")
+
+
+def test_half_a_chest_and_half_a_head_are_warned_of():
+    assert "short-coverage" in codes(part_of(ctpa(), slice(45, 75)), "pe", "warn")
+    middle = head().array.shape[0] // 2
+    thin = round(40 / head().spacing[0])
+    assert "short-coverage" in codes(part_of(head(), slice(middle, middle + thin)), "hemorrhage", "warn")
+
+
+def test_a_field_that_cuts_through_the_lungs_is_warned_of():
+    crop = replace(ctpa(), array=ctpa().array[:, 40:120, 40:120])
+    assert "cropped-field" in codes(crop, "pe", "warn")
+
+
+def test_a_single_slice_and_two_slices_are_warned_of():
+    middle = head().array.shape[0] // 2
+    assert "single-slice" in codes(part_of(head(), slice(middle, middle + 1)), "hemorrhage", "warn")
+    assert "few-slices" in codes(part_of(head(), slice(middle, middle + 2)), "hemorrhage", "warn")
+
+
+@pytest.mark.parametrize("detector", ["pe", "hemorrhage", "pneumothorax"])
+def test_an_image_all_one_value_is_refused(detector):
+    study = radiograph() if detector == "pneumothorax" else ctpa()
+    assert codes(replace(study, array=np.full_like(study.array, 7)), detector) == {"constant-image"}
+
+
+def test_values_that_are_not_numbers_are_refused():
+    array = ctpa().array.copy()
+    array[3, 4, 5] = np.nan
+    assert codes(replace(ctpa(), array=array), "pe") == {"values-not-finite"}
+
+
+def test_a_burnt_in_window_is_refused_where_hu_are_expected():
+    grey = np.clip((ctpa().array + 160) / 400, 0, 1) * 255
+    assert codes(replace(ctpa(), array=grey.round()), "pe", "refuse") == {"window-burnt-in"}
+    assert "window-burnt-in" in codes(replace(head(), array=np.clip(head().array, 0, 80)), "hemorrhage", "refuse")
+    assert "window-burnt-in" in codes(replace(ctpa(), array=np.clip(ctpa().array, -160, 240)), "pe", "refuse")
+
+
+def test_head_slices_with_a_burnt_in_window_are_taken_with_a_warning_and_chest_slices_not():
+    unit = np.clip(head().array / 80, 0, 1)
+    assert "window-burnt-in" in codes(replace(head(), array=unit, intensity="windowed"), "hemorrhage", "warn")
+    assert "window-burnt-in" in codes(replace(ctpa(), array=unit, intensity="windowed"), "pe", "refuse")
+
+
+def test_ct_numbers_whose_rescale_intercept_was_lost_are_refused():
+    assert codes(replace(ctpa(), array=ctpa().array + 1100), "pe", "refuse") == {"not-hu"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "severity"),
+    [
+        ({"image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, "localizer", "refuse"),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7"}, "secondary-capture", "warn"),
+        ({"image_type": ("DERIVED", "SECONDARY", "MIP")}, "projection-slabs", "warn"),
+        ({"burned_in_annotation": "YES"}, "burned-in-annotation", "warn"),
+        ({"gantry_tilt_deg": 18.5}, "gantry-tilt", "info"),
+    ],
+)
+def test_what_the_header_says_about_the_images_is_passed_on(facts, code, severity):
+    assert code in codes(with_facts(ctpa(), **facts), "pe", severity)
+    assert code not in codes(ctpa(), "pe")
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        ("PA", None),
+        ("AP", None),
+        ("AP SUPINE", None),
+        ("LL", "lateral-view"),
+        ("RL", "lateral-view"),
+        ("LATERAL", "lateral-view"),
+        ("LLD", "decubitus-view"),
+        ("LAO", "oblique-view"),
+        ("", "view-unknown"),
+        ("XX", "view-unknown"),
+    ],
+)
+def test_only_frontal_views_pass(view, expected):
+    found = codes(with_facts(radiograph(), view_position=view), "pneumothorax")
+    assert found == ({expected} if expected else set())
+    if expected == "lateral-view":
+        assert codes(with_facts(radiograph(), view_position=view), "pneumothorax", "refuse") == {"lateral-view"}
+
+
+def test_the_patient_orientation_tells_the_view_where_no_view_position_does():
+    lateral = with_facts(radiograph(), view_position="", patient_orientation=("A", "F"))
+    frontal = with_facts(radiograph(), view_position="", patient_orientation=("L", "F"))
+    assert "lateral-view" in codes(lateral, "pneumothorax", "refuse")
+    assert not codes(frontal, "pneumothorax")
+
+
+def test_a_radiograph_of_another_part_is_refused():
+    assert "wrong-body-part" in codes(with_facts(radiograph(), body_part="HAND"), "pneumothorax", "refuse")
+    assert not codes(with_facts(radiograph(), body_part="PORT CHEST"), "pneumothorax")
+
+
+def test_several_radiographs_at_once_are_refused():
+    study = replace(radiograph(), array=np.repeat(radiograph().array, 2, axis=0))
+    assert "several-images" in codes(study, "pneumothorax", "refuse")
+
+
+def test_small_inverted_and_unmeasured_radiographs_are_named():
+    study = with_facts(radiograph(), photometric_interpretation="MONOCHROME1")
+    study = replace(study, array=study.array[:, ::8, ::8][:, :64, :64], pixel_spacing_known=False)
+    assert codes(study, "pneumothorax", "warn") == {"low-resolution", "no-pixel-spacing"}
+    assert codes(study, "pneumothorax", "info") == {"monochrome1"}
+
+
+def test_what_reading_found_is_passed_on_once_and_refusals_come_first():
+    notice = Notice("gantry-tilt", "info", "The stack leans.")
+    study = replace(with_facts(ctpa(0.0), gantry_tilt_deg=18.5), notices=(notice,))
+    found = check_study(study, "pe")
+    assert [n for n in found if n.code == "gantry-tilt"] == [notice]
+    assert found[0].severity == "refuse"
+
+
+def test_limits_can_be_replaced():
+    limits = replace(REQUIREMENTS["pe"], blood_pool_warn_hu=600.0)
+    assert "weak-contrast" in {n.code for n in check_study(ctpa(), "pe", requirements=limits)}
+
+
+def test_an_unknown_detector_is_an_error():
+    with pytest.raises(ValueError, match="expected one of pe, hemorrhage, pneumothorax"):
+        check_study(ctpa(), "stroke")
+
+
+def test_every_notice_is_one_plain_sentence():
+    for detector in REQUIREMENTS:
+        for study in (ctpa(0.0), head(), radiograph(), part_of(ctpa(), slice(45, 75))):
+            for notice in check_study(study, detector):
+                assert notice.text.endswith(".")
+                assert notice.code == notice.code.lower().replace("_", "-")
+                assert len(notice.text) < 320
+
+
+def test_the_real_head_is_not_refused_for_hemorrhage_and_refused_for_the_others(data_folder: Path):
+    study = read_study(data_folder / "head-ct-dicom")
+    assert not codes(study, "hemorrhage", "refuse")
+    assert codes(study, "pe", "refuse") == {"wrong-body-part"}
+    assert codes(study, "pneumothorax", "refuse") == {"wrong-modality"}
+
+
+def test_the_real_chest_without_contrast_is_refused_for_pe(data_folder: Path):
+    study = read_study(data_folder / "chest-ct-dicom")
+    assert codes(study, "pe", "refuse") == {"no-contrast"}
+    assert codes(study, "hemorrhage", "refuse") == {"wrong-body-part"}
+
+
+def test_the_real_angiogram_without_header_is_not_refused_for_pe(data_folder: Path):
+    study = read_study(data_folder / "cta-pulmonary-artery" / "ct_cropped.nii.gz")
+    assert not codes(study, "pe", "refuse")
+    assert "cropped-field" in codes(study, "pe", "warn")
+
+
+def test_real_radiographs_are_not_refused_for_pneumothorax(data_folder: Path):
+    files = sorted((data_folder / "chest-xray-dicom").glob("*.dcm"))
+    assert len(files) == 3
+    for file in files:
+        assert not codes(read_study(file, detector="pneumothorax"), "pneumothorax", "refuse")

@@ -1,0 +1,199 @@
+"""Every encoding of the same pixels gives the same HU; padding, odd bits and damage are dealt with."""
+
+import gzip
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zstandard
+from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.reader import read_study
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    HTJ2K,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+Writer = Callable[..., list[Path]]
+HU = np.random.default_rng(3).integers(-1024, 2000, (3, 33, 47)).astype(float)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+        JPEGLSLossless,
+        JPEG2000Lossless,
+    ],
+)
+@pytest.mark.parametrize(("signed", "bits_stored"), [(False, 12), (True, 16), (False, 16), (True, 13)])
+def test_every_lossless_encoding_gives_the_same_hu(
+    tmp_path: Path, write_series: Writer, syntax: str, signed: bool, bits_stored: int
+) -> None:
+    write_series(
+        tmp_path,
+        HU,
+        transfer_syntax=syntax,
+        signed=signed,
+        bits_stored=bits_stored,
+        intercept=0.0 if signed else -1024.0,
+    )
+    study = read_study(tmp_path)
+    assert study.dicom.transfer_syntax_uid == syntax
+    np.testing.assert_array_equal(study.array, HU)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1, HTJ2KLossless, HTJ2K, JPEGExtended12Bit])
+def test_encodings_that_pydicom_cannot_write_are_read(tmp_path: Path, write_series: Writer, syntax: str) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs", reason="only imagecodecs writes these encodings")
+    smooth = np.add.outer(np.arange(3), np.add.outer(np.arange(32), np.arange(48)) * 10).astype(float) - 500
+
+    def encode(dataset: Dataset, number: int) -> None:
+        stored = np.frombuffer(dataset.PixelData, "<u2").reshape(32, 48)
+        if syntax in (JPEGLossless, JPEGLosslessSV1):
+            code = imagecodecs.ljpeg_encode(stored, bitspersample=12)
+        elif syntax == JPEGExtended12Bit:
+            code = imagecodecs.jpeg8_encode(stored, level=98, bitspersample=12)
+        else:
+            code = imagecodecs.htj2k_encode(stored, reversible=True)
+        dataset.PixelData = encapsulate([code])
+
+    files = write_series(tmp_path, smooth, bits_stored=12)
+    for number, file in enumerate(files):
+        dataset = dcmread(file)
+        encode(dataset, number)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.save_as(file)
+    study = read_study(tmp_path)
+    np.testing.assert_allclose(study.array, smooth, atol=8 if syntax == JPEGExtended12Bit else 0)
+
+
+def test_all_lossless_real_files_give_identical_studies(data_folder: Path) -> None:
+    folder = data_folder / "dicom-encodings"
+    first = read_study(folder / "CT2_RLE")
+    assert np.ptp(first.array) > 1000
+    for name in ("CT2_J2KR", "CT2_JLSL", "CT2_JPLL", "CT2_UNC.zst"):
+        other = read_study(folder / name)
+        np.testing.assert_array_equal(other.array, first.array)
+        np.testing.assert_array_equal(other.ijk_to_ras, first.ijk_to_ras)
+        # Each file is an instance of its own; nothing else may differ.
+        own = {"study_instance_uid", "series_instance_uid", "frame_of_reference_uid", "transfer_syntax_uid", "image_type"}
+        assert replace(other.dicom, **{name: getattr(first.dicom, name) for name in own}) == first.dicom
+        assert [notice.code for notice in other.notices] == [notice.code for notice in first.notices]
+    lossy = read_study(folder / "CT2_J2KI")
+    assert 0 < np.abs(lossy.array - first.array).mean() < 20
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lambda data: zstandard.ZstdCompressor().compress(data)])
+def test_a_compressed_file_reads_like_the_plain_one(
+    tmp_path: Path, write_series: Writer, compress: Callable[[bytes], bytes]
+) -> None:
+    file = write_series(tmp_path, HU[:1])[0]
+    plain = read_study(file)
+    file.write_bytes(compress(file.read_bytes()))
+    np.testing.assert_array_equal(read_study(file).array, plain.array)
+
+
+@pytest.mark.parametrize(
+    ("padding", "limit"), [(63536, None), (-2000, None), (-2000, -1990)], ids=["stated unsigned", "signed", "range"]
+)
+def test_padding_becomes_air(tmp_path: Path, write_series: Writer, padding: int, limit: int | None) -> None:
+    hu = np.full((2, 6, 6), 40.0)
+    hu[:, 0] = -2000
+    hu[:, 1] = -2000 if limit is None else -1995
+
+    def pad(dataset: Dataset, number: int) -> None:
+        for keyword, value in (("PixelPaddingValue", padding), ("PixelPaddingRangeLimit", limit)):
+            if value is not None:
+                dataset.add_new(keyword, "SS" if value < 0 else "US", value)
+
+    write_series(tmp_path, hu, signed=True, intercept=0.0, each=pad)
+    array = read_study(tmp_path).array
+    assert (array[:, :2] == -1024).all()
+    assert (array[:, 2:] == 40).all()
+
+
+def test_a_padding_value_that_is_water_is_not_believed(tmp_path: Path, write_series: Writer) -> None:
+    hu = np.arange(2 * 36).reshape(2, 6, 6) % 5 + 0.0
+    hu[:, 0, 0] = 40
+    write_series(tmp_path, hu, signed=True, intercept=0.0, PixelPaddingValue=0)
+    np.testing.assert_array_equal(read_study(tmp_path).array, hu)
+
+
+def test_bits_beyond_those_stored_are_ignored(tmp_path: Path, write_series: Writer) -> None:
+    def set_overlay_bits(dataset: Dataset, number: int) -> None:
+        stored = np.frombuffer(dataset.PixelData, "<u2") | 0xF000
+        dataset.PixelData = stored.astype("<u2").tobytes()
+
+    write_series(tmp_path, HU, bits_stored=12, each=set_overlay_bits)
+    np.testing.assert_array_equal(read_study(tmp_path).array, HU)
+
+
+def test_values_stored_in_the_high_bits_are_shifted_down(tmp_path: Path, write_series: Writer) -> None:
+    def shift(dataset: Dataset, number: int) -> None:
+        dataset.HighBit = 15
+        dataset.PixelData = (np.frombuffer(dataset.PixelData, "<u2") << 4).astype("<u2").tobytes()
+
+    write_series(tmp_path, HU, bits_stored=12, each=shift)
+    np.testing.assert_array_equal(read_study(tmp_path).array, HU)
+
+
+def test_a_modality_table_gives_the_hu(tmp_path: Path, write_series: Writer) -> None:
+    def add_table(dataset: Dataset, number: int) -> None:
+        item = Dataset()
+        item.add_new("LUTDescriptor", "US", [4, 0, 16])
+        item.ModalityLUTType = "HU"
+        item.add_new("LUTData", "US", [0, 100, 300, 1000])
+        dataset.ModalityLUTSequence = [item]
+
+    stored = np.array([[[0, 1], [2, 3]]] * 2, float)
+    write_series(tmp_path, stored, slope=None, intercept=None, each=add_table)
+    study = read_study(tmp_path)
+    np.testing.assert_array_equal(study.array[0], [[0, 100], [300, 1000]])
+    assert study.notices == ()
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize("kept", [0.9, 0.5])
+def test_a_truncated_file_is_named(tmp_path: Path, write_series: Writer, syntax: str, kept: float) -> None:
+    file = write_series(tmp_path, HU, transfer_syntax=syntax)[1]
+    data = file.read_bytes()
+    start = data.index(b"\xe0\x7f\x10\x00")
+    file.write_bytes(data[: start + int((len(data) - start) * kept)])
+    with pytest.raises(StudyError, match=rf"{file.name}.*7FE0,0010"):
+        read_study(tmp_path)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_missing_pixel_data_are_named(tmp_path: Path, write_series: Writer, encrypted: bool) -> None:
+    file = write_series(tmp_path, HU)[1]
+    dataset = dcmread(file)
+    del dataset.PixelData
+    if encrypted:
+        item = Dataset()
+        item.EncryptedContentTransferSyntaxUID = ExplicitVRLittleEndian
+        item.EncryptedContent = b"\0\1"
+        dataset.EncryptedAttributesSequence = [item]
+    dataset.save_as(file)
+    with pytest.raises(StudyError, match="encrypted" if encrypted else "7FE0,0010") as error:
+        read_study(tmp_path)
+    assert file.name in str(error.value)
+    assert "SECRET" not in str(error.value).upper()

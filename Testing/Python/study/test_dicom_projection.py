@@ -1,0 +1,178 @@
+"""Radiographs show bone bright in 0..1, lie as radiologists look at them, and know their pixel size."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.reader import read_study
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+Writer = Callable[..., Path]
+STORED = np.random.default_rng(1).integers(300, 3800, (12, 16))
+
+
+def test_a_radiograph_is_one_plane_in_slicers_axial_convention(tmp_path: Path, write_radiograph: Writer) -> None:
+    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, PixelSpacing=[0.2, 0.1], PatientOrientation=["L", "F"]))
+    assert study.array.shape == (1, 12, 16)
+    assert study.array.dtype == np.float32
+    assert (study.intensity, study.orientation, study.modality) == ("unit", "projection", "CR")
+    np.testing.assert_allclose(study.ijk_to_ras, np.diag([-0.1, -0.2, 1, 1]))
+    assert study.dicom.view_position == "PA"
+    assert study.dicom.patient_orientation == ("L", "F")
+    assert study.regridded == ""
+    assert len(study.sources) == 1
+
+
+def test_the_window_sets_black_and_white_by_the_standards_formula(tmp_path: Path, write_radiograph: Writer) -> None:
+    file = write_radiograph(tmp_path / "x.dcm", STORED, WindowCenter=2048, WindowWidth=2000)
+    expected = np.clip((STORED - 2047.5) / 1999 + 0.5, 0, 1)
+    np.testing.assert_allclose(read_study(file).array[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        ("LINEAR_EXACT", np.clip((STORED - 2048) / 2000 + 0.5, 0, 1)),
+        ("SIGMOID", 1 / (1 + np.exp(-4 * (STORED - 2048) / 2000))),
+    ],
+)
+def test_other_window_functions_are_followed(
+    tmp_path: Path, write_radiograph: Writer, function: str, expected: np.ndarray
+) -> None:
+    file = write_radiograph(tmp_path / "x.dcm", STORED, WindowCenter=2048, WindowWidth=2000, VOILUTFunction=function)
+    np.testing.assert_allclose(read_study(file).array[0], expected, atol=1e-5)
+
+
+def test_a_table_goes_before_the_window(tmp_path: Path, write_radiograph: Writer) -> None:
+    table = (np.linspace(0, 1, 4096) ** 2 * 1023).astype(int)
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [4096, 0, 10])
+    item.add_new("LUTData", "US", table.tolist())
+    file = write_radiograph(tmp_path / "x.dcm", STORED, VOILUTSequence=[item], WindowCenter=1, WindowWidth=1)
+    np.testing.assert_allclose(read_study(file).array[0], table[STORED] / 1023, atol=1e-6)
+
+
+def test_without_a_window_8_bits_stay_and_deeper_ones_are_stretched(tmp_path: Path, write_radiograph: Writer) -> None:
+    shallow = read_study(write_radiograph(tmp_path / "8.dcm", STORED // 16, bits_stored=8))
+    np.testing.assert_allclose(shallow.array[0], STORED // 16 / 255, atol=1e-6)
+    deep = read_study(write_radiograph(tmp_path / "12.dcm", STORED)).array[0]
+    low, high = np.percentile(STORED, [0.5, 99.5])
+    np.testing.assert_allclose(deep, np.clip((STORED - low) / (high - low), 0, 1), atol=1e-6)
+
+
+def test_a_window_that_shows_nothing_is_not_used(tmp_path: Path, write_radiograph: Writer) -> None:
+    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, WindowCenter=60000, WindowWidth=100))
+    assert study.array.std() > 0.2
+    assert "window-unusable" in [notice.code for notice in study.notices]
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"WindowCenter": 2000, "WindowWidth": 3000}, {}, {"RescaleSlope": 2, "RescaleIntercept": -5}]
+)
+def test_an_inverted_monochrome1_twin_is_the_same_study(
+    tmp_path: Path, write_radiograph: Writer, attributes: dict[str, float]
+) -> None:
+    twin = dict(attributes)
+    if "WindowCenter" in twin:
+        # The window of inverted values: level - 0.5 must lie where it did.
+        twin["WindowCenter"] = 4095 - 2000 + 1
+    original = read_study(write_radiograph(tmp_path / "2.dcm", STORED, **attributes))
+    inverted = write_radiograph(tmp_path / "1.dcm", 4095 - STORED, PhotometricInterpretation="MONOCHROME1", **twin)
+    np.testing.assert_allclose(read_study(inverted).array, original.array, atol=1e-6)
+
+
+def test_the_real_monochrome1_twin_is_the_same_study(data_folder: Path) -> None:
+    folder = data_folder / "chest-xray-dicom"
+    twin = read_study(folder / "monochrome1_twin.dcm")
+    originals = [file for file in folder.glob("*6904*.dcm")]
+    original = read_study(originals[0])
+    assert original.array.std() > 0.1
+    np.testing.assert_allclose(twin.array, original.array, atol=1e-6)
+
+
+def test_padding_is_black_and_does_not_stretch_the_rest(tmp_path: Path, write_radiograph: Writer) -> None:
+    framed = STORED.copy()
+    framed[0] = 4095
+    study = read_study(
+        write_radiograph(tmp_path / "x.dcm", framed, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=4095)
+    )
+    assert (study.array[0, 0] == 0).all()
+    low, high = np.percentile(STORED[1:], [0.5, 99.5])
+    np.testing.assert_allclose(study.array[0, 1:], 1 - np.clip((STORED[1:] - low) / (high - low), 0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "spacing"),
+    [
+        ({"PixelSpacing": [0.2, 0.2], "ImagerPixelSpacing": [0.3, 0.3]}, 0.2),
+        ({"ImagerPixelSpacing": [0.3, 0.3]}, 0.3),
+        ({"ImagerPixelSpacing": [0.3, 0.3], "EstimatedRadiographicMagnificationFactor": 1.2}, 0.25),
+        ({"NominalScannedPixelSpacing": [0.4, 0.4]}, 0.4),
+        ({"PixelSpacing": [0.0, 0.0]}, None),
+        ({}, None),
+    ],
+)
+def test_the_pixel_size_is_that_in_the_patient(
+    tmp_path: Path, write_radiograph: Writer, attributes: dict[str, object], spacing: float | None
+) -> None:
+    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, **attributes))
+    assert study.pixel_spacing_known == (spacing is not None)
+    assert study.spacing[1:] == pytest.approx((spacing or 1.0, spacing or 1.0))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "stored"),
+    [
+        (["R", "F"], STORED[:, ::-1]),
+        (["L", "H"], STORED[::-1]),
+        (["R", "H"], STORED[::-1, ::-1]),
+        (["F", "L"], STORED.T),
+        (["F", "R"], STORED[:, ::-1].T),
+        (["H", "L"], STORED[::-1].T),
+    ],
+)
+def test_a_turned_radiograph_is_set_upright(
+    tmp_path: Path, write_radiograph: Writer, orientation: list[str], stored: np.ndarray
+) -> None:
+    plain = read_study(write_radiograph(tmp_path / "a.dcm", STORED, PixelSpacing=[0.2, 0.1]))
+    spacing = [0.1, 0.2] if orientation[0] in "FH" else [0.2, 0.1]
+    turned = write_radiograph(tmp_path / "b.dcm", stored, PatientOrientation=orientation, PixelSpacing=spacing)
+    study = read_study(turned)
+    np.testing.assert_allclose(study.array, plain.array, atol=1e-6)
+    np.testing.assert_allclose(study.ijk_to_ras, plain.ijk_to_ras)
+    assert "radiograph-turned" in [notice.code for notice in study.notices]
+    assert study.regridded
+
+
+def test_a_lateral_view_is_left_as_it_is(tmp_path: Path, write_radiograph: Writer) -> None:
+    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, PatientOrientation=["A", "F"], ViewPosition="LL"))
+    assert study.notices[-1].code == "no-pixel-spacing"
+    assert study.dicom.view_position == "LL"
+
+
+def test_a_view_code_names_the_view(tmp_path: Path, write_radiograph: Writer) -> None:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "399348003", "SCT", "antero-posterior"
+    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, ViewPosition="", ViewCodeSequence=[code]))
+    assert study.dicom.view_position == "AP"
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+def test_grey_in_colour_is_read_and_real_colour_refused(
+    tmp_path: Path, write_radiograph: Writer, coloured: bool
+) -> None:
+    grey = (STORED // 16).astype(np.uint8)
+    file = write_radiograph(tmp_path / "x.dcm", grey, bits_stored=8)
+    dataset = dcmread(file)
+    colour = np.stack([grey, grey, grey // 3 if coloured else grey], axis=-1)
+    dataset.SamplesPerPixel, dataset.PlanarConfiguration, dataset.PhotometricInterpretation = 3, 0, "RGB"
+    dataset.PixelData = colour.tobytes()
+    dataset.save_as(file)
+    if coloured:
+        with pytest.raises(StudyError, match=r"x\.dcm is a colour picture"):
+            read_study(file)
+    else:
+        np.testing.assert_allclose(read_study(file).array[0], grey / 255, atol=1e-6)

@@ -1,0 +1,80 @@
+"""Of several series the one that a detector was made for is read; the others are listed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.reader import read_study
+
+from .conftest import CORONAL, linear_field
+
+Writer = Callable[..., list[Path]]
+
+
+def _chosen(folder: Path, detector: str | None) -> str:
+    return read_study(folder, detector=detector).dicom.series_description
+
+
+def test_the_detector_decides_between_ct_and_radiograph(
+    tmp_path: Path, write_series: Writer, write_radiograph: Callable[..., Path]
+) -> None:
+    write_series(tmp_path / "head", linear_field, SeriesDescription="head", BodyPartExamined="HEAD")
+    write_series(tmp_path / "chest", linear_field, SeriesDescription="CTPA", BodyPartExamined="CHEST")
+    write_radiograph(tmp_path / "xray" / "lateral.dcm", np.eye(9) * 99, SeriesDescription="lat", ViewPosition="LL")
+    write_radiograph(tmp_path / "xray" / "frontal.dcm", np.eye(9) * 99, SeriesDescription="pa", ViewPosition="PA")
+    (tmp_path / "LICENSE.txt").write_text("free")
+    (tmp_path / "labels.csv").write_text("a,b\n1,2\n")
+    assert _chosen(tmp_path, "hemorrhage") == "head"
+    assert _chosen(tmp_path, "pe") == "CTPA"
+    study = read_study(tmp_path, detector="pneumothorax")
+    assert study.dicom.series_description == "pa"
+    others = [notice for notice in study.notices if notice.code == "other-series"]
+    assert len(others) == 3
+    assert any('"CTPA" (CT, 6 images)' in notice.text for notice in others)
+    assert not any("Secret" in notice.text for notice in others)
+
+
+@pytest.mark.parametrize(
+    ("detector", "better", "worse"),
+    [
+        ("pe", {"ContrastBolusAgent": "Iohexol"}, {}),
+        ("pe", {"SeriesDescription": "CTPA 1.0"}, {"SeriesDescription": "native"}),
+        ("pe", {"ConvolutionKernel": "B30f"}, {"ConvolutionKernel": "B70f"}),
+        ("pe", {"directions": (1, 0, 0, 0, 1, 0)}, {"directions": CORONAL}),
+        ("hemorrhage", {}, {"ContrastBolusAgent": "Iohexol"}),
+        ("hemorrhage", {"ConvolutionKernel": "STANDARD"}, {"ConvolutionKernel": "BONE"}),
+        ("hemorrhage", {}, {"ImageType": ["DERIVED", "SECONDARY", "MPR"]}),
+        ("hemorrhage", {"shape": (6, 8, 10)}, {"shape": (5, 8, 10)}),
+        (None, {"shape": (6, 8, 10)}, {"shape": (6, 8, 10), "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}),
+    ],
+)
+def test_the_better_suited_of_two_ct_series_is_read(
+    tmp_path: Path, write_series: Writer, detector: str | None, better: dict[str, object], worse: dict[str, object]
+) -> None:
+    part = {"BodyPartExamined": "HEAD" if detector == "hemorrhage" else "CHEST"}
+    write_series(tmp_path / "a", linear_field, SeriesNumber=3, **part, **worse)
+    write_series(tmp_path / "b", linear_field, SeriesNumber=4, **part, **better)
+    write_series(tmp_path / "c", linear_field, SeriesNumber=3, **part, **worse)
+    study = read_study(tmp_path, detector=detector)
+    if study.dicom.series_number == 2:
+        pytest.fail("the builder's number was not replaced")
+    assert study.dicom.series_number == 4
+
+
+def test_a_series_can_be_named_by_uid(tmp_path: Path, write_series: Writer) -> None:
+    write_series(tmp_path / "a", linear_field, SeriesInstanceUID="1.2.3", BodyPartExamined="HEAD")
+    write_series(tmp_path / "b", linear_field, SeriesInstanceUID="1.2.4", BodyPartExamined="FOOT")
+    assert read_study(tmp_path, detector="hemorrhage", series="1.2.4").dicom.body_part == "FOOT"
+    with pytest.raises(StudyError, match=r"no series 9\.9.*1\.2\.3"):
+        read_study(tmp_path, series="9.9")
+
+
+def test_other_modalities_and_lone_localizers_are_refused_with_a_sentence(tmp_path: Path, write_series: Writer) -> None:
+    write_series(tmp_path / "mr", linear_field, Modality="MR")
+    with pytest.raises(StudyError, match=r"no CT and no radiograph; its images are MR"):
+        read_study(tmp_path / "mr")
+    write_series(tmp_path / "scout", linear_field, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    with pytest.raises(StudyError, match="only localizer"):
+        read_study(tmp_path / "scout")
