@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -114,7 +114,9 @@ def check(
         }
         print(json.dumps(answer, indent=2, ensure_ascii=False))
         return
-    table = Table("severity", "code", "what it means", title=f"{input.name}: {'fits' if fits else 'REFUSED'} ({detector})")
+    table = Table(
+        "severity", "code", "what it means", title=f"{input.name}: {'fits' if fits else 'REFUSED'} ({detector})"
+    )
     for notice in notices:
         table.add_row(notice.severity, notice.code, notice.text)
     out_console.print(table if notices else f"{input.name}: fits ({detector}); nothing to remark.")
@@ -132,10 +134,11 @@ def predict(
 ) -> None:
     """Score many single images: a table of probabilities, and masks as PNG for lungs and pneumothorax."""
     from AcuteFindingsLib.jobs.predict_images import TASKS, ImagesRequest, predict_images
+    from AcuteFindingsLib.models.metadata import Task
 
     _one_of("--detector", detector, TASKS)
     request = ImagesRequest(
-        task=detector,
+        task=cast(Task, detector),
         images=images,
         out=out,
         listing=listing,
@@ -201,9 +204,7 @@ def models_list(models_folder: ModelFolders = None) -> None:
 
 
 @models_app.command("show")
-def models_show(
-    model: Annotated[str, typer.Argument(metavar="ID|FOLDER")], models_folder: ModelFolders = None
-) -> None:
+def models_show(model: Annotated[str, typer.Argument(metavar="ID|FOLDER")], models_folder: ModelFolders = None) -> None:
     """Show the model card of a package."""
     from rich.markdown import Markdown
 

@@ -1,6 +1,5 @@
 """Writing files so that a target is either whole or untouched."""
 
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,6 @@ def replace_when_written(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{uuid.uuid4().hex[:8]}.partial.{target.name}")
     try:
         yield partial
-        os.replace(partial, target)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

@@ -8,8 +8,8 @@ import numpy as np
 from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity, SliceResult
 from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.preprocessing.orient import Axial
+from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
 Progress = Callable[[str, float], None]
@@ -33,7 +33,7 @@ class Detector(Protocol):
         ...
 
 
-def no_progress(text: str, fraction: float) -> None:  # noqa: ARG001
+def no_progress(text: str, fraction: float) -> None:
     """Tell nobody."""
 
 
@@ -48,7 +48,9 @@ def stop_if(cancelled: Cancelled) -> None:
         raise CancelledError("Stopped on request; nothing was written.")
 
 
-def batches(count: int, size: int, *, text: str, progress: Progress, cancelled: Cancelled, span: tuple[float, float]) -> Iterator[slice]:
+def batches(
+    count: int, size: int, *, text: str, progress: Progress, cancelled: Cancelled, span: tuple[float, float]
+) -> Iterator[slice]:
     """Yield the slices of `range(count)` in batches, reporting progress over `span` and stopping when asked."""
     low, high = span
     for start in range(0, count, size):
@@ -68,7 +70,10 @@ def model_notices(predictor: Predictor) -> tuple[Notice, ...]:
     """Say with every result what a model trained on phantoms cannot claim."""
     if not predictor.card.training_data.phantoms_only:
         return ()
-    text = f"The model {predictor.card.id} was trained on computer-made phantoms only; its answer on a patient's study is not evidence."
+    text = (
+        f"The model {predictor.card.id} was trained on computer-made phantoms only; "
+        "its answer on a patient's study is not evidence."
+    )
     return (Notice("model-trained-on-phantoms", "warn", text),)
 
 

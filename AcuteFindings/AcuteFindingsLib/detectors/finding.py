@@ -133,7 +133,7 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; masks and heat map are named by the files that `save` writes."""
-        data = {
+        return {
             "format": FORMAT_VERSION,
             "detector": self.detector,
             "model": asdict(self.model),
@@ -162,7 +162,6 @@ class Finding:
             "warnings": [asdict(item) for item in self.warnings],
             "timings": dict(self.timings),
         }
-        return data
 
     def save(self, folder: Path) -> Path:
         """Write ``finding.json``, ``masks/*.nrrd`` and ``heatmap.nrrd`` below `folder`; return the JSON's path."""
@@ -190,7 +189,9 @@ def load_finding(path: Path) -> Finding:
             raise ExportError(f"{path}: field 'format' is {data['format']}, expected {FORMAT_VERSION}.")
         return _from_dict(data, path.parent)
     except (KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
-        raise ExportError(f"{path} is not a finding that this version can read: {error!r}. Run the detector again.") from error
+        raise ExportError(
+            f"{path} is not a finding that this version can read: {error!r}. Run the detector again."
+        ) from error
 
 
 def file_stem(name: str) -> str:
@@ -219,9 +220,7 @@ def _from_dict(data: dict[str, Any], folder: Path) -> Finding:
         detector=data["detector"],
         model=ModelIdentity(**data["model"]),
         verdict=Verdict(**data["verdict"]),
-        slices=tuple(
-            SliceResult(**{**item, "position_ras": tuple(item["position_ras"])}) for item in data["slices"]
-        ),
+        slices=tuple(SliceResult(**{**item, "position_ras": tuple(item["position_ras"])}) for item in data["slices"]),
         main_label=data["main_label"],
         slice_threshold=data["slice_threshold"],
         ijk_to_ras=ijk_to_ras,

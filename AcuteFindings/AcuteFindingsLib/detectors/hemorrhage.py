@@ -69,31 +69,41 @@ class HeadImages:
     Attributes
     ----------
     images
-        ``(n, size, size)`` float32 in 0..1, in the order of `study.sources` where the series is axial.
+        ``(n, size, size)`` float32 in 0..1, from inferior to superior, whichever way the series runs.
     planes
-        Index along the axial array of each image.
+        Index along the axial array of each image, ascending.
+    order
+        Which of `analysis_sources` each image is.
     axial
         The study's array in axial order.
     """
 
     images: np.ndarray
     planes: np.ndarray
+    order: np.ndarray
     axial: Axial
+
+    def by_source(self, values: np.ndarray) -> np.ndarray:
+        """Put ``(n, ...)`` values of the images in the order of the sources."""
+        out = np.empty_like(values)
+        out[self.order] = values
+        return out
 
 
 def head_images(study: Study, settings: HemorrhageSettings) -> HeadImages:
     """Window the source slices to the brain and fit them to the network's field; z is left as it is."""
     axial = to_axial(study)
-    on_sources = bool(np.isfinite(axial.source_z).all())
-    planes = (
-        np.clip(np.rint(axial.source_z), 0, len(axial.array) - 1).astype(int) if on_sources else np.arange(len(axial.array))
-    )
+    if np.isfinite(axial.source_z).all():
+        order = np.argsort(axial.source_z, kind="stable")
+        planes = np.clip(np.rint(axial.source_z[order]), 0, len(axial.array) - 1).astype(int)
+    else:
+        order = planes = np.arange(len(axial.array))
     if study.intensity == "windowed":
         images = np.stack([_head_in_field(axial.array[plane], settings) for plane in planes])
-        return HeadImages(images, planes, axial)
+        return HeadImages(images, planes, order, axial)
     windowed = apply_window(axial.array[planes], level=settings.window_level, width=settings.window_width)
     images = fit_in_plane(windowed, axial.spacing[1:], target_spacing=settings.pixel_mm, size=settings.size, fill=0.0)
-    return HeadImages(images, planes, axial)
+    return HeadImages(images, planes, order, axial)
 
 
 def _head_in_field(image: np.ndarray, settings: HemorrhageSettings) -> np.ndarray:
@@ -120,9 +130,7 @@ class HemorrhageDetector:
         """Say whether the study is a non-contrast head CT that the model can read."""
         return check_study(study, self.name)
 
-    def run(
-        self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
-    ) -> Finding:
+    def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""
         clock = perf_counter()
         progress("Preparing the slices", 0.0)
@@ -138,8 +146,9 @@ class HemorrhageDetector:
         mask = self._mask(study, prepared, probabilities[:, 0], soft)
         positions = prepared.planes * prepared.axial.spacing[0]
         verdict = self._verdict(study, probabilities[:, 0], positions)
-        runs = consecutive_runs(probabilities[:, 0] >= self.slice_threshold)
-        measurements = self._measurements(study, mask, probabilities)
+        by_source = prepared.by_source(probabilities)
+        runs = consecutive_runs(by_source[:, 0] >= self.slice_threshold)
+        measurements = self._measurements(study, prepared.axial.spacing, mask, probabilities)
         on_study = prepared.axial.restore(mask)
         timings["postprocess"] = perf_counter() - clock
         progress("Done", 1.0)
@@ -147,7 +156,7 @@ class HemorrhageDetector:
             detector=self.name,
             model=identity_of(self.predictor),
             verdict=verdict,
-            slices=slice_results(analysis_sources(study, prepared.axial), self.labels, probabilities),
+            slices=slice_results(analysis_sources(study, prepared.axial), self.labels, by_source),
             main_label=self.labels[0],
             slice_threshold=self.slice_threshold,
             ijk_to_ras=study.ijk_to_ras,
@@ -162,12 +171,15 @@ class HemorrhageDetector:
             series_instance_uid=study.dicom.series_instance_uid,
         )
 
-    def _predict(
-        self, images: np.ndarray, progress: Progress, cancelled: Cancelled
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _predict(self, images: np.ndarray, progress: Progress, cancelled: Cancelled) -> tuple[np.ndarray, np.ndarray]:
         features, masks = [], []
         for part in batches(
-            len(images), self.settings.batch, text="Reading slices", progress=progress, cancelled=cancelled, span=(0.1, 0.85)
+            len(images),
+            self.settings.batch,
+            text="Reading slices",
+            progress=progress,
+            cancelled=cancelled,
+            span=(0.1, 0.85),
         ):
             outputs = self.predictor.predict(images[part, None], part="features")
             features.append(outputs["features"])
@@ -178,25 +190,25 @@ class HemorrhageDetector:
     def _mask(self, study: Study, prepared: HeadImages, probability: np.ndarray, soft: np.ndarray) -> np.ndarray:
         """Return the bleed as ``(z, y, x)`` uint8 on the axial grid, planes between source slices interpolated."""
         axial = prepared.axial
-        out = np.zeros(axial.array.shape, np.uint8)
+        out: np.ndarray = np.zeros(axial.array.shape, np.uint8)
+        _, ny, nx = out.shape
         positive = probability >= self.slice_threshold
         if not positive.any() or study.intensity == "windowed":
             return out
         inside = brain_mask(axial.array, axial.spacing)
         shown = soft * positive[:, None, None]
-        order = np.argsort(prepared.planes)
-        planes = prepared.planes[order]
-        wanted = np.flatnonzero(np.interp(np.arange(len(out)), planes, positive[order].astype(float)) > 0)
+        planes = prepared.planes
+        wanted = np.flatnonzero(np.interp(np.arange(len(out)), planes, positive.astype(float)) > 0)
         for z in wanted:
             after = int(np.clip(np.searchsorted(planes, z), 0, len(planes) - 1))
             before = max(after - 1, 0) if planes[after] > z else after
             gap = planes[after] - planes[before]
             weight = (z - planes[before]) / gap if gap else 0.0
-            plane = (1 - weight) * shown[order[before]] + weight * shown[order[after]]
+            plane = (1 - weight) * shown[before] + weight * shown[after]
             on_grid = unfit_in_plane(
                 plane[None],
                 axial.spacing[1:],
-                out.shape[1:],
+                (ny, nx),
                 target_spacing=self.settings.pixel_mm,
                 size=self.settings.size,
                 order=1,
@@ -209,8 +221,7 @@ class HemorrhageDetector:
         thickness = step_mm(study, positions)
         score = consecutive_score(probability, minimum=self.rule.minimum_consecutive)
         flags = probability >= self.slice_threshold
-        order = np.argsort(positions)
-        runs = consecutive_runs(flags[order])
+        runs = consecutive_runs(flags)
         rule = (
             f"Positive where {self.rule.minimum_consecutive} or more consecutive slices reach "
             f"{self.slice_threshold:.2f} (in this series {needed} slices span {needed * thickness:.1f} mm)."
@@ -220,17 +231,20 @@ class HemorrhageDetector:
             return Verdict("negative", score, self.slice_threshold, rule, text)
         longest = max(runs, key=lambda run: run[1] - run[0])
         count = longest[1] - longest[0] + 1
-        extent = run_extent_mm(longest, positions[order], thickness)
+        extent = run_extent_mm(longest, positions, thickness)
         found = f"The longest run of positive slices is {count} ({extent:.1f} mm)"
         if count >= needed:
-            return Verdict("positive", score, self.slice_threshold, rule, f"{found}; {int(flags.sum())} slices are positive.")
+            return Verdict(
+                "positive", score, self.slice_threshold, rule, f"{found}; {int(flags.sum())} slices are positive."
+            )
         text = f"{found}, fewer than the rule asks for: look at these slices."
         return Verdict("indeterminate", score, self.slice_threshold, rule, text)
 
-    def _measurements(self, study: Study, mask: np.ndarray, probabilities: np.ndarray) -> list[Measurement]:
+    def _measurements(
+        self, study: Study, spacing: tuple[float, float, float], mask: np.ndarray, probabilities: np.ndarray
+    ) -> list[Measurement]:
         items: list[Measurement] = []
         if study.intensity != "windowed" and study.pixel_spacing_known:
-            spacing = to_axial(study).spacing
             items.append(
                 Measurement("Hemorrhage volume", volume_ml(mask, spacing), "mL", Code("SCT", "118565006", "Volume"))
             )
@@ -261,7 +275,7 @@ class HemorrhageDetector:
 def step_mm(study: Study, positions: np.ndarray) -> float:
     """Return the usual distance between source slices in mm, or their thickness where there is one slice only."""
     if len(positions) > 1:
-        return float(np.median(np.abs(np.diff(np.sort(positions)))))
+        return float(np.median(np.diff(positions)))
     stated = study.sources[0].thickness_mm if study.sources else None
     return float(stated if stated is not None else study.spacing[0])
 

@@ -132,12 +132,10 @@ def chest_slices(study: Study, settings: PESettings) -> ChestSlices:
         masks = np.zeros((len(plan), *shape), bool)
         for start in range(0, len(plan), settings.batch):
             stop = min(start + settings.batch, len(plan))
-            masks[start:stop] = lungs_heart_mask(
-                plan.read(axial.array, start, stop), spacing_yx=axial.spacing[1:]
-            )
+            masks[start:stop] = lungs_heart_mask(plan.read(axial.array, start, stop), spacing_yx=axial.spacing[1:])
     box = (0, 0, *shape)
     if settings.crop and masks is not None and masks.any():
-        box = _square_around(masks.any(axis=0), axial.spacing[1:], settings.crop_margin_mm)
+        box = _square_around(np.any(masks, axis=0), axial.spacing[1:], settings.crop_margin_mm)
     return ChestSlices(axial, plan, masks if settings.mask else None, box, settings)
 
 
@@ -146,8 +144,8 @@ def _square_around(mask: np.ndarray, spacing: tuple[float, float], margin_mm: fl
     side_mm = max(np.ptp(rows) * spacing[0], np.ptp(columns) * spacing[1]) + 2 * margin_mm
     box = []
     for found, step, count in zip((rows, columns), spacing, mask.shape, strict=True):
-        length = min(count, int(round(side_mm / step)))
-        start = int(round((found[0] + found[-1] - length + 1) / 2))
+        length = min(count, round(side_mm / step))
+        start = round(float(found[0] + found[-1] - length + 1) / 2)
         box.append((int(np.clip(start, 0, count - length)), length))
     return box[0][0], box[1][0], box[0][1], box[1][1]
 
@@ -177,9 +175,7 @@ class PEDetector:
         """Say whether the study is a CT pulmonary angiogram that the model can read."""
         return check_study(study, self.name)
 
-    def run(
-        self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
-    ) -> Finding:
+    def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""
         clock = perf_counter()
         progress("Finding lungs and heart", 0.0)
@@ -262,7 +258,12 @@ class PEDetector:
         size = self.settings.size
         heat = np.zeros((len(prepared.plan), size, size), np.uint8)
         for part in batches(
-            len(positive), self.settings.batch, text="Explaining positive slices", progress=progress, cancelled=cancelled, span=(0.8, 1.0)
+            len(positive),
+            self.settings.batch,
+            text="Explaining positive slices",
+            progress=progress,
+            cancelled=cancelled,
+            span=(0.8, 1.0),
         ):
             chosen = positive[part]
             images = np.concatenate([prepared.read(slice(z, z + 1)) for z in chosen])
@@ -273,15 +274,16 @@ class PEDetector:
     def _verdict(self, stack: float, probability: np.ndarray) -> Verdict:
         threshold = self.study_threshold
         rule = (
-            f"Positive where the sequence network's probability for the whole stack reaches {threshold:.2f} and at least "
-            f"one slice reaches {self.slice_threshold:.2f}."
+            f"Positive where the sequence network's probability for the whole stack reaches {threshold:.2f} "
+            f"and at least one slice reaches {self.slice_threshold:.2f}."
         )
         flags = probability >= self.slice_threshold
         runs = consecutive_runs(flags, minimum=self.rule.review_run_slices)
         step = self.settings.slice_mm
         if stack >= threshold:
             if flags.any():
-                text = f"The stack reaches {stack:.2f}; {int(flags.sum())} of {len(flags)} slices of {step:g} mm are positive."
+                count = f"{int(flags.sum())} of {len(flags)} slices of {step:g} mm are positive"
+                text = f"The stack reaches {stack:.2f}; {count}."
                 return Verdict("positive", stack, threshold, rule, text)
             text = f"The stack reaches {stack:.2f}, but no slice reaches its own operating point."
             return Verdict("indeterminate", stack, threshold, rule, text)

@@ -98,9 +98,7 @@ class PneumothoraxDetector:
         """Say whether the study is a frontal chest radiograph."""
         return check_study(study, self.name)
 
-    def run(
-        self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
-    ) -> Finding:
+    def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""
         timings: dict[str, float] = {}
         image = study.array[len(study.array) // 2]
@@ -121,7 +119,11 @@ class PneumothoraxDetector:
         clock = perf_counter()
         progress("Looking for tubes and other findings", 0.5)
         chest = dict(
-            zip((label.name for label in self.chest.card.labels), chest_probabilities([image], self.chest)[0], strict=True)
+            zip(
+                (label.name for label in self.chest.card.labels),
+                chest_probabilities([image], self.chest)[0],
+                strict=True,
+            )
         )
         timings["chest"] = perf_counter() - clock
         stop_if(cancelled)
@@ -161,15 +163,17 @@ class PneumothoraxDetector:
     def _verdict(self, outline: Outline, mask: np.ndarray) -> Verdict:
         probability = outline.probability
         rule = (
-            f"Positive where the probability that the picture holds a pneumothorax reaches {self.threshold:.2f} and the "
-            f"outline fills at least {100 * self.rule.minimum_area_share:.2f} % of the picture; the outline is dropped "
-            f"where the probability that it is empty passes {self.empty_threshold:.2f}."
+            f"Positive where the probability that the picture holds a pneumothorax reaches {self.threshold:.2f} and "
+            f"the outline fills at least {100 * self.rule.minimum_area_share:.2f} % of the picture; "
+            f"the outline is dropped where the probability that it is empty passes {self.empty_threshold:.2f}."
         )
         if probability >= self.threshold:
             if mask.any():
                 text = f"The probability is {probability:.2f} and an outline was drawn."
                 return Verdict("positive", probability, self.threshold, rule, text)
-            text = f"The probability is {probability:.2f}, but no outline large enough supports it: look at the picture."
+            text = (
+                f"The probability is {probability:.2f}, but no outline large enough supports it: look at the picture."
+            )
             return Verdict("indeterminate", probability, self.threshold, rule, text)
         if mask.any():
             text = f"The probability stays at {probability:.2f}, but an outline was drawn: look at the picture."
@@ -209,7 +213,10 @@ class PneumothoraxDetector:
         outline: Outline,
     ) -> list[Measurement]:
         items = [Measurement("Pneumothorax probability, whole picture", outline.probability, "1")]
-        items += [Measurement(f"Pneumothorax probability, {name}", value, "1") for name, value in shortcuts.probabilities.items()]
+        items += [
+            Measurement(f"Pneumothorax probability, {name}", value, "1")
+            for name, value in shortcuts.probabilities.items()
+        ]
         for side, lung in (("right", lungs.right), ("left", lungs.left)):
             part = mask & _half(lungs, side, mask.shape)
             if not part.any():
@@ -232,7 +239,7 @@ class PneumothoraxDetector:
 
 
 def _half(lungs: Lungs, side: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the patient's half of the picture, divided midway between the two lungs; its middle where none is found."""
+    """Return the patient's half of the picture, divided midway between the lungs, or at its middle without them."""
     middle = shape[1] / 2
     if lungs.right.any() and lungs.left.any():
         middle = (np.flatnonzero(lungs.right.any(axis=0))[-1] + np.flatnonzero(lungs.left.any(axis=0))[0]) / 2

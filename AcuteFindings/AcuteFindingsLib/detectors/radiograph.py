@@ -42,9 +42,7 @@ def stretch_grey(image: np.ndarray) -> np.ndarray:
 
 def network_images(images: Sequence[np.ndarray], settings: RadiographSettings) -> np.ndarray:
     """Pad, resize and scale ``(y, x)`` pictures in 0..1: ``(n, 1, size, size)`` float32."""
-    squares = [
-        fit_square(stretch_grey(image) if settings.equalise else image, settings.size) for image in images
-    ]
+    squares = [fit_square(stretch_grey(image) if settings.equalise else image, settings.size) for image in images]
     return ((np.stack(squares)[:, None] - settings.mean) / settings.std).astype(np.float32)
 
 

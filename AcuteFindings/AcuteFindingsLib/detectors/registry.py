@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from AcuteFindingsLib.detectors.detector import Detector
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector
@@ -10,10 +11,11 @@ from AcuteFindingsLib.detectors.pe import PEDetector
 from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxDetector
 from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.find import default_package, find_package
+from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
 
-COMPANIONS: dict[str, tuple[str, ...]] = {"pe": (), "hemorrhage": (), "pneumothorax": ("lungs", "chest")}
+COMPANIONS: dict[Task, tuple[Task, ...]] = {"pe": (), "hemorrhage": (), "pneumothorax": ("lungs", "chest")}
 """Tasks of the further models that a detector needs beside its own."""
 
 
@@ -23,7 +25,7 @@ class LoadedDetector:
 
     detector: Detector
     package: ModelPackage
-    companions: dict[str, ModelPackage] = field(default_factory=dict)
+    companions: dict[Task, ModelPackage] = field(default_factory=dict)
 
 
 def load_detector(
@@ -62,19 +64,20 @@ def load_detector(
         from AcuteFindingsLib.models.torch_predictor import load_predictor
 
         load = load_predictor
-    package = find_package(model, task=name, folders=folders) if model else default_package(name, folders=folders)
+    own = cast(Task, name)
+    package = find_package(model, task=own, folders=folders) if model else default_package(own, folders=folders)
     companions = {
         task: find_package(package.card.companions[task], task=task, folders=folders)
         if task in package.card.companions
         else default_package(task, folders=folders)
-        for task in COMPANIONS[name]
+        for task in COMPANIONS[own]
     }
     predictor = load(package, device=device)
     others = {task: load(other, device=device) for task, other in companions.items()}
     return LoadedDetector(_build(name, predictor, others), package, companions)
 
 
-def _build(name: str, predictor: Predictor, others: dict[str, Predictor]) -> Detector:
+def _build(name: str, predictor: Predictor, others: dict[Task, Predictor]) -> Detector:
     try:
         if name == "pe":
             return PEDetector(predictor)

@@ -63,7 +63,8 @@ def check_shortcuts(
         Function ``(pictures, predictor)`` that gives an object with `probability` for each picture.
     """
     pictures = altered_pictures(image, lungs) if lungs.found else {}
-    tubes = [name for name in TUBES if chest_probabilities.get(name, 0.0) >= _threshold(chest, name)]
+    known = [name for name in TUBES if name in chest_probabilities]
+    tubes = [name for name in known if chest_probabilities[name] >= chest.card.threshold("study", name)]
     if tubes:
         pictures["tubes covered"] = np.where(_tube_region(image, tubes, chest), np.float32(image.mean()), image)
     if not pictures:
@@ -92,15 +93,11 @@ def _notices(whole: float, probabilities: dict[str, float], tubes: list[str], th
     if "chest_drain" in tubes and whole >= threshold:
         covered = probabilities["tubes covered"]
         text = (
-            f"A chest drain seems to be in; drains and pneumothorax go together in training data. With the tubes covered "
-            f"the probability is {covered:.2f} instead of {whole:.2f}."
+            "A chest drain seems to be in; drains and pneumothorax go together in training data. "
+            f"With the tubes covered the probability is {covered:.2f} instead of {whole:.2f}."
         )
         notices.append(Notice("shortcut-chest-drain", "warn", text))
     return notices
-
-
-def _threshold(chest: Predictor, name: str) -> float:
-    return chest.card.threshold("study", name)
 
 
 def _tube_region(image: np.ndarray, tubes: list[str], chest: Predictor) -> np.ndarray:

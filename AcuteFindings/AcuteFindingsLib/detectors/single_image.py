@@ -1,6 +1,6 @@
 """Single images through a model in batches, for tables of predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxRule, outlines
 from AcuteFindingsLib.detectors.radiograph import chest_probabilities, lung_masks
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.find import default_package, find_package
+from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.study.study import Study
@@ -29,7 +30,10 @@ class Scores:
 class ImageScorer(Protocol):
     """Scores single images; `labels` names the columns, none where the model gives masks only."""
 
-    labels: tuple[str, ...]
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the columns."""
+        ...
 
     def score(self, studies: Sequence[Study]) -> Scores:
         """Score one batch of single-image studies."""
@@ -37,7 +41,7 @@ class ImageScorer(Protocol):
 
 
 def load_image_scorer(
-    task: str, *, model: str | None = None, device: str = "auto", folders: tuple[Path, ...] = ()
+    task: Task, *, model: str | None = None, device: str = "auto", folders: tuple[Path, ...] = ()
 ) -> ImageScorer:
     """Load the model for ``"hemorrhage"``, ``"pneumothorax"``, ``"chest"`` or ``"lungs"``."""
     package = find_package(model, task=task, folders=folders) if model else default_package(task, folders=folders)
@@ -54,7 +58,9 @@ class _HemorrhageScorer:
         prepared = [head_images(study, self.settings).images for study in studies]
         several = [study.source_name for study, images in zip(studies, prepared, strict=True) if len(images) != 1]
         if several:
-            raise DetectionError(f"{several[0]} holds several slices; predict scores single images, run scores studies.")
+            raise DetectionError(
+                f"{several[0]} holds several slices; predict scores single images, run scores studies."
+            )
         features = self.predictor.predict(np.stack(prepared), part="features")["features"]
         # Each image is a sequence of its own: none is the neighbour of another.
         return Scores(expit(self.predictor.predict(features[:, None], part="head")["slice"][:, 0]))
@@ -94,7 +100,7 @@ class _LungsScorer:
         return Scores(np.empty((len(masks), 0)), masks)
 
 
-_SCORERS = {
+_SCORERS: dict[Task, Callable[[Predictor], ImageScorer]] = {
     "hemorrhage": _HemorrhageScorer,
     "pneumothorax": _PneumothoraxScorer,
     "chest": _ChestScorer,

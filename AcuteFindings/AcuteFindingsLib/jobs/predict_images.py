@@ -12,6 +12,7 @@ from AcuteFindingsLib.detectors.detector import Cancelled, Progress, batches, ne
 from AcuteFindingsLib.detectors.single_image import ImageScorer, load_image_scorer
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.study.reader import read_study
 
 TASKS = ("hemorrhage", "pneumothorax", "chest", "lungs")
@@ -41,7 +42,7 @@ class ImagesRequest:
         CSV that names the images to score in a column such as ``image``; None for all images of the folder.
     """
 
-    task: str
+    task: Task
     images: Path
     out: Path
     listing: Path | None = None
@@ -72,9 +73,7 @@ def predict_images(
         Masks were asked for into a single file.
     """
     files = listed_images(request.images, request.listing)
-    scorer = load_image_scorer(
-        request.task, model=request.model, device=request.device, folders=request.model_folders
-    )
+    scorer = load_image_scorer(request.task, model=request.model, device=request.device, folders=request.model_folders)
     to_file = request.out.suffix.lower() == ".csv"
     if to_file and not scorer.labels:
         raise ExportError(f"--out {request.out}: the {request.task} model gives masks, not a table; name a folder.")

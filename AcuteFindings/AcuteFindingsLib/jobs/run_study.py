@@ -121,7 +121,9 @@ def check_or_refuse(study: Study, detector: str, *, force: bool) -> tuple[Notice
     refusals = [notice for notice in notices if notice.severity == "refuse"]
     if refusals and not force:
         reasons = " ".join(f"[{notice.code}] {notice.text}" for notice in refusals)
-        raise StudyRefusedError(f"{study.source_name} does not fit the {detector} detector: {reasons} (--force runs it anyway.)")
+        raise StudyRefusedError(
+            f"{study.source_name} does not fit the {detector} detector: {reasons} (--force runs it anyway.)"
+        )
     return notices
 
 

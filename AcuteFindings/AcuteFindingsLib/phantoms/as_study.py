@@ -33,6 +33,8 @@ def phantom_study(phantom: Phantom) -> Study:
         intensity="unit" if radiograph else "HU",
         orientation="projection" if radiograph else "axial",
         sources=sources,
-        dicom=DicomFacts(view_position="AP" if phantom.study_labels.get("view_ap") else "PA") if radiograph else DicomFacts(),
+        dicom=DicomFacts(view_position="AP" if phantom.study_labels.get("view_ap") else "PA")
+        if radiograph
+        else DicomFacts(),
         source_name=f"{phantom.kind} phantom {phantom.seed}",
     )

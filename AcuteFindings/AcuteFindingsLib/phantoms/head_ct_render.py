@@ -140,7 +140,7 @@ class Painter:
 
         width = level["sulcus_mm"]
         reach = level["fold_depth"]
-        half_sulcus = np.minimum(width * (1.0 - cortex / reach), 0.35 * (reach - cortex))
+        half_sulcus = np.minimum(width * (1.0 - cortex / reach), 0.8 * (reach - cortex))
         fold = np.abs(level["fold"])
         no_fold = ramp(2.0 - level["below"], 4.0)
         np.maximum(no_fold, _share(level, "deep", 7.0), out=no_fold)
@@ -169,9 +169,12 @@ class Painter:
 
     def _sylvian(self, level: dict[str, np.ndarray]) -> np.ndarray:
         width = 0.35 + 0.9 * level["sulcus_mm"]
-        # Both clefts narrow towards their ends.
-        insula = width * np.clip(-level["insula_reach"] / 9.0, -1, 1) - np.abs(level["insula"])
-        opercle = width * np.clip(-level["opercle_reach"] / 9.0, -1, 1) - np.abs(level["opercle"])
+        # Both clefts narrow towards their ends and have no grey ribbon beyond them.
+        insula, opercle = (
+            np.minimum(width * np.minimum(-level[f"{name}_reach"] / 9.0, 1.0), -level[f"{name}_reach"])
+            - np.abs(level[name])
+            for name in ("insula", "opercle")
+        )
         return np.maximum(insula, opercle)
 
     def _ventricles(self, level: dict[str, np.ndarray], midline: np.ndarray) -> np.ndarray:

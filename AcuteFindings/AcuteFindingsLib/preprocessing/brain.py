@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.sparse import csr_array
 
-from AcuteFindingsLib.preprocessing.resample import axis_weights, resize_in_plane
+from AcuteFindingsLib.preprocessing.resample import axis_weights, resize_in_plane, weigh_plane
 
 
 @dataclass(frozen=True)
@@ -123,10 +124,10 @@ def _enlarge(mask: np.ndarray, array: np.ndarray, settings: BrainSettings) -> np
     """Bring the mask to the array's pixels: to the bone itself, which a coarse pixel at its face counts whole."""
     out = np.zeros(array.shape, bool)
     along_y, along_x = (
-        axis_weights(small, (np.arange(full) + 0.5) * small / full - 0.5, small / full)
+        csr_array(axis_weights(small, (np.arange(full) + 0.5) * small / full - 0.5, small / full))
         for small, full in zip(mask.shape[1:], array.shape[1:], strict=True)
     )
     for k in np.flatnonzero(mask.any(axis=(1, 2))):
-        smooth = along_y @ (mask[k].astype(np.float32) @ along_x.T)
+        smooth = weigh_plane(mask[k], along_y, along_x)
         out[k] = ndimage.binary_fill_holes((smooth >= 0.1) & (array[k] < settings.bone_hu))
     return out

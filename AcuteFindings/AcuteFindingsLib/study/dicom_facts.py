@@ -44,7 +44,7 @@ def facts_of(frame: Frame, *, tilt_deg: float = 0.0) -> DicomFacts:
         photometric_interpretation=str(get("PhotometricInterpretation") or ""),
         window_level=number(get("WindowCenter", "FrameVOILUTSequence")),
         window_width=number(get("WindowWidth", "FrameVOILUTSequence")),
-        view_position=_view_of(header),
+        view_position=view_of(header),
         patient_orientation=words(get("PatientOrientation")),
         laterality=str(get("ImageLaterality") or get("Laterality") or ""),
         burned_in_annotation=str(get("BurnedInAnnotation") or ""),
@@ -68,7 +68,8 @@ def contrast_of(header: Dataset) -> str:
     return (str(agents[0].get("CodeMeaning") or "").strip() or "stated") if agents else ""
 
 
-def _view_of(header: Dataset) -> str:
+def view_of(header: Dataset) -> str:
+    """Return the view of a radiograph (``"PA"``, ``"AP"``, ``"LL"``, ...): the header's word, else its code."""
     if header.get("ViewPosition"):
         return str(header.ViewPosition).strip().upper()
     codes = header.get("ViewCodeSequence")

@@ -130,6 +130,9 @@ def _read(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> Datas
             source.seek(0)
         bare = _is_bare_dataset(start)
         header = pydicom.dcmread(source, stop_before_pixels=stop_before_pixels, force=bare, specific_tags=list(tags))
+        if not header:
+            # pydicom gives an empty data set where the file ends within an element.
+            raise EOFError("no complete element")
         _drop_malformed(header)
     if "TransferSyntaxUID" not in getattr(header, "file_meta", {}):
         _name_transfer_syntax(header)

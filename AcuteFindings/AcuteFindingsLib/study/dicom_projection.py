@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from AcuteFindingsLib.study.dicom_facts import facts_of
+from AcuteFindingsLib.study.dicom_facts import body_part_of, facts_of, view_of
 from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.study.dicom_frames import Frame, number, numbers, words
 from AcuteFindingsLib.study.dicom_intensity import radiograph_intensity
 from AcuteFindingsLib.study.dicom_pixels import decode_frames
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.polarity import looks_negative
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
 
@@ -29,6 +30,13 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress | None
             "from the image itself."
         )
         notices.append(Notice("window-unusable", "warn", text))
+    if _is_frontal_chest(frame) and looks_negative(grey):
+        grey = 1 - grey
+        text = (
+            f"Shown as its header says ({frame.header.get('PhotometricInterpretation', '')}, 0028,0004) the radiograph "
+            "is a negative, with dark bones and bright lungs; its grey scale was inverted. Compare the original."
+        )
+        notices.append(Notice("inverted-grey", "warn", text))
     spacing = pixel_spacing(frame)
     if spacing is None:
         text = "The radiograph does not state the size of a pixel; areas cannot be given in mm²."
@@ -83,6 +91,12 @@ def pixel_spacing(frame: Frame) -> tuple[float, float] | None:
         if found is not None and found.min() > 0 and factor > 0:
             return float(found[0] / factor), float(found[1] / factor)
     return None
+
+
+def _is_frontal_chest(frame: Frame) -> bool:
+    """Whether nothing in the header speaks against a frontal chest radiograph."""
+    part = body_part_of(frame)
+    return view_of(frame.header) in ("PA", "AP", "") and (not part or "CHEST" in part or "THORAX" in part)
 
 
 def _as_seen(grey: np.ndarray, orientation: tuple[str, ...]) -> tuple[np.ndarray, str]:

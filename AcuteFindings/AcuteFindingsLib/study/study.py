@@ -18,7 +18,7 @@ class SourceSlice:
     Attributes
     ----------
     index
-        Place in the series, from 0, ascending along the slice normal (rows × columns direction), as ITK and Slicer sort.
+        Place in the series, from 0, ascending along the slice normal (rows × columns), as ITK and Slicer sort.
     file
         Where it was read from; None where it was made from a node or an array.
     frame

@@ -14,7 +14,7 @@ def auc_interval(truth: np.ndarray, score: np.ndarray, *, metric: str, data: str
     truth, score = np.asarray(truth, bool), np.asarray(score, float)
     value = float(roc_auc_score(truth, score))
     generator = np.random.default_rng(0)
-    draws = []
+    draws: list[float] = []
     while len(draws) < _RESAMPLES:
         chosen = generator.integers(0, len(truth), len(truth))
         if truth[chosen].any() and not truth[chosen].all():

@@ -41,7 +41,11 @@ def head_ct_arrays(seed: int, *, settings: dict[str, Any], matrix: int) -> dict[
         fill=0.0,
     )
     labels = np.stack([phantom.slice_labels[name][prepared.planes] for name in BLEEDS], axis=1)
-    return {"images": _bytes(prepared.images), "mask": (mask >= 0.5).astype(np.uint8), "labels": labels.astype(np.uint8)}
+    return {
+        "images": _bytes(prepared.images),
+        "mask": (mask >= 0.5).astype(np.uint8),
+        "labels": labels.astype(np.uint8),
+    }
 
 
 def ctpa_arrays(seed: int, *, settings: dict[str, Any], matrix: int) -> dict[str, np.ndarray]:
@@ -63,7 +67,7 @@ def ctpa_arrays(seed: int, *, settings: dict[str, Any], matrix: int) -> dict[str
 
 
 def chest_xray_arrays(seed: int, *, settings: dict[str, Any], size: int) -> dict[str, np.ndarray]:
-    """Return `image`, `pneumothorax`, `lungs` ``(y, x)`` uint8; `pathologies`, `tubes` in the order of the constants."""
+    """Return `image`, `pneumothorax`, `lungs` ``(y, x)`` uint8, and `pathologies`, `tubes` in the constants' order."""
     chosen = RadiographSettings.model_validate({**settings, "mean": 0.0, "std": 1.0})
     phantom = make_phantom("chest-xray", seed, size=size)
     masks = {

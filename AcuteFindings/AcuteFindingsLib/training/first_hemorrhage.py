@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,21 +12,28 @@ from torch.nn import functional
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector, HemorrhageSettings
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network
+from AcuteFindingsLib.networks.radnet import RADnet
+from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.training.augment import augment, mask_loss
 from AcuteFindingsLib.training.figures import auc_interval, dice, mean_interval, youden_threshold
 from AcuteFindingsLib.training.first_arrays import BLEEDS, head_ct_arrays
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, TUNE_SEED, Arrays, phantom_arrays
-from AcuteFindingsLib.phantoms import make_phantom
-from AcuteFindingsLib.phantoms.as_study import phantom_study
 
 ID = "hemorrhage-radnet-small"
-SOURCES = ("phantoms/head_ct*.py", "detectors/hemorrhage.py")
 COMMAND = "python -m AcuteFindingsLib.training.first_models hemorrhage"
 NETWORK = Network(
     name="radnet",
-    arguments={"backbone": "regnety_002", "attention": True, "recurrent": True, "decoder": True, "labels": 6, "pooling": "avgmax"},
+    arguments={
+        "backbone": "regnety_002",
+        "attention": True,
+        "recurrent": True,
+        "decoder": True,
+        "labels": 6,
+        "pooling": "avgmax",
+    },
 )
 SETTINGS = HemorrhageSettings(pixel_mm=1.25, size=200)
 SCANS, SLICES = 3, 8
@@ -33,21 +41,34 @@ SCANS, SLICES = 3, 8
 
 def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) -> tuple[nn.Module, Card]:
     """Fit on phantoms, choose operating points on further ones, measure on held-out ones."""
-    options = {"settings": SETTINGS.model_dump(), "matrix": 256, "cache": cache, "sources": SOURCES, "workers": workers}
-    sets = phantom_arrays(head_ct_arrays, range(TRAIN_SEED, TRAIN_SEED + studies), **options)
+    sets = _sets(cache, TRAIN_SEED, studies, workers)
     torch.manual_seed(0)
-    network = build_network(NETWORK.name, NETWORK.arguments)
+    network = cast(RADnet, build_network(NETWORK.name, NETWORK.arguments))
     fit(network, _batches(sets, steps, np.random.default_rng(0)), _loss, steps=steps, rate=2e-3)
     card = _card(studies, steps, slice_threshold=0.5, mask_threshold=0.5, evaluation=[])
-    tuning = phantom_arrays(head_ct_arrays, range(TUNE_SEED, TUNE_SEED + max(20, tests // 2)), **options)
+    tuning = _sets(cache, TUNE_SEED, max(20, tests // 2), workers)
     card = _card(studies, steps, *_operating_points(network, tuning), evaluation=[])
     return network, card.model_copy(update={"evaluation": evaluate(network, card, tests=tests)})
+
+
+def _sets(cache: Path, first: int, count: int, workers: int) -> list[Arrays]:
+    return phantom_arrays(
+        head_ct_arrays,
+        range(first, first + count),
+        cache=cache,
+        workers=workers,
+        sources=("phantoms/head_ct*.py", "detectors/hemorrhage.py"),
+        settings=SETTINGS.model_dump(),
+        matrix=256,
+    )
 
 
 def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
     """Run the detector itself on phantoms that nothing was fitted or tuned on, at full matrix."""
     detector = HemorrhageDetector(MemoryPredictor(network, card))
-    truth, score, slice_truth, slice_score, overlaps, errors = [], [], [], [], [], []
+    truth, score, overlaps, errors = [], [], [], []
+    slice_truth: list[bool] = []
+    slice_score: list[float] = []
     for seed in range(TEST_SEED, TEST_SEED + tests):
         phantom = make_phantom("head-ct", seed)
         finding = detector.run(phantom_study(phantom))
@@ -59,13 +80,24 @@ def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
             overlaps.append(dice(phantom.masks["hemorrhage"], finding.masks[0].array))
             measured = next(item.value for item in finding.measurements if item.name == "Hemorrhage volume")
             errors.append(abs(measured - phantom.study_labels["volume_ml"]))
-    data, positive = f"held-out head CT phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}", f"{sum(truth)} positive"
+    data, positive = (
+        f"held-out head CT phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}",
+        f"{sum(truth)} positive",
+    )
     return [
-        auc_interval(np.array(truth), np.array(score), metric="AUC, study", data=f"{data}, {positive}", command=COMMAND),
         auc_interval(
-            np.array(slice_truth), np.array(slice_score), metric="AUC, slice", data=f"slices of the {data}", command=COMMAND
+            np.array(truth), np.array(score), metric="AUC, study", data=f"{data}, {positive}", command=COMMAND
         ),
-        mean_interval(np.array(overlaps), metric="Dice of the mask", data=f"positive ones of the {data}", command=COMMAND),
+        auc_interval(
+            np.array(slice_truth),
+            np.array(slice_score),
+            metric="AUC, slice",
+            data=f"slices of the {data}",
+            command=COMMAND,
+        ),
+        mean_interval(
+            np.array(overlaps), metric="Dice of the mask", data=f"positive ones of the {data}", command=COMMAND
+        ),
         mean_interval(
             np.array(errors), metric="Volume error, mL (absolute)", data=f"positive ones of the {data}", command=COMMAND
         ),
@@ -97,7 +129,7 @@ def _batches(sets: list[Arrays], steps: int, generator: np.random.Generator) -> 
         yield {"images": picture, "mask": moved, "labels": torch.from_numpy(np.stack(labels)).float()}
 
 
-def _loss(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+def _loss(network: RADnet, batch: dict[str, Tensor]) -> Tensor:
     outputs = network.features(batch["images"])
     outputs |= network.head(outputs["features"].float().reshape(*batch["labels"].shape[:2], -1))
     weights = torch.ones(len(BLEEDS))
@@ -111,7 +143,7 @@ def _loss(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return loss
 
 
-def _operating_points(network: nn.Module, tuning: list[Arrays]) -> tuple[float, float]:
+def _operating_points(network: RADnet, tuning: list[Arrays]) -> tuple[float, float]:
     """Return the slice threshold by Youden's index and the mask threshold with the highest Dice."""
     truth, score = [], []
     grid = np.linspace(0.2, 0.8, 13)
@@ -159,9 +191,12 @@ def _card(studies: int, steps: int, slice_threshold: float, mask_threshold: floa
         licence="Apache-2.0",
         intended_use="To show the software at work from study to report, and to test it. Not for patients.",
         limitations=(
-            "Never saw a patient. On real scans its probabilities and masks mean nothing until it is replaced by a model "
-            "trained and measured on real ones. The published RADnet uses DenseNet-40 and stochastic gradient descent; "
-            "this one pixels of 1.25 mm, a smaller backbone, a mask decoder and AdamW, because it was fitted on two processor cores."
+            "Never saw a patient. On real scans its probabilities and masks mean nothing until it is replaced by a "
+            "model trained and measured on real ones. The published RADnet uses DenseNet-40 and stochastic gradient "
+            "descent; this one pixels of 1.25 mm, a smaller backbone, a mask decoder and AdamW, because it was fitted on two cores."
         ),
-        sources=["Grewal M. et al., RADnet: Radiologist level accuracy using deep learning for hemorrhage detection in CT scans, 2018"],
+        sources=[
+            "Grewal M. et al., RADnet: Radiologist level accuracy using deep learning for hemorrhage detection in CT "
+            "scans, 2018"
+        ],
     )

@@ -13,9 +13,9 @@ from AcuteFindingsLib.training import first_hemorrhage, first_pe, first_radiogra
 SIZES = {
     "hemorrhage": (110, 600, 60),
     "pe": (140, 1200, 40),
-    "pneumothorax": (1500, 500, 200),
-    "chest": (1500, 1000, 200),
-    "lungs": (1500, 400, 200),
+    "pneumothorax": (1200, 450, 200),
+    "chest": (1200, 900, 200),
+    "lungs": (1200, 400, 200),
 }
 
 app = typer.Typer(add_completion=False)
@@ -69,7 +69,8 @@ def main(
         replace=True,
     )
     for figure in card.evaluation:
-        print(f"{figure.metric}: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f}), n = {figure.count}, {figure.data}")
+        interval = f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+        print(f"{figure.metric}: {interval}, n = {figure.count}, {figure.data}")
     print(package.folder)
 
 

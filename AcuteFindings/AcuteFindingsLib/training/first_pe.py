@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional
 from AcuteFindingsLib.detectors.pe import PEDetector, PESettings
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network
+from AcuteFindingsLib.networks.pe import PEModel
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.training.augment import augment
@@ -21,7 +23,6 @@ from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, TUNE_SEED, Arrays, phantom_arrays
 
 ID = "pe-sequence-small"
-SOURCES = ("phantoms/ctpa*.py", "detectors/pe.py")
 COMMAND = "python -m AcuteFindingsLib.training.first_models pe"
 NETWORK = Network(
     name="pe", arguments={"encoder": {"backbone": "regnety_002", "in_channels": 1}, "sequence": {"exam_head": True}}
@@ -34,11 +35,10 @@ VIEWS = 4
 
 def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) -> tuple[nn.Module, Card]:
     """Fit the encoder, then the sequence network on its encodings; choose operating points; measure."""
-    options = {"settings": SETTINGS.model_dump(), "matrix": 320, "cache": cache, "sources": SOURCES, "workers": workers}
-    sets = phantom_arrays(ctpa_arrays, range(TRAIN_SEED, TRAIN_SEED + studies), **options)
-    tuning = phantom_arrays(ctpa_arrays, range(TUNE_SEED, TUNE_SEED + max(20, tests // 2)), **options)
+    sets = _sets(cache, TRAIN_SEED, studies, workers)
+    tuning = _sets(cache, TUNE_SEED, max(20, tests // 2), workers)
     torch.manual_seed(0)
-    network = build_network(NETWORK.name, NETWORK.arguments)
+    network = cast(PEModel, build_network(NETWORK.name, NETWORK.arguments))
     generator = np.random.default_rng(0)
     fit(network.encoder, _slice_batches(sets, steps, generator), _slice_loss, steps=steps, rate=2e-3)
     stacks = [_encode(network, item, changed=view > 0) for view in range(VIEWS) for item in sets]
@@ -48,10 +48,24 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) ->
     return network, card.model_copy(update={"evaluation": evaluate(network, card, tests=tests)})
 
 
+def _sets(cache: Path, first: int, count: int, workers: int) -> list[Arrays]:
+    return phantom_arrays(
+        ctpa_arrays,
+        range(first, first + count),
+        cache=cache,
+        workers=workers,
+        sources=("phantoms/ctpa*.py", "detectors/pe.py"),
+        settings=SETTINGS.model_dump(),
+        matrix=320,
+    )
+
+
 def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
     """Run the detector itself on phantoms that nothing was fitted or tuned on, at full matrix."""
     detector = PEDetector(MemoryPredictor(network, card))
-    truth, score, slice_truth, slice_score = [], [], [], []
+    truth, score = [], []
+    slice_truth: list[bool] = []
+    slice_score: list[float] = []
     for seed in range(TEST_SEED, TEST_SEED + tests):
         phantom = make_phantom("ctpa", seed)
         finding = detector.run(phantom_study(phantom))
@@ -94,7 +108,7 @@ def _slice_loss(encoder: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return functional.binary_cross_entropy_with_logits(encoder(batch["images"])["slice"].float(), batch["labels"])
 
 
-def _encode(network: nn.Module, item: Arrays, *, changed: bool) -> np.ndarray:
+def _encode(network: PEModel, item: Arrays, *, changed: bool) -> np.ndarray:
     images = torch.from_numpy(item["images"][:, None]).float() / 255
     if changed:
         images, _ = augment(images, shift=0.03, groups=len(images))
@@ -129,7 +143,7 @@ def _stack_loss(sequence: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return slices + stack + 0.5 * functional.binary_cross_entropy_with_logits(outputs["exam"], batch["exam"])
 
 
-def _operating_points(network: nn.Module, tuning: list[Arrays]) -> tuple[float, float]:
+def _operating_points(network: PEModel, tuning: list[Arrays]) -> tuple[float, float]:
     """Return the study and the slice threshold, each by Youden's index, from the detector's own windows."""
     detector = PEDetector(MemoryPredictor(network, _card(0, 0, 0.5, 0.5, evaluation=[])))
     answers = [detector.sequence(_encode(network, item, changed=False)) for item in tuning]
@@ -176,9 +190,9 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
         licence="Apache-2.0",
         intended_use="To show the software at work from study to report, and to test it. Not for patients.",
         limitations=(
-            "Never saw a patient. On real scans its probabilities mean nothing until it is replaced by a model trained and "
-            "measured on real ones. The published model encodes slices of 386 pixels with InceptionResNetV2; this one "
-            "crops to lungs and heart, takes 256 pixels and a smaller backbone, because it was fitted on two processor cores."
+            "Never saw a patient. On real scans its probabilities mean nothing until it is replaced by a model trained "
+            "and measured on real ones. The published model encodes slices of 386 pixels with InceptionResNetV2; this "
+            "one crops to lungs and heart, takes 256 pixels and a smaller backbone, because it was fitted on two cores."
         ),
         sources=["Huhtanen H. et al., BMC Medical Imaging 22, 2022, doi:10.1186/s12880-022-00763-z"],
     )

@@ -47,7 +47,13 @@ def _sets(cache: Path, first: int, count: int, workers: int) -> list[Arrays]:
     settings = {"size": SIZE, "flip": True}
     sources = ("phantoms/chest_xray*.py", "detectors/radiograph.py")
     return phantom_arrays(
-        chest_xray_arrays, range(first, first + count), cache=cache, workers=workers, sources=sources, settings=settings, size=DRAWN
+        chest_xray_arrays,
+        range(first, first + count),
+        cache=cache,
+        workers=workers,
+        sources=sources,
+        settings=settings,
+        size=DRAWN,
     )
 
 
@@ -126,7 +132,11 @@ def _evaluate_pneumothorax(network: nn.Module, card: Card, tests: int) -> list[I
     command = _command("pneumothorax")
     return [
         auc_interval(
-            np.array(truth), np.array(score), metric="AUC, study", data=f"{data}, {sum(truth)} positive", command=command
+            np.array(truth),
+            np.array(score),
+            metric="AUC, study",
+            data=f"{data}, {sum(truth)} positive",
+            command=command,
         ),
         mean_interval(
             np.array(overlaps),
@@ -164,8 +174,8 @@ def _pneumothorax_card(network: Network, studies: int, steps: int, study: float,
         licence="Apache-2.0",
         intended_use=USE,
         limitations=(
-            "Fitted to phantoms. On real radiographs its answer means nothing until it is replaced by a model trained and "
-            f"measured on real ones. Reads {SIZE} pixels a side; the published segmenters read 512 to 1024."
+            "Fitted to phantoms. On real radiographs its answer means nothing until it is replaced by a model trained "
+            f"and measured on real ones. Reads {SIZE} pixels a side; the published segmenters read 512 to 1024."
         ),
         sources=[SOURCE_3],
     )
@@ -181,7 +191,10 @@ def train_chest(cache: Path, *, studies: int, steps: int, tests: int, workers: i
     def loss(model: nn.Module, batch: dict[str, Any]) -> Tensor:
         outputs = model(batch["images"])
         return sum(
-            (functional.binary_cross_entropy_with_logits(outputs[n].float(), batch[n]) for n in ("pathologies", "tubes")),
+            (
+                functional.binary_cross_entropy_with_logits(outputs[n].float(), batch[n])
+                for n in ("pathologies", "tubes")
+            ),
             start=torch.zeros(()),
         )
 
@@ -239,13 +252,15 @@ def _chest_card(network: Network, studies: int, steps: int, thresholds: dict[str
         intended_use=USE,
         limitations=(
             "Fitted to phantoms, in which a chest drain goes with a pneumothorax as it does in hospitals. On real "
-            "radiographs its probabilities mean nothing until it is replaced by a model trained and measured on real ones."
+            "radiographs its probabilities mean nothing until it is replaced by a model trained and measured on them."
         ),
         sources=[SOURCE_5],
     )
 
 
-def train_lungs(cache: Path, *, studies: int, steps: int, tests: int, workers: int, data: Path | None) -> tuple[nn.Module, Card]:
+def train_lungs(
+    cache: Path, *, studies: int, steps: int, tests: int, workers: int, data: Path | None
+) -> tuple[nn.Module, Card]:
     """Fit the lung U-Net to phantoms and, where `data` holds them, real radiographs with lung masks."""
     arguments: dict[str, Any] = {"channels": [8, 16, 32, 64, 128]}
     torch.manual_seed(0)
@@ -301,7 +316,9 @@ def _lungs_card(network: Network, studies: int, steps: int, real: int) -> Card:
         labels=[Label(name="lungs", meaning="Lung fields", code="39607008")],
         operating_points=[OperatingPoint(level="mask", label="lungs", threshold=0.5, chosen="half, as fitted")],
         training_data=TrainingData(
-            summary=f"chest radiograph phantoms and {real} real radiographs" if real else "chest radiograph phantoms only",
+            summary=f"chest radiograph phantoms and {real} real radiographs"
+            if real
+            else "chest radiograph phantoms only",
             phantoms_only=not real,
             count=f"{studies} phantom radiographs and {real} real ones, {steps} steps of 16",
             restriction=restriction if real else "",
@@ -309,7 +326,9 @@ def _lungs_card(network: Network, studies: int, steps: int, real: int) -> Card:
         evaluation=[],
         licence="CC-BY-NC-SA-4.0" if real else "Apache-2.0",
         intended_use="To outline the lung fields of frontal radiographs for the pneumothorax detector. Research only.",
-        limitations="Few real radiographs, most of them of adults with COVID-19; a collapsed lung was seen on phantoms only.",
+        limitations=(
+            "Few real radiographs, most of them of adults with COVID-19; a collapsed lung was seen on phantoms only."
+        ),
         sources=[SOURCE_5],
     )
 

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 class Fitting(lightning.LightningModule):
     """A network, a loss of one batch, AdamW with a one-cycle rate."""
 
-    def __init__(
-        self, network: nn.Module, loss: Callable[[nn.Module, Any], Tensor], *, rate: float, steps: int
-    ) -> None:
+    def __init__(self, network: nn.Module, loss: Callable[[Any, Any], Tensor], *, rate: float, steps: int) -> None:
         super().__init__()
         self.network, self.loss, self.rate, self.steps = network, loss, rate, steps
 
@@ -23,7 +21,7 @@ class Fitting(lightning.LightningModule):
         self.log("loss", value, prog_bar=True)
         return value
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Return AdamW and the one-cycle schedule over all steps."""
         optimiser = torch.optim.AdamW(self.network.parameters(), lr=self.rate, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.rate, total_steps=self.steps, pct_start=0.15)
@@ -33,7 +31,7 @@ class Fitting(lightning.LightningModule):
 def fit(
     network: nn.Module,
     batches: Iterable[Any],
-    loss: Callable[[nn.Module, Any], Tensor],
+    loss: Callable[[Any, Any], Tensor],
     *,
     steps: int,
     rate: float,

@@ -46,7 +46,7 @@ def phantom_arrays(
 
 def _make_one(make: Callable[..., Arrays], folder: Path, options: dict[str, Any], seed: int) -> None:
     with replace_when_written(folder / f"{seed}.npz") as partial_file, partial_file.open("wb") as stream:
-        np.savez(stream, **make(seed, **options))
+        np.savez(stream, allow_pickle=False, **make(seed, **options))
 
 
 def _load(path: Path) -> Arrays:

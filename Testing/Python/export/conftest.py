@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, ModelIdentity, SliceResult, Verdict
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Metadata, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
-from PIL import Image
 
 SHA = "0123456789abcdef" * 4
 ALTERED = Code("SCT", "49755003", "Morphologically Altered Structure")

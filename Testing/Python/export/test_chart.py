@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+
 from AcuteFindingsLib.export.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, run_text, slice_chart
 from AcuteFindingsLib.export.report_tables import probability_text
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
+
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.detectors.finding import Measurement, Verdict
 from AcuteFindingsLib.errors import ExportError

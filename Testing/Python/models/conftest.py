@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.models.package import CHECKSUMS, ModelPackage, file_sha256
 from AcuteFindingsLib.models.write import write_package

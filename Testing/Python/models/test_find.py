@@ -1,6 +1,7 @@
 import shutil
 
 import pytest
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.find import DamagedPackage, default_package, find_package, list_packages
 

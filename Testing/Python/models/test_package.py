@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.package import CHECKSUMS, METADATA, read_package
-from safetensors.torch import load_file, save_file
 
 WEIGHTS = "models/model.safetensors"
 

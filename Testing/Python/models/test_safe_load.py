@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.safe_load import read_state_dict
-from safetensors.torch import save_file
 
 
 class Malicious:

@@ -3,11 +3,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from monai.visualize import GradCAM
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.models.torch_predictor import PredictorCache, choose_device, load_predictor
 from AcuteFindingsLib.networks import build_network, stored_arguments
-from monai.visualize import GradCAM
 
 
 @pytest.fixture(autouse=True)

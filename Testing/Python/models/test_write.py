@@ -4,11 +4,12 @@ import monai.bundle
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.package import read_package
 from AcuteFindingsLib.models.safe_load import load_network
-from PIL import Image
-from safetensors.torch import load_file
 
 WEIGHTS = "models/model.safetensors"
 

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch import nn
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import PooledBackbone, PyramidBackbone
 from AcuteFindingsLib.networks.pneumothorax import PneumothoraxClassifier
-from torch import nn
 
 # Headless, three channels. Keras states 54,336,736 for InceptionResNetV2 with 60,544 statistics of batch norms that
 # have no scale; torchvision 25,557,032 and 21,797,672 and 7,978,856 with heads of 1000 classes; Tan's Lite0 has 4.65 M.

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import AcuteFindingsLib
 import pytest
+
+import AcuteFindingsLib
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks import build_network, list_networks, stored_arguments
 

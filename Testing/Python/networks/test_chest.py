@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.chest import PATHOLOGIES, TUBES, ChestClassifier, LungUNet
 

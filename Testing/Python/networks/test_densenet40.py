@@ -1,7 +1,8 @@
 import pytest
 import torch
-from AcuteFindingsLib.networks.densenet40 import DenseNet40, DenseNet40Pyramid
 from torch import nn
+
+from AcuteFindingsLib.networks.densenet40 import DenseNet40, DenseNet40Pyramid
 
 
 def test_the_plain_classifier_has_the_published_1_02_million_weights(weights):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from AcuteFindingsLib.networks import build_network, list_networks
 
 # Name, arguments, shape of the input. Big networks take small pictures.

@@ -1,8 +1,9 @@
 import pytest
 import torch
-from AcuteFindingsLib.networks.layers import BidirectionalLSTM, he_normal, pad_to_multiple
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from AcuteFindingsLib.networks.layers import BidirectionalLSTM, he_normal, pad_to_multiple
 
 
 @pytest.mark.parametrize("size", [(250, 250), (64, 65), (32, 32), (1, 31)])

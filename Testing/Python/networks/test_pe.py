@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.pe import EXAM_LABELS, PADDED_LOGIT, PEModel, SequenceNetwork, SliceEncoder
 

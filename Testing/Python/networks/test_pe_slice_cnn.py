@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.networks.pe_slice_cnn import PE_SLICE_CNN_VARIANTS, PESliceCNN

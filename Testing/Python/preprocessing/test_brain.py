@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.preprocessing.brain import brain_mask, head_centre
 
 

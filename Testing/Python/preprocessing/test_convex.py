@@ -1,6 +1,7 @@
 import numpy as np
-from AcuteFindingsLib.preprocessing.convex import fill_convex, hull_corners
 from skimage.morphology import convex_hull_image
+
+from AcuteFindingsLib.preprocessing.convex import fill_convex, hull_corners
 
 
 def test_filled_hull_is_that_of_scikit_image():

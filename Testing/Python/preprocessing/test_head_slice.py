@@ -2,8 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from AcuteFindingsLib.preprocessing.head_slice import head_region_windowed, neutral_head
 from PIL import Image
+
+from AcuteFindingsLib.preprocessing.head_slice import head_region_windowed, neutral_head
 
 
 def picture(shape=(300, 260), centre=(150, 130), radii=(120, 95)) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from AcuteFindingsLib.preprocessing.orient import to_axial
 from AcuteFindingsLib.study import SourceSlice, Study
 from AcuteFindingsLib.study.grid import image_ijk_to_ras, place_image

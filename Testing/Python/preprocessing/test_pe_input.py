@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.preprocessing.pe_input import prepare_pe_slices
 
 

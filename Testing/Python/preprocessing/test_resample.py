@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.preprocessing.resample import (
     fit_in_plane,
     plan_slices,

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.preprocessing.square import fit_square, pad_to_square, unfit_square
 
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from AcuteFindingsLib.preprocessing.windows import apply_window
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_windowing
+
+from AcuteFindingsLib.preprocessing.windows import apply_window
 
 
 def test_window_is_the_formula_of_the_dicom_standard_as_pydicom_has_it():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.detectors.finding import (
     Code,
     Finding,

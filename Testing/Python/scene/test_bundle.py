@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.errors import SceneError
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")

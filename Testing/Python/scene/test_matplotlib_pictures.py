@@ -3,6 +3,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.scene import offscreen, pictures
 from AcuteFindingsLib.scene.matplotlib_pictures import cut, draw_with_matplotlib
 from AcuteFindingsLib.scene.picture_plan import plan_pictures

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.detectors.finding import Mask
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")

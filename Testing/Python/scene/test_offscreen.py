@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+
 from AcuteFindingsLib.errors import SceneError
 from AcuteFindingsLib.scene import application, offscreen
 

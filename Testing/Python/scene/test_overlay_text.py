@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.scene.matplotlib_pictures import _LETTERS
 from AcuteFindingsLib.scene.overlay_text import legend_of, letters_at_edges, wanted_letters, window_line
 from AcuteFindingsLib.scene.picture_plan import plan_pictures

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.scene.picture_plan import coordinate, key_slices, main_plane, plan_pictures, suspicious_point
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
-    CTImageStorage,
     ComputedRadiographyImageStorage,
+    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
@@ -148,6 +148,7 @@ def write_enhanced(
     dataset.SOPClassUID, dataset.Modality, dataset.NumberOfFrames = EnhancedCTImageStorage, "CT", len(hu)
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
+    dataset.FrameOfReferenceUID = generate_uid()
     shared = Dataset()
     shared.PlaneOrientationSequence = [_item(ImageOrientationPatient=list(AXIAL))]
     measures = _item(PixelSpacing=list(spacing[1:]), SliceThickness=spacing[0])

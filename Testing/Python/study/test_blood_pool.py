@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.study import Study

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.study import DicomFacts, Notice, SourceSlice, Study
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.reader import read_study

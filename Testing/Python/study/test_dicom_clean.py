@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from pydicom.dataset import Dataset
+
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
-from pydicom.dataset import Dataset
 
 from .conftest import SAGITTAL, linear_field
 
@@ -48,7 +49,9 @@ def test_one_phase_of_several_is_read(tmp_path: Path, write_series: Writer) -> N
 
 
 def test_localizers_by_image_type_or_by_plane_are_left_out(tmp_path: Path, write_series: Writer) -> None:
-    write_series(tmp_path / "scout", linear_field, shape=(1, 8, 10), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], **SAME)
+    write_series(
+        tmp_path / "scout", linear_field, shape=(1, 8, 10), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], **SAME
+    )
     write_series(tmp_path / "plane", linear_field, shape=(1, 8, 10), directions=SAGITTAL, **SAME)
     write_series(tmp_path / "stack", linear_field, **SAME)
     study = read_study(tmp_path)

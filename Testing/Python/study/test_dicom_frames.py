@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from AcuteFindingsLib.study.reader import read_study
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
+
+from AcuteFindingsLib.study.reader import read_study
 
 from .conftest import write_enhanced
 
@@ -39,5 +40,5 @@ def test_highdicom_finds_the_same_volume(tmp_path: Path) -> None:
         slice_, row, column = index
         place = volume.map_indices_to_reference(np.array([index]))[0] * [-1, -1, 1]
         ijk = (np.linalg.inv(study.ijk_to_ras) @ [*place, 1])[:3]
-        here = tuple(int(round(value)) for value in ijk[::-1])
+        here = tuple(round(value) for value in ijk[::-1])
         assert study.array[here] == volume.array[slice_, row, column]

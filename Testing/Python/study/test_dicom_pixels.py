@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from AcuteFindingsLib.errors import StudyError
-from AcuteFindingsLib.study.reader import read_study
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -27,6 +25,9 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
+
+from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.reader import read_study
 
 Writer = Callable[..., list[Path]]
 HU = np.random.default_rng(3).integers(-1024, 2000, (3, 33, 47)).astype(float)
@@ -95,7 +96,13 @@ def test_all_lossless_real_files_give_identical_studies(data_folder: Path) -> No
         np.testing.assert_array_equal(other.array, first.array)
         np.testing.assert_array_equal(other.ijk_to_ras, first.ijk_to_ras)
         # Each file is an instance of its own; nothing else may differ.
-        own = {"study_instance_uid", "series_instance_uid", "frame_of_reference_uid", "transfer_syntax_uid", "image_type"}
+        own = {
+            "study_instance_uid",
+            "series_instance_uid",
+            "frame_of_reference_uid",
+            "transfer_syntax_uid",
+            "image_type",
+        }
         assert replace(other.dicom, **{name: getattr(first.dicom, name) for name in own}) == first.dicom
         assert [notice.code for notice in other.notices] == [notice.code for notice in first.notices]
     lossy = read_study(folder / "CT2_J2KI")

@@ -5,17 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from AcuteFindingsLib.errors import StudyError
-from AcuteFindingsLib.study.reader import read_study
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+
+from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.reader import read_study
 
 Writer = Callable[..., Path]
 STORED = np.random.default_rng(1).integers(300, 3800, (12, 16))
 
 
 def test_a_radiograph_is_one_plane_in_slicers_axial_convention(tmp_path: Path, write_radiograph: Writer) -> None:
-    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, PixelSpacing=[0.2, 0.1], PatientOrientation=["L", "F"]))
+    study = read_study(
+        write_radiograph(tmp_path / "x.dcm", STORED, PixelSpacing=[0.2, 0.1], PatientOrientation=["L", "F"])
+    )
     assert study.array.shape == (1, 12, 16)
     assert study.array.dtype == np.float32
     assert (study.intensity, study.orientation, study.modality) == ("unit", "projection", "CR")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.reader import read_study
 

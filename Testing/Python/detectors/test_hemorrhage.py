@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector, HemorrhageSettings, head_images
+from AcuteFindingsLib.errors import CancelledError
+from AcuteFindingsLib.phantoms import Phantom, make_phantom
+from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.study.study import SourceSlice, Study
+
+LABELS = ["any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural"]
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Phantom:
+    return make_phantom("head-ct", 11, positive=True, bleed_types=("intraparenchymal",), matrix=160, slice_spacing=5.0)
+
+
+@pytest.fixture(scope="module")
+def study(phantom: Phantom) -> Study:
+    return phantom_study(phantom)
+
+
+@pytest.fixture
+def detector(scripted, card, as_logits, phantom: Phantom):
+    """A detector whose network knows the truth: the mask on the network's own field, and which slices bleed."""
+
+    def make(flags: np.ndarray | None = None) -> HemorrhageDetector:
+        truth = phantom.slice_labels["any"] if flags is None else flags
+        field = head_images(
+            phantom_study(replace(phantom, array=phantom.masks["hemorrhage"] * 80.0)), HemorrhageSettings()
+        )
+        place = {"at": 0}
+
+        def features(batch: np.ndarray) -> dict[str, np.ndarray]:
+            part = slice(place["at"], place["at"] + len(batch))
+            place["at"] += len(batch)
+            masks = field.images[part] > 0.5
+            return {"features": truth[part, None].astype(np.float32), "mask": as_logits(masks[:, None])}
+
+        def head(batch: np.ndarray) -> dict[str, np.ndarray]:
+            place["at"] = 0
+            return {"slice": np.repeat(as_logits(batch > 0.5), len(LABELS), axis=2)}
+
+        points = [("slice", "any", 0.5), ("mask", "any", 0.5)]
+        predictor = scripted(card("hemorrhage", labels=LABELS, points=points), {"features": features, "head": head})
+        return HemorrhageDetector(predictor)
+
+    return make
+
+
+def test_every_source_slice_gets_a_probability_for_every_label(detector, study: Study) -> None:
+    finding = detector().run(study)
+    assert [item.index for item in finding.slices] == list(range(len(study.array)))
+    assert finding.labels == tuple(LABELS)
+
+
+def test_mask_lies_where_the_network_saw_the_bleed(detector, study: Study, phantom: Phantom) -> None:
+    mask = detector().run(study).masks[0].array.astype(bool)
+    truth = phantom.masks["hemorrhage"].astype(bool)
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.9
+
+
+def test_volume_is_that_of_the_mask_and_abc_half_stands_beside_it(detector, study: Study, phantom: Phantom) -> None:
+    values = {item.name: item.value for item in detector().run(study).measurements}
+    assert values["Hemorrhage volume"] == pytest.approx(phantom.study_labels["volume_ml"], rel=0.1)
+    assert values["ABC/2 volume of the largest bleed"] == pytest.approx(values["Hemorrhage volume"], rel=0.6)
+
+
+def test_network_sees_one_millimetre_pixels_in_a_field_of_250(detector, study: Study) -> None:
+    made = detector()
+    made.run(study)
+    assert {batch.shape[1:] for part, batch in made.predictor.seen if part == "features"} == {(1, 250, 250)}
+
+
+@pytest.mark.parametrize(("flags", "label"), [([5, 6, 7], "positive"), ([5, 6, 9], "indeterminate"), ([], "negative")])
+def test_three_consecutive_slices_decide(detector, study: Study, flags: list[int], label: str) -> None:
+    truth = np.zeros(len(study.array), bool)
+    truth[flags] = True
+    verdict = detector(truth).run(study).verdict
+    assert verdict.label == label
+    assert "3 or more consecutive slices" in verdict.rule
+    assert "15.0 mm" in verdict.rule
+
+
+def test_feet_first_order_gives_the_same_answer(detector, study: Study) -> None:
+    upside_down = np.diag([1.0, 1.0, -1.0, 1.0])
+    upside_down[2, 3] = len(study.array) - 1
+    last = len(study.array) - 1
+    turned = replace(
+        study,
+        array=study.array[::-1],
+        ijk_to_ras=study.ijk_to_ras @ upside_down,
+        sources=tuple(replace(source, index=last - source.index, k=last - source.k) for source in study.sources[::-1]),
+    )
+    straight, other = detector().run(study), detector().run(turned)
+    np.testing.assert_array_equal(other.masks[0].array[::-1], straight.masks[0].array)
+    assert [s.position_ras for s in other.slices][::-1] == [s.position_ras for s in straight.slices]
+    assert [s.probabilities for s in other.slices][::-1] == [s.probabilities for s in straight.slices]
+
+
+def test_planes_between_uneven_slices_are_filled_but_get_no_probability(detector, study: Study) -> None:
+    kept = [source for source in study.sources if source.index % 2 == 0]
+    sparse = replace(study, sources=tuple(replace(source, index=n) for n, source in enumerate(kept)))
+    finding = detector(np.ones(len(kept), bool)).run(sparse)
+    assert len(finding.slices) == len(kept)
+    assert finding.masks[0].array.shape == study.array.shape
+
+
+def test_run_stops_within_one_batch_of_being_asked(detector, study: Study) -> None:
+    made = detector()
+    with pytest.raises(CancelledError):
+        made.run(study, cancelled=lambda: len(made.predictor.seen) >= 1)
+    assert len(made.predictor.seen) == 1
+
+
+def test_single_windowed_picture_is_scored_with_a_warning(detector) -> None:
+    picture = make_phantom("head-ct", 3, positive=False, matrix=160, slice_spacing=20.0)
+    plane = np.clip(picture.array[len(picture.array) // 2 : len(picture.array) // 2 + 1] / 80, 0, 1).astype(np.float32)
+    study = Study(
+        array=plane,
+        ijk_to_ras=np.diag([-1.0, -1.0, 1.0, 1.0]),
+        modality="",
+        intensity="windowed",
+        orientation="axial",
+        sources=(SourceSlice(0, None, 0, "", (0.0, 0.0, 0.0), 0.0),),
+        pixel_spacing_known=False,
+    )
+    finding = detector(np.array([True])).run(study)
+    assert finding.verdict.label == "positive"
+    assert "too-few-slices-for-rule" in {notice.code for notice in finding.warnings}
+    assert not any(item.unit == "mL" for item in finding.measurements)

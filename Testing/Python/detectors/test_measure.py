@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from AcuteFindingsLib.detectors.measure import abc_half, volume_ml
+
+
+def _ellipsoid(radii_mm: tuple[float, float, float], spacing: tuple[float, float, float]) -> np.ndarray:
+    shape = [int(2 * r / s) + 9 for r, s in zip(radii_mm, spacing, strict=True)]
+    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True)]
+    z, y, x = np.meshgrid(*axes, indexing="ij")
+    return (z / radii_mm[0]) ** 2 + (y / radii_mm[1]) ** 2 + (x / radii_mm[2]) ** 2 <= 1
+
+
+def test_volume_counts_voxels_in_millilitres() -> None:
+    mask = np.zeros((4, 10, 10), np.uint8)
+    mask[1:3, 2:7, 2:7] = 1
+    assert volume_ml(mask, (5.0, 0.5, 0.5)) == pytest.approx(50 * 1.25 / 1000)
+
+
+def test_abc_half_of_an_ellipsoid_is_near_its_volume_and_names_its_diameters() -> None:
+    spacing = (2.5, 0.5, 0.5)
+    mask = _ellipsoid((15.0, 12.0, 20.0), spacing)
+    estimate = abc_half(mask, spacing)
+    assert estimate is not None
+    assert estimate.a_mm == pytest.approx(40, abs=1.5)
+    assert estimate.b_mm == pytest.approx(24, abs=1.5)
+    assert estimate.volume_ml == pytest.approx(volume_ml(mask, spacing), rel=0.35)
+
+
+def test_abc_half_measures_the_largest_bleed_alone() -> None:
+    mask = np.zeros((8, 60, 60), np.uint8)
+    mask[2:6, 10:30, 10:30] = 1
+    alone = abc_half(mask, (2.0, 1.0, 1.0))
+    mask[2:4, 45:50, 45:50] = 1
+    assert abc_half(mask, (2.0, 1.0, 1.0)) == alone
+
+
+def test_abc_half_of_nothing_is_none() -> None:
+    assert abc_half(np.zeros((3, 4, 4)), (1.0, 1.0, 1.0)) is None

@@ -1,0 +1,140 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from AcuteFindingsLib.detectors.pe import PEDetector, PESettings, chest_slices
+from AcuteFindingsLib.errors import CancelledError
+from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.study.study import SourceSlice, Study
+
+EXAM = ["pe_present", "left", "right"]
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return phantom_study(make_phantom("ctpa", 5, positive=False, matrix=96, slice_spacing=6.0))
+
+
+def stack_of(study: Study, count: int, step_mm: float) -> Study:
+    """The study's middle plane repeated: as many slices as wanted, `step_mm` apart."""
+    plane = study.array[len(study.array) // 2]
+    matrix = study.ijk_to_ras.copy()
+    matrix[2, 2] = step_mm
+    return replace(
+        study,
+        array=np.broadcast_to(plane, (count, *plane.shape)),
+        ijk_to_ras=matrix,
+        sources=tuple(SourceSlice(k, None, 0, f"1.2.{k}", (0.0, 0.0, k * step_mm), float(k)) for k in range(count)),
+    )
+
+
+@pytest.fixture
+def detector(scripted, card, as_logits):
+    def make(flags: np.ndarray, stack: float = 0.9, **settings) -> PEDetector:
+        """The network calls the 3 mm slices `flags` positive and gives a window `stack` where it holds one."""
+        place = {"at": 0}
+
+        def encode(batch: np.ndarray) -> dict[str, np.ndarray]:
+            part = flags[place["at"] : place["at"] + len(batch)]
+            place["at"] += len(batch)
+            return {"encoding": np.stack([np.ones(len(part)), part], axis=1).astype(np.float32), "slice": part[:, None]}
+
+        def sequence(batch: np.ndarray) -> dict[str, np.ndarray]:
+            place["at"] = 0
+            slices = batch[:, :, 1] > 0.5
+            value = np.where(slices.any(axis=1), stack, 1 - stack)
+            return {
+                "slice": as_logits(slices),
+                "stack": np.log(value / (1 - value))[:, None],
+                "exam": np.tile(value[:, None], (1, len(EXAM))),
+            }
+
+        points = [("study", "pe", 0.5), ("slice", "pe", 0.5)]
+        made = card("pe", labels=["pe", *EXAM], points=points, preprocessing={"size": 64, "mask": False, **settings})
+        return PEDetector(scripted(made, {"encode": encode, "sequence": sequence}))
+
+    return make
+
+
+@pytest.mark.parametrize(("count", "step"), [(275, 1.0), (40, 3.0), (20, 6.0), (130, 3.0), (1, 3.0)])
+def test_every_source_slice_of_any_series_gets_a_probability(detector, study: Study, count: int, step: float) -> None:
+    series = stack_of(study, count, step)
+    new = len(chest_slices(series, PESettings(size=64, mask=False)).plan)
+    finding = detector(np.zeros(new)).run(series)
+    assert [item.sop_instance_uid for item in finding.slices] == [f"1.2.{k}" for k in range(count)]
+
+
+def test_probability_of_a_three_millimetre_slice_reaches_the_source_slices_it_was_made_of(
+    detector, study: Study
+) -> None:
+    series = stack_of(study, 90, 1.0)
+    flags = np.zeros(30)
+    flags[10] = 1
+    finding = detector(flags).run(series)
+    assert finding.positive_runs == ((30, 32),)
+
+
+def test_slices_past_the_first_window_are_not_dropped(detector, study: Study) -> None:
+    series = stack_of(study, 150, 3.0)
+    flags = np.zeros(150)
+    flags[145:148] = 1
+    finding = detector(flags).run(series)
+    assert finding.verdict.label == "positive"
+    assert finding.positive_runs == ((145, 147),)
+
+
+@pytest.mark.parametrize(
+    ("positive", "stack", "label"),
+    [(4, 0.9, "positive"), (4, 0.3, "indeterminate"), (0, 0.2, "indeterminate"), (0, 0.9, "negative")],
+)
+def test_stack_and_slices_decide_together(detector, study: Study, positive: int, stack: float, label: str) -> None:
+    series = stack_of(study, 40, 3.0)
+    flags = np.zeros(40)
+    flags[5 : 5 + positive] = 1
+    assert detector(flags, stack).run(series).verdict.label == label
+
+
+def test_heat_map_covers_positive_slices_only_and_lies_on_the_patient(detector, study: Study) -> None:
+    flags = np.zeros(40)
+    flags[7:9] = 1
+    finding = detector(flags).run(stack_of(study, 40, 3.0))
+    assert finding.heatmap is not None
+    assert set(np.flatnonzero(finding.heatmap.array.any(axis=(1, 2)))) <= {7, 8}
+    corner = finding.heatmap.ijk_to_ras @ (-0.5, -0.5, 7, 1)
+    ny, nx = study.array.shape[1:]
+    expected = stack_of(study, 40, 3.0).ijk_to_ras @ (-0.5, -0.5, 7, 1)
+    np.testing.assert_allclose(corner, expected, atol=1e-6)
+    far = finding.heatmap.ijk_to_ras @ (63.5, 63.5, 7, 1)
+    np.testing.assert_allclose(far, stack_of(study, 40, 3.0).ijk_to_ras @ (nx - 0.5, ny - 0.5, 7, 1), atol=1e-6)
+
+
+def test_masked_picture_is_black_outside_lungs_and_heart(study: Study) -> None:
+    whole = chest_slices(study, PESettings(size=96))
+    images = whole.read(slice(0, len(whole.plan)))
+    middle = len(images) // 2
+    assert images[middle, 0, 2, 2] == -1
+    assert images[middle, 0].max() > 0
+    assert whole.masks is not None
+    assert 0.1 < whole.masks[middle].mean() < 0.7
+
+
+def test_crop_keeps_the_whole_mask_and_the_heat_maps_place(study: Study) -> None:
+    cropped = chest_slices(study, PESettings(size=96, crop=True))
+    top, left, height, width = cropped.box
+    assert cropped.masks is not None
+    outside = cropped.masks.copy()
+    outside[:, top : top + height, left : left + width] = False
+    assert not outside.any()
+    np.testing.assert_allclose(
+        cropped.ijk_to_ras @ (-0.5, -0.5, 0, 1),
+        cropped.axial.ijk_to_ras @ (left - 0.5, top - 0.5, cropped.plan.positions[0], 1),
+    )
+
+
+def test_run_stops_within_one_batch_of_being_asked(detector, study: Study) -> None:
+    made = detector(np.zeros(40))
+    with pytest.raises(CancelledError):
+        made.run(stack_of(study, 40, 3.0), cancelled=lambda: len(made.predictor.seen) >= 1)
+    assert len(made.predictor.seen) == 1

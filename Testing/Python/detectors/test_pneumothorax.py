@@ -1,0 +1,167 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxDetector
+from AcuteFindingsLib.detectors.radiograph import split_lungs, two_largest
+from AcuteFindingsLib.errors import CancelledError
+from AcuteFindingsLib.phantoms import Phantom, make_phantom
+from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.preprocessing.square import fit_square
+from AcuteFindingsLib.study.study import Study
+
+SIZE = 128
+CHEST = ["pneumothorax", "effusion", "chest_drain", "endotracheal"]
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Phantom:
+    return make_phantom("chest-xray", 4, positive=True, tubes=("chest_drain",), size=192)
+
+
+@pytest.fixture(scope="module")
+def study(phantom: Phantom) -> Study:
+    return phantom_study(phantom)
+
+
+@pytest.fixture
+def detector(scripted, card, as_logits, phantom: Phantom):
+    def field(name: str) -> np.ndarray:
+        return fit_square(phantom.masks[name][0].astype(np.float32), SIZE) >= 0.5
+
+    def both_ways(mask: np.ndarray, count: int) -> np.ndarray:
+        """The answer for a batch whose second half is the first one mirrored."""
+        half = np.repeat(as_logits(mask)[None, None], count // 2, axis=0)
+        return np.concatenate([half, half[..., ::-1]])
+
+    def make(
+        *, whole: float = 0.9, removed: float = 0.1, drain: float = 0.1, outline: bool = True
+    ) -> PneumothoraxDetector:
+        def segment(batch: np.ndarray) -> dict[str, np.ndarray]:
+            # What is left of the picture tells which one it is: in "lungs removed" the lungs are flat.
+            lungs = field("lungs")
+            plain = batch[: len(batch) // 2, 0]
+            bare = np.array([image[lungs].std() < 0.1 for image in plain])
+            probability = np.where(bare, removed, whole)
+            mask = field("pneumothorax") if outline else np.zeros((SIZE, SIZE), bool)
+            empty = np.log((1 - probability) / probability)[:, None]
+            return {"mask": both_ways(mask, len(batch)), "empty": np.concatenate([empty, empty])}
+
+        settings = {"size": SIZE, "flip": True}
+        points = [("study", "pneumothorax", 0.6), ("mask", "pneumothorax", 0.5), ("empty", "pneumothorax", 0.4)]
+        main = card("pneumothorax", labels=["pneumothorax"], points=points, preprocessing=settings)
+        lungs = card("lungs", labels=["lungs"], points=[("mask", "lungs", 0.5)], preprocessing=settings)
+        chest_points = [("study", name, 0.5) for name in CHEST]
+        chest = card("chest", labels=CHEST, points=chest_points, preprocessing={"size": SIZE})
+        odds = np.log(drain / (1 - drain))
+        return PneumothoraxDetector(
+            scripted(main, {"": segment}),
+            lungs=scripted(lungs, {"": lambda batch: {"mask": both_ways(field("lungs"), len(batch))}}),
+            chest=scripted(
+                chest,
+                {
+                    "": lambda batch: {
+                        "pathologies": np.zeros((len(batch), 2)),
+                        "tubes": np.tile([[odds, -3.0]], (len(batch), 1)),
+                    }
+                },
+            ),
+        )
+
+    return make
+
+
+def values(finding) -> dict[str, float]:
+    return {item.name: item.value for item in finding.measurements}
+
+
+def test_outline_lies_where_the_network_drew_it(detector, study: Study, phantom: Phantom) -> None:
+    mask = detector().run(study).masks[0].array.astype(bool)
+    truth = phantom.masks["pneumothorax"].astype(bool)
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.95
+
+
+def test_area_share_and_side_agree_with_the_truth(detector, study: Study, phantom: Phantom) -> None:
+    side = "right" if (phantom.masks["pneumothorax"] & phantom.masks["right_lung"]).any() else "left"
+    measured = values(detector().run(study))
+    truth = phantom.study_labels
+    assert measured[f"Pneumothorax area, {side}"] == pytest.approx(truth["pneumothorax_area_mm2"], rel=0.05)
+    assert measured[f"Share of the {side} hemithorax"] == pytest.approx(100 * truth["pneumothorax_share"], rel=0.1)
+
+
+def test_area_is_not_stated_where_the_pixel_size_is_unknown(detector, study: Study) -> None:
+    finding = detector().run(replace(study, pixel_spacing_known=False))
+    assert not [item for item in finding.measurements if item.unit == "mm2"]
+    assert [item for item in finding.measurements if item.unit == "%"]
+
+
+def test_mirrored_pictures_are_averaged_in_the_right_place(detector, study: Study) -> None:
+    made = detector()
+    made.run(study)
+    (_, batch), *_ = made.predictor.seen
+    assert len(batch) == 2
+    np.testing.assert_array_equal(batch[1], batch[0][..., ::-1])
+
+
+@pytest.mark.parametrize(
+    ("whole", "outline", "label"),
+    [(0.9, True, "positive"), (0.9, False, "indeterminate"), (0.3, True, "negative"), (0.3, False, "negative")],
+)
+def test_probability_and_outline_decide_after_the_empty_rule(
+    detector, study: Study, whole: float, outline: bool, label: str
+) -> None:
+    finding = detector(whole=whole, outline=outline).run(study)
+    assert finding.verdict.label == label
+    assert finding.masks[0].array.any() == (label == "positive")
+
+
+def test_answer_that_survives_the_removal_of_the_lungs_is_warned_of(detector, study: Study) -> None:
+    leaning = detector(removed=0.8).run(study)
+    honest = detector(removed=0.1).run(study)
+    assert "shortcut-outside-lungs" in {notice.code for notice in leaning.warnings}
+    assert "shortcut-outside-lungs" not in {notice.code for notice in honest.warnings}
+    assert values(leaning)["Pneumothorax probability, lungs removed"] == pytest.approx(0.8)
+
+
+def test_chest_drain_is_covered_and_warned_of(detector, study: Study) -> None:
+    with_drain = detector(drain=0.9).run(study)
+    without = detector(drain=0.1).run(study)
+    assert "shortcut-chest-drain" in {notice.code for notice in with_drain.warnings}
+    assert "Pneumothorax probability, tubes covered" in values(with_drain)
+    assert "Pneumothorax probability, tubes covered" not in values(without)
+
+
+def test_tubes_and_findings_stand_beside_the_pneumothorax(detector, study: Study) -> None:
+    assert set(detector().run(study).labels) == set(CHEST)
+
+
+def test_run_stops_when_asked(detector, study: Study) -> None:
+    made = detector()
+    with pytest.raises(CancelledError):
+        made.run(study, cancelled=lambda: bool(made.lungs.seen))
+    assert not made.predictor.seen
+
+
+def test_lungs_are_told_apart_by_the_side_of_the_picture() -> None:
+    mask = np.zeros((20, 40), bool)
+    mask[4:16, 3:15] = mask[4:16, 25:37] = True
+    lungs = split_lungs(mask)
+    assert lungs.right[:, :20].sum() == lungs.left[:, 20:].sum() == 144
+    assert lungs.found
+
+
+def test_touching_lungs_are_divided_midway() -> None:
+    mask = np.zeros((20, 40), bool)
+    mask[4:16, 4:36] = True
+    lungs = split_lungs(mask)
+    assert lungs.right.sum() == lungs.left.sum()
+
+
+def test_only_the_two_largest_parts_stay_and_holes_are_filled() -> None:
+    mask = np.zeros((20, 40), bool)
+    mask[2:18, 2:15] = mask[2:18, 25:38] = mask[0, 20] = True
+    mask[8, 8] = False
+    kept = two_largest(mask)
+    assert kept[8, 8]
+    assert not kept[0, 20]

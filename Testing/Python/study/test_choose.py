@@ -1,0 +1,50 @@
+"""`--detector auto`: the detector that a study was made for."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from AcuteFindingsLib.study.choose import fitting_detectors
+from AcuteFindingsLib.study.reader import read_study
+
+from .conftest import linear_field
+
+Writer = Callable[..., list[Path]]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("head-ct-dicom", ["hemorrhage"]),
+        ("dicom-encodings/CT2_RLE", ["hemorrhage"]),
+        ("cta-pulmonary-artery/ct_cropped.nii.gz", ["pe"]),
+        ("chest-xray-dicom/monochrome1_twin.dcm", ["pneumothorax"]),
+        ("dicom-encodings/RG1_J2KI", ["pneumothorax"]),
+    ],
+)
+def test_real_studies_fit_their_detector(data_folder: Path, name: str, expected: list[str]) -> None:
+    assert fitting_detectors(read_study(data_folder / name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "description", "expected"),
+    [
+        ("CHEST", "", ["pe"]),
+        ("BRAIN", "", ["hemorrhage"]),
+        ("", "CTPA thin", ["pe"]),
+        ("HEADCHEST", "", ["pe", "hemorrhage"]),
+        ("FOOT", "", []),
+    ],
+)
+def test_the_header_says_what_fits_a_ct(
+    tmp_path: Path, write_series: Writer, part: str, description: str, expected: list[str]
+) -> None:
+    write_series(tmp_path, linear_field, BodyPartExamined=part, SeriesDescription=description)
+    assert fitting_detectors(read_study(tmp_path)) == expected
+
+
+def test_a_radiograph_of_another_body_part_fits_nothing(tmp_path: Path, write_radiograph: Callable[..., Path]) -> None:
+    file = write_radiograph(tmp_path / "x.dcm", np.eye(20) * 100, BodyPartExamined="HAND")
+    assert fitting_detectors(read_study(file)) == []
