@@ -193,7 +193,7 @@ def _card(studies: int, steps: int, slice_threshold: float, mask_threshold: floa
         limitations=(
             "Never saw a patient. On real scans its probabilities and masks mean nothing until it is replaced by a "
             "model trained and measured on real ones. The published RADnet uses DenseNet-40 and stochastic gradient "
-            "descent; this one pixels of 1.25 mm, a smaller backbone, a mask decoder and AdamW, because it was fitted on two cores."
+            "descent; this one, fitted on two cores, pixels of 1.25 mm, a smaller backbone, a mask decoder and AdamW."
         ),
         sources=[
             "Grewal M. et al., RADnet: Radiologist level accuracy using deep learning for hemorrhage detection in CT "

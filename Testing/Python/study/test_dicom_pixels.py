@@ -120,12 +120,12 @@ def test_a_compressed_file_reads_like_the_plain_one(
 
 
 @pytest.mark.parametrize(
-    ("padding", "limit"), [(63536, None), (-2000, None), (-2000, -1990)], ids=["stated unsigned", "signed", "range"]
+    ("padding", "limit"), [(64236, None), (-1300, None), (-1300, -1290)], ids=["stated unsigned", "signed", "range"]
 )
 def test_padding_becomes_air(tmp_path: Path, write_series: Writer, padding: int, limit: int | None) -> None:
     hu = np.full((2, 6, 6), 40.0)
-    hu[:, 0] = -2000
-    hu[:, 1] = -2000 if limit is None else -1995
+    hu[:, 0] = -1300
+    hu[:, 1] = -1300 if limit is None else -1295
 
     def pad(dataset: Dataset, number: int) -> None:
         for keyword, value in (("PixelPaddingValue", padding), ("PixelPaddingRangeLimit", limit)):

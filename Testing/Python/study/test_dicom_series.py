@@ -42,6 +42,7 @@ def test_the_detector_decides_between_ct_and_radiograph(
     [
         ("pe", {"ContrastBolusAgent": "Iohexol"}, {}),
         ("pe", {"SeriesDescription": "CTPA 1.0"}, {"SeriesDescription": "native"}),
+        ("pe", {"SeriesDescription": "with contrast"}, {"SeriesDescription": "without contrast"}),
         ("pe", {"ConvolutionKernel": "B30f"}, {"ConvolutionKernel": "B70f"}),
         ("pe", {"directions": (1, 0, 0, 0, 1, 0)}, {"directions": CORONAL}),
         ("hemorrhage", {}, {"ContrastBolusAgent": "Iohexol"}),

@@ -38,9 +38,10 @@ def test_missing_slices_are_counted_where_they_are() -> None:
     assert plan.missing == ((3, 2), (9, 1))
 
 
-def test_two_thicknesses_are_uneven_not_missing() -> None:
+@pytest.mark.parametrize("thickness_mm", [8.0, None])
+def test_two_thicknesses_are_uneven_not_missing(thickness_mm: float | None) -> None:
     heights = [*np.arange(0, 40, 4.0), *np.arange(40, 121, 8.0)]
-    plan = plan_stack(_positions(heights), AXIAL, (1, 1), (2, 2), thickness_mm=8.0)
+    plan = plan_stack(_positions(heights), AXIAL, (1, 1), (2, 2), thickness_mm=thickness_mm)
     assert plan.missing == ()
     assert plan.step_mm == pytest.approx(4.0)
     assert plan.on_grid
