@@ -19,8 +19,9 @@ else
 	$(BIN)/acutefindings demo --device $(DEVICE) --out "$(OUT)"
 endif
 
+# One thread a worker: workers that each take every core slow each other down.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
