@@ -9,7 +9,7 @@ from AcuteFindingsLib.detectors.pe import PESettings, chest_slices
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
-from AcuteFindingsLib.preprocessing.resample import fit_in_plane
+from AcuteFindingsLib.preprocessing.resample import fit_in_plane, resize_in_plane
 from AcuteFindingsLib.preprocessing.square import fit_square
 
 BLEEDS = ("any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -49,11 +49,17 @@ def head_ct_arrays(seed: int, *, settings: dict[str, Any], matrix: int) -> dict[
 
 
 def ctpa_arrays(seed: int, *, settings: dict[str, Any], matrix: int) -> dict[str, np.ndarray]:
-    """Return `images` ``(m, y, x)`` uint8, `slices` ``(m,)`` and `exam` ``(9,)`` uint8 in the order of `EXAM`."""
+    """Return `images` ``(m, y, x)``, `slices` ``(m,)``, `exam` ``(9,)`` in the order of `EXAM`, and `where`: uint8.
+
+    `where` ``(m, 64, 64)`` marks what the clot touches, on the field of the images.
+    """
     chosen = PESettings.model_validate(settings)
     phantom = make_phantom("ctpa", seed, matrix=matrix)
     prepared = chest_slices(phantom_study(phantom), chosen)
     images = prepared.read(slice(0, len(prepared.plan)))[:, 0]
+    top, left, height, width = prepared.box
+    clot = phantom.masks["embolus"][:, top : top + height, left : left + width]
+    where = resize_in_plane(prepared.plan.read(clot), (64, 64)) > 0.1
     share = prepared.plan.weights @ phantom.slice_labels["pe"].astype(np.float32)
     truth = phantom.study_labels
     exam = {**truth, "pe_present": truth["pe"], "rv_lv_lt_1": truth["pe"] * (1 - truth["rv_lv_ge_1"])}
@@ -62,6 +68,7 @@ def ctpa_arrays(seed: int, *, settings: dict[str, Any], matrix: int) -> dict[str
     return {
         "images": _bytes((images + 1) / 2),
         "slices": (share >= 0.5).astype(np.uint8),
+        "where": where.astype(np.uint8),
         "exam": np.array([round(exam[name]) for name in EXAM], np.uint8),
     }
 

@@ -11,11 +11,11 @@ from AcuteFindingsLib.training import first_hemorrhage, first_pe, first_radiogra
 
 # Studies, steps and held-out tests that gave the packages in Resources/Models.
 SIZES = {
-    "hemorrhage": (110, 600, 60),
-    "pe": (140, 1200, 40),
+    "hemorrhage": (110, 500, 60),
+    "pe": (120, 1000, 40),
     "pneumothorax": (1200, 450, 200),
-    "chest": (1200, 900, 200),
-    "lungs": (1200, 400, 200),
+    "chest": (1200, 700, 200),
+    "lungs": (1200, 300, 200),
 }
 
 app = typer.Typer(add_completion=False)

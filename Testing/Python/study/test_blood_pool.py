@@ -35,9 +35,9 @@ def test_blood_does_not_depend_on_the_direction_of_the_axes():
 
 def test_blood_of_the_real_chest_without_contrast_is_that_of_plain_blood(data_folder: Path):
     study = read_study(data_folder / "chest-ct-dicom")
-    start = time.perf_counter()
+    start = time.process_time()
     measured = blood_pool_hu(study)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
     assert 30 < measured < 60
 
 

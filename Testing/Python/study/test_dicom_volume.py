@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
+from AcuteFindingsLib.study.grid import place_image
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
@@ -229,3 +230,21 @@ def test_the_real_tilted_head_is_upright_and_every_slice_keeps_its_place(data_fo
         seen = ndimage.binary_erosion(drawn > -9999, iterations=2)
         assert seen.mean() > 0.8
         assert np.abs(drawn - mine)[seen].max() < 0.5
+
+
+def test_the_real_tilted_head_lies_where_dcm2niix_puts_it(data_folder: Path, tmp_path: Path) -> None:
+    study = read_study(data_folder / "head-ct-dicom")
+    command = [dcm2niix.bin, "-o", str(tmp_path), "-b", "n", "-z", "n", str(data_folder / "head-ct-dicom")]
+    subprocess.run(command, check=True, capture_output=True)
+    image = sitk.ReadImage(str(next(tmp_path.glob("*_Tilt*.nii"))), sitk.sitkFloat32)
+    assert image.GetSize()[:2] == study.array.shape[:0:-1]
+    # dcm2niix flips the rows: its first voxel is this study's last row.
+    corner = (study.ijk_to_ras @ [0, study.array.shape[1] - 1, 0, 1])[:3] * [-1, -1, 1]
+    np.testing.assert_allclose(corner, image.GetOrigin(), atol=0.5)
+    grid = sitk.GetImageFromArray(study.array)
+    place_image(grid, study.ijk_to_ras)
+    theirs = sitk.GetArrayFromImage(sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, -9999.0))
+    for k in range(0, study.array.shape[0], 6):
+        both = theirs[k] > -1100
+        brain_window = np.clip(theirs[k][both], -200, 200), np.clip(study.array[k][both], -200, 200)
+        assert np.corrcoef(*brain_window)[0, 1] > 0.97
