@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from measure import Measured, measure_run, write_sample  # noqa: E402
+from measure import Measured, measure_run, write_sample
 
 ROUNDS = 3
 

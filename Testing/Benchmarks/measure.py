@@ -48,9 +48,7 @@ class Measured:
         return median(times[stage] for times in self.rounds)
 
 
-def measure_run(
-    study: Path, detector: str, *, rounds: int = 1, models_folders: tuple[Path, ...] = ()
-) -> Measured:
+def measure_run(study: Path, detector: str, *, rounds: int = 1, models_folders: tuple[Path, ...] = ()) -> Measured:
     """Run the main job, from files to report, in a fresh process; its results are thrown away."""
     with TemporaryDirectory(prefix="acutefindings-benchmark-") as out:
         command = [sys.executable, str(_RUN), str(study), detector, out, "--rounds", str(rounds)]

@@ -98,7 +98,7 @@ def main() -> None:
         "peak_bytes": memory.total(),
         "peak_bytes_by_part": memory.parts,
     }
-    json.dump(answer, sys.stdout)
+    print(json.dumps(answer))
 
 
 def _unit() -> int:

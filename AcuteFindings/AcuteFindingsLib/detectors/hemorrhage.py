@@ -1,6 +1,7 @@
 """Intracranial hemorrhage on non-contrast head CT, after RADnet (SOURCES.md 4)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
@@ -72,6 +73,11 @@ class HeadImages:
         ``(n, size, size)`` float32 in 0..1, from inferior to superior, whichever way the series runs.
     planes
         Index along the axial array of each image, ascending.
+    positions_mm
+        Where each source slice itself lies along the axial array's z, ascending.
+    centres
+        Pixel ``(y, x)`` of the axial array at the middle of each image: the middle of the source slice, which wanders
+        from slice to slice where a gantry tilt was undone.
     order
         Which of `analysis_sources` each image is.
     axial
@@ -80,6 +86,8 @@ class HeadImages:
 
     images: np.ndarray
     planes: np.ndarray
+    positions_mm: np.ndarray
+    centres: np.ndarray
     order: np.ndarray
     axial: Axial
 
@@ -93,17 +101,31 @@ class HeadImages:
 def head_images(study: Study, settings: HemorrhageSettings) -> HeadImages:
     """Window the source slices to the brain and fit them to the network's field; z is left as it is."""
     axial = to_axial(study)
-    if np.isfinite(axial.source_z).all():
-        order = np.argsort(axial.source_z, kind="stable")
-        planes = np.clip(np.rint(axial.source_z[order]), 0, len(axial.array) - 1).astype(int)
-    else:
-        order = planes = np.arange(len(axial.array))
+    sources = analysis_sources(study, axial)
+    to_index = np.linalg.inv(axial.ijk_to_ras)
+    places = np.array([(to_index @ (*source.position_ras, 1.0))[:3] for source in sources])
+    order = np.argsort(places[:, 2], kind="stable")
+    centres, z = places[order, 1::-1], places[order, 2]
+    planes = np.clip(np.rint(z), 0, len(axial.array) - 1).astype(int)
     if study.intensity == "windowed":
         images = np.stack([_head_in_field(axial.array[plane], settings) for plane in planes])
-        return HeadImages(images, planes, order, axial)
-    windowed = apply_window(axial.array[planes], level=settings.window_level, width=settings.window_width)
-    images = fit_in_plane(windowed, axial.spacing[1:], target_spacing=settings.pixel_mm, size=settings.size, fill=0.0)
-    return HeadImages(images, planes, order, axial)
+    else:
+        images = np.stack(
+            [_field(axial, plane, centre, settings) for plane, centre in zip(planes, centres, strict=True)]
+        )
+    return HeadImages(images, planes, z * axial.spacing[0], centres, order, axial)
+
+
+def _field(axial: Axial, plane: int, centre: np.ndarray, settings: HemorrhageSettings) -> np.ndarray:
+    windowed = apply_window(axial.array[plane][None], level=settings.window_level, width=settings.window_width)
+    return fit_in_plane(
+        windowed,
+        axial.spacing[1:],
+        target_spacing=settings.pixel_mm,
+        size=settings.size,
+        fill=0.0,
+        centre_yx=(centre[0], centre[1]),
+    )[0]
 
 
 def _head_in_field(image: np.ndarray, settings: HemorrhageSettings) -> np.ndarray:
@@ -144,7 +166,7 @@ class HemorrhageDetector:
         clock = perf_counter()
         progress("Measuring", 0.85)
         mask = self._mask(study, prepared, probabilities[:, 0], soft)
-        positions = prepared.planes * prepared.axial.spacing[0]
+        positions = prepared.positions_mm
         verdict = self._verdict(study, probabilities[:, 0], positions)
         by_source = prepared.by_source(probabilities)
         runs = consecutive_runs(by_source[:, 0] >= self.slice_threshold)
@@ -196,24 +218,27 @@ class HemorrhageDetector:
         if not positive.any() or study.intensity == "windowed":
             return out
         inside = brain_mask(axial.array, axial.spacing)
-        shown = soft * positive[:, None, None]
         planes = prepared.planes
-        wanted = np.flatnonzero(np.interp(np.arange(len(out)), planes, positive.astype(float)) > 0)
-        for z in wanted:
-            after = int(np.clip(np.searchsorted(planes, z), 0, len(planes) - 1))
-            before = max(after - 1, 0) if planes[after] > z else after
-            gap = planes[after] - planes[before]
-            weight = (z - planes[before]) / gap if gap else 0.0
-            plane = (1 - weight) * shown[before] + weight * shown[after]
-            on_grid = unfit_in_plane(
-                plane[None],
+
+        @lru_cache(maxsize=2)
+        def on_grid(number: int) -> np.ndarray:
+            return unfit_in_plane(
+                soft[number][None] * positive[number],
                 axial.spacing[1:],
                 (ny, nx),
                 target_spacing=self.settings.pixel_mm,
                 size=self.settings.size,
                 order=1,
+                centre_yx=tuple(prepared.centres[number]),
             )[0]
-            out[z] = (on_grid >= self.mask_threshold) & inside[z]
+
+        for z in np.flatnonzero(np.interp(np.arange(len(out)), planes, positive.astype(float)) > 0):
+            after = int(np.clip(np.searchsorted(planes, z), 0, len(planes) - 1))
+            before = max(after - 1, 0) if planes[after] > z else after
+            gap = planes[after] - planes[before]
+            weight = (z - planes[before]) / gap if gap else 0.0
+            shown = on_grid(after) if before == after else (1 - weight) * on_grid(before) + weight * on_grid(after)
+            out[z] = (shown >= self.mask_threshold) & inside[z]
         return remove_small(out, axial.spacing, self.rule.minimum_mask_mm3)
 
     def _verdict(self, study: Study, probability: np.ndarray, positions: np.ndarray) -> Verdict:

@@ -75,15 +75,13 @@ def _wrong_modality(study: Study, limits: CtRequirements | RadiographRequirement
     modality = study.modality.upper()
     if isinstance(limits, CtRequirements):
         fits = modality in ("CT", "") and study.intensity != "unit"
-        seen = modality if modality not in ("CT", "") else "radiograph or photograph"
+        seen = f"an image of modality {modality}" if modality not in ("CT", "") else "a radiograph or photograph"
     else:
         fits = modality in (*limits.modalities, "", "OT") and study.intensity == "unit"
-        seen = modality if modality not in (*limits.modalities, "", "OT") else "CT slice"
+        seen = f"an image of modality {modality}" if modality not in (*limits.modalities, "", "OT") else "a CT slice"
     if fits:
         return None
-    text = (
-        f"This is a {seen} image, but the detector was made for {limits.study_name}; choose another series or detector."
-    )
+    text = f"This is {seen}, but the detector was made for {limits.study_name}; choose another series or detector."
     return Notice("wrong-modality", "refuse", text)
 
 

@@ -77,7 +77,7 @@ def choose_series(
     Raises
     ------
     StudyError
-        Where nothing is a CT or a radiograph, or no series has the UID asked for.
+        No series has the UID asked for, or all of the chosen one are localizers.
     """
     if uid is not None:
         named = [one for one in series if one.uid == uid]
@@ -90,10 +90,8 @@ def choose_series(
     readable = [
         one for one in candidates if one.modality in (*VOLUME_MODALITIES, *PROJECTION_MODALITIES, *OTHER_MODALITIES)
     ]
-    if not readable:
-        kinds = ", ".join(sorted({one.modality for one in candidates}))
-        raise StudyError(f"{source_name} holds no CT and no radiograph; its images are {kinds} (0008,0060).")
-    ranked = sorted(readable, key=lambda one: _score(one, detector), reverse=True)
+    # Of other kinds the best is read too, so that the check can say what it is.
+    ranked = sorted(readable or candidates, key=lambda one: _score(one, detector), reverse=True)
     chosen = ranked[0]
     if chosen.modality in VOLUME_MODALITIES and all(frame.is_localizer for frame in chosen.frames):
         raise StudyError(f"{source_name} holds only localizer (scout) images; give the CT series itself.")

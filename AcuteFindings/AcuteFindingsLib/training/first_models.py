@@ -12,8 +12,8 @@ from AcuteFindingsLib.training import first_hemorrhage, first_pe, first_radiogra
 # Studies, steps and held-out tests that gave the packages in Resources/Models.
 SIZES = {
     "hemorrhage": (110, 500, 60),
-    "pe": (120, 1000, 40),
-    "pneumothorax": (1200, 450, 200),
+    "pe": (120, 450, 40),
+    "pneumothorax": (1200, 420, 200),
     "chest": (1200, 700, 200),
     "lungs": (1200, 300, 200),
 }

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from AcuteFindingsLib.detectors.pe import PEDetector, PESettings
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
-from AcuteFindingsLib.networks import build_network
+from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.pe import PEModel, SliceEncoder
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
@@ -24,9 +24,13 @@ from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, TUNE_S
 
 ID = "pe-sequence-small"
 COMMAND = "python -m AcuteFindingsLib.training.first_models pe"
-NETWORK = Network(
-    name="pe", arguments={"encoder": {"backbone": "regnety_002", "in_channels": 1}, "sequence": {"exam_head": True}}
-)
+ARGUMENTS = {
+    "encoder": {"backbone": "tf_efficientnet_lite0", "in_channels": 1, "pretrained": True},
+    "sequence": {"exam_head": True},
+}
+NETWORK = Network(name="pe", arguments=stored_arguments(ARGUMENTS))
+# The finest layers keep what ImageNet taught them: most of the time would go there.
+FROZEN_SHARE = 0.3
 SETTINGS = PESettings(size=256, crop=True)
 BATCH = 24
 # Each stack is encoded so many times, each time changed at random, for the sequence network to learn from.
@@ -38,9 +42,10 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) ->
     sets = _sets(cache, TRAIN_SEED, studies, workers)
     tuning = _sets(cache, TUNE_SEED, max(20, tests // 2), workers)
     torch.manual_seed(0)
-    network = cast(PEModel, build_network(NETWORK.name, NETWORK.arguments))
+    network = cast(PEModel, build_network(NETWORK.name, ARGUMENTS))
+    network.encoder.freeze_first(FROZEN_SHARE)
     generator = np.random.default_rng(0)
-    fit(Located(network.encoder), _slice_batches(sets, steps, generator), _slice_loss, steps=steps, rate=2e-3)
+    fit(Located(network.encoder), _slice_batches(sets, steps, generator), _slice_loss, steps=steps, rate=1e-3)
     stacks = [_encode(network, item, changed=view > 0) for view in range(VIEWS) for item in sets]
     rounds = max(60, steps // 2)
     fit(network.sequence_network, _stack_batches(stacks, sets, rounds, generator), _stack_loss, steps=rounds, rate=1e-3)
@@ -101,9 +106,10 @@ def _slice_batches(sets: list[Arrays], steps: int, generator: np.random.Generato
         chosen += [everything[i] for i in generator.integers(len(everything), size=BATCH - half)]
         images = torch.from_numpy(np.stack([sets[n]["images"][z] for n, z in chosen])[:, None]).float() / 255
         where = torch.from_numpy(np.stack([sets[n]["where"][z] for n, z in chosen])[:, None]).float()
-        images, where = augment(images, where, shift=0.03)
+        images, moved = augment(images, where, shift=0.03)
+        assert moved is not None
         labels = torch.tensor([[float(sets[n]["slices"][z])] for n, z in chosen])
-        yield {"images": images * 2 - 1, "labels": labels, "where": where}
+        yield {"images": images * 2 - 1, "labels": labels, "where": moved}
 
 
 class Located(nn.Module):
@@ -198,7 +204,7 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
     return Card(
         id=ID,
         task="pe",
-        title="Slice encoder on RegNetY-200MF with a 96-slice sequence network",
+        title="Slice encoder on EfficientNet-Lite0 with a 96-slice sequence network",
         network=NETWORK,
         preprocessing=SETTINGS.model_dump(),
         labels=[
@@ -210,7 +216,7 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
             OperatingPoint(level="slice", label="pe", threshold=slices, chosen=tuned),
         ],
         training_data=TrainingData(
-            summary="computer-made CTPA phantoms only, no patient",
+            summary="computer-made CTPA phantoms only, no patient; encoder started from ImageNet",
             phantoms_only=True,
             count=f"{studies} phantom studies, {steps} steps of {BATCH} slices for the encoder",
         ),

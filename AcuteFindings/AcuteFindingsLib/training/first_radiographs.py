@@ -92,8 +92,9 @@ def train_pneumothorax(cache: Path, *, studies: int, steps: int, tests: int, wor
     """Fit the U-Net with the empty-mask branch."""
     arguments = {
         "architecture": "unet",
-        "encoder": "regnety_002",
+        "encoder": "tf_efficientnet_lite0",
         "empty_branch": True,
+        "pretrained": True,
     }
     torch.manual_seed(0)
     network = build_network("pneumothorax_segmenter", arguments)
@@ -103,10 +104,10 @@ def train_pneumothorax(cache: Path, *, studies: int, steps: int, tests: int, wor
         outputs = model(batch["images"])
         empty = 1 - batch["pathologies"][:, :1]
         branch = functional.binary_cross_entropy_with_logits(outputs["empty"].float(), empty)
-        return mask_loss(outputs["mask"], batch["masks"]) + 0.5 * branch
+        return mask_loss(outputs["mask"], batch["masks"]) + branch
 
     batches = _batches(sets, steps, 16, np.random.default_rng(0), masks=("pneumothorax",))
-    fit(network, batches, loss, steps=steps, rate=2e-3)
+    fit(network, batches, loss, steps=steps, rate=1e-3)
     named = Network(name="pneumothorax_segmenter", arguments=stored_arguments(arguments))
     card = _pneumothorax_card(named, studies, steps, 0.5, 0.5)
     predictor = MemoryPredictor(network, card)
@@ -151,7 +152,7 @@ def _pneumothorax_card(network: Network, studies: int, steps: int, study: float,
     return Card(
         id="pneumothorax-unet-small",
         task="pneumothorax",
-        title="U-Net on RegNetY-200MF with the empty-mask branch",
+        title="U-Net on EfficientNet-Lite0 with the empty-mask branch",
         network=network,
         preprocessing=SETTINGS.model_dump(),
         labels=[_label("pneumothorax")],
@@ -166,7 +167,7 @@ def _pneumothorax_card(network: Network, studies: int, steps: int, study: float,
             ),
         ],
         training_data=TrainingData(
-            summary="computer-made chest radiograph phantoms only, no patient",
+            summary="computer-made chest radiograph phantoms only, no patient; encoder started from ImageNet",
             phantoms_only=True,
             count=f"{studies} phantom radiographs, {steps} steps of 16",
         ),

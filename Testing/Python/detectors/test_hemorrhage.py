@@ -100,6 +100,17 @@ def test_feet_first_order_gives_the_same_answer(detector, study: Study) -> None:
     assert [s.probabilities for s in other.slices][::-1] == [s.probabilities for s in straight.slices]
 
 
+def test_field_follows_the_middle_of_each_source_slice(study: Study) -> None:
+    """Where a gantry tilt was undone, the source slices' middles wander over the upright grid."""
+    wandering = tuple(
+        replace(source, position_ras=(source.position_ras[0], source.position_ras[1] - 12.0, source.position_ras[2]))
+        for source in study.sources
+    )
+    straight = head_images(study, HemorrhageSettings())
+    moved = head_images(replace(study, sources=wandering), HemorrhageSettings())
+    np.testing.assert_allclose(moved.images[:, :-12], straight.images[:, 12:], atol=0.02)
+
+
 def test_planes_between_uneven_slices_are_filled_but_get_no_probability(detector, study: Study) -> None:
     kept = [source for source in study.sources if source.index % 2 == 0]
     sparse = replace(study, sources=tuple(replace(source, index=n) for n, source in enumerate(kept)))

@@ -73,10 +73,14 @@ def test_a_series_can_be_named_by_uid(tmp_path: Path, write_series: Writer) -> N
         read_study(tmp_path, series="9.9")
 
 
-def test_other_modalities_and_lone_localizers_are_refused_with_a_sentence(tmp_path: Path, write_series: Writer) -> None:
+def test_other_modality_is_read_only_where_there_is_nothing_better(tmp_path: Path, write_series: Writer) -> None:
     write_series(tmp_path / "mr", linear_field, Modality="MR")
-    with pytest.raises(StudyError, match=r"no CT and no radiograph; its images are MR"):
-        read_study(tmp_path / "mr")
+    assert read_study(tmp_path / "mr", detector="hemorrhage").modality == "MR"
+    write_series(tmp_path / "ct", linear_field)
+    assert read_study(tmp_path, detector="hemorrhage").modality == "CT"
+
+
+def test_lone_localizers_are_refused_with_a_sentence(tmp_path: Path, write_series: Writer) -> None:
     write_series(tmp_path / "scout", linear_field, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     with pytest.raises(StudyError, match="only localizer"):
         read_study(tmp_path / "scout")
