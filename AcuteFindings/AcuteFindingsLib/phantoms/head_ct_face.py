@@ -3,11 +3,24 @@
 import numpy as np
 
 from AcuteFindingsLib.phantoms.head_ct_anatomy import HeadDraw, Levels
-from AcuteFindingsLib.phantoms.head_ct_space import Shapes, Space
+from AcuteFindingsLib.phantoms.head_ct_space import FAR, Shapes, Space
+
+# Slices that lie wholly above this height, mm, show nothing of the face.
+FACE_TOP_MM = 20.0
 
 
 def face_levels(space: Space, head: HeadDraw, outer: np.ndarray, rng: np.random.Generator) -> Levels:
-    """Orbits, air cells, bony walls and muscles as signed distances; `outer` is the level that the skin hangs on."""
+    """Orbits, air cells, bony walls and muscles as signed distances; `outer` is the level that the skin hangs on.
+
+    They are worked out for the slices that reach below `FACE_TOP_MM` and are ``FAR`` away in the others.
+    """
+    low = int((space.z.reshape(len(space.z), -1).min(axis=1) <= FACE_TOP_MM).sum())
+    levels = _low_face_levels(space.lowest(low), head, outer[:low], rng)
+    above = ((0, len(space.z) - low), (0, 0), (0, 0))
+    return {name: np.pad(level, above, constant_values=FAR) for name, level in levels.items()}
+
+
+def _low_face_levels(space: Space, head: HeadDraw, outer: np.ndarray, rng: np.random.Generator) -> Levels:
     side = np.abs(space.x)
     y = space.y * (83.5 / head.half_length)
     z = space.z

@@ -6,6 +6,7 @@ import numpy as np
 
 from AcuteFindingsLib.phantoms.head_ct_anatomy import HeadDraw
 from AcuteFindingsLib.phantoms.head_ct_bleeds import BLEED_TYPES
+from AcuteFindingsLib.phantoms.head_ct_face import FACE_TOP_MM
 from AcuteFindingsLib.phantoms.head_ct_space import Space, ramp
 
 AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -95.0, 52.0, 25.0
@@ -18,7 +19,6 @@ _BRAIN_SOLIDS = ("vent", "fourth", "cistern", "core", "deep", "nuclei", "calc", 
 _SOLIDS = frozenset((*_FACE_SOLIDS, *_BRAIN_SOLIDS, "temporal", "pinna"))
 _OUT_OF_REACH_MM = 5.0
 _FACE = frozenset((*_FACE_SOLIDS, "layers", "bellies", "bulk"))
-_FACE_TOP_MM = 20.0
 
 
 class Painter:
@@ -67,7 +67,7 @@ class Painter:
         """
         for first in range(0, self.space.shape[0], sub_slices):
             parts = {name: level[first : first + sub_slices] for name, level in self.levels.items()}
-            if parts["z"].min() > _FACE_TOP_MM:
+            if parts["z"].min() > FACE_TOP_MM:
                 parts = {name: part for name, part in parts.items() if name not in _FACE}
             used = [name for name, part in parts.items() if name not in _SOLIDS or part.min() < _OUT_OF_REACH_MM]
             lifted = self.space.lift(np.concatenate([parts[name] for name in used]))

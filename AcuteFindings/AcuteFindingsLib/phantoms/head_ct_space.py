@@ -6,7 +6,7 @@ thresholding happens at full resolution. That is what makes hundreds of studies 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,6 +53,11 @@ class Space:
         """Distance of neighbouring samples ``(z, y, x)`` in mm."""
         step = float(self.scanner_z[1] - self.scanner_z[0]) if len(self.scanner_z) > 1 else 1.0
         return step, float(self.scanner_y[1] - self.scanner_y[0]), float(self.scanner_x[1] - self.scanner_x[0])
+
+    def lowest(self, count: int) -> "Space":
+        """The part that holds the lowest `count` sub-slices."""
+        axes = {name: getattr(self, name)[:count] for name in ("scanner_z", "x", "y", "z")}
+        return replace(self, **axes)
 
     def lift(self, levels: np.ndarray) -> np.ndarray:
         """``(n, h, w)`` lattice values to ``(n, rows, columns)`` pixels."""
