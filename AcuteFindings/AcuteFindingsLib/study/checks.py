@@ -109,7 +109,8 @@ def _remarks(study: Study) -> list[Notice]:
             "analysed."
         )
         found.append(Notice("gantry-tilt", "info", text))
-    if study.regridded:
+    told = {notice.code for notice in study.notices} & {"gantry-tilt", "uneven-spacing", "missing-slices"}
+    if study.regridded and not told:
         text = (
             f"The slices were resampled to an even grid ({study.regridded}); results are given for the original slices."
         )
