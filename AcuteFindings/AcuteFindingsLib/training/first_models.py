@@ -14,8 +14,8 @@ SIZES = {
     "hemorrhage": (110, 500, 60),
     "pe": (120, 450, 40),
     "pneumothorax": (1200, 420, 200),
-    "chest": (1200, 320, 200),
-    "lungs": (1200, 300, 200),
+    "chest": (1200, 220, 150),
+    "lungs": (1200, 160, 100),
 }
 
 app = typer.Typer(add_completion=False)

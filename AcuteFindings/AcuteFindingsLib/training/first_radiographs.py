@@ -213,7 +213,7 @@ def train_chest(cache: Path, *, studies: int, steps: int, tests: int, workers: i
     named = Network(name="chest_classifier", arguments=stored_arguments(arguments))
     names = (*PATHOLOGIES, *TUBES)
     card = _chest_card(named, studies, steps, dict.fromkeys(names, 0.5))
-    truth, score = _score_chest(network, card, TUNE_SEED, max(100, tests // 2))
+    truth, score = _score_chest(network, card, TUNE_SEED, max(80, tests // 2))
     thresholds = {name: youden_threshold(truth[:, n], score[:, n]) for n, name in enumerate(names)}
     card = _chest_card(named, studies, steps, thresholds)
     truth, score = _score_chest(network, card, TEST_SEED, tests)
