@@ -31,6 +31,7 @@ check: $(VENV)/.check
 
 benchmark: $(VENV)/.test
 	$(BIN)/python -m pytest Testing/Benchmarks $(PYTEST_ARGS)
+	$(BIN)/python Testing/Benchmarks/growth.py
 
 clean:
 	rm -rf $(VENV) "$(OUT)" dist build

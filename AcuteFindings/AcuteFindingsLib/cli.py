@@ -1,33 +1,35 @@
 """The command `acutefindings`."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.errors import AcuteFindingsError, StudyError
 
+if TYPE_CHECKING:
+    from AcuteFindingsLib.jobs.run_study import StudyResult
+
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help=f"Find pulmonary embolism, intracranial hemorrhage and pneumothorax, with evidence. {RESEARCH_USE_ONLY}",
 )
-models_app = typer.Typer(no_args_is_help=True, help="List, show and verify model packages.")
+models_app = typer.Typer(help="List, show and verify model packages.")
 app.add_typer(models_app, name="models")
 
-out_console = Console(highlight=False, soft_wrap=True)
-err_console = Console(stderr=True, highlight=False, soft_wrap=True)
+# Without markup: file names and explanations may hold square brackets.
+out_console = Console(highlight=False, soft_wrap=True, markup=False)
+err_console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 DETECTORS = ("pe", "hemorrhage", "pneumothorax")
 
@@ -40,27 +42,48 @@ ModelFolders = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
 
+# What a wrong command line raises; newer versions of typer do not make the class itself public.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+_STOPPED = 130
+
+
 def main() -> None:
     """Run the command; a bad input ends in one line on stderr and exit status 2."""
     try:
-        app()
-    except AcuteFindingsError as error:
-        print(f"acutefindings: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        # The reader of our output went away; nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("acutefindings: stopped on request.", file=sys.stderr)
-        sys.exit(130)
+        status = app(standalone_mode=False)
+    except (AcuteFindingsError, OSError) as error:
+        _fail(str(error), 2)
+    except _UsageError as error:
+        context = getattr(error, "ctx", None)
+        hint = f" ({context.command_path} --help tells more.)" if context else ""
+        _fail(f"{error.format_message()}{hint}", 2)  # type: ignore[attr-defined]
+    except (typer.Abort, KeyboardInterrupt):
+        status = _STOPPED
+    if status == _STOPPED:
+        _fail("stopped on request.", _STOPPED)
+    sys.exit(status or 0)
+
+
+def _fail(text: str, status: int) -> NoReturn:
+    print(f"acutefindings: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(status)
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+def _root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
+) -> None:
     if version:
         out_console.print(f"acutefindings {__version__}")
         raise typer.Exit
+    _help_without_command(context)
+
+
+@models_app.callback(invoke_without_command=True)
+def _help_without_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command()
@@ -197,7 +220,7 @@ def models_list(models_folder: ModelFolders = None) -> None:
     """List the model packages that are found, in the order in which they are looked for."""
     from AcuteFindingsLib.models.find import list_packages
 
-    table = Table("id", "task", "version", "size", "licence", "trained on", "where")
+    table = Table(Column("id", no_wrap=True), "task", "version", "size", "licence", "trained on", "where")
     for entry in list_packages(folders=tuple(models_folder or ())):
         table.add_row(*entry.row())
     out_console.print(table)
@@ -227,8 +250,8 @@ def models_verify(
         out_console.print(f"{package.id}: files, tensor names and shapes are as stated")
 
 
-def _print_result(result: object) -> None:
-    finding = result.finding  # type: ignore[attr-defined]
+def _print_result(result: "StudyResult") -> None:
+    finding = result.finding
     verdict = finding.verdict
     out_console.print(
         f"{finding.detector}: {verdict.label.upper()}  probability {verdict.probability:.2f} "
@@ -237,16 +260,15 @@ def _print_result(result: object) -> None:
     out_console.print(f"  {verdict.explanation}")
     for notice in finding.warnings:
         if notice.severity != "info":
-            out_console.print(f"  {notice.severity}: {notice.text}", markup=False)
-    out_console.print(f"  report    {result.report}")  # type: ignore[attr-defined]
-    pictures = result.pictures  # type: ignore[attr-defined]
-    if pictures:
-        out_console.print(f"  pictures  {pictures[0].path.parent} ({len(pictures)})")
-    if result.scene:  # type: ignore[attr-defined]
-        out_console.print(f"  scene     {result.scene}")  # type: ignore[attr-defined]
-    out_console.print(f"  finding   {result.finding_file}")  # type: ignore[attr-defined]
-    for remark in result.remarks:  # type: ignore[attr-defined]
-        out_console.print(f"  note: {remark}", markup=False)
+            out_console.print(f"  {notice.severity}: {notice.text}")
+    out_console.print(f"  report    {result.report}")
+    if result.pictures:
+        out_console.print(f"  pictures  {result.pictures[0].path.parent} ({len(result.pictures)})")
+    if result.scene:
+        out_console.print(f"  scene     {result.scene}")
+    out_console.print(f"  finding   {result.finding_file}")
+    for remark in result.remarks:
+        out_console.print(f"  note: {remark}")
     out_console.print(f"  {RESEARCH_USE_ONLY}")
 
 

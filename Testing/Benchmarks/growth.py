@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+
 from measure import SAMPLES, SEED, STAGES, Measured, first_slices, measure_run, write_chest_series, write_sample
 
 SLICES = (50, 100, 200, 400, 800)

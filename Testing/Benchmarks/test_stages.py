@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from measure import SAMPLES, STAGES, Measured
 from pytest_benchmark.fixture import BenchmarkFixture
+
+from measure import SAMPLES, STAGES, Measured
 
 
 class StageClock:

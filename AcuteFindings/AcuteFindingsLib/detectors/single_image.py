@@ -11,7 +11,7 @@ from scipy.special import expit
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxRule, outlines
 from AcuteFindingsLib.detectors.radiograph import chest_probabilities, lung_masks
-from AcuteFindingsLib.errors import DetectionError
+from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.find import default_package, find_package
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.predictor import Predictor
@@ -43,9 +43,19 @@ class ImageScorer(Protocol):
 def load_image_scorer(
     task: Task, *, model: str | None = None, device: str = "auto", folders: tuple[Path, ...] = ()
 ) -> ImageScorer:
-    """Load the model for ``"hemorrhage"``, ``"pneumothorax"``, ``"chest"`` or ``"lungs"``."""
+    """Load the model for ``"hemorrhage"``, ``"pneumothorax"``, ``"chest"`` or ``"lungs"``.
+
+    Raises
+    ------
+    ModelError
+        The package is missing, damaged, made for another task, or lacks what its task needs.
+    """
     package = find_package(model, task=task, folders=folders) if model else default_package(task, folders=folders)
-    return _SCORERS[task](load_predictor(package, device=device))
+    predictor = load_predictor(package, device=device)
+    try:
+        return _SCORERS[task](predictor)
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"The model package {package.id} does not fit {task}: {error}") from error
 
 
 class _HemorrhageScorer:
@@ -55,12 +65,8 @@ class _HemorrhageScorer:
         self.labels = tuple(label.name for label in predictor.card.labels)
 
     def score(self, studies: Sequence[Study]) -> Scores:
+        _refuse_several_slices(studies)
         prepared = [head_images(study, self.settings).images for study in studies]
-        several = [study.source_name for study, images in zip(studies, prepared, strict=True) if len(images) != 1]
-        if several:
-            raise DetectionError(
-                f"{several[0]} holds several slices; predict scores single images, run scores studies."
-            )
         features = self.predictor.predict(np.stack(prepared), part="features")["features"]
         # Each image is a sequence of its own: none is the neighbour of another.
         return Scores(expit(self.predictor.predict(features[:, None], part="head")["slice"][:, 0]))
@@ -109,4 +115,16 @@ _SCORERS: dict[Task, Callable[[Predictor], ImageScorer]] = {
 
 
 def _pictures(studies: Sequence[Study]) -> list[np.ndarray]:
-    return [study.array[len(study.array) // 2] for study in studies]
+    _refuse_several_slices(studies)
+    for study in studies:
+        if study.intensity != "unit":
+            raise DetectionError(f"{study.source_name} is a CT image; a radiograph is expected.")
+    return [study.array[0] for study in studies]
+
+
+def _refuse_several_slices(studies: Sequence[Study]) -> None:
+    for study in studies:
+        if len(study.array) != 1:
+            raise DetectionError(
+                f"{study.source_name} holds {len(study.array)} slices; predict scores single images, run whole studies."
+            )

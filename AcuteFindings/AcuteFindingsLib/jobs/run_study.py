@@ -8,7 +8,7 @@ from time import perf_counter
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.registry import LoadedDetector, load_detector
-from AcuteFindingsLib.errors import SceneError, StudyError, StudyRefusedError
+from AcuteFindingsLib.errors import ExportError, SceneError, StudyError, StudyRefusedError
 from AcuteFindingsLib.export.report import write_report
 from AcuteFindingsLib.scene.pictures import Picture, draw_pictures
 from AcuteFindingsLib.study.choose import fitting_detectors
@@ -75,13 +75,21 @@ def run_study(
         The check refuses the study and `request.force` is not set.
     ModelError
         No model package fits, or it fails verification.
+    ExportError
+        `request.out` cannot be a folder, because a file has its name.
     CancelledError
         `cancelled` answered True; nothing was written.
     """
     started = perf_counter()
-    progress("Reading the study", 0.0)
+    _refuse_file_for_folder(request.out)
+
+    def reading_progress(text: str, fraction: float) -> None:
+        stop_if(cancelled)
+        progress(text, 0.15 * fraction)
+
+    reading_progress("Reading the study", 0.0)
     wanted = None if request.detector == "auto" else request.detector
-    study = read_study(request.source, detector=wanted)
+    study = read_study(request.source, detector=wanted, progress=reading_progress)
     name = wanted or choose_detector(study)
     reading = perf_counter() - started
     stop_if(cancelled)
@@ -99,6 +107,13 @@ def run_study(
     )
     stop_if(cancelled)
     return write_results(finding, study, loaded, request.out, progress=_part(progress, 0.8, 1.0))
+
+
+def _refuse_file_for_folder(out: Path) -> None:
+    """Raise `ExportError` before minutes are spent on a result that could not be written."""
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ExportError(f"--out {out}: {existing} is a file; name a folder for the results.")
 
 
 def choose_detector(study: Study) -> str:
@@ -135,7 +150,8 @@ def merge_notices(*groups: tuple[Notice, ...]) -> tuple[Notice, ...]:
 def write_results(
     finding: Finding, study: Study, loaded: LoadedDetector, out: Path, *, progress: Progress = no_progress
 ) -> StudyResult:
-    """Write finding, masks, scene, pictures and report of one run below `out`."""
+    """Write finding, masks, scene, pictures and report of one run below `out`, in place of an earlier run's."""
+    _remove_earlier_results(out)
     remarks: list[str] = []
     progress("Writing the finding", 0.0)
     finding_file = finding.save(out)
@@ -152,6 +168,15 @@ def write_results(
     )
     progress("Done", 1.0)
     return StudyResult(finding, finding_file, report, pictures, scene_file, tuple(remarks))
+
+
+def _remove_earlier_results(out: Path) -> None:
+    """Take away what an earlier run left there: a scene or mask of another study must not stand beside this finding."""
+    if not (out / "finding.json").is_file():
+        return
+    for pattern in ("finding.json", "report.html", "scene.mrb", "heatmap.nrrd", "masks/*.nrrd", "pictures/*.png"):
+        for file in out.glob(pattern):
+            file.unlink()
 
 
 def _scene_and_pictures(

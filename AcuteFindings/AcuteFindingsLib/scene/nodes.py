@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy import ndimage
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
@@ -95,10 +96,8 @@ def add_volume(scene: Any, study: Study, finding: Finding, *, name: str) -> Any:
 
     HU are stored as 16-bit integers, rounded: half the memory of the array and what CT volumes are in Slicer.
     """
-    array = np.asarray(study.array)
-    if study.intensity == "HU":
-        array = np.clip(np.rint(array), -32768, 32767).astype(np.int16)
-    node = _add_array(scene, "vtkMRMLScalarVolumeNode", array, study.ijk_to_ras, name)
+    stored = np.int16 if study.intensity == "HU" else np.float32
+    node = _add_array(scene, "vtkMRMLScalarVolumeNode", study.array, study.ijk_to_ras, name, stored=stored)
     level, width = finding.display_window
     display = node.GetDisplayNode()
     display.SetAutoWindowLevel(False)
@@ -168,25 +167,47 @@ def _add_heatmap(scene: Any, heatmap: Heatmap | None, name: str) -> Any | None:
     return node
 
 
-def _add_array(scene: Any, node_class: str, array: np.ndarray, ijk_to_ras: np.ndarray, name: str) -> Any:
+def _add_array(
+    scene: Any,
+    node_class: str,
+    array: np.ndarray,
+    ijk_to_ras: np.ndarray,
+    name: str,
+    *,
+    stored: DTypeLike | None = None,
+) -> Any:
     _, vtk = load_slicer()
     node = scene.AddNewNodeByClass(node_class, scene.GenerateUniqueName(name))
     image = vtk.vtkImageData()
-    _fill(image, array)
+    _fill(image, array, stored=stored)
     node.SetIJKToRASMatrix(_matrix(ijk_to_ras))
     node.SetAndObserveImageData(image)
     node.CreateDefaultDisplayNodes()
     return node
 
 
-def _fill(image: Any, array: np.ndarray, *, first: tuple[int, int, int] = (0, 0, 0)) -> None:
-    """Copy ``(z, y, x)`` voxels into a VTK image, once; `first` is the index of the first one on the image's grid."""
+def _fill(
+    image: Any, array: np.ndarray, *, first: tuple[int, int, int] = (0, 0, 0), stored: DTypeLike | None = None
+) -> None:
+    """Copy ``(z, y, x)`` voxels into a VTK image, once.
+
+    `first` is the index of the first voxel on the image's grid; `stored` another type to keep them in, integers
+    rounded and held within its range.
+    """
     from vtkmodules.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
+    kind = np.dtype(stored or array.dtype)
     last = [start + size - 1 for start, size in zip(first, array.shape, strict=True)]
     image.SetExtent(first[2], last[2], first[1], last[1], first[0], last[0])
-    image.AllocateScalars(get_vtk_array_type(array.dtype), 1)
-    vtk_to_numpy(image.GetPointData().GetScalars()).reshape(array.shape)[...] = array
+    image.AllocateScalars(get_vtk_array_type(kind), 1)
+    voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(array.shape)
+    if kind.kind != "i" or array.dtype.kind != "f":
+        voxels[...] = array
+        return
+    limits = np.iinfo(kind)
+    # Plane by plane: a rounded copy of a long chest CT would be another gigabyte.
+    for target, plane in zip(voxels, array, strict=True):
+        target[...] = np.clip(np.rint(plane), limits.min, limits.max)
 
 
 def _matrix(values: np.ndarray) -> Any:

@@ -1,0 +1,90 @@
+"""The model packages that ship: whole, small, honest about what they are, and able to tell blood from none."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from AcuteFindingsLib.detectors.registry import load_detector
+from AcuteFindingsLib.models.find import list_packages
+from AcuteFindingsLib.models.package import ModelPackage, read_package
+from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.resources import resource_path
+
+TASKS = ("pe", "hemorrhage", "pneumothorax", "lungs", "chest")
+DETECTORS = TASKS[:3]
+MODELS = resource_path("Models")
+
+
+def shipped(task: str) -> ModelPackage:
+    packages = [read_package(folder) for folder in sorted(MODELS.iterdir()) if folder.is_dir()]
+    return next(package for package in packages if package.card.task == task)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_package_ships_for_every_task_and_verifies(task: str) -> None:
+    shipped(task).verify()
+
+
+def test_all_that_ships_is_found_and_none_is_damaged(tmp_path: Path) -> None:
+    packages = list_packages(cache=tmp_path)
+    assert {package.card.task for package in packages if isinstance(package, ModelPackage)} == set(TASKS)
+    assert all(isinstance(package, ModelPackage) for package in packages)
+
+
+def test_all_packages_together_stay_under_40_mb() -> None:
+    files = [path for path in MODELS.rglob("*") if path.is_file()]
+    assert len(files) > len(TASKS)
+    assert sum(path.stat().st_size for path in files) < 40e6
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_card_says_truthfully_what_the_weights_were_fitted_to(task: str) -> None:
+    package = shipped(task)
+    data = package.card.training_data
+    text = package.read_card_text()
+    assert "phantom" in data.summary
+    assert data.phantoms_only == ("real" not in data.summary)
+    assert data.summary in text
+    if not data.phantoms_only:
+        assert data.restriction
+        assert "NC" in package.card.licence
+    if task != "lungs":
+        assert data.phantoms_only, "nothing but the lungs was fitted to patients' images"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_figure_has_its_count_interval_and_command(task: str) -> None:
+    figures = shipped(task).card.evaluation
+    assert figures
+    for figure in figures:
+        assert figure.count > 0
+        assert figure.low <= figure.value <= figure.high
+        assert figure.command.endswith(f"first_models {task}")
+        assert figure.data
+
+
+@pytest.mark.parametrize("task", DETECTORS)
+def test_a_detector_tells_held_out_phantoms_apart(task: str) -> None:
+    figure = next(item for item in shipped(task).card.evaluation if item.metric == "AUC, study")
+    assert "held-out" in figure.data
+    assert "positive" in figure.data
+    assert figure.value >= 0.95
+
+
+@pytest.mark.parametrize("task", ["hemorrhage", "pneumothorax", "lungs"])
+def test_masks_of_held_out_phantoms_overlap_the_truth(task: str) -> None:
+    figure = next(item for item in shipped(task).card.evaluation if item.metric.startswith("Dice"))
+    assert figure.value >= 0.7
+
+
+@pytest.mark.parametrize(("name", "kind"), [("hemorrhage", "head-ct"), ("pneumothorax", "chest-xray")])
+def test_positives_score_above_negatives_on_seeds_that_no_card_knows(name: str, kind: str, tmp_path: Path) -> None:
+    detector = load_detector(name, model=str(shipped(name).folder), device="cpu", folders=(MODELS,)).detector
+    scores: dict[bool, list[float]] = {True: [], False: []}
+    for seed in range(850_000, 850_003):
+        for positive in (True, False):
+            finding = detector.run(phantom_study(make_phantom(kind, seed, positive=positive)))
+            scores[positive].append(finding.verdict.probability)
+    assert np.mean(scores[True]) > np.mean(scores[False])
