@@ -107,6 +107,9 @@ class RADnet(nn.Module):
         Units of each direction of the LSTM.
     pooling
         ``"avg"`` as published, or ``"avgmax"``: mean and maximum, for small bleeds.
+    mask_features
+        Tell the classifier what the mask shows too: how much of the slice it fills and its highest probability. Where
+        few scans are at hand, the pooled features alone learn a small bleed much later than the mask does.
     decoder, decoder_channels
         Add a light decoder over all stages, that gives a finer ``"mask"`` than the attention masks' mean.
     dropout, backbone_dropout
@@ -124,6 +127,7 @@ class RADnet(nn.Module):
     recurrent: Final[bool]
     maximum: Final[bool]
     has_decoder: Final[bool]
+    mask_features: Final[bool]
     multiple: Final[int]
 
     def __init__(
@@ -138,6 +142,7 @@ class RADnet(nn.Module):
         growth: int = 12,
         hidden: int = 128,
         pooling: str = "avg",
+        mask_features: bool = False,
         decoder: bool = False,
         decoder_channels: int = 32,
         dropout: float = 0.0,
@@ -163,6 +168,9 @@ class RADnet(nn.Module):
             )
         self.attention, self.recurrent = attention, recurrent
         self.maximum, self.has_decoder = pooling == "avgmax", decoder
+        if mask_features and not (attention or decoder):
+            raise ModelError("mask_features needs a mask: choose attention=True or decoder=True.")
+        self.mask_features = mask_features
         self.multiple = max(reductions)
         self.tap_places = [reductions.index(tap) for tap in taps] if attention else [0]
         self.tap_names = [f"attention_x{tap}" for tap in taps] if attention else [""]
@@ -174,7 +182,7 @@ class RADnet(nn.Module):
         if decoder:
             self.decoder = MaskDecoder([channels[place] for place in self.decoder_places], decoder_channels)
         self.feature_map = nn.Identity()
-        features = channels[-1] * (2 if self.maximum else 1)
+        features = channels[-1] * (2 if self.maximum else 1) + (2 if mask_features else 0)
         self.dropout = nn.Dropout(dropout)
         if recurrent:
             self.lstm = BidirectionalLSTM(features, hidden)
@@ -216,6 +224,11 @@ class RADnet(nn.Module):
         if self.has_decoder:
             fine = self.decoder([maps[place] for place in self.decoder_places])
             outputs["mask"] = resize_like(fine, padded.shape[-2], padded.shape[-1])[..., :rows, :columns]
+        if self.mask_features:
+            # Detached: the classifier reads the mask, it does not bend it.
+            shown = outputs["mask"].detach().sigmoid().flatten(1)
+            filled = torch.log1p(shown.sum(dim=1, keepdim=True))
+            outputs["features"] = torch.cat([pooled, filled, shown.amax(dim=1, keepdim=True)], dim=1)
         return outputs
 
     def head(self, features: Tensor, valid: Optional[Tensor] = None) -> dict[str, Tensor]:  # noqa: UP045
