@@ -33,10 +33,12 @@ NETWORK = Network(
         "decoder": True,
         "labels": 6,
         "pooling": "avgmax",
+        "mask_features": True,
     },
 )
 SETTINGS = HemorrhageSettings(pixel_mm=1.25, size=200)
 SCANS, SLICES = 3, 8
+HEAD_STEPS = 600
 
 
 def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) -> tuple[nn.Module, Card]:
@@ -44,7 +46,12 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) ->
     sets = _sets(cache, TRAIN_SEED, studies, workers)
     torch.manual_seed(0)
     network = cast(RADnet, build_network(NETWORK.name, NETWORK.arguments))
-    fit(network, _batches(sets, steps, np.random.default_rng(0)), _loss, steps=steps, rate=2e-3)
+    generator = np.random.default_rng(0)
+    fit(network, _batches(sets, steps, generator), _loss, steps=steps, rate=2e-3)
+    # Eight slices at a time teach the backbone; the head then learns from whole scans.
+    rounds = min(HEAD_STEPS, 4 * steps)
+    scans = [_features(network, item) for item in sets]
+    fit(network, _scan_batches(scans, sets, rounds, generator), _scan_loss, steps=rounds, rate=2e-3)
     card = _card(studies, steps, slice_threshold=0.5, mask_threshold=0.5, evaluation=[])
     tuning = _sets(cache, TUNE_SEED, max(20, tests // 2), workers)
     card = _card(studies, steps, *_operating_points(network, tuning), evaluation=[])
@@ -141,6 +148,36 @@ def _loss(network: RADnet, batch: dict[str, Tensor]) -> Tensor:
     for name in ("attention_x2", "attention_x4", "attention_x8"):
         loss = loss + 0.1 * mask_loss(outputs[name], batch["mask"])
     return loss
+
+
+def _features(network: RADnet, item: Arrays) -> Tensor:
+    images = torch.from_numpy(item["images"][:, None]).float() / 255
+    with torch.no_grad():
+        return torch.cat([network.features(part)["features"] for part in images.split(16)])
+
+
+def _scan_batches(
+    scans: list[Tensor], sets: list[Arrays], steps: int, generator: np.random.Generator
+) -> Iterator[dict[str, Tensor]]:
+    spread = torch.cat(scans).std(dim=0)
+    for _ in range(steps):
+        chosen = generator.integers(len(scans), size=8)
+        longest = max(len(scans[number]) for number in chosen)
+        features = torch.zeros(len(chosen), longest, len(spread))
+        labels = torch.zeros(len(chosen), longest, len(BLEEDS))
+        valid = torch.zeros(len(chosen), longest, dtype=torch.bool)
+        for row, number in enumerate(chosen):
+            scan, truth = scans[number], torch.from_numpy(sets[number]["labels"]).float()
+            if generator.random() < 0.5:
+                scan, truth = scan.flip(0), truth.flip(0)
+            features[row, : len(scan)] = scan + 0.1 * spread * torch.randn_like(scan)
+            labels[row, : len(scan)], valid[row, : len(scan)] = truth, True
+        yield {"features": features, "labels": labels, "valid": valid}
+
+
+def _scan_loss(network: RADnet, batch: dict[str, Tensor]) -> Tensor:
+    logits = network.head(batch["features"], batch["valid"])["slice"].float()
+    return functional.binary_cross_entropy_with_logits(logits[batch["valid"]], batch["labels"][batch["valid"]])
 
 
 def _operating_points(network: RADnet, tuning: list[Arrays]) -> tuple[float, float]:

@@ -33,6 +33,7 @@ NETWORK = Network(name="pe", arguments=stored_arguments(ARGUMENTS))
 FROZEN_SHARE = 0.3
 SETTINGS = PESettings(size=256, crop=True)
 BATCH = 24
+STACK_STEPS = 1500
 # Each stack is encoded so many times, each time changed at random, for the sequence network to learn from.
 VIEWS = 2
 
@@ -47,7 +48,7 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) ->
     generator = np.random.default_rng(0)
     fit(Located(network.encoder), _slice_batches(sets, steps, generator), _slice_loss, steps=steps, rate=1e-3)
     stacks = [_encode(network, item, changed=view > 0) for view in range(VIEWS) for item in sets]
-    rounds = max(60, steps // 2)
+    rounds = min(STACK_STEPS, 4 * steps)
     fit(network.sequence_network, _stack_batches(stacks, sets, rounds, generator), _stack_loss, steps=rounds, rate=1e-3)
     card = _card(studies, steps, *_operating_points(network, tuning), evaluation=[])
     return network, card.model_copy(update={"evaluation": evaluate(network, card, tests=tests)})
