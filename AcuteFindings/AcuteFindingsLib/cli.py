@@ -46,6 +46,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _STOPPED = 130
+_NO_MODELS = "No model package was found; name a folder that holds some with --models-folder."
 
 
 def main() -> None:
@@ -223,7 +224,7 @@ def models_list(models_folder: ModelFolders = None) -> None:
     table = Table(Column("id", no_wrap=True), "task", "version", "size", "licence", "trained on", "where")
     for entry in list_packages(folders=tuple(models_folder or ())):
         table.add_row(*entry.row())
-    out_console.print(table)
+    out_console.print(table if table.row_count else _NO_MODELS)
 
 
 @models_app.command("show")
@@ -245,6 +246,8 @@ def models_verify(
 
     folders = tuple(models_folder or ())
     packages = [find_package(model, folders=folders)] if model else list_packages(folders=folders)
+    if not packages:
+        out_console.print(_NO_MODELS)
     for package in packages:
         package.verify()
         out_console.print(f"{package.id}: files, tensor names and shapes are as stated")

@@ -189,6 +189,14 @@ def test_check_of_real_studies_says_what_a_clinician_would(data_folder: Path) ->
     assert notices("head-ct-dicom", "hemorrhage") == (True, [])
 
 
+@pytest.mark.parametrize("task", ["list", "verify"])
+def test_that_there_is_no_model_is_said(task: str, in_process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("AcuteFindingsLib.models.find.list_packages", lambda **_: [])
+    status, out, err = in_process("models", task)
+    assert (status, err) == (0, "")
+    assert out.startswith("No model package was found; name a folder")
+
+
 def test_phantom_writes_studies_with_their_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from AcuteFindingsLib import phantoms
 

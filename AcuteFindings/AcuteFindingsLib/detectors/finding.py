@@ -164,7 +164,13 @@ class Finding:
         }
 
     def save(self, folder: Path) -> Path:
-        """Write ``finding.json``, ``masks/*.nrrd`` and ``heatmap.nrrd`` below `folder`; return the JSON's path."""
+        """Write ``finding.json``, ``masks/*.nrrd`` and ``heatmap.nrrd`` below `folder`; return the JSON's path.
+
+        Raises
+        ------
+        ExportError
+            When an image cannot be written.
+        """
         for mask, entry in zip(self.masks, self.to_dict()["masks"], strict=True):
             _write_nrrd(mask.array, self.ijk_to_ras, folder / entry["file"])
         if self.heatmap is not None:
@@ -242,4 +248,7 @@ def _write_nrrd(array: np.ndarray, ijk_to_ras: np.ndarray, target: Path) -> None
     image = sitk.GetImageFromArray(array)
     place_image(image, ijk_to_ras)
     with replace_when_written(target) as partial:
-        sitk.WriteImage(image, str(partial), useCompression=True)
+        try:
+            sitk.WriteImage(image, str(partial), useCompression=True)
+        except RuntimeError as error:
+            raise ExportError(f"{target} could not be written; is the disk full or the folder read-only?") from error

@@ -13,10 +13,13 @@ def fitting_detectors(study: Study) -> list[str]:
     """Return the detectors made for such a study: by modality and body part, and by its content where those are silent.
 
     A radiograph fits ``"pneumothorax"`` unless its header names another body part; a CT of the head
-    ``"hemorrhage"``, one of the chest ``"pe"``; a CT of both fits both.
+    ``"hemorrhage"``, one of the chest ``"pe"``; a CT of both fits both. A single picture without a header may be a
+    radiograph or a slice of a head CT.
     """
     stated = f"{study.dicom.body_part} {study.dicom.series_description}".upper()
     if study.orientation == "projection":
+        if not study.modality:
+            return ["hemorrhage", "pneumothorax"]
         other_part = bool(study.dicom.body_part) and not _CHEST.search(stated)
         return [] if other_part else ["pneumothorax"]
     if study.modality not in ("CT", ""):

@@ -4,14 +4,24 @@ import numpy as np
 from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Interval
 
 _RESAMPLES = 2000
 
 
 def auc_interval(truth: np.ndarray, score: np.ndarray, *, metric: str, data: str, command: str) -> Interval:
-    """Return the area under the ROC curve, its interval by bootstrap over cases (percentile, fixed seed)."""
+    """Return the area under the ROC curve, its interval by bootstrap over cases (percentile, fixed seed).
+
+    Raises
+    ------
+    ModelError
+        When all cases are positive, or none is.
+    """
     truth, score = np.asarray(truth, bool), np.asarray(score, float)
+    if truth.all() or not truth.any():
+        kind = "positive" if truth.all() else "negative"
+        raise ModelError(f"{metric}: all {len(truth)} cases are {kind} ({data}); an AUC needs both, so add cases.")
     value = float(roc_auc_score(truth, score))
     generator = np.random.default_rng(0)
     draws: list[float] = []
@@ -26,7 +36,7 @@ def auc_interval(truth: np.ndarray, score: np.ndarray, *, metric: str, data: str
 
 
 def mean_interval(values: np.ndarray, *, metric: str, data: str, command: str) -> Interval:
-    """Return a mean over cases with its bootstrap interval (BCa where it exists, fixed seed)."""
+    """Return a mean over cases with its bootstrap interval (percentile, fixed seed)."""
     values = np.asarray(values, float)
     spread = bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0))
     low, high = spread.confidence_interval

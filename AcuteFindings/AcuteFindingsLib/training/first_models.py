@@ -11,8 +11,8 @@ from AcuteFindingsLib.training import first_hemorrhage, first_pe, first_radiogra
 
 # Studies, steps and held-out tests that gave the packages in Resources/Models.
 SIZES = {
-    "hemorrhage": (110, 500, 60),
-    "pe": (120, 450, 40),
+    "hemorrhage": (300, 550, 80),
+    "pe": (240, 700, 60),
     "pneumothorax": (1200, 420, 200),
     "chest": (1200, 220, 150),
     "lungs": (1200, 160, 100),
@@ -27,23 +27,21 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder that holds the packages.")] = Path("Resources/Models"),
     cache: Annotated[Path, typer.Option(help="Folder for phantom arrays.")] = Path("build/phantoms"),
     data: Annotated[Path | None, typer.Option(help="Folder of real images, for the lungs.")] = None,
-    studies: Annotated[int | None, typer.Option(help="Phantoms to fit to.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of fitting.")] = None,
-    tests: Annotated[int | None, typer.Option(help="Held-out phantoms.")] = None,
+    studies: Annotated[int | None, typer.Option(min=1, help="Phantoms to fit to.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of fitting.")] = None,
+    tests: Annotated[int | None, typer.Option(min=1, help="Held-out phantoms.")] = None,
     threads: Annotated[int, typer.Option(help="Processor threads; as many processes make phantoms.")] = 2,
     version: str = "0.1.0",
 ) -> None:
     """Fit one of the first models and write its package."""
     import torch
 
+    if task not in SIZES:
+        raise typer.BadParameter(f"TASK {task}: choose one of {', '.join(SIZES)}.")
     torch.set_num_threads(threads)
-    default = SIZES[task]
-    sizes = {
-        "workers": threads,
-        "studies": studies or default[0],
-        "steps": steps or default[1],
-        "tests": tests or default[2],
-    }
+    asked = {"studies": studies, "steps": steps, "tests": tests}
+    sizes = {name: value or default for (name, value), default in zip(asked.items(), SIZES[task], strict=True)}
+    sizes["workers"] = threads
     if task == "hemorrhage":
         network, card = first_hemorrhage.train(cache, **sizes)
     elif task == "pe":

@@ -46,7 +46,7 @@ def phantom_arrays(
 
 def _make_one(make: Callable[..., Arrays], folder: Path, options: dict[str, Any], seed: int) -> None:
     with replace_when_written(folder / f"{seed}.npz") as partial_file, partial_file.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **make(seed, **options))
+        np.savez(stream, **make(seed, **options))
 
 
 def _load(path: Path) -> Arrays:
@@ -57,7 +57,9 @@ def _load(path: Path) -> Arrays:
 def _digest(make: Callable[..., Arrays], options: dict[str, Any], sources: Sequence[str]) -> str:
     library = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256(f"{make.__module__}.{make.__qualname__}{json.dumps(options, sort_keys=True)}".encode())
-    for pattern in ("preprocessing/*.py", "training/first_arrays.py", "phantoms/noise.py", *sources):
+    shared = ("__init__", "as_study", "noise", "phantom")
+    common = ("preprocessing/*.py", "training/first_arrays.py", *(f"phantoms/{name}.py" for name in shared))
+    for pattern in (*common, *sources):
         for source in sorted(library.glob(pattern)):
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

@@ -83,3 +83,15 @@ def test_missing_mask_is_an_error_that_names_the_finding(finding: Finding, tmp_p
 def test_no_partial_file_is_left_behind(finding: Finding, tmp_path: Path) -> None:
     finding.save(tmp_path)
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
+
+
+def test_a_mask_that_cannot_be_written_is_named(
+    finding: Finding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("sitk::ERROR: no space left")
+
+    monkeypatch.setattr("SimpleITK.WriteImage", full)
+    with pytest.raises(ExportError, match=r"hemorrhage\.nrrd could not be written; is the disk full"):
+        finding.save(tmp_path)
+    assert not list(tmp_path.rglob("*.*"))

@@ -48,3 +48,9 @@ def test_the_header_says_what_fits_a_ct(
 def test_a_radiograph_of_another_body_part_fits_nothing(tmp_path: Path, write_radiograph: Callable[..., Path]) -> None:
     file = write_radiograph(tmp_path / "x.dcm", np.eye(20) * 100, BodyPartExamined="HAND")
     assert fitting_detectors(read_study(file)) == []
+
+
+def test_a_picture_without_a_header_may_be_of_either_kind(data_folder: Path) -> None:
+    for name in ("head-ct-slices", "chest-xray-lungs"):
+        picture = next((data_folder / name).rglob("*.png"))
+        assert fitting_detectors(read_study(picture)) == ["hemorrhage", "pneumothorax"]

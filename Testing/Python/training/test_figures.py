@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.training.figures import auc_interval, dice, mean_interval, youden_threshold
 
 WORDS = {"metric": "m", "data": "d", "command": "c"}
@@ -44,3 +45,9 @@ def test_the_youden_threshold_lies_between_two_groups_that_separate() -> None:
 def test_the_youden_threshold_stays_inside_0_and_1() -> None:
     assert youden_threshold(np.array([0, 1]), np.array([0.0, 1e-6])) == 0.01
     assert youden_threshold(np.array([0, 1]), np.array([0.9999, 1.0])) == 0.99
+
+
+@pytest.mark.parametrize(("truth", "kind"), [([1, 1], "positive"), ([0, 0, 0], "negative")])
+def test_an_auc_of_cases_of_one_kind_is_refused(truth: list[int], kind: str) -> None:
+    with pytest.raises(ModelError, match=f"m: all {len(truth)} cases are {kind} .d.; an AUC needs both"):
+        auc_interval(np.array(truth), np.zeros(len(truth)), **WORDS)
