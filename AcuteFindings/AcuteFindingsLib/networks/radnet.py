@@ -14,6 +14,9 @@ from AcuteFindingsLib.networks.layers import BidirectionalLSTM, pad_to_multiple,
 # The order of the RSNA Intracranial Hemorrhage Detection challenge 2019, with "any" first.
 HEMORRHAGE_LABELS = ("any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
 POOLINGS = ("avg", "avgmax")
+# What the classifier is told of a slice's mask: the area that is more likely bleed than not, the expected area, and the
+# highest probability; areas in pixels as log(1 + area).
+_MASK_FEATURES = 3
 # Bleeds fill few pixels: masks start at a probability of 5 %, so that the first steps are not spent on emptying them.
 _MASK_BIAS = -3.0
 
@@ -108,12 +111,12 @@ class RADnet(nn.Module):
     pooling
         ``"avg"`` as published, or ``"avgmax"``: mean and maximum, for small bleeds.
     mask_features
-        Tell the classifier what the mask shows too: how much of the slice it fills and its highest probability. Where
-        few scans are at hand, the pooled features alone learn a small bleed much later than the mask does.
+        Tell the LSTM and the linear layer what the mask shows too: its area and its highest probability. Where few
+        scans are at hand, the pooled features alone learn a small bleed much later than the mask does.
     decoder, decoder_channels
         Add a light decoder over all stages, that gives a finer ``"mask"`` than the attention masks' mean.
     dropout, backbone_dropout
-        Before the LSTM (or the linear layer); after each convolution of DenseNet-40.
+        Of the pooled features, before the LSTM (or the linear layer); after each convolution of DenseNet-40.
     pretrained
         Start a timm backbone from ImageNet weights.
 
@@ -127,7 +130,7 @@ class RADnet(nn.Module):
     recurrent: Final[bool]
     maximum: Final[bool]
     has_decoder: Final[bool]
-    mask_features: Final[bool]
+    shown: Final[int]
     multiple: Final[int]
 
     def __init__(
@@ -170,7 +173,7 @@ class RADnet(nn.Module):
         self.maximum, self.has_decoder = pooling == "avgmax", decoder
         if mask_features and not (attention or decoder):
             raise ModelError("mask_features needs a mask: choose attention=True or decoder=True.")
-        self.mask_features = mask_features
+        self.shown = _MASK_FEATURES if mask_features else 0
         self.multiple = max(reductions)
         self.tap_places = [reductions.index(tap) for tap in taps] if attention else [0]
         self.tap_names = [f"attention_x{tap}" for tap in taps] if attention else [""]
@@ -182,11 +185,11 @@ class RADnet(nn.Module):
         if decoder:
             self.decoder = MaskDecoder([channels[place] for place in self.decoder_places], decoder_channels)
         self.feature_map = nn.Identity()
-        features = channels[-1] * (2 if self.maximum else 1) + (2 if mask_features else 0)
+        features = channels[-1] * (2 if self.maximum else 1) + self.shown
         self.dropout = nn.Dropout(dropout)
         if recurrent:
             self.lstm = BidirectionalLSTM(features, hidden)
-        self.output = nn.Linear(2 * hidden if recurrent else features, labels)
+        self.output = nn.Linear(2 * hidden + self.shown if recurrent else features, labels)
         self.gradcam_layer = "feature_map"
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
@@ -224,11 +227,11 @@ class RADnet(nn.Module):
         if self.has_decoder:
             fine = self.decoder([maps[place] for place in self.decoder_places])
             outputs["mask"] = resize_like(fine, padded.shape[-2], padded.shape[-1])[..., :rows, :columns]
-        if self.mask_features:
+        if self.shown:
             # Detached: the classifier reads the mask, it does not bend it.
-            shown = outputs["mask"].detach().sigmoid().flatten(1)
-            filled = torch.log1p(shown.sum(dim=1, keepdim=True))
-            outputs["features"] = torch.cat([pooled, filled, shown.amax(dim=1, keepdim=True)], dim=1)
+            mask = outputs["mask"].detach().float().sigmoid().flatten(1)
+            areas = torch.stack([(mask >= 0.5).float().sum(dim=1), mask.sum(dim=1)], dim=1)
+            outputs["features"] = torch.cat([pooled, torch.log1p(areas), mask.amax(dim=1, keepdim=True)], dim=1)
         return outputs
 
     def head(self, features: Tensor, valid: Optional[Tensor] = None) -> dict[str, Tensor]:  # noqa: UP045
@@ -246,13 +249,16 @@ class RADnet(nn.Module):
         dict
             ``{"slice": (b, n, labels)}``.
         """
-        features = self.dropout(features)
+        count = features.shape[-1] - self.shown
+        shown = features[..., count:]
+        features = torch.cat([self.dropout(features[..., :count]), shown], dim=-1)
         if self.recurrent:
             if valid is None:
                 lengths = torch.full_like(features[:, 0, 0], features.shape[1]).long()
             else:
                 lengths = valid.sum(dim=1)
-            features = self.lstm(features, lengths)
+            # Past the LSTM as well: the shortest way from what the mask shows to the label.
+            features = torch.cat([self.lstm(features, lengths), shown], dim=-1)
         return {"slice": self.output(features)}
 
     def forward(self, scans: Tensor, valid: Optional[Tensor] = None) -> dict[str, Tensor]:  # noqa: UP045

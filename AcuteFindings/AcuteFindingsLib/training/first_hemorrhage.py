@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector, HemorrhageSettings
+from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
-from AcuteFindingsLib.networks import build_network
+from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
@@ -24,34 +25,36 @@ from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, TUNE_S
 
 ID = "hemorrhage-radnet-small"
 COMMAND = "python -m AcuteFindingsLib.training.first_models hemorrhage"
-NETWORK = Network(
-    name="radnet",
-    arguments={
-        "backbone": "regnety_002",
-        "attention": True,
-        "recurrent": True,
-        "decoder": True,
-        "labels": 6,
-        "pooling": "avgmax",
-        "mask_features": True,
-    },
-)
+ARGUMENTS = {
+    "backbone": "tf_efficientnet_lite0",
+    "attention": True,
+    "recurrent": True,
+    "decoder": True,
+    "labels": 6,
+    "pooling": "avgmax",
+    "mask_features": True,
+    "dropout": 0.5,
+    "pretrained": True,
+}
+NETWORK = Network(name="radnet", arguments=stored_arguments(ARGUMENTS))
 SETTINGS = HemorrhageSettings(pixel_mm=1.25, size=200)
 SCANS, SLICES = 3, 8
-HEAD_STEPS = 600
+HEAD_STEPS = 1000
+# Each scan is read so many times for the head to learn from, each time but the first changed at random.
+VIEWS = 2
 
 
 def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) -> tuple[nn.Module, Card]:
     """Fit on phantoms, choose operating points on further ones, measure on held-out ones."""
     sets = _sets(cache, TRAIN_SEED, studies, workers)
     torch.manual_seed(0)
-    network = cast(RADnet, build_network(NETWORK.name, NETWORK.arguments))
+    network = cast(RADnet, build_network(NETWORK.name, ARGUMENTS))
     generator = np.random.default_rng(0)
-    fit(network, _batches(sets, steps, generator), _loss, steps=steps, rate=2e-3)
+    fit(network, _batches(sets, steps, generator), _loss, steps=steps, rate=1e-3)
     # Eight slices at a time teach the backbone; the head then learns from whole scans.
     rounds = min(HEAD_STEPS, 4 * steps)
-    scans = [_features(network, item) for item in sets]
-    fit(network, _scan_batches(scans, sets, rounds, generator), _scan_loss, steps=rounds, rate=2e-3)
+    scans = [_features(network, item, changed=view > 0) for view in range(VIEWS) for item in sets]
+    fit(network, _scan_batches(scans, sets, rounds, generator), _scan_loss, steps=rounds, rate=1e-3)
     card = _card(studies, steps, slice_threshold=0.5, mask_threshold=0.5, evaluation=[])
     tuning = _sets(cache, TUNE_SEED, max(20, tests // 2), workers)
     card = _card(studies, steps, *_operating_points(network, tuning), evaluation=[])
@@ -113,6 +116,8 @@ def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
 
 def _batches(sets: list[Arrays], steps: int, generator: np.random.Generator) -> Iterator[dict[str, Tensor]]:
     positive = [number for number, item in enumerate(sets) if item["labels"][:, 0].any()]
+    if not positive:
+        raise ModelError(f"None of the {len(sets)} phantoms to fit to shows a bleed; fit to more studies.")
     for _ in range(steps):
         images, masks, labels = [], [], []
         for _scan in range(SCANS):
@@ -150,8 +155,10 @@ def _loss(network: RADnet, batch: dict[str, Tensor]) -> Tensor:
     return loss
 
 
-def _features(network: RADnet, item: Arrays) -> Tensor:
+def _features(network: RADnet, item: Arrays, *, changed: bool) -> Tensor:
     images = torch.from_numpy(item["images"][:, None]).float() / 255
+    if changed:
+        images, _ = augment(images, groups=len(images))
     with torch.no_grad():
         return torch.cat([network.features(part)["features"] for part in images.split(16)])
 
@@ -159,18 +166,17 @@ def _features(network: RADnet, item: Arrays) -> Tensor:
 def _scan_batches(
     scans: list[Tensor], sets: list[Arrays], steps: int, generator: np.random.Generator
 ) -> Iterator[dict[str, Tensor]]:
-    spread = torch.cat(scans).std(dim=0)
     for _ in range(steps):
         chosen = generator.integers(len(scans), size=8)
         longest = max(len(scans[number]) for number in chosen)
-        features = torch.zeros(len(chosen), longest, len(spread))
+        features = torch.zeros(len(chosen), longest, scans[0].shape[1])
         labels = torch.zeros(len(chosen), longest, len(BLEEDS))
         valid = torch.zeros(len(chosen), longest, dtype=torch.bool)
         for row, number in enumerate(chosen):
-            scan, truth = scans[number], torch.from_numpy(sets[number]["labels"]).float()
+            scan, truth = scans[number], torch.from_numpy(sets[number % len(sets)]["labels"]).float()
             if generator.random() < 0.5:
                 scan, truth = scan.flip(0), truth.flip(0)
-            features[row, : len(scan)] = scan + 0.1 * spread * torch.randn_like(scan)
+            features[row, : len(scan)] = scan
             labels[row, : len(scan)], valid[row, : len(scan)] = truth, True
         yield {"features": features, "labels": labels, "valid": valid}
 
@@ -210,7 +216,7 @@ def _card(studies: int, steps: int, slice_threshold: float, mask_threshold: floa
     return Card(
         id=ID,
         task="hemorrhage",
-        title="RADnet head and attention on RegNetY-200MF",
+        title="RADnet head and attention on EfficientNet-Lite0",
         network=NETWORK,
         preprocessing=SETTINGS.model_dump(),
         labels=[Label(name=name, meaning=meaning, code=code) for name, (meaning, code) in meanings.items()],
@@ -220,7 +226,7 @@ def _card(studies: int, steps: int, slice_threshold: float, mask_threshold: floa
         ],
         rule={"minimum_consecutive": 3},
         training_data=TrainingData(
-            summary="computer-made head CT phantoms only, no patient",
+            summary="computer-made head CT phantoms only, no patient; backbone started from ImageNet",
             phantoms_only=True,
             count=f"{studies} phantom studies, {steps} steps of {SCANS} x {SLICES} slices",
         ),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from AcuteFindingsLib.detectors.pe import PEDetector, PESettings
+from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.pe import PEModel, SliceEncoder
@@ -49,6 +50,9 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) ->
     fit(Located(network.encoder), _slice_batches(sets, steps, generator), _slice_loss, steps=steps, rate=1e-3)
     stacks = [_encode(network, item, changed=view > 0) for view in range(VIEWS) for item in sets]
     rounds = min(STACK_STEPS, 4 * steps)
+    # The stack output starts as a count of positive slices, wherever they lie: three of them make it even.
+    nn.init.constant_(network.sequence_network.stack.weight, 0.5)
+    nn.init.constant_(network.sequence_network.stack.bias, -1.5)
     fit(network.sequence_network, _stack_batches(stacks, sets, rounds, generator), _stack_loss, steps=rounds, rate=1e-3)
     card = _card(studies, steps, *_operating_points(network, tuning), evaluation=[])
     return network, card.model_copy(update={"evaluation": evaluate(network, card, tests=tests)})
@@ -101,6 +105,8 @@ def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
 def _slice_batches(sets: list[Arrays], steps: int, generator: np.random.Generator) -> Iterator[dict[str, Tensor]]:
     everything = [(n, z) for n, item in enumerate(sets) for z in range(len(item["slices"]))]
     positive = [(n, z) for n, z in everything if sets[n]["slices"][z]]
+    if not positive:
+        raise ModelError(f"None of the {len(sets)} phantoms to fit to shows an embolus; fit to more studies.")
     for _ in range(steps):
         half = BATCH // 2
         chosen = [positive[i] for i in generator.integers(len(positive), size=half)]

@@ -15,7 +15,10 @@ CASES = {
     "densenet40": ({}, (2, 3, 32, 32)),
     "radnet": ({}, (2, 3, 1, 50, 50)),
     "radnet-plain": ({"backbone": "resnet10t", "attention": False, "recurrent": False}, (2, 3, 1, 50, 50)),
-    "radnet-lite0": ({"backbone": "tf_efficientnet_lite0", "decoder": True, "pooling": "avgmax"}, (2, 3, 1, 50, 50)),
+    "radnet-lite0": (
+        {"backbone": "tf_efficientnet_lite0", "decoder": True, "pooling": "avgmax", "mask_features": True},
+        (2, 3, 1, 50, 50),
+    ),
     "pneumothorax_classifier": ({}, (2, 1, 64, 64)),
     "pneumothorax_segmenter": ({"empty_branch": True}, (2, 1, 64, 64)),
     "pneumothorax_segmenter-scratch": ({"encoder": "scratch"}, (2, 1, 40, 40)),

@@ -72,6 +72,26 @@ def test_slices_in_batches_and_the_head_once_give_what_the_whole_scan_gives(answ
     torch.testing.assert_close(torch.cat([part["mask"] for part in parts])[None], whole["mask"], atol=1e-4, rtol=1e-4)
 
 
+def test_the_classifier_reads_area_and_height_of_the_mask_and_teaches_it_nothing():
+    network = RADnet(backbone="resnet10t", taps=[4, 8], mask_features=True, decoder=True).train()
+    torch.nn.init.zeros_(network.decoder.output.bias)
+    outputs = network.features(torch.rand(2, 1, 64, 64))
+    shown = outputs["mask"].sigmoid().flatten(1)
+    areas = torch.stack([(shown >= 0.5).float().sum(dim=1), shown.sum(dim=1)], dim=1).log1p()
+    expected = torch.cat([areas, shown.amax(dim=1, keepdim=True)], dim=1)
+    torch.testing.assert_close(outputs["features"][:, -3:], expected)
+    network.head(outputs["features"][None])["slice"].sum().backward()
+    assert network.decoder.output.weight.grad is None
+    assert network.output.weight.grad[:, -3:].abs().min() > 0
+
+
+def test_dropout_leaves_what_the_mask_shows():
+    network = RADnet(backbone="resnet10t", taps=[4, 8], mask_features=True, recurrent=False, dropout=0.9999).train()
+    features = torch.ones(1, 4, network.output.in_features)
+    last = network.output.weight[:, -3:].sum(dim=1) + network.output.bias
+    torch.testing.assert_close(network.head(features)["slice"][0, 0], last)
+
+
 def test_padding_of_a_shorter_scan_changes_nothing(answer):
     network, scans = RADnet(backbone="resnet10t", taps=[4, 8]), torch.rand(2, 4, 1, 48, 48)
     valid = torch.tensor([[True] * 4, [True, True, False, False]])
@@ -134,6 +154,7 @@ def test_masks_start_nearly_empty(answer):
     [
         ({"pooling": "max"}, "no pooling 'max'; choose avg or avgmax"),
         ({"taps": [2, 16]}, r"'densenet40' has no stage at 1/16; choose taps among \[2, 4, 8, 8\]"),
+        ({"mask_features": True, "attention": False}, "mask_features needs a mask"),
         ({"pretrained": True}, "DenseNet-40 has no ImageNet weights"),
     ],
 )
