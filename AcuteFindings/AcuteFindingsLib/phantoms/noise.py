@@ -1,68 +1,11 @@
-"""Randomness that looks like CT: smooth fields for anatomy and correlated quantum noise that follows the dose."""
-
-from collections.abc import Sequence
+"""Quantum noise of CT: correlated as a reconstruction kernel leaves it, its strength following the dose."""
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import fft
 
 # Slices of noise made anew; a longer stack reuses them shifted and mirrored, which no eye can tell and which keeps a
 # 300-slice study as cheap as a 32-slice one.
 FRESH_SLICES = 24
-
-
-def smooth_field(
-    rng: np.random.Generator, shape: Sequence[int], scale: float | Sequence[float], *, order: int = 1
-) -> np.ndarray:
-    """Smooth random field with mean about 0 and standard deviation about 1.
-
-    Random numbers are drawn on a coarse grid, one for each `scale` voxels, and zoomed, so the price hardly depends on
-    `scale` and stays far below that of a Gaussian filter over the full array.
-
-    Parameters
-    ----------
-    rng
-        Where the randomness comes from.
-    shape
-        Shape of the result, any number of axes.
-    scale
-        Length in voxels over which the field changes, one number or one an axis.
-    order
-        Spline order of the zoom: 1 is fastest, 3 has no creases.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, of shape `shape`.
-    """
-    shape = tuple(int(n) for n in shape)
-    scales = np.broadcast_to(np.asarray(scale, dtype=float), (len(shape),))
-    coarse = tuple(max(2, int(np.ceil(n / max(s, 1.0))) + 2) for n, s in zip(shape, scales, strict=True))
-    seeds = ndimage.gaussian_filter(rng.standard_normal(coarse, dtype=np.float32), 0.6, mode="wrap")
-    values = zoom_to(seeds, shape, order=order)
-    values /= max(float(values.std()), 1e-6)
-    return values
-
-
-def zoom_to(coarse: np.ndarray, shape: Sequence[int], *, order: int = 1) -> np.ndarray:
-    """Stretch `coarse` to `shape`, corner sample to corner sample; float32.
-
-    With ``order=1`` one axis after the other is interpolated, several times faster than `scipy.ndimage.zoom`.
-    """
-    values = np.asarray(coarse, dtype=np.float32)
-    if order != 1:
-        factors = [n / m for n, m in zip(shape, values.shape, strict=True)]
-        return ndimage.zoom(values, factors, order=order, mode="nearest", grid_mode=False).astype(np.float32)
-    # The axis that grows most is stretched last, so the arrays in between stay small.
-    for axis in sorted(range(values.ndim), key=lambda a: shape[a] / values.shape[a]):
-        if shape[axis] == values.shape[axis]:
-            continue
-        place = np.linspace(0.0, values.shape[axis] - 1.0, int(shape[axis]), dtype=np.float32)
-        low = np.minimum(place.astype(np.intp), max(values.shape[axis] - 2, 0))
-        high = np.minimum(low + 1, values.shape[axis] - 1)
-        weight = (place - low.astype(np.float32)).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
-        start = values.take(low, axis=axis)
-        values = start + weight * (values.take(high, axis=axis) - start)
-    return values
 
 
 def noise_sd(reference_sd: float, dose: float) -> float:

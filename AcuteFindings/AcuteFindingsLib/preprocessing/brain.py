@@ -86,15 +86,6 @@ def brain_mask(
     return _enlarge(mask, array, settings)
 
 
-def head_centre(mask: np.ndarray) -> tuple[float, float] | None:
-    """Return the in-plane middle ``(y, x)``, in pixels, of the box around a ``(z, y, x)`` mask; None if it is empty."""
-    if not mask.any():
-        return None
-    flat = np.asarray(mask.any(axis=0))
-    y, x = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
-    return float(y[0] + y[-1]) / 2, float(x[0] + x[-1]) / 2
-
-
 def _enclosed(bone: np.ndarray, radius: float) -> np.ndarray:
     """Return what a ring of bone with its gaps closed surrounds, without the bone."""
     reach = int(np.ceil(radius))

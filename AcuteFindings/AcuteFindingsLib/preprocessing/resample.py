@@ -93,20 +93,6 @@ def plan_slices(count: int, spacing: float, target: float) -> SlicePlan:
     return SlicePlan(positions, weights)
 
 
-def resample_slices(array: np.ndarray, spacing: float, target: float) -> tuple[np.ndarray, np.ndarray]:
-    """Resample ``(z, y, x)`` along z from `spacing` to `target` mm.
-
-    Returns
-    -------
-    array
-        float32 ``(n, y, x)``.
-    positions
-        ``(n,)``: centre of each new slice, in indices of the old ones.
-    """
-    plan = plan_slices(len(array), spacing, target)
-    return plan.read(array), plan.positions
-
-
 def fit_in_plane(
     slices: np.ndarray,
     spacing_yx: tuple[float, float],

@@ -123,7 +123,3 @@ class Study:
         """Distance between neighbouring voxels ``(z, y, x)`` in mm."""
         lengths = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
         return float(lengths[2]), float(lengths[1]), float(lengths[0])
-
-    def plane_of(self, source: SourceSlice) -> int:
-        """Return the index of the plane of `array` nearest to a source slice."""
-        return int(np.clip(round(source.k), 0, self.array.shape[0] - 1))

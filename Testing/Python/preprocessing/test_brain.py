@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.preprocessing.brain import brain_mask, head_centre
+from AcuteFindingsLib.preprocessing.brain import brain_mask
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -43,12 +43,6 @@ def test_without_a_skull_nothing_is_inside(head):
     hu, _ = head
     assert not brain_mask(np.minimum(hu, 60), (5, 1, 1)).any()
     assert not brain_mask(np.full((3, 64, 64), -1000, np.float32), (5, 1, 1)).any()
-
-
-def test_middle_of_the_head_is_that_of_its_box(head):
-    _, inside = head
-    assert head_centre(inside) == pytest.approx((110, 100))
-    assert head_centre(np.zeros((2, 4, 4), bool)) is None
 
 
 def test_real_tilted_head_has_the_volume_of_a_cranial_cavity_and_no_eyes(real_head):

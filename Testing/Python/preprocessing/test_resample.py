@@ -4,10 +4,14 @@ import pytest
 from AcuteFindingsLib.preprocessing.resample import (
     fit_in_plane,
     plan_slices,
-    resample_slices,
     resize_in_plane,
     unfit_in_plane,
 )
+
+
+def resampled(array: np.ndarray, spacing: float, target: float) -> tuple[np.ndarray, np.ndarray]:
+    plan = plan_slices(len(array), spacing, target)
+    return plan.read(array), plan.positions
 
 
 def ramp(count: int) -> np.ndarray:
@@ -15,13 +19,13 @@ def ramp(count: int) -> np.ndarray:
 
 
 def test_thicker_slices_are_the_mean_of_what_they_cover():
-    out, positions = resample_slices(ramp(6), 1.0, 3.0)
+    out, positions = resampled(ramp(6), 1.0, 3.0)
     assert positions.tolist() == [1, 4]
     assert out[:, 0, 0] == pytest.approx([1, 4])
 
 
 def test_thinner_slices_lie_on_the_line_between_neighbours():
-    out, positions = resample_slices(ramp(4), 5.0, 2.5)
+    out, positions = resampled(ramp(4), 5.0, 2.5)
     assert len(out) == 8
     assert out[:, 0, 0] == pytest.approx(positions, abs=1e-5)
 
@@ -35,7 +39,7 @@ def test_no_slice_is_dropped_and_the_new_stack_is_centred(count, spacing, target
 
 
 def test_slices_of_the_wanted_spacing_stay_as_they_are():
-    out, positions = resample_slices(ramp(5), 3.0, 3.0001)
+    out, positions = resampled(ramp(5), 3.0, 3.0001)
     np.testing.assert_array_equal(out, ramp(5))
     assert positions.tolist() == [0, 1, 2, 3, 4]
 
