@@ -82,6 +82,9 @@ def _notices(whole: float, probabilities: dict[str, float], tubes: list[str], th
         text = (
             f"With the lungs removed from the picture the pneumothorax probability is still {removed:.2f}: "
             "the answer leans on what is outside the lungs."
+            if whole >= threshold
+            else f"With the lungs removed from the picture the pneumothorax probability rises from {whole:.2f} to "
+            f"{removed:.2f}, although nothing is left to judge: the model reacts to more than lungs."
         )
         notices.append(Notice("shortcut-outside-lungs", "warn", text))
     if only is not None and whole >= threshold and whole - only >= _FALL:

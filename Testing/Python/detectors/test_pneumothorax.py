@@ -124,6 +124,12 @@ def test_answer_that_survives_the_removal_of_the_lungs_is_warned_of(detector, st
     assert values(leaning)["Pneumothorax probability, lungs removed"] == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize(("whole", "words"), [(0.9, "is still 0.80"), (0.3, "rises from 0.30 to 0.80")])
+def test_the_warning_says_what_removing_the_lungs_did(detector, study: Study, whole: float, words: str) -> None:
+    notices = detector(whole=whole, removed=0.8).run(study).warnings
+    assert words in next(notice.text for notice in notices if notice.code == "shortcut-outside-lungs")
+
+
 def test_chest_drain_is_covered_and_warned_of(detector, study: Study) -> None:
     with_drain = detector(drain=0.9).run(study)
     without = detector(drain=0.1).run(study)
