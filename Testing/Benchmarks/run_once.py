@@ -39,6 +39,7 @@ class PeakMemory:
 
     def progress(self, text: str, fraction: float) -> None:
         """Take the job's word for what it is doing; the peak until now belongs to what it did before."""
+        text = text.partition(":")[0]  # "Reading headers: 20 of 150 files" and the next twenty are one thing
         if text == self.current:
             return
         self._close_part()
