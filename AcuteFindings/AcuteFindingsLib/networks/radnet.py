@@ -10,15 +10,11 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import PyramidBackbone
 from AcuteFindingsLib.networks.densenet40 import DenseNet40Pyramid
 from AcuteFindingsLib.networks.layers import BidirectionalLSTM, pad_to_multiple, resize_like
+from AcuteFindingsLib.networks.mask_decoder import MASK_BIAS, MASK_FEATURES, MaskDecoder, shown_by
 
 # The order of the RSNA Intracranial Hemorrhage Detection challenge 2019, with "any" first.
 HEMORRHAGE_LABELS = ("any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
 POOLINGS = ("avg", "avgmax")
-# What the classifier is told of a slice's mask: the area that is more likely bleed than not, the expected area, and the
-# highest probability; areas in pixels as log(1 + area).
-_MASK_FEATURES = 3
-# Bleeds fill few pixels: masks start at a probability of 5 %, so that the first steps are not spent on emptying them.
-_MASK_BIAS = -3.0
 
 
 class AttentionHead(nn.Module):
@@ -31,7 +27,7 @@ class AttentionHead(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, 1, 1)
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="linear")
-        self.conv.bias = nn.Parameter(torch.full((1,), _MASK_BIAS))
+        self.conv.bias = nn.Parameter(torch.full((1,), MASK_BIAS))
         self.up: nn.Module = nn.Identity()
         if factor > 1:
             up = nn.ConvTranspose2d(1, 1, 2 * factor, stride=factor, padding=factor // 2, bias=False)
@@ -42,46 +38,6 @@ class AttentionHead(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return mask logits ``(n, 1, factor * y, factor * x)``."""
         return self.up(self.conv(maps))
-
-
-class FuseStep(nn.Module):
-    """Bring a feature map to `width` channels, add the coarser one and blend both by a separable convolution."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.lateral = nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
-        self.blend = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
-            nn.Conv2d(width, width, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-        )
-
-    def forward(self, maps: Tensor, coarser: Optional[Tensor]) -> Tensor:  # noqa: UP045
-        """Return ``(n, width, y, x)`` at the size of `maps`."""
-        maps = self.lateral(maps)
-        if coarser is not None:
-            maps = maps + resize_like(coarser, maps.shape[-2], maps.shape[-1])
-        return self.blend(maps)
-
-
-class MaskDecoder(nn.Module):
-    """A light feature pyramid (after Lin 2017), coarse to fine, that ends in mask logits at the finest map's size."""
-
-    def __init__(self, channels: list[int], width: int) -> None:
-        super().__init__()
-        self.steps = nn.ModuleList(FuseStep(count, width) for count in reversed(channels))
-        self.output = nn.Conv2d(width, 1, 1)
-        self.output.bias = nn.Parameter(torch.full((1,), _MASK_BIAS))
-
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Return ``(n, 1, y, x)`` for maps from fine to coarse."""
-        fused: Optional[Tensor] = None  # noqa: UP045
-        for number, step in enumerate(self.steps):
-            fused = step(maps[len(maps) - 1 - number], fused)
-        assert fused is not None
-        return self.output(fused)
 
 
 class RADnet(nn.Module):
@@ -173,7 +129,7 @@ class RADnet(nn.Module):
         self.maximum, self.has_decoder = pooling == "avgmax", decoder
         if mask_features and not (attention or decoder):
             raise ModelError("mask_features needs a mask: choose attention=True or decoder=True.")
-        self.shown = _MASK_FEATURES if mask_features else 0
+        self.shown = MASK_FEATURES if mask_features else 0
         self.multiple = max(reductions)
         self.tap_places = [reductions.index(tap) for tap in taps] if attention else [0]
         self.tap_names = [f"attention_x{tap}" for tap in taps] if attention else [""]
@@ -228,10 +184,7 @@ class RADnet(nn.Module):
             fine = self.decoder([maps[place] for place in self.decoder_places])
             outputs["mask"] = resize_like(fine, padded.shape[-2], padded.shape[-1])[..., :rows, :columns]
         if self.shown:
-            # Detached: the classifier reads the mask, it does not bend it.
-            mask = outputs["mask"].detach().float().sigmoid().flatten(1)
-            areas = torch.stack([(mask >= 0.5).float().sum(dim=1), mask.sum(dim=1)], dim=1)
-            outputs["features"] = torch.cat([pooled, torch.log1p(areas), mask.amax(dim=1, keepdim=True)], dim=1)
+            outputs["features"] = torch.cat([pooled, shown_by(outputs["mask"])], dim=1)
         return outputs
 
     def head(self, features: Tensor, valid: Optional[Tensor] = None) -> dict[str, Tensor]:  # noqa: UP045

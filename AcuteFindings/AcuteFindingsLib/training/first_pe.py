@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ from AcuteFindingsLib.detectors.pe import PEDetector, PESettings
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
+from AcuteFindingsLib.networks.backbones import PooledBackbone
 from AcuteFindingsLib.networks.pe import PEModel, SliceEncoder
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
-from AcuteFindingsLib.training.augment import augment
+from AcuteFindingsLib.training.augment import augment, mask_loss
 from AcuteFindingsLib.training.figures import auc_interval, youden_threshold
 from AcuteFindingsLib.training.first_arrays import EXAM, ctpa_arrays
 from AcuteFindingsLib.training.fit import fit
@@ -25,8 +26,8 @@ from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, TUNE_S
 
 ID = "pe-sequence-small"
 COMMAND = "python -m AcuteFindingsLib.training.first_models pe"
-ARGUMENTS = {
-    "encoder": {"backbone": "tf_efficientnet_lite0", "in_channels": 1, "pretrained": True},
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "encoder": {"backbone": "tf_efficientnet_lite0", "in_channels": 1, "decoder": True, "pretrained": True},
     "sequence": {"exam_head": True},
 }
 NETWORK = Network(name="pe", arguments=stored_arguments(ARGUMENTS))
@@ -34,26 +35,31 @@ NETWORK = Network(name="pe", arguments=stored_arguments(ARGUMENTS))
 FROZEN_SHARE = 0.3
 SETTINGS = PESettings(size=256, crop=True)
 BATCH = 24
+FINE_STEPS = 500
 STACK_STEPS = 1500
-# Each stack is encoded so many times, each time changed at random, for the sequence network to learn from.
-VIEWS = 2
 
 
 def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) -> tuple[nn.Module, Card]:
-    """Fit the encoder, then the sequence network on its encodings; choose operating points; measure."""
+    """Fit the encoder, then its head with the sequence network; choose operating points; measure."""
     sets = _sets(cache, TRAIN_SEED, studies, workers)
     tuning = _sets(cache, TUNE_SEED, max(20, tests // 2), workers)
     torch.manual_seed(0)
     network = cast(PEModel, build_network(NETWORK.name, ARGUMENTS))
-    network.encoder.freeze_first(FROZEN_SHARE)
     generator = np.random.default_rng(0)
-    fit(Located(network.encoder), _slice_batches(sets, steps, generator), _slice_loss, steps=steps, rate=1e-3)
-    stacks = [_encode(network, item, changed=view > 0) for view in range(VIEWS) for item in sets]
+    # First where in the picture a clot is, roughly and fast; from there, its outline.
+    coarse = SliceEncoder(**{**ARGUMENTS["encoder"], "decoder": False})
+    coarse.freeze_first(FROZEN_SHARE)
+    fit(Located(coarse), _slice_batches(sets, steps, generator), _slice_loss, steps=steps, rate=1e-3)
+    network.encoder.backbone.load_state_dict(_shared(coarse.backbone, network.encoder.backbone))
+    network.encoder.freeze_first(FROZEN_SHARE)
+    fine = min(FINE_STEPS, steps)
+    fit(network.encoder, _slice_batches(sets, fine, generator), _mask_loss, steps=fine, rate=1e-3)
+    stacks = [_features(network, item) for item in sets]
     rounds = min(STACK_STEPS, 4 * steps)
     # The stack output starts as a count of positive slices, wherever they lie: three of them make it even.
     nn.init.constant_(network.sequence_network.stack.weight, 0.5)
     nn.init.constant_(network.sequence_network.stack.bias, -1.5)
-    fit(network.sequence_network, _stack_batches(stacks, sets, rounds, generator), _stack_loss, steps=rounds, rate=1e-3)
+    fit(network, _stack_batches(stacks, sets, rounds, generator), _stack_loss, steps=rounds, rate=1e-3)
     card = _card(studies, steps, *_operating_points(network, tuning), evaluation=[])
     return network, card.model_copy(update={"evaluation": evaluate(network, card, tests=tests)})
 
@@ -129,12 +135,14 @@ class Located(nn.Module):
     def __init__(self, encoder: SliceEncoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.where = nn.Conv2d(encoder.backbone.features, 1, 1)
+        self.where = nn.Conv2d(cast(PooledBackbone, encoder.backbone).features, 1, 1)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the encoder's outputs and ``"where"``: logits ``(n, 1, y', x')`` on its last feature map."""
         kept: list[Tensor] = []
-        handle = self.encoder.backbone.feature_map.register_forward_hook(lambda _m, _i, output: kept.append(output))
+        handle = cast(PooledBackbone, self.encoder.backbone).feature_map.register_forward_hook(
+            lambda _m, _i, output: kept.append(output)
+        )
         outputs = self.encoder(images)
         handle.remove()
         return {**outputs, "where": self.where(kept[0])}
@@ -149,12 +157,23 @@ def _slice_loss(located: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return slices + place
 
 
-def _encode(network: PEModel, item: Arrays, *, changed: bool) -> np.ndarray:
-    images = torch.from_numpy(item["images"][:, None]).float() / 255
-    if changed:
-        images, _ = augment(images, shift=0.03, groups=len(images))
+def _shared(coarse: nn.Module, pyramid: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of the coarse encoder's backbone that the pyramid has too: all but its last convolution."""
+    wanted = pyramid.state_dict()
+    return {name: value for name, value in coarse.state_dict().items() if name in wanted}
+
+
+def _mask_loss(encoder: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    outputs = encoder(batch["images"])
+    share = functional.interpolate(batch["where"], outputs["mask"].shape[-2:], mode="area")
+    slices = functional.binary_cross_entropy_with_logits(outputs["slice"].float(), batch["labels"])
+    return slices + mask_loss(outputs["mask"], (share >= 0.5).float())
+
+
+def _features(network: PEModel, item: Arrays) -> np.ndarray:
+    images = torch.from_numpy(item["images"][:, None]).float() / 127.5 - 1
     with torch.inference_mode():
-        return torch.cat([network.encode(part * 2 - 1)["encoding"] for part in images.split(32)]).numpy()
+        return torch.cat([network.encoder.features(part)["features"] for part in images.split(32)]).numpy()
 
 
 def _stack_batches(
@@ -162,13 +181,14 @@ def _stack_batches(
 ) -> Iterator[dict[str, Tensor]]:
     length = SETTINGS.window
     for _ in range(steps):
-        batch: dict[str, list[np.ndarray]] = {"encodings": [], "slices": [], "exam": [], "stack": []}
+        batch: dict[str, list[np.ndarray]] = {"features": [], "valid": [], "slices": [], "exam": [], "stack": []}
         for number in generator.integers(len(stacks), size=16):
-            encodings, truth = stacks[number], sets[number % len(sets)]
-            start = int(generator.integers(max(len(encodings) - length, 0) + 1))
-            piece, labels = encodings[start : start + length], truth["slices"][start : start + length]
+            features, truth = stacks[number], sets[number]
+            start = int(generator.integers(max(len(features) - length, 0) + 1))
+            piece, labels = features[start : start + length], truth["slices"][start : start + length]
             pad = length - len(piece)
-            batch["encodings"].append(np.pad(piece, ((0, pad), (0, 0))))
+            batch["features"].append(np.pad(piece, ((0, pad), (0, 0))))
+            batch["valid"].append(np.arange(length) < len(piece))
             batch["slices"].append(np.pad(labels, (0, pad)))
             batch["stack"].append(np.array([labels.any()]))
             # Cutting off the slices that hold the clot leaves a stack without embolism.
@@ -176,18 +196,26 @@ def _stack_batches(
         yield {name: torch.from_numpy(np.stack(values)).float() for name, values in batch.items()}
 
 
-def _stack_loss(sequence: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    outputs = sequence(batch["encodings"])
-    inside = (batch["encodings"] != 0).any(dim=2)
-    slices = functional.binary_cross_entropy_with_logits(outputs["slice"][inside], batch["slices"][inside])
-    stack = functional.binary_cross_entropy_with_logits(outputs["stack"], batch["stack"])
-    return slices + stack + 0.5 * functional.binary_cross_entropy_with_logits(outputs["exam"], batch["exam"])
+def _stack_loss(network: PEModel, batch: dict[str, Tensor]) -> Tensor:
+    inside = batch["valid"].bool()
+    own = network.encoder.head(batch["features"])
+    outputs = network.sequence(own["encoding"].float(), inside)
+    loss = functional.binary_cross_entropy_with_logits(outputs["slice"][inside].float(), batch["slices"][inside])
+    loss = loss + functional.binary_cross_entropy_with_logits(
+        own["slice"][inside][:, 0].float(), batch["slices"][inside]
+    )
+    loss = loss + functional.binary_cross_entropy_with_logits(outputs["stack"].float(), batch["stack"])
+    return loss + 0.5 * functional.binary_cross_entropy_with_logits(outputs["exam"].float(), batch["exam"])
 
 
 def _operating_points(network: PEModel, tuning: list[Arrays]) -> tuple[float, float]:
     """Return the study and the slice threshold, each by Youden's index, from the detector's own windows."""
     detector = PEDetector(MemoryPredictor(network, _card(0, 0, 0.5, 0.5, evaluation=[])))
-    answers = [detector.sequence(_encode(network, item, changed=False)) for item in tuning]
+    answers = []
+    for item in tuning:
+        with torch.inference_mode():
+            encodings = network.encoder.head(torch.from_numpy(_features(network, item)))["encoding"].numpy()
+        answers.append(detector.sequence(encodings))
     study = youden_threshold(np.array([item["slices"].any() for item in tuning]), np.array([a.stack for a in answers]))
     slices = youden_threshold(
         np.concatenate([item["slices"] for item in tuning]), np.concatenate([a.slices for a in answers])
@@ -225,7 +253,9 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
         training_data=TrainingData(
             summary="computer-made CTPA phantoms only, no patient; encoder started from ImageNet",
             phantoms_only=True,
-            count=f"{studies} phantom studies, {steps} steps of {BATCH} slices for the encoder",
+            count=(
+                f"{studies} phantom studies, {steps} + {min(FINE_STEPS, steps)} steps of {BATCH} slices for the encoder"
+            ),
         ),
         evaluation=evaluation,
         licence="Apache-2.0",

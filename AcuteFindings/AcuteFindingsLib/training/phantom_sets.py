@@ -46,7 +46,8 @@ def phantom_arrays(
 
 def _make_one(make: Callable[..., Arrays], folder: Path, options: dict[str, Any], seed: int) -> None:
     with replace_when_written(folder / f"{seed}.npz") as partial_file, partial_file.open("wb") as stream:
-        np.savez(stream, **make(seed, **options))
+        arrays: dict[str, Any] = make(seed, **options)
+        np.savez(stream, **arrays)
 
 
 def _load(path: Path) -> Arrays:

@@ -32,6 +32,32 @@ def test_the_encoding_is_linear_and_the_slice_logit_is_read_from_it(answer):
     torch.testing.assert_close(outputs["slice"], outputs["encoding"] @ weight.T + bias)
 
 
+def test_the_decoder_gives_a_mask_at_a_quarter_of_the_size_that_the_slice_loss_does_not_bend():
+    network = SliceEncoder(backbone="resnet10t", decoder=True).train()
+    outputs = network(torch.rand(4, 1, 96, 96) * 2 - 1)
+    assert {name: tuple(value.shape) for name, value in outputs.items()} == {
+        "encoding": (4, 64),
+        "slice": (4, 1),
+        "mask": (4, 1, 24, 24),
+    }
+    outputs["slice"].sum().backward(retain_graph=True)
+    assert network.decoder.output.weight.grad is None
+    outputs["mask"].sum().backward()
+    assert network.decoder.output.weight.grad.abs().sum() > 0
+
+
+def test_features_and_head_make_the_encoder(answer):
+    network, images = SliceEncoder(backbone="resnet10t", decoder=True).eval(), torch.rand(3, 1, 64, 64)
+    with torch.inference_mode():
+        parts = network.head(network.features(images)["features"])
+    torch.testing.assert_close(parts["encoding"], answer(network, images)["encoding"])
+
+
+def test_a_decoder_takes_no_drop_path():
+    with pytest.raises(ModelError, match="drop_path and decoder cannot be combined"):
+        SliceEncoder(backbone="resnet10t", decoder=True, drop_path=0.1)
+
+
 def test_the_published_sequence_network_has_the_weights_of_its_layers(weights):
     lstm = 2 * (4 * 64 * (64 + 64) + 2 * 4 * 64)
     dense = (128 * 512 + 512) + (512 * 128 + 128) + (128 + 1) + (96 + 1)
