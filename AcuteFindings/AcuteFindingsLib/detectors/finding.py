@@ -193,7 +193,7 @@ def load_finding(path: Path) -> Finding:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT_VERSION:
             raise ExportError(f"{path}: field 'format' is {data['format']}, expected {FORMAT_VERSION}.")
-        return _from_dict(data, path.parent)
+        return finding_from_dict(data, path.parent)
     except (KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
         raise ExportError(
             f"{path} is not a finding that this version can read: {error!r}. Run the detector again."
@@ -205,7 +205,14 @@ def file_stem(name: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
-def _from_dict(data: dict[str, Any], folder: Path) -> Finding:
+def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
+    """Return the finding whose JSON form is `data`; the files it names lie below `folder`.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, RuntimeError
+        When a field or a file is missing or is not what it should be.
+    """
     ijk_to_ras = np.asarray(data["ijk_to_ras"], float)
     masks = tuple(
         Mask(

@@ -10,6 +10,7 @@ import jinja2
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.wording import probability_text
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.export import report_tables as tables
 from AcuteFindingsLib.export.chart import slice_chart
@@ -127,7 +128,7 @@ def render_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["probability"] = tables.probability_text
+    environment.filters["probability"] = probability_text
     title, study_kind = _NAMES.get(finding.detector, (finding.detector.capitalize(), "Study"))
     pathologies, tubes = tables.label_rows(finding, [package, *companions])
     shown = [_shown(picture) for picture in pictures]

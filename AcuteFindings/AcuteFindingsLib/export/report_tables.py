@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.finding import Finding, Measurement
+from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.shortcut import TUBES
+from AcuteFindingsLib.detectors.wording import unit_text, value_text
 from AcuteFindingsLib.export.chart import run_text
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.models.package import ModelPackage
@@ -14,8 +15,6 @@ from AcuteFindingsLib.study.study import Study
 
 Row = tuple[str, str]
 
-_UNITS = {"1": "", "mm2": "mm²", "mm3": "mm³", "[hnsf'U]": "HU"}
-_DECIMALS = {"mm2": 0, "mm3": 0, "mL": 1, "mm": 1, "%": 1, "[hnsf'U]": 0}
 _INTENSITY = {
     "HU": "Hounsfield units",
     "unit": "radiograph, scaled to 0..1 with bone bright",
@@ -72,15 +71,6 @@ class MeasurementRow:
     value: str
     unit: str
     code: str
-
-
-def probability_text(value: float) -> str:
-    """Return a probability with two decimals; never a 0 or 1 that it is not."""
-    if 0 < value < 0.005:
-        return "< 0.01"
-    if 0.995 <= value < 1:
-        return "> 0.99"
-    return f"{value:.2f}"
 
 
 def series_facts(study: Study) -> list[Row]:
@@ -213,19 +203,13 @@ def measurement_rows(finding: Finding) -> list[MeasurementRow]:
     return [
         MeasurementRow(
             item.name,
-            _value(item),
-            _UNITS.get(item.unit, item.unit),
+            value_text(item),
+            unit_text(item.unit),
             f"{item.code.meaning} ({item.code.scheme} {item.code.value})" if item.code else "",
         )
         for item in finding.measurements
         if not (single and item.name.startswith((_SHORTCUT_NAME, "Probability: ")))
     ]
-
-
-def _value(item: Measurement) -> str:
-    if item.unit == "1" and "probability" in item.name.lower():
-        return probability_text(item.value)
-    return f"{item.value:.{_DECIMALS[item.unit]}f}" if item.unit in _DECIMALS else f"{item.value:.3g}"
 
 
 def _meaning(label: str, cards: Sequence[Card]) -> str:

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from AcuteFindingsLib.detectors.wording import probability_text
 from AcuteFindingsLib.export.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, run_text, slice_chart
-from AcuteFindingsLib.export.report_tables import probability_text
 
 
 def test_every_label_is_a_line_over_every_slice_and_the_main_one_lies_on_top(finding):

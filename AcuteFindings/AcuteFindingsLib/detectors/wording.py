@@ -1,0 +1,27 @@
+"""Numbers of a finding as people read them, the same in panel, scene and report."""
+
+from AcuteFindingsLib.detectors.finding import Measurement
+
+_UNITS = {"1": "", "mm2": "mm²", "mm3": "mm³", "[hnsf'U]": "HU"}
+_DECIMALS = {"mm2": 0, "mm3": 0, "mL": 1, "mm": 1, "%": 1, "[hnsf'U]": 0}
+
+
+def probability_text(value: float) -> str:
+    """Return a probability with two decimals; never a 0 or 1 that it is not."""
+    if 0 < value < 0.005:
+        return "< 0.01"
+    if 0.995 <= value < 1:
+        return "> 0.99"
+    return f"{value:.2f}"
+
+
+def unit_text(unit: str) -> str:
+    """Return a UCUM unit as people write it: ``"mm²"`` for ``"mm2"``, nothing for ``"1"``."""
+    return _UNITS.get(unit, unit)
+
+
+def value_text(item: Measurement) -> str:
+    """Return a measurement's number with as many decimals as its unit deserves, without the unit."""
+    if item.unit == "1" and "probability" in item.name.lower():
+        return probability_text(item.value)
+    return f"{item.value:.{_DECIMALS[item.unit]}f}" if item.unit in _DECIMALS else f"{item.value:.3g}"
