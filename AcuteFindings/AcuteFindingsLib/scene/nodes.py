@@ -1,23 +1,33 @@
 """A finding as genuine Slicer nodes: volume, segmentation, heat map, table, chart and verdict, under one study."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
-from scipy import ndimage
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Mask
+from AcuteFindingsLib.detectors.wording import unit_text, value_text
 from AcuteFindingsLib.scene.application import current_scene, load_slicer
 from AcuteFindingsLib.scene.chart_nodes import ChartNodes, add_chart, add_table
 from AcuteFindingsLib.scene.hierarchy import place_under_study
 from AcuteFindingsLib.scene.naming import names_of, verdict_line
+from AcuteFindingsLib.scene.packed_mask import mask_box, pack_mask
 from AcuteFindingsLib.scene.terminology import terminology_entry
 from AcuteFindingsLib.study.study import Study
 
 ATTRIBUTE = "AcuteFindings.Detector"
 """Every node that a finding made carries its detector's name under this attribute: a panel finds it again."""
+
+ROLE = "AcuteFindings.Role"
+"""What a node is to the finding that made it: ``"text"``, ``"table"``, ``"series:LABEL"`` and so on."""
+
+REFERENCE = "AcuteFindings."
+"""Before a role: the role under which the verdict's node refers to another."""
+
+TEXT, FINDING = "text", "finding"
 
 HEATMAP_LOWEST = 64
 """Heat below a quarter of its range is not shown: it would tint the whole picture."""
@@ -35,7 +45,10 @@ class FindingNodes:
         The study, a scalar volume node.
     text
         The verdict in words; it refers to every other node: reference role ``"AcuteFindings.table"`` for the node whose
-        attribute ``"AcuteFindings.Role"`` is ``"table"``, and so on.
+        attribute ``"AcuteFindings.Role"`` is ``"table"``, and so on. The series are the chart's.
+    finding
+        The finding itself as JSON, `Finding.to_dict`, and under ``"segments"`` the masks as the model gave them
+        (`pack_mask`), each with the ID of its segment: what a person corrects is held against it.
     study_item, folder_item
         Places in the subject hierarchy: the study, and below it the folder that holds everything but the volume.
     """
@@ -47,6 +60,7 @@ class FindingNodes:
     table: Any
     chart: ChartNodes | None
     text: Any
+    finding: Any
     study_item: int
     folder_item: int
 
@@ -78,17 +92,21 @@ def show_finding(finding: Finding, study: Study, *, scene: Any = None, volume_no
     text = scene.AddNewNodeByClass("vtkMRMLTextNode", scene.GenerateUniqueName(f"{names.short} verdict"))
     text.SetText(verdict_text(finding))
 
-    parts = {"segmentation": segmentation, "heatmap": heatmap, "table": table, "text": text}
+    source = scene.AddNewNodeByClass("vtkMRMLTextNode", scene.GenerateUniqueName(f"{names.short} finding"))
+    source.SetText(finding_json(finding, segmentation))
+
+    parts = {"segmentation": segmentation, "heatmap": heatmap, "table": table, TEXT: text, FINDING: source}
     parts |= {"chart": chart.chart, **chart.series} if chart else {}
     made = {role: node for role, node in parts.items() if node is not None}
     for role, node in made.items() if volume_node is not None else {**made, "volume": volume}.items():
         node.SetAttribute(ATTRIBUTE, finding.detector)
-        node.SetAttribute("AcuteFindings.Role", role)
+        node.SetAttribute(ROLE, role)
     for role, node in {**made, "volume": volume}.items():
-        if node is not text:
-            text.SetNodeReferenceID(f"AcuteFindings.{role}", node.GetID())
+        # A scene file parts role from ID by a colon, so roles that hold one are not read back; series are the chart's.
+        if node is not text and ":" not in role:
+            text.SetNodeReferenceID(REFERENCE + role, node.GetID())
     study_item, folder_item = place_under_study(scene, finding, study, volume, tuple(made.values()))
-    return FindingNodes(scene, volume, segmentation, heatmap, table, chart, text, study_item, folder_item)
+    return FindingNodes(scene, volume, segmentation, heatmap, table, chart, text, source, study_item, folder_item)
 
 
 def add_volume(scene: Any, study: Study, finding: Finding, *, name: str) -> Any:
@@ -113,12 +131,22 @@ def verdict_text(finding: Finding) -> str:
         f"Threshold: {verdict.threshold:.2f}",
         f"Rule: {verdict.rule}",
         verdict.explanation,
-        *(f"{item.name}: {item.value:.4g} {item.unit.removeprefix('1')}".rstrip() for item in finding.measurements),
+        *(f"{item.name}: {value_text(item)} {unit_text(item.unit)}".rstrip() for item in finding.measurements),
         *(f"{item.severity.capitalize()}: {item.text}" for item in finding.warnings if item.severity != "info"),
         f"Model: {model.id} {model.version}, trained on {model.trained_on}",
         RESEARCH_USE_ONLY,
     ]
     return "\n".join(line for line in lines if line)
+
+
+def finding_json(finding: Finding, segmentation: Any | None) -> str:
+    """Return a finding as the scene keeps it; `segmentation` holds its masks as segments, in their order."""
+    segments = [
+        {"id": segmentation.GetSegmentation().GetNthSegmentID(number), "name": mask.name, **pack_mask(mask.array)}
+        for number, mask in enumerate(finding.masks)
+        if segmentation is not None
+    ]
+    return json.dumps({**finding.to_dict(), "segments": segments}, allow_nan=False)
 
 
 def _add_segmentation(scene: Any, finding: Finding, volume: Any, name: str) -> Any | None:
@@ -141,7 +169,7 @@ def _add_segment(node: Any, mask: Mask, ijk_to_ras: np.ndarray) -> None:
     labelmap = slicer.vtkOrientedImageData()
     # Only the box that holds the mask, as Slicer keeps its own segments; the reference geometry tells the whole grid.
     array = mask.array.astype(np.uint8, copy=False)
-    z, y, x = (ndimage.find_objects(array) or [None])[0] or (slice(0, 1),) * 3
+    z, y, x = mask_box(array) or (slice(0, 1),) * 3
     _fill(labelmap, array[z, y, x], first=(z.start, y.start, x.start))
     labelmap.SetGeometryFromImageToWorldMatrix(_matrix(ijk_to_ras))
     segment_id = node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, mask.name, list(mask.colour), "")

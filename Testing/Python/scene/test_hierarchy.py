@@ -38,7 +38,7 @@ def test_volume_and_finding_stand_under_one_study(nodes: FindingNodes, hierarchy
 def test_the_folder_holds_every_other_node(nodes: FindingNodes, hierarchy) -> None:
     inside = children(hierarchy, nodes.folder_item)
     assert {"Hemorrhage segmentation", "Hemorrhage heat map", "Hemorrhage slices", "Hemorrhage chart"} <= set(inside)
-    assert len(inside) == 9
+    assert len(inside) == 10
     assert list(children(hierarchy, inside["Hemorrhage segmentation"])) == ["Hemorrhage"]
 
 

@@ -1,0 +1,11 @@
+"""The verdict in the few lines that a slice view's corner has room for."""
+
+from AcuteFindingsLib import RESEARCH_USE_ONLY
+from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.scene.naming import verdict_line
+
+
+def corner_text(finding: Finding) -> str:
+    """Return verdict and probability, the model, and that this is for research only: a line each."""
+    model = finding.model
+    return f"{verdict_line(finding)}\n{model.id} {model.version}\n{RESEARCH_USE_ONLY}"
