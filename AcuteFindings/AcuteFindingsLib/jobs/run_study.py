@@ -151,7 +151,7 @@ def write_results(
     finding: Finding, study: Study, loaded: LoadedDetector, out: Path, *, progress: Progress = no_progress
 ) -> StudyResult:
     """Write finding, masks, scene, pictures and report of one run below `out`, in place of an earlier run's."""
-    _remove_earlier_results(out)
+    remove_earlier_results(out)
     remarks: list[str] = []
     progress("Writing the finding", 0.0)
     finding_file = finding.save(out)
@@ -170,7 +170,7 @@ def write_results(
     return StudyResult(finding, finding_file, report, pictures, scene_file, tuple(remarks))
 
 
-def _remove_earlier_results(out: Path) -> None:
+def remove_earlier_results(out: Path) -> None:
     """Take away what an earlier run left there: a scene or mask of another study must not stand beside this finding."""
     if not (out / "finding.json").is_file():
         return

@@ -1,6 +1,12 @@
-"""Five small packages with random weights, and small phantom studies as DICOM, made once for all tests of the jobs."""
+"""For all tests of the jobs: small packages with random weights, small phantom studies as DICOM, the worker process."""
 
-from collections.abc import Callable
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +14,15 @@ from typing import Any
 import pytest
 import torch
 
+import AcuteFindingsLib
 from AcuteFindingsLib.models.metadata import Card, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 
+LIBRARY = str(Path(AcuteFindingsLib.__file__).parents[1])
+PATIENCE_S = 120
 BLEEDS = ("any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
 PATHOLOGIES = ("pneumothorax", "effusion")
 TUBES = ("chest_drain", "nasogastric")
@@ -155,3 +164,92 @@ def empty_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
     phantom = make_phantom("head-ct", 900_002, positive=False, matrix=64, slice_spacing=10)
     flat = replace(phantom, array=phantom.array * 0 - 1000)
     return write_phantom(flat, tmp_path_factory.mktemp("flat")) / "dicom"
+
+
+class Client:
+    """Talks to a worker process as the application does."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        environment = {**os.environ, "PYTHONPATH": LIBRARY, "HOME": str(home)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", *(arguments or ("-m", "AcuteFindingsLib.jobs.worker"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+        )
+        self.lines: list[bytes] = []
+        self.errors: list[bytes] = []
+        self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._read, daemon=True),
+            threading.Thread(target=lambda: self.errors.extend(self.process.stderr), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        self.ready = self.answer()
+        self._number = 0
+
+    def send(self, line: bytes) -> None:
+        self.process.stdin.write(line + b"\n")
+        self.process.stdin.flush()
+
+    def request(self, do: str, **fields: Any) -> int:
+        self._number += 1
+        self.send(json.dumps({"id": self._number, "do": do, **fields}, default=str).encode())
+        return self._number
+
+    def cancel(self, number: int) -> None:
+        self.send(json.dumps({"cancel": number}).encode())
+
+    def answer(self) -> dict[str, Any]:
+        return self._answers.get(timeout=PATIENCE_S)
+
+    def run(self, do: str, *, on_progress: Callable[[int, dict], None] | None = None, **fields: Any) -> dict[str, Any]:
+        """Return the last answer to a request; `on_progress` is told of the others."""
+        number = self.request(do, **fields)
+        while (answer := self.answer())["event"] == "progress":
+            assert answer["id"] == number
+            if on_progress:
+                on_progress(number, answer)
+        assert answer["id"] == number
+        return answer
+
+    def result(self, do: str, **fields: Any) -> dict[str, Any]:
+        answer = self.run(do, **fields)
+        assert answer["event"] == "done", answer
+        return answer["result"]
+
+    def finish(self) -> tuple[int, str]:
+        """Close the input and return exit status and all of stderr."""
+        self.process.stdin.close()
+        status = self.process.wait(PATIENCE_S)
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+        return status, b"".join(self.errors).decode()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE_S)
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line)
+            self._answers.put(json.loads(line))
+        self._answers.put({"event": "ended", "id": None})
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """One real worker for all tests of a file: each also shows that it survived those before it."""
+    client = Client(tmp_path_factory.mktemp("home"))
+    yield client
+    client.kill()
+
+
+@pytest.fixture(scope="session", name="start_worker")
+def start_worker_fixture() -> type[Client]:
+    """Start a worker of your own: `start_worker(home, "-c", program)`; kill it in the end."""
+    return Client

@@ -1,0 +1,304 @@
+"""What the worker process can be asked to do; each job imports what it needs when it is first asked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, ModelError, SceneError, StudyRefusedError
+from AcuteFindingsLib.jobs.messages import MessageError, Request
+
+if TYPE_CHECKING:
+    from AcuteFindingsLib.detectors.finding import Finding
+    from AcuteFindingsLib.models.package import ModelPackage
+    from AcuteFindingsLib.models.torch_predictor import PredictorCache
+    from AcuteFindingsLib.study.notice import Notice
+    from AcuteFindingsLib.study.study import Study
+
+KEPT_NETWORKS = 6
+"""Networks that stay in memory: those of all three detectors, or of one with a few alternatives."""
+
+
+@dataclass
+class WarmModels:
+    """The networks that earlier requests loaded, so that a second study starts at once.
+
+    A network is found again by the content of its package and by its device: a package that changed is loaded anew.
+    """
+
+    cache: "PredictorCache | None" = None
+
+    def load(self, package: "ModelPackage", *, device: str) -> Any:
+        """Verify and load a package, or take it from memory; the networks unused for longest make room."""
+        from AcuteFindingsLib.models.torch_predictor import PredictorCache, load_predictor
+
+        self.cache = self.cache or PredictorCache()
+        predictor = load_predictor(package, device=device, cache=self.cache)
+        kept = self.cache.predictors
+        key = next(key for key, value in kept.items() if value is predictor)
+        kept[key] = kept.pop(key)
+        while len(kept) > KEPT_NETWORKS:
+            del kept[next(iter(kept))]
+        return predictor
+
+    def clear(self) -> None:
+        """Let go of every network."""
+        if self.cache is not None:
+            self.cache.clear()
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a job is handed beside its request."""
+
+    progress: Callable[[str, float], None]
+    cancelled: Callable[[], bool]
+    models: WarmModels = field(default_factory=WarmModels)
+
+    def at(self, text: str, fraction: float) -> None:
+        """Say what is being done; raise `CancelledError` where the user has asked to stop."""
+        if self.cancelled():
+            raise CancelledError("Stopped on request; nothing was written.")
+        self.progress(text, fraction)
+
+    def span(self, low: float, high: float) -> Callable[[str, float], None]:
+        """Return the progress of a part of the job that takes it from `low` to `high`."""
+        return lambda text, fraction: self.at(text, low + (high - low) * fraction)
+
+
+class RefusedError(StudyRefusedError):
+    """A refused study with all that the check had to say of it."""
+
+    def __init__(self, notices: "Sequence[Notice]") -> None:
+        """Make the sentence of the refusals."""
+        reasons = " ".join(notice.text for notice in notices if notice.severity == "refuse")
+        super().__init__(f"The study does not fit this detector: {reasons}")
+        self.notices = tuple(notices)
+
+
+def ping(_request: Request, _tools: Tools) -> dict[str, Any]:
+    """Answer."""
+    return {}
+
+
+def check(request: Request, tools: Tools) -> dict[str, Any]:
+    """Say whether a study is one that a detector was made for."""
+    tools.at("Checking the study", 0.0)
+    notices = _check(_study(request), request)
+    return {"fits": not _refusals(notices), "notices": [asdict(notice) for notice in notices]}
+
+
+def detect(request: Request, tools: Tools) -> dict[str, Any]:
+    """Run a detector on a study and write its result."""
+    started = perf_counter()
+    out = request.path("out")
+    tools.at("Opening the study", 0.0)
+    study = _study(request)
+    read = perf_counter() - started
+    tools.at("Checking the study", 0.02)
+    notices = _check(study, request)
+    if _refusals(notices) and not request.flag("force"):
+        raise RefusedError(notices)
+
+    tools.at("Loading the model", 0.05)
+    from AcuteFindingsLib.detectors.registry import load_detector
+    from AcuteFindingsLib.jobs.arrays import save_result
+
+    def load(package: "ModelPackage", *, device: str) -> Any:
+        tools.at("Loading the model", 0.05)
+        return tools.models.load(package, device=device)
+
+    loaded = load_detector(
+        _detector(request),
+        model=request.optional_text("model"),
+        device=request.optional_text("device") or "auto",
+        folders=_existing(request.folders()),
+        load=load,
+    )
+    finding = loaded.detector.run(study, progress=tools.span(0.1, 0.98), cancelled=tools.cancelled)
+    tools.at("Writing the result", 0.98)
+    finding = replace(
+        finding,
+        warnings=tuple(dict.fromkeys((*notices, *finding.warnings))),
+        timings={"read": read, **finding.timings, "total": perf_counter() - started},
+    )
+    return {"finding": str(save_result(finding, out))}
+
+
+def models(request: Request, _tools: Tools) -> dict[str, Any]:
+    """List every model that can be found, the damaged ones with what is wrong."""
+    from AcuteFindingsLib.models.find import DamagedPackage, list_packages
+
+    folders = request.folders()
+    gone = [DamagedPackage(folder, f"{folder} is not there any more.") for folder in folders if not folder.is_dir()]
+    return {"models": [_model_row(package) for package in (*list_packages(folders=_existing(folders)), *gone)]}
+
+
+def card(request: Request, _tools: Tools) -> dict[str, Any]:
+    """Return a model card, Markdown."""
+    from AcuteFindingsLib.models.package import read_package
+
+    return {"text": read_package(request.path("folder")).read_card_text()}
+
+
+def verify(request: Request, tools: Tools) -> dict[str, Any]:
+    """Prove a model package: checksums, names, shapes and values."""
+    from AcuteFindingsLib.models.package import read_package
+
+    tools.at("Verifying the model", 0.0)
+    try:
+        read_package(request.path("folder")).verify()
+    except ModelError as error:
+        return {"ok": False, "error": str(error)}
+    return {"ok": True, "error": ""}
+
+
+def report(request: Request, tools: Tools) -> dict[str, Any]:
+    """Write report, finding and pictures of a result that `detect` gave."""
+    from AcuteFindingsLib.export.report import write_report
+    from AcuteFindingsLib.jobs.arrays import load_result
+    from AcuteFindingsLib.jobs.run_study import remove_earlier_results
+
+    out = request.path("out")
+    tools.at("Opening the result", 0.0)
+    finding = load_result(request.path("result"))
+    package, companions = _packages_of(finding, request)
+    study = _study(request)
+    out.mkdir(parents=True, exist_ok=True)
+    remove_earlier_results(out)
+    tools.at("Writing the finding", 0.1)
+    finding_file = finding.save(out)
+    tools.at("Drawing the pictures", 0.2)
+    pictures, remark = _draw(finding, study, out / "pictures")
+    tools.at("Writing the report", 0.9)
+    page = write_report(finding, study=study, package=package, companions=companions, pictures=pictures, folder=out)
+    return {
+        "report": str(page),
+        "finding": str(finding_file),
+        "pictures": [str(picture.path) for picture in pictures],
+        "remarks": [remark] if remark else [],
+    }
+
+
+def phantom(request: Request, tools: Tools) -> dict[str, Any]:
+    """Make a phantom and write its DICOM and its truth."""
+    from AcuteFindingsLib.phantoms import KINDS, make_phantom
+    from AcuteFindingsLib.phantoms.write_dicom import write_phantom
+
+    seed, positive, options = (request.fields.get(name) for name in ("seed", "positive", "options"))
+    if not isinstance(seed, int) or not isinstance(positive, bool | None) or not isinstance(options, dict | None):
+        raise MessageError("A phantom needs a whole number as seed, positive true or false, and options by name.")
+    kind = request.text("kind")
+    if kind not in KINDS:
+        raise MessageError(f"There is no phantom {kind!r}; choose one of {', '.join(KINDS)}.")
+    tools.at("Making the phantom", 0.0)
+    made = make_phantom(kind, seed, positive=positive, **(options or {}))
+    tools.at("Writing DICOM", 0.7)
+    folder = write_phantom(made, request.path("out"))
+    return {"dicom": str(folder / "dicom"), "truth": str(folder / "truth")}
+
+
+JOBS: dict[str, Callable[[Request, Tools], dict[str, Any]]] = {
+    job.__name__: job for job in (ping, check, detect, models, card, verify, report, phantom)
+}
+
+
+def _study(request: Request) -> "Study":
+    from AcuteFindingsLib.jobs.arrays import load_study
+
+    return load_study(request.path("study"))
+
+
+def _detector(request: Request) -> str:
+    from AcuteFindingsLib.study.requirements import REQUIREMENTS
+
+    name = request.text("detector")
+    if name not in REQUIREMENTS:
+        raise MessageError(f"There is no detector {name!r}; choose one of {', '.join(REQUIREMENTS)}.")
+    return name
+
+
+def _check(study: "Study", request: Request) -> "tuple[Notice, ...]":
+    from AcuteFindingsLib.study.checks import check_study
+
+    return check_study(study, _detector(request))
+
+
+def _refusals(notices: "Sequence[Notice]") -> "list[Notice]":
+    return [notice for notice in notices if notice.severity == "refuse"]
+
+
+def _existing(folders: Sequence[Path]) -> tuple[Path, ...]:
+    """Leave out what is not there: a drive that is not plugged in must not hide the models that are."""
+    return tuple(folder for folder in folders if folder.is_dir())
+
+
+def _model_row(package: Any) -> dict[str, Any]:
+    from AcuteFindingsLib.models.find import DamagedPackage
+    from AcuteFindingsLib.resources import resource_path
+
+    try:
+        shipped = resource_path("Models") in package.folder.parents
+    except AcuteFindingsError:
+        shipped = False
+    where = {"id": package.id, "folder": str(package.folder), "shipped": shipped}
+    if isinstance(package, DamagedPackage):
+        unknown = dict.fromkeys(("task", "title", "version", "licence", "trained_on", "sha256"), "")
+        return {**where, **unknown, "size_mb": 0.0, "phantoms_only": False, "error": package.error}
+    weights = package.folder / package.weights
+    return {
+        **where,
+        "task": package.card.task,
+        "title": package.card.title,
+        "version": package.version,
+        "size_mb": round(weights.stat().st_size / 1e6, 1) if weights.is_file() else 0.0,
+        "licence": package.card.licence,
+        "trained_on": package.card.training_data.summary,
+        "phantoms_only": package.card.training_data.phantoms_only,
+        "error": "" if weights.is_file() else f"{weights} is missing; fetch the package again.",
+        "sha256": package.sha256,
+    }
+
+
+def _packages_of(finding: "Finding", request: Request) -> "tuple[ModelPackage, list[ModelPackage]]":
+    """Return the packages that gave a result, its own and the companions; their cards stand in the report."""
+    from AcuteFindingsLib.detectors.registry import COMPANIONS
+    from AcuteFindingsLib.models.find import default_package, find_package
+
+    folders = _existing(request.folders())
+    identity = finding.model
+    package = find_package(request.optional_text("model") or identity.id, folders=folders)
+    if (package.id, package.sha256) != (identity.id, identity.sha256):
+        raise ModelError(
+            f"The model {identity.id} {identity.version} that gave this result is not in {package.folder} any more; "
+            "run the detector again with the model that is there."
+        )
+    named = package.card.companions
+    companions = [
+        find_package(named[task], task=task, folders=folders)
+        if task in named
+        else default_package(task, folders=folders)
+        for task in COMPANIONS[package.card.task]
+    ]
+    return package, companions
+
+
+def _draw(finding: "Finding", study: "Study", folder: Path) -> tuple[Sequence[Any], str]:
+    from AcuteFindingsLib.scene.pictures import draw_pictures
+
+    return draw_pictures(finding, study, _nodes(finding, study), folder)
+
+
+def _nodes(finding: "Finding", study: "Study") -> Any:
+    """Return the finding in a scene of this process's own; None where Slicer's libraries are not to be had here."""
+    from AcuteFindingsLib.scene.application import new_scene
+    from AcuteFindingsLib.scene.nodes import show_finding
+    from AcuteFindingsLib.scene.views import arrange_views
+
+    try:
+        nodes = show_finding(finding, study, scene=new_scene())
+        arrange_views(nodes, finding, study)
+    except (SceneError, AttributeError):
+        return None
+    return nodes
