@@ -1,0 +1,140 @@
+"""`widget.connect("signal(args)", f)` and `widget.signal.connect(f)` as PythonQt does them."""
+
+import inspect
+import sys
+import traceback
+from typing import Any
+
+import qt5_names
+import qt_tables
+import shiboken6
+from PySide6 import QtCore
+
+errors: list[BaseException] = []
+"""What Python functions raised while Qt called them. The application prints it and goes on; a test should fail."""
+
+_connections: dict[tuple[int, str], list[tuple[Any, Any, Any]]] = {}
+
+
+def guarded(function: Any) -> Any:
+    """Return a slot that calls `function` with as many arguments as it takes, and reports what it raises."""
+    from pythonqt import wrap
+
+    takes = _takes(function)
+
+    def slot(*arguments: Any) -> None:
+        try:
+            function(*[wrap(value) for value in arguments[:takes]])
+        except BaseException as error:
+            errors.append(error)
+            traceback.print_exception(error, file=sys.stderr)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+
+    return slot
+
+
+def _takes(function: Any) -> int | None:
+    # PythonQt reads the code of a function or bound method; anything else gets all that the signal carries.
+    plain = getattr(function, "__func__", function)
+    code = getattr(plain, "__code__", None)
+    if code is None or code.co_flags & inspect.CO_VARARGS:
+        return None
+    return code.co_argcount - (1 if inspect.ismethod(function) else 0)
+
+
+def signals(native: QtCore.QObject) -> dict[str, tuple[str, ...]]:
+    """Return the signal signatures of an object by name."""
+    return qt_tables.signals(type(native))
+
+
+def has_signal(native: QtCore.QObject, name: str) -> bool:
+    """Whether `name` is one of the object's signals."""
+    return name in signals(native) or name in getattr(native, "vtk_signals", {})
+
+
+def _resolve(native: QtCore.QObject, signature: str) -> tuple[str, str | None]:
+    """Return the signature that PySide knows, and the name of the PySide signal for one that carries a VTK object."""
+    plain = bytes(QtCore.QMetaObject.normalizedSignature(signature)).decode()
+    name = plain.partition("(")[0]
+    for known, inner in getattr(native, "vtk_signals", {}).items():
+        if plain == known or (plain.endswith("()") and known.startswith(f"{name}(")):
+            return known, inner
+    plain = qt5_names.signal(native, plain)
+    if plain not in signals(native).get(name if plain.startswith(name) else plain.partition("(")[0], ()):
+        raise ValueError(f"{type(native).__name__} has no signal {signature}")
+    return plain, None
+
+
+def connect(sender: Any, signal: str, *receiver: Any) -> bool:
+    """Connect a signal to a Python callable, or to another object's slot: `connect(signal, receiver, "slot()")`."""
+    native = sender._native
+    if len(receiver) == 2:
+        target, slot_name = receiver
+        function: Any = getattr(target, slot_name.partition("(")[0])
+    else:
+        (function,) = receiver
+    if not callable(function):
+        raise ValueError(f"connect({signal!r}): {function!r} cannot be called")
+    resolved, inner = _resolve(native, signal)
+    slot = guarded(function)
+    if inner is not None:
+        getattr(native, inner).connect(slot)
+    elif not QtCore.QObject.connect(native, QtCore.SIGNAL(resolved), slot):
+        raise ValueError(f"{type(native).__name__} has no signal {signal}")
+    key = shiboken6.getCppPointer(native)[0]
+    _connections.setdefault((key, resolved), []).append((native, function, slot))
+    return True
+
+
+def disconnect(sender: Any, signal: str | None = None, *receiver: Any) -> bool:
+    """Undo a connection made by `connect`; answers False where there is none."""
+    native = sender._native
+    key = shiboken6.getCppPointer(native)[0]
+    resolved, inner = _resolve(native, signal) if signal else (None, None)
+    found = False
+    for (where, which), made in list(_connections.items()):
+        if where != key or (resolved is not None and which != resolved):
+            continue
+        for item in list(made):
+            owner, function, slot = item
+            if owner is not native or (receiver and function != receiver[-1]):
+                continue
+            made.remove(item)
+            inner = getattr(native, "vtk_signals", {}).get(which)
+            if inner is not None:
+                getattr(native, inner).disconnect(slot)
+            else:
+                QtCore.QObject.disconnect(native, QtCore.SIGNAL(which), slot)
+            found = True
+    return found
+
+
+class SignalOf:
+    """A signal as an attribute: `button.clicked.connect(f)`; called, it emits."""
+
+    def __init__(self, sender: Any, name: str) -> None:
+        self._sender, self._name = sender, name
+
+    def _signature(self) -> str:
+        native = self._sender._native
+        for known in getattr(native, "vtk_signals", {}):
+            if known.startswith(f"{self._name}("):
+                return known
+        # The one with most arguments: Qt lists `clicked(bool)` and its shorthand `clicked()`.
+        return max(signals(native)[self._name], key=lambda signature: signature.count(",") + ("()" not in signature))
+
+    def connect(self, function: Any) -> bool:
+        return connect(self._sender, self._signature(), function)
+
+    def disconnect(self, function: Any = None) -> bool:
+        return disconnect(self._sender, self._signature(), *(() if function is None else (function,)))
+
+    def emit(self, *arguments: Any) -> None:
+        from pythonqt import unwrap
+
+        native = self._sender._native
+        inner = getattr(native, "vtk_signals", {}).get(self._signature(), self._name)
+        getattr(native, inner).emit(*unwrap(arguments))
+
+    __call__ = emit
