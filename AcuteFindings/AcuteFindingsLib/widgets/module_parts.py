@@ -1,0 +1,164 @@
+"""What the module files have in common: the devices, and the widget that keeps a panel and its scene in step."""
+
+from enum import Enum
+from typing import Any
+
+import slicer
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic, ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+
+class Device(Enum):
+    """Where a detector runs; Slicer fills a combo box with the names."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+class ModuleLogic(ScriptedLoadableModuleLogic):
+    """A module's logic whose parameter node is typed by `parameterNodeClass`."""
+
+    parameterNodeClass: Any = None
+
+    def __init__(self) -> None:
+        """Take no parent: a logic lives where it is needed."""
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._parameterNode: Any = None
+
+    def getParameterNode(self) -> Any:
+        """Return the module's choices, typed; the same object for as long as the scene keeps the same node."""
+        node = super().getParameterNode()
+        if self._parameterNode is None or self._parameterNode.parameterNode is not node:
+            self._parameterNode = self.parameterNodeClass(node)
+        return self._parameterNode
+
+
+class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """A module's widget with a .ui file and a parameter node, as Slicer's own modules have them.
+
+    The parameter node is taken when the module is shown and let go when the scene closes; what the .ui file connects to
+    it follows by itself. Subclasses build their parts in `build` and hear of the parameter node in
+    `parameter_node_changed`.
+    """
+
+    def __init__(self, parent: Any = None) -> None:
+        self.logic: Any = None
+        self.ui: Any = None
+        self._parameterNode: Any = None
+        self._parameterNodeGuiTag: Any = None
+        # Before the widget's own: without a parent that one calls `setup` at once.
+        VTKObservationMixin.__init__(self)
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+
+    def setup(self) -> None:
+        """Load the .ui file, build the parts, and follow the scene."""
+        ScriptedLoadableModuleWidget.setup(self)
+        ui_widget = slicer.util.loadUI(self.resourcePath(f"UI/{self.moduleName}.ui"))
+        self.layout.addWidget(ui_widget)
+        self.ui = slicer.util.childWidgetVariables(ui_widget)
+        # The .ui file hands the scene on to the selectors.
+        ui_widget.setMRMLScene(slicer.mrmlScene)
+        self.build()
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.initializeParameterNode()
+
+    def build(self) -> None:
+        """Make `logic` and whatever the .ui file does not hold."""
+        raise NotImplementedError
+
+    def parameter_node_changed(self, parameter_node: Any) -> None:
+        """Another parameter node is used from now on, or the same one holds what a loaded scene brought."""
+
+    def cleanup(self) -> None:
+        """The application closes or the module is reloaded."""
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """The module is shown."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Another module is shown: the parameter node is followed again on the way back."""
+        if self._parameterNode is not None and self._parameterNodeGuiTag is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self._parameterNodeGuiTag = None
+
+    def onSceneStartClose(self, _caller: Any, _event: str) -> None:
+        """The parameter node goes with the scene."""
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, _caller: Any, _event: str) -> None:
+        """A module that stays shown needs a new parameter node at once."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, _caller: Any, _event: str) -> None:
+        """A scene was loaded, with the choices that were saved in it."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Use the scene's parameter node, made where there is none."""
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameterNode: Any | None) -> None:
+        """Connect the widgets of the .ui file to a parameter node, and nothing else to them."""
+        if self._parameterNode is not None and self._parameterNodeGuiTag is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+        self._parameterNodeGuiTag = None
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            self.parameter_node_changed(parameterNode)
+
+
+class DetectorModuleWidget(ModuleWidget):
+    """The widget of a module that runs a detector; subclasses name `detector` and make their logic."""
+
+    detector = ""
+    panel: Any = None
+
+    def make_logic(self) -> Any:
+        """Return the module's logic."""
+        raise NotImplementedError
+
+    def build(self) -> None:
+        """Put the shared panel onto the .ui file."""
+        # Imported when the module is first opened, so that Slicer starts as fast as without it.
+        from AcuteFindingsLib.widgets.detector_panel import DetectorPanel
+
+        self.logic = self.make_logic()
+        self.panel = DetectorPanel(self.detector, self.ui, self)
+
+    def parameter_node_changed(self, parameter_node: Any) -> None:
+        """Suggest a volume where none is chosen, and tell the panel."""
+        from AcuteFindingsLib.scene.study_from_node import fits
+
+        if parameter_node.inputVolume is None:
+            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            shown = (node for node in volumes if not node.GetHideFromEditors())
+            fitting = next((node for node in shown if not fits(node, self.detector)), None)
+            if fitting is not None:
+                parameter_node.inputVolume = fitting
+        self.panel.set_parameter_node(parameter_node)
+
+    def enter(self) -> None:
+        """The module is shown."""
+        super().enter()
+        self.panel.enter()
+
+    def exit(self) -> None:
+        """Another module is shown; a run goes on."""
+        self.panel.exit()
+        super().exit()
+
+    def cleanup(self) -> None:
+        """The application closes or the module is reloaded."""
+        if self.panel is not None:  # None where opening the module failed
+            self.panel.cleanup()
+        super().cleanup()

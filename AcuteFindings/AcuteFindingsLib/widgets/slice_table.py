@@ -1,0 +1,137 @@
+"""The slices of a result as a table: what the model says beside what an annotator says."""
+
+import logging
+from collections.abc import Callable, Generator
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.scene.corrections import labels
+from AcuteFindingsLib.scene.naming import slice_number
+from AcuteFindingsLib.scene.results import SceneResult
+from AcuteFindingsLib.widgets.parts import cell, fit_height, table
+from AcuteFindingsLib.widgets.stepper import Stepper
+
+NUMBER, PROBABILITY, PREDICTED, CORRECTED, FURTHER = range(5)
+
+
+class SliceTable:
+    """A row a slice; choosing a row calls `on_choose` with the slice's index.
+
+    The rows are filled in by and by: those of a long series at once would hold the window up.
+    """
+
+    def __init__(self, on_choose: Callable[[int], Any]) -> None:
+        self._on_choose = on_choose
+        self._result: SceneResult | None = None
+        self._rows: dict[int, int] = {}
+        self._corrected: dict[int, str] = {}
+        self._filled = 0
+        self._quiet = False
+        self._filling: Stepper | None = None
+        self.widget = table([], _("Every slice; choose a row to see it in the slice views"), name="sliceTable")
+        self.widget.connect("currentCellChanged(int,int,int,int)", self._on_cell)
+
+    def show(self, result: SceneResult | None) -> None:
+        """Show a result's slices; hidden for a single image."""
+        self.stop()
+        self._result = result
+        slices = result.finding.slices if result else ()
+        self._rows = {item.index: place for place, item in enumerate(slices)}
+        self.widget.setVisible(len(slices) > 1)
+        self._quiet = True
+        self.widget.clear()
+        self.widget.setRowCount(len(slices))
+        if result is not None:
+            self._set_headers(result)
+        self._quiet = False
+        self._filled = 0
+        self._corrected = labels(result) if result is not None else {}
+        fit_height(self.widget, most_rows=10)
+        if result is not None:
+            self._filling = Stepper(self._fill(result), done=_nothing, failed=_log)
+            self._filling.start()
+
+    def select(self, index: int) -> None:
+        """Highlight a slice's row without moving the views."""
+        place = self._rows.get(index)
+        if place is None or self.widget.currentRow() == place:
+            return
+        self._quiet = True
+        self.widget.setCurrentCell(place, NUMBER)
+        self.widget.scrollTo(self.widget.model().index(place, NUMBER))
+        self._quiet = False
+
+    def update_corrected(self) -> None:
+        """Read the corrected labels again."""
+        if self._result is None:
+            return
+        self._corrected = labels(self._result)
+        for index, place in self._rows.items():
+            if place < self._filled:
+                self.widget.item(place, CORRECTED).setText(_word(self._corrected.get(index, "")))
+
+    def stop(self) -> None:
+        """Fill in no further rows."""
+        if self._filling is not None:
+            self._filling.stop()
+            self._filling = None
+
+    def _set_headers(self, result: SceneResult) -> None:
+        finding = result.finding
+        further = _further(finding)
+        headers = [_("Slice"), _("Probability"), _("Predicted"), _("Corrected"), *further]
+        tips = [
+            _("Number of the slice, counted from 1"),
+            _("Probability of {label}; from {threshold:.2f} on a slice counts as positive").format(
+                label=finding.main_label, threshold=finding.slice_threshold
+            ),
+            _("What the model says of the slice"),
+            _("What the annotator says of the slice (keys 1, 2, 3)"),
+            *(_("Probability of {label}").format(label=label) for label in further),
+        ]
+        self.widget.setColumnCount(len(headers))
+        self.widget.setHorizontalHeaderLabels(headers)
+        for place, tip in enumerate(tips):
+            self.widget.horizontalHeaderItem(place).setToolTip(tip)
+        header = self.widget.horizontalHeader()
+        stretched = not further
+        for place in range(len(headers)):
+            self.widget.setColumnWidth(place, 60 if place == NUMBER else 90)
+        header.setStretchLastSection(stretched)
+
+    def _fill(self, result: SceneResult) -> Generator[None, None, None]:
+        finding, further = result.finding, _further(result.finding)
+        words = {True: _("▲ present"), False: _("absent")}
+        for place, item in enumerate(finding.slices):
+            probability = item.probabilities[finding.main_label]
+            texts = [str(slice_number(item)), f"{probability:.2f}"]
+            texts += [words[probability >= finding.slice_threshold], _word(self._corrected.get(item.index, ""))]
+            texts += [f"{item.probabilities[label]:.2f}" for label in further]
+            for column, text in enumerate(texts):
+                number = column not in (PREDICTED, CORRECTED)
+                self.widget.setItem(place, column, cell(text, number=number))
+            self._filled = place + 1
+            yield
+
+    def _on_cell(self, place: int, _column: int, previous: int, _previous_column: int) -> None:
+        if self._quiet or self._result is None or place < 0 or place == previous:
+            return
+        self._on_choose(self._result.finding.slices[place].index)
+
+
+def _further(finding: Finding) -> list[str]:
+    return [label for label in finding.labels if label != finding.main_label]
+
+
+def _word(label: str) -> str:
+    return {"present": _("present"), "absent": _("absent"), "unsure": _("unsure")}[label] if label else ""
+
+
+def _nothing(_value: Any) -> None:
+    """There is nobody to tell that all rows are there."""
+
+
+def _log(error: Exception) -> None:
+    logging.error("AcuteFindings: the slice table could not be filled", exc_info=error)

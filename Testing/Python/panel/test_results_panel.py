@@ -1,0 +1,181 @@
+"""The results panel as a person reads and works it."""
+
+import runpy
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from AcuteFindingsLib.detectors.finding import SliceResult
+from AcuteFindingsLib.scene.nodes import show_finding
+from AcuteFindingsLib.scene.results import result_of
+
+CASES = runpy.run_path(str(Path(__file__).parents[1] / "scene" / "conftest.py"))
+
+
+def put(scene, case, **changes):
+    finding = replace(case.finding, **changes)
+    return result_of(show_finding(finding, case.study, scene=scene).text)
+
+
+@pytest.fixture(scope="module")
+def head():
+    return CASES["head"].__wrapped__()
+
+
+@pytest.fixture
+def result(scene, head):
+    return put(scene, head)
+
+
+@pytest.fixture
+def panel(host):
+    from AcuteFindingsLib.widgets.results_panel import ResultsPanel
+
+    made = ResultsPanel("hemorrhage")
+    made.widget.resize(420, 800)
+    made.widget.show()
+    host.process_events()
+    yield made
+    made.close()
+
+
+def shown(panel, host, result):
+    panel.show(result)
+    host.process_events()
+    return panel
+
+
+def cells(table, row):
+    return [table.item(row, column).text() for column in range(table.columnCount)]
+
+
+def red_offset(scene):
+    return scene.GetSingletonNode("Red", "vtkMRMLSliceNode").GetSliceOffset()
+
+
+def test_without_a_result_says_what_to_do(panel):
+    assert panel.empty_label.visible
+    assert "Apply" in panel.empty_label.text
+    assert not panel.banner.widget.visible
+    assert not panel.slices.widget.visible
+
+
+def test_banner_says_verdict_probability_rule_model_and_that_it_is_no_diagnosis(panel, host, result):
+    banner = shown(panel, host, result).banner
+    assert banner.verdict_label.text == "▲ POSITIVE"
+    assert banner.probability_label.text == "Intracranial hemorrhage: probability 0.97 (threshold 0.50)"
+    assert "Slices 12 to 18 are positive." in banner.rule_label.text
+    assert "three or more consecutive slices" in banner.rule_label.text
+    assert "test-model 0.1" in banner.model_label.text
+    assert "Research use only" in banner.research_label.text
+
+
+@pytest.mark.parametrize(("label", "words"), [("negative", "● NEGATIVE"), ("indeterminate", "◆ INDETERMINATE")])
+def test_each_verdict_has_a_symbol_and_a_word_of_its_own(panel, host, scene, head, label, words):
+    other = put(scene, head, verdict=replace(head.finding.verdict, label=label))
+    assert shown(panel, host, other).banner.verdict_label.text == words
+
+
+def test_measurements_and_warnings_can_be_read(panel, host, result):
+    shown(panel, host, result)
+    assert cells(panel.measurements, 0) == ["Volume", "14.2 mL"]
+    assert panel.warnings_label.text == "⚠ Warning: The slices are thicker than the model has seen."
+
+
+def test_slice_table_lists_every_slice_with_what_the_model_says(panel, host, result):
+    table = shown(panel, host, result).slices.widget
+    assert table.rowCount == 24
+    host.wait_until(lambda: table.item(23, 4) is not None)
+    assert [table.horizontalHeaderItem(place).text() for place in range(5)] == [
+        "Slice",
+        "Probability",
+        "Predicted",
+        "Corrected",
+        "epidural",
+    ]
+    assert cells(table, 14) == ["15", "1.00", "▲ present", "", "0.33"]
+    assert cells(table, 0)[2] == "absent"
+
+
+def test_clicking_a_row_moves_the_slice_views_there(panel, host, scene, result):
+    table = shown(panel, host, result).slices.widget
+    host.click_row(table, 3)
+    assert red_offset(scene) == pytest.approx(-46 + 3 * 4)
+    host.click_row(table, 20)
+    assert red_offset(scene) == pytest.approx(-46 + 20 * 4)
+    assert panel.current == 20
+
+
+def test_next_and_previous_positive_slice_by_button_and_by_key(panel, host, scene, result):
+    shown(panel, host, result).go_to(0)
+    host.click(panel.next_button)
+    assert panel.current == 11
+    host.press_key(panel.widget, "N")
+    assert panel.current == 12
+    assert red_offset(scene) == pytest.approx(-46 + 12 * 4)
+    host.press_key(panel.widget, "P")
+    assert panel.current == 11
+    assert not panel.previous_button.enabled
+    host.press_key(panel.widget, "P")
+    assert panel.current == 11
+
+
+def test_keys_rest_while_another_module_is_shown(panel, host, result):
+    shown(panel, host, result).go_to(0)
+    panel.set_keys_enabled(False)
+    host.press_key(panel.widget, "N")
+    assert panel.current == 0
+
+
+def test_starts_at_the_most_suspicious_slice(panel, host, result):
+    assert shown(panel, host, result).current == 14
+    assert panel.slices.widget.currentRow() == 14
+
+
+def test_following_the_views_does_not_move_them(panel, host, scene, result):
+    shown(panel, host, result).go_to(2)
+    panel.show_slice(9)
+    assert panel.slices.widget.currentRow() == 9
+    assert red_offset(scene) == pytest.approx(-46 + 2 * 4)
+
+
+def test_one_image_has_no_slice_table(panel, host, scene):
+    one = put(scene, CASES["radiograph"].__wrapped__())
+    shown(panel, host, one)
+    assert not panel.slices.widget.visible
+    assert not panel.next_button.visible
+    assert panel.banner.widget.visible
+
+
+def test_a_long_series_never_holds_the_window_up(panel, host, scene, head):
+    slices = tuple(
+        SliceResult(
+            k, (0.0, 0.0, float(k)), f"1.2.{k}", {"any": k % 2 / 1.0, "epidural": 0.1, "subdural": 0.2}, float(k)
+        )
+        for k in range(1500)
+    )
+    long = put(scene, head, slices=slices, positive_runs=())
+    start = perf_counter()
+    panel.show(long)
+    assert perf_counter() - start < 0.2
+    host.wait_until(lambda: panel.slices.widget.item(1499, 4) is not None)
+    assert cells(panel.slices.widget, 1499)[:2] == ["1500", "1.00"]
+
+
+def test_showing_another_result_while_rows_are_filled_in_leaves_only_its_own(panel, host, scene, head, result):
+    slices = tuple(
+        SliceResult(k, (0.0, 0.0, float(k)), f"1.2.{k}", {"any": 0.5}, float(k)) for k in np.arange(600).tolist()
+    )
+    panel.show(put(scene, head, slices=slices, positive_runs=()))
+    shown(panel, host, result)
+    host.wait_until(lambda: panel.slices.widget.item(23, 4) is not None)
+    assert panel.slices.widget.rowCount == 24
+    assert cells(panel.slices.widget, 23)[0] == "24"
+
+
+def test_every_control_says_what_it_is_for(panel):
+    for widget in (panel.next_button, panel.previous_button, panel.slices.widget, panel.measurements):
+        assert widget.toolTip
