@@ -1,0 +1,106 @@
+"""Pneumothorax on frontal chest radiographs: the module's face; the work is done in AcuteFindingsLib."""
+
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLTextNode
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule
+
+from AcuteFindingsLib.widgets import self_tests
+from AcuteFindingsLib.widgets.module_parts import DetectorModuleWidget, Device, ModuleLogic
+
+
+class PneumothoraxSeg(ScriptedLoadableModule):
+    """What the application shows of the module before it is opened."""
+
+    def __init__(self, parent):
+        """Fill in title, place in the menu and help."""
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("Pneumothorax Seg")
+        self.parent.categories = [_("Acute Findings")]
+        self.parent.dependencies = ["AcuteFindings"]
+        self.parent.contributors = ["The AcuteFindings contributors"]
+        self.parent.helpText = _(
+            "Finds pneumothorax on a frontal chest radiograph and draws its outline: a verdict, the area, the tubes "
+            "that are in, and whether the answer leans on them. Choose a radiograph and press Apply. Research use "
+            "only. Not a medical device; not for diagnosis."
+        )
+        self.parent.acknowledgementText = _(
+            "Method after the third- and fourth-place solutions of the SIIM-ACR Pneumothorax Segmentation challenge, "
+            "2019; tubes and shortcuts after work at the IT University of Copenhagen, 2023."
+        )
+
+
+@parameterNodeWrapper
+class PneumothoraxSegParameterNode:
+    """The user's choices and the result, kept in the scene.
+
+    inputVolume - The frontal chest radiograph.
+    model - Id of the model package; empty for the default.
+    device - Where the detector runs.
+    verdict - Text node of the result that is shown; it refers to the result's other nodes.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    model: str = ""
+    device: Device = Device.AUTO
+    verdict: vtkMRMLTextNode
+
+
+class PneumothoraxSegWidget(DetectorModuleWidget):
+    """The shared panel on this module's .ui file."""
+
+    detector = "pneumothorax"
+
+    def make_logic(self):
+        """Return the module's logic."""
+        return PneumothoraxSegLogic()
+
+
+class PneumothoraxSegLogic(ModuleLogic):
+    """The detector without a panel, for scripts and batches."""
+
+    parameterNodeClass = PneumothoraxSegParameterNode
+
+    def process(self, volumeNode, model="", device="auto", progress=None, cancelled=None, force=False):
+        """Look for pneumothorax and put the result into the scene.
+
+        Parameters
+        ----------
+        volumeNode
+            A `vtkMRMLScalarVolumeNode` of one slice: a frontal chest radiograph.
+        model
+            Id or folder of a model package; empty for the default.
+        device
+            "auto", "cpu" or "gpu".
+        progress
+            Called with what is being done (text) and the share of the whole that is done (0 to 1).
+        cancelled
+            Asked between; True stops the run.
+        force
+            Run although the series check refuses the study.
+
+        Returns
+        -------
+        SceneResult
+            The nodes made: text, table, segmentation, heat map, and the finding itself.
+
+        Raises
+        ------
+        AcuteFindingsError
+            With one sentence for a person; `CancelledError` where `cancelled` answered True.
+        """
+        # Imported when first needed, so that Slicer starts as fast as without this module.
+        from AcuteFindingsLib.widgets.run_controller import run_blocking
+
+        return run_blocking(
+            "pneumothorax", volumeNode, model, device, progress=progress, cancelled=cancelled, force=force
+        )
+
+
+class PneumothoraxSegTest(self_tests.DetectorModuleTest):
+    """Self-test with a small phantom and the model that ships."""
+
+    detector = "pneumothorax"
+    kind = "chest-xray"
+    seed = 15
+    logicClass = PneumothoraxSegLogic
