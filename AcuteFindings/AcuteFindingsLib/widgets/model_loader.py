@@ -205,34 +205,36 @@ class ModelLoader:
         self._table = ModelTable(show_task=not self.task, selected=self._on_selected)
         self.table = self._table.widget
         layout.addWidget(self.table)
-        buttons = qt.QHBoxLayout()
-        layout.addLayout(buttons)
+        # Two rows: five buttons side by side are wider than a module panel.
+        of_model, further = qt.QHBoxLayout(), qt.QHBoxLayout()
+        layout.addLayout(of_model)
+        layout.addLayout(further)
         self.verify_button = self._button(
-            buttons,
+            of_model,
             "verifyButton",
             _("Verify"),
             _("Hold every file of the selected model against its checksum, and examine its tensors."),
             self.verify,
         )
         self.add_folder_button = self._button(
-            buttons,
+            further,
             "addFolderButton",
             _("Add folder…"),
             _("Use models from a folder on this computer: one model package, or a folder of several."),
             self._ask_folder,
         )
         self.add_file_button = self._button(
-            buttons, "addFileButton", _("Add file…"), _("Install a model package from a zip file."), self._ask_file
+            further, "addFileButton", _("Add file…"), _("Install a model package from a zip file."), self._ask_file
         )
         self.delete_button = self._button(
-            buttons,
+            of_model,
             "deleteButton",
             _("Delete…"),
             _("Delete the selected model. Models that came with the extension cannot be deleted."),
             self.delete,
         )
         self.details_button = self._button(
-            buttons, "detailsButton", _("Model card"), _("Show what is known about the selected model."), None
+            of_model, "detailsButton", _("Model card"), _("Show what is known about the selected model."), None
         )
         self.details_button.setCheckable(True)
         self.details_button.connect("toggled(bool)", self._on_details)
