@@ -1,24 +1,19 @@
 """A radiograph's grey levels from a volume node: 0..1, bone bright, the patient's right at the picture's left.
 
 The same steps in the same order as `study.dicom_intensity` and `study.dicom_projection`, from values that ITK has
-already rescaled (and turned over where the file is MONOCHROME1), and without the packages for unpacking files that
-those need and Slicer lacks.
+already rescaled (and turned over where the file is MONOCHROME1).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom.pixels import apply_voi
 
 from AcuteFindingsLib.study.dicom_facts import body_part_of, view_of
-from AcuteFindingsLib.study.dicom_frames import Frame, attribute, number, numbers, words
+from AcuteFindingsLib.study.dicom_frames import Frame, numbers, words
+from AcuteFindingsLib.study.dicom_intensity import USABLE_SHARE, by_window, stretch
+from AcuteFindingsLib.study.dicom_padding import padding_limits
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.polarity import looks_negative
-
-# As `study.dicom_intensity`: black and white where nothing says how to show the picture, and the share of pixels that
-# a window of any use shows as something else.
-_BLACK_PERCENTILE, _WHITE_PERCENTILE = 0.5, 99.5
-_USABLE_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,7 @@ def states_pixel_size(frame: Frame) -> bool:
 def _without_header(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:
         return values.astype(np.float32)
-    return _stretch(values, bits=8 * values.dtype.itemsize if values.dtype.kind in "iu" else 16)
+    return stretch(values, bits=8 * values.dtype.itemsize if values.dtype.kind in "iu" else 16)
 
 
 def _by_header(values: np.ndarray, frame: Frame) -> tuple[np.ndarray, bool]:
@@ -97,13 +92,13 @@ def _by_header(values: np.ndarray, frame: Frame) -> tuple[np.ndarray, bool]:
     inverted = str(header.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
     values = _as_stored(values, frame) if inverted else values
     padding = _padding(values, frame)
-    shown = _by_window(values, frame)
+    shown = by_window(values, frame)
     usable = True
     if shown is not None:
         counted = shown if padding is None else shown[~padding]
-        usable = bool(np.mean((counted > 0) & (counted < 1)) >= _USABLE_SHARE)
+        usable = bool(np.mean((counted > 0) & (counted < 1)) >= USABLE_SHARE)
     if shown is None or not usable:
-        shown = _stretch(values, bits=int(header.get("BitsStored", 16)), ignored=padding)
+        shown = stretch(values, bits=int(header.get("BitsStored", 16)), ignored=padding)
     if inverted:
         shown = 1 - shown
     if padding is not None:
@@ -124,55 +119,12 @@ def _as_stored(values: np.ndarray, frame: Frame) -> np.ndarray:
     return np.float32(ends) - values.astype(np.float32)
 
 
-def _by_window(values: np.ndarray, frame: Frame) -> np.ndarray | None:
-    """Return 0..1 by the first VOI LUT or window (PS3.3 C.11.2.1); None where the header has neither."""
-    header = frame.header
-    tables = header.get("VOILUTSequence")
-    if tables and tables[0].get("LUTDescriptor") and tables[0].get("LUTData") is not None:
-        levels = apply_voi(np.round(values).astype(np.int64), header)
-        return levels.astype(np.float32) / np.float32(2 ** int(tables[0].LUTDescriptor[2]) - 1)
-    level = number(attribute(header, "WindowCenter", group="FrameVOILUTSequence", frame=frame.number))
-    width = number(attribute(header, "WindowWidth", group="FrameVOILUTSequence", frame=frame.number))
-    if level is None or width is None or width <= 0:
-        return None
-    values = values.astype(np.float32)
-    function = str(header.get("VOILUTFunction") or "LINEAR").upper()
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (values - level) / width))
-    if function == "LINEAR_EXACT":
-        return np.clip((values - level) / width + 0.5, 0, 1)
-    if width <= 1:
-        return (values > level - 0.5).astype(np.float32)
-    return np.clip((values - (level - 0.5)) / (width - 1) + 0.5, 0, 1)
-
-
-def _stretch(values: np.ndarray, *, bits: int, ignored: np.ndarray | None = None) -> np.ndarray:
-    """Return 0..1: 8-bit values as they are, deeper ones between percentiles of what is not padding."""
-    if bits <= 8 and values.min() >= 0 and values.max() <= 255:
-        return (values / np.float32(2**bits - 1 if values.max() < 2**bits else 255)).astype(np.float32)
-    counted = values if ignored is None or ignored.all() else values[~ignored]
-    low, high = np.percentile(counted, [_BLACK_PERCENTILE, _WHITE_PERCENTILE])
-    if high <= low:
-        low, high = float(counted.min()), float(counted.max())
-    if high <= low:
-        return np.zeros(values.shape, np.float32)
-    return np.clip((values.astype(np.float32) - low) / (high - low), 0, 1).astype(np.float32)
-
-
 def _padding(values: np.ndarray, frame: Frame) -> np.ndarray | None:
-    """Return where values are declared padding (PS3.3 C.7.5.1.1.2), rescaled as ITK has rescaled them."""
-    limits = [frame.header.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    known = [int(value) for value in limits if isinstance(value, int)]
-    if not known or limits[0] is None:
+    """Return where values are declared padding, rescaled as ITK has rescaled them."""
+    limits = padding_limits(frame.header)
+    if limits is None:
         return None
-    bits = int(frame.header.get("BitsAllocated", 16))
-    signed = int(frame.header.get("PixelRepresentation", 0)) == 1
-    # Headers state 63536 for -2000 and the other way round.
-    stored = [
-        one - 2**bits if signed and one >= 2 ** (bits - 1) else one + 2**bits if not signed and one < 0 else one
-        for one in known
-    ]
-    ends = [one * (frame.slope or 1.0) + (frame.intercept or 0.0) for one in stored]
+    ends = [stored * (frame.slope or 1.0) + (frame.intercept or 0.0) for stored in limits]
     return (values >= min(ends)) & (values <= max(ends))
 
 

@@ -5,12 +5,12 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi
 
 from AcuteFindingsLib.study.dicom_frames import Frame, attribute, number
-from AcuteFindingsLib.study.dicom_pixels import padding_mask
+from AcuteFindingsLib.study.dicom_padding import padding_mask
 
 # Where nothing says how to show a picture deeper than 8 bits, these percentiles become black and white.
 _BLACK_PERCENTILE, _WHITE_PERCENTILE = 0.5, 99.5
 # A window that shows fewer than this share of the pixels as something other than black or white is of no use.
-_USABLE_SHARE = 0.05
+USABLE_SHARE = 0.05
 
 
 def radiograph_intensity(stored: np.ndarray, frame: Frame) -> tuple[np.ndarray, bool]:
@@ -24,10 +24,10 @@ def radiograph_intensity(stored: np.ndarray, frame: Frame) -> tuple[np.ndarray, 
     padding = padding_mask(stored, header)
     values = _modality_values(stored, frame)
     usable = True
-    grey = _voi_values(values, frame)
+    grey = by_window(values, frame)
     if grey is not None:
         shown = grey if padding is None else grey[~padding]
-        usable = bool(np.mean((shown > 0) & (shown < 1)) >= _USABLE_SHARE)
+        usable = bool(np.mean((shown > 0) & (shown < 1)) >= USABLE_SHARE)
     if grey is None or not usable:
         grey = stretch(values, bits=int(header.get("BitsStored", 16)), ignored=padding)
     if str(header.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1":
@@ -70,7 +70,7 @@ def _modality_values(stored: np.ndarray, frame: Frame) -> np.ndarray:
     return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
 
 
-def _voi_values(values: np.ndarray, frame: Frame) -> np.ndarray | None:
+def by_window(values: np.ndarray, frame: Frame) -> np.ndarray | None:
     """Return 0..1 by the first VOI LUT or window; None where the header has neither."""
     header: Dataset = frame.header
     tables = header.get("VOILUTSequence")

@@ -22,6 +22,7 @@ from pydicom.uid import (
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.dicom_files import Progress, quiet_pydicom, read_pixel_dataset
 from AcuteFindingsLib.study.dicom_frames import Frame
+from AcuteFindingsLib.study.dicom_padding import padding_mask
 
 # HU of air outside the field of view: what declared padding becomes, and what nothing measured can be far below.
 AIR_HU = -1024.0
@@ -88,16 +89,6 @@ def to_hu(stored: np.ndarray, frame: Frame) -> np.ndarray:
         hu[padding] = AIR_HU
     hu[hu < _NOTHING_MEASURES_HU] = AIR_HU
     return hu
-
-
-def padding_mask(stored: np.ndarray, header: Dataset) -> np.ndarray | None:
-    """Return where stored values are declared padding (PS3.3 C.7.5.1.1.2), or None where none is declared."""
-    first = _padding_number(header, "PixelPaddingValue")
-    if first is None:
-        return None
-    last = _padding_number(header, "PixelPaddingRangeLimit")
-    last = first if last is None else last
-    return (stored >= min(first, last)) & (stored <= max(first, last))
 
 
 def is_really_grey(picture: np.ndarray) -> bool:
@@ -174,16 +165,3 @@ def _is_padding(padding: np.ndarray, hu: np.ndarray) -> bool:
     values = hu[padding]
     corners = padding[[0, 0, -1, -1], [0, -1, 0, -1]]
     return bool(values.max() <= low or values.min() >= high or corners.all())
-
-
-def _padding_number(header: Dataset, keyword: str) -> int | None:
-    """Return a padding value as the pixels hold it: headers state 63536 for -2000 and the other way round."""
-    value = header.get(keyword)
-    if value is None or isinstance(value, bytes | str):
-        return None
-    allocated = int(header.get("BitsAllocated", 16))
-    signed = int(header.get("PixelRepresentation", 0)) == 1
-    value = int(value)
-    if signed and value >= 2 ** (allocated - 1):
-        return value - 2**allocated
-    return value + 2**allocated if not signed and value < 0 else value
