@@ -1,6 +1,7 @@
 """What the worker process can be asked to do; each job imports what it needs when it is first asked."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -287,6 +288,10 @@ def _packages_of(finding: "Finding", request: Request) -> "tuple[ModelPackage, l
 def _draw(finding: "Finding", study: "Study", folder: Path) -> tuple[Sequence[Any], str]:
     from AcuteFindingsLib.scene.pictures import draw_pictures
 
+    # Torch's compiler and Mesa's software renderer each bring an LLVM: a process that has drawn dies when torch comes
+    # second, so it comes first.
+    with suppress(ImportError):
+        import torch._dynamo  # noqa: F401
     return draw_pictures(finding, study, _nodes(finding, study), folder)
 
 

@@ -257,6 +257,17 @@ def test_report_writes_page_finding_and_pictures(
     assert load_finding(Path(answer["finding"])).to_dict() == load_result(head_result).to_dict()
 
 
+def test_a_worker_that_draws_first_can_detect_afterwards(
+    start_worker: Any, head_result: Path, head: Path, tiny_models: Path, tmp_path: Path
+) -> None:
+    worker, models = start_worker(tmp_path), [str(tiny_models)]
+    worker.result("report", result=head_result, study=head, out=tmp_path / "out", folders=models)
+    fields = {"detector": "hemorrhage", "folders": models, "out": tmp_path / "again", "force": True, "device": "cpu"}
+    worker.result("detect", study=head, **fields)
+    worker.kill()
+    assert load_result(tmp_path / "again").to_dict()["verdict"] == load_result(head_result).to_dict()["verdict"]
+
+
 def test_a_report_without_its_model_is_refused(
     worker: Any, head_result: Path, head: Path, write_tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
