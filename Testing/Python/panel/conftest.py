@@ -23,10 +23,13 @@ with contextlib.suppress(ImportError):
 
 import host as _host  # noqa: E402
 
+# Test modules import panels, which import what only `start` brings; but tests of other folders that run before must not
+# find an application.
 _host.start()
+_host.stop()
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _application() -> Iterator[None]:
     _host.start()
     yield
