@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.stats import bootstrap
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Interval
@@ -66,3 +66,14 @@ def youden_threshold(truth: np.ndarray, score: np.ndarray) -> float:
     below = np.asarray(score, float)[np.asarray(score, float) < at]
     middle = (at + float(below.max())) / 2 if below.size else at
     return float(np.clip(middle, 0.01, 0.99))
+
+
+def f1_threshold(truth: np.ndarray, score: np.ndarray) -> float:
+    """Return the threshold with the highest F1, the harmonic mean of sensitivity and positive predictive value.
+
+    For few positives among many cases, such as the slices of a stack: Youden's index would call half of them positive.
+    """
+    precision, recall, thresholds = precision_recall_curve(np.asarray(truth, bool), np.asarray(score, float))
+    total = precision[:-1] + recall[:-1]
+    f1 = np.divide(2 * precision[:-1] * recall[:-1], total, out=np.zeros_like(total), where=total > 0)
+    return float(np.clip(thresholds[int(np.argmax(f1))], 0.01, 0.99))

@@ -18,7 +18,7 @@ from AcuteFindingsLib.networks.pe import PEModel, SliceEncoder
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.training.augment import augment, mask_loss
-from AcuteFindingsLib.training.figures import auc_interval, youden_threshold
+from AcuteFindingsLib.training.figures import auc_interval, f1_threshold, youden_threshold
 from AcuteFindingsLib.training.first_arrays import EXAM, ctpa_arrays
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
@@ -172,6 +172,7 @@ def _mask_loss(encoder: nn.Module, batch: dict[str, Tensor]) -> Tensor:
 
 def _features(network: PEModel, item: Arrays) -> np.ndarray:
     images = torch.from_numpy(item["images"][:, None]).float() / 127.5 - 1
+    images = images.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         return torch.cat([network.encoder.features(part)["features"] for part in images.split(32)]).numpy()
 
@@ -209,7 +210,7 @@ def _stack_loss(network: PEModel, batch: dict[str, Tensor]) -> Tensor:
 
 
 def _operating_points(network: PEModel, tuning: list[Arrays]) -> tuple[float, float]:
-    """Return the study and the slice threshold, each by Youden's index, from the detector's own windows."""
+    """Return the study threshold by Youden's index and the slice threshold by F1, from the detector's own windows."""
     detector = PEDetector(MemoryPredictor(network, _card(0, 0, 0.5, 0.5, evaluation=[])))
     answers = []
     for item in tuning:
@@ -217,7 +218,7 @@ def _operating_points(network: PEModel, tuning: list[Arrays]) -> tuple[float, fl
             encodings = network.encoder.head(torch.from_numpy(_features(network, item)))["encoding"].numpy()
         answers.append(detector.sequence(encodings))
     study = youden_threshold(np.array([item["slices"].any() for item in tuning]), np.array([a.stack for a in answers]))
-    slices = youden_threshold(
+    slices = f1_threshold(
         np.concatenate([item["slices"] for item in tuning]), np.concatenate([a.slices for a in answers])
     )
     return study, slices
@@ -235,7 +236,7 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
         "acute_and_chronic": "Acute and chronic embolism",
         "indeterminate": "Indeterminate exam",
     }
-    tuned = "Youden's index on tuning phantoms that the weights were not fitted to"
+    tuned = "on tuning phantoms that the weights were not fitted to"
     return Card(
         id=ID,
         task="pe",
@@ -247,8 +248,8 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
             *(Label(name=name, meaning=meanings[name]) for name in EXAM),
         ],
         operating_points=[
-            OperatingPoint(level="study", label="pe", threshold=study, chosen=tuned),
-            OperatingPoint(level="slice", label="pe", threshold=slices, chosen=tuned),
+            OperatingPoint(level="study", label="pe", threshold=study, chosen=f"Youden's index {tuned}"),
+            OperatingPoint(level="slice", label="pe", threshold=slices, chosen=f"highest F1 {tuned}"),
         ],
         training_data=TrainingData(
             summary="computer-made CTPA phantoms only, no patient; encoder started from ImageNet",
