@@ -45,8 +45,8 @@ _CTPA = (("matrix", 320), ("slice_spacing", 4.0))
 _HEAD = (("matrix", 256), ("slice_spacing", 5.0))
 
 SAMPLES = (
-    Sample("CTPA phantom, embolism", "pe", "ctpa", 7, True, _CTPA, "SampleEmbolism.png"),
-    Sample("CTPA phantom, no embolism", "pe", "ctpa", 7, False, _CTPA, "SampleNoEmbolism.png"),
+    Sample("CTPA phantom, embolism", "pe", "ctpa", 900_008, True, _CTPA, "SampleEmbolism.png"),
+    Sample("CTPA phantom, no embolism", "pe", "ctpa", 900_008, False, _CTPA, "SampleNoEmbolism.png"),
     Sample("Head CT phantom, hemorrhage", "hemorrhage", "head-ct", 7, True, _HEAD, "SampleHemorrhage.png"),
     Sample("Head CT phantom, no hemorrhage", "hemorrhage", "head-ct", 7, False, _HEAD, "SampleNoHemorrhage.png"),
     Sample("Chest phantom, pneumothorax", "pneumothorax", "chest-xray", 15, True, (), "SamplePneumothorax.png"),
