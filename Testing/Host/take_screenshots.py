@@ -29,6 +29,7 @@ def take(name: str, sample_name: str | None) -> None:
         volume = load_sample(next(sample for sample in SAMPLES if sample.name == sample_name))
         panel.ui.inputSelector.setCurrentNode(volume)
         host.wait(1)
+        host.wait_until(lambda: "…" not in panel.ui.checkLabel.text, seconds=120)
         host.click(panel.ui.applyButton)
         host.wait_until(lambda: panel.panel.result is not None, seconds=300)
     host.wait(0.5)
