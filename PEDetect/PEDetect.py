@@ -100,5 +100,6 @@ class PEDetectTest(self_tests.DetectorModuleTest):
 
     detector = "pe"
     kind = "ctpa"
+    seed = 900_008
     options = (("matrix", 192), ("slice_spacing", 5.0))
     logicClass = PEDetectLogic
