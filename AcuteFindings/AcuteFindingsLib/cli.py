@@ -123,12 +123,13 @@ def check(
 ) -> None:
     """Say whether a study is one that a detector was made for."""
     from AcuteFindingsLib.study.checks import check_study
+    from AcuteFindingsLib.study.notice import refusals
     from AcuteFindingsLib.study.reader import read_study
 
     _one_of("--detector", detector, DETECTORS)
     with _progress() as progress:
         notices = check_study(read_study(input, detector=detector, progress=progress), detector)
-    fits = all(notice.severity != "refuse" for notice in notices)
+    fits = not refusals(notices)
     if as_json:
         answer = {
             "input": input.name,

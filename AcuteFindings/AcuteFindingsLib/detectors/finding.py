@@ -205,6 +205,18 @@ def file_stem(name: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
+def mask_from_dict(entry: dict[str, Any], array: np.ndarray) -> Mask:
+    """Return the mask whose entry in the finding's JSON form is `entry`; raises `KeyError` or `TypeError` as below."""
+    return Mask(
+        name=entry["name"],
+        array=array,
+        category=Code(**entry["category"]),
+        type=Code(**entry["code"]),
+        anatomy=Code(**entry["anatomy"]) if entry["anatomy"] else None,
+        colour=tuple(entry["colour"]),
+    )
+
+
 def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
     """Return the finding whose JSON form is `data`; the files it names lie below `folder`.
 
@@ -215,14 +227,7 @@ def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
     """
     ijk_to_ras = np.asarray(data["ijk_to_ras"], float)
     masks = tuple(
-        Mask(
-            name=entry["name"],
-            array=sitk.GetArrayFromImage(sitk.ReadImage(str(folder / entry["file"]))),
-            category=Code(**entry["category"]),
-            type=Code(**entry["code"]),
-            anatomy=Code(**entry["anatomy"]) if entry["anatomy"] else None,
-            colour=tuple(entry["colour"]),
-        )
+        mask_from_dict(entry, sitk.GetArrayFromImage(sitk.ReadImage(str(folder / entry["file"]))))
         for entry in data["masks"]
     )
     heatmap = None

@@ -66,15 +66,29 @@ def load_detector(
         load = load_predictor
     own = cast(Task, name)
     package = find_package(model, task=own, folders=folders) if model else default_package(own, folders=folders)
-    companions = {
-        task: find_package(package.card.companions[task], task=task, folders=folders)
-        if task in package.card.companions
-        else default_package(task, folders=folders)
-        for task in COMPANIONS[own]
-    }
+    companions = companion_packages(package, own, folders=folders)
     predictor = load(package, device=device)
     others = {task: load(other, device=device) for task, other in companions.items()}
     return LoadedDetector(_build(name, predictor, others), package, companions)
+
+
+def companion_packages(
+    package: ModelPackage, detector: Task, *, folders: tuple[Path, ...] = ()
+) -> dict[Task, ModelPackage]:
+    """Return the further packages that a detector's model runs with: those its card names, else the defaults.
+
+    Raises
+    ------
+    ModelError
+        One is missing or damaged.
+    """
+    named = package.card.companions
+    return {
+        task: find_package(named[task], task=task, folders=folders)
+        if task in named
+        else default_package(task, folders=folders)
+        for task in COMPANIONS[detector]
+    }
 
 
 def _build(name: str, predictor: Predictor, others: dict[Task, Predictor]) -> Detector:

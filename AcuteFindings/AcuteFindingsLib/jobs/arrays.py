@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from AcuteFindingsLib.detectors.finding import Code, Finding, Heatmap, Mask, file_stem, finding_from_dict
+from AcuteFindingsLib.detectors.finding import Finding, Heatmap, file_stem, finding_from_dict, mask_from_dict
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.study.notice import Notice
@@ -219,17 +219,7 @@ def load_result(folder: Path | str) -> Finding:
     try:
         data = json.loads((folder / FINDING).read_text(encoding="utf-8"))
         finding = finding_from_dict({**data, "masks": [], "heatmap": None}, folder)
-        masks = tuple(
-            Mask(
-                name=entry["name"],
-                array=_map(folder / entry["file"], "r"),
-                category=Code(**entry["category"]),
-                type=Code(**entry["code"]),
-                anatomy=Code(**entry["anatomy"]) if entry["anatomy"] else None,
-                colour=tuple(entry["colour"]),
-            )
-            for entry in data["masks"]
-        )
+        masks = tuple(mask_from_dict(entry, _map(folder / entry["file"], "r")) for entry in data["masks"])
         heat = data["heatmap"]
         heatmap = heat and Heatmap(heat["name"], _map(folder / heat["file"], "r"), np.array(heat["ijk_to_ras"], float))
         return replace(finding, masks=masks, heatmap=heatmap)

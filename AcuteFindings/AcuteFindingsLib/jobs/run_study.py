@@ -12,7 +12,7 @@ from AcuteFindingsLib.errors import ExportError, SceneError, StudyError, StudyRe
 from AcuteFindingsLib.export.report import write_report
 from AcuteFindingsLib.scene.pictures import Picture, draw_pictures
 from AcuteFindingsLib.study.choose import fitting_detectors
-from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
@@ -133,18 +133,13 @@ def check_or_refuse(study: Study, detector: str, *, force: bool) -> tuple[Notice
     from AcuteFindingsLib.study.checks import check_study
 
     notices = check_study(study, detector)
-    refusals = [notice for notice in notices if notice.severity == "refuse"]
-    if refusals and not force:
-        reasons = " ".join(f"[{notice.code}] {notice.text}" for notice in refusals)
+    against = refusals(notices)
+    if against and not force:
+        reasons = " ".join(f"[{notice.code}] {notice.text}" for notice in against)
         raise StudyRefusedError(
             f"{study.source_name} does not fit the {detector} detector: {reasons} (--force runs it anyway.)"
         )
     return notices
-
-
-def merge_notices(*groups: tuple[Notice, ...]) -> tuple[Notice, ...]:
-    """Join notices in order, each once."""
-    return tuple(dict.fromkeys(notice for group in groups for notice in group))
 
 
 def write_results(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, ModelError, SceneError, StudyRefusedError
 from AcuteFindingsLib.jobs.messages import MessageError, Request
+from AcuteFindingsLib.study.notice import merge_notices, refusals
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.detectors.finding import Finding
@@ -73,7 +74,7 @@ class RefusedError(StudyRefusedError):
 
     def __init__(self, notices: "Sequence[Notice]") -> None:
         """Make the sentence of the refusals."""
-        reasons = " ".join(notice.text for notice in notices if notice.severity == "refuse")
+        reasons = " ".join(notice.text for notice in refusals(notices))
         super().__init__(f"The study does not fit this detector: {reasons}")
         self.notices = tuple(notices)
 
@@ -87,7 +88,7 @@ def check(request: Request, tools: Tools) -> dict[str, Any]:
     """Say whether a study is one that a detector was made for."""
     tools.at("Checking the study", 0.0)
     notices = _check(_study(request), request)
-    return {"fits": not _refusals(notices), "notices": [asdict(notice) for notice in notices]}
+    return {"fits": not refusals(notices), "notices": [asdict(notice) for notice in notices]}
 
 
 def detect(request: Request, tools: Tools) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def detect(request: Request, tools: Tools) -> dict[str, Any]:
     read = perf_counter() - started
     tools.at("Checking the study", 0.02)
     notices = _check(study, request)
-    if _refusals(notices) and not request.flag("force"):
+    if refusals(notices) and not request.flag("force"):
         raise RefusedError(notices)
 
     tools.at("Loading the model", 0.05)
@@ -121,7 +122,7 @@ def detect(request: Request, tools: Tools) -> dict[str, Any]:
     tools.at("Writing the result", 0.98)
     finding = replace(
         finding,
-        warnings=tuple(dict.fromkeys((*notices, *finding.warnings))),
+        warnings=merge_notices(notices, finding.warnings),
         timings={"read": read, **finding.timings, "total": perf_counter() - started},
     )
     return {"finding": str(save_result(finding, out))}
@@ -226,10 +227,6 @@ def _check(study: "Study", request: Request) -> "tuple[Notice, ...]":
     return check_study(study, _detector(request))
 
 
-def _refusals(notices: "Sequence[Notice]") -> "list[Notice]":
-    return [notice for notice in notices if notice.severity == "refuse"]
-
-
 def _existing(folders: Sequence[Path]) -> tuple[Path, ...]:
     """Leave out what is not there: a drive that is not plugged in must not hide the models that are."""
     return tuple(folder for folder in folders if folder.is_dir())
@@ -264,8 +261,8 @@ def _model_row(package: Any) -> dict[str, Any]:
 
 def _packages_of(finding: "Finding", request: Request) -> "tuple[ModelPackage, list[ModelPackage]]":
     """Return the packages that gave a result, its own and the companions; their cards stand in the report."""
-    from AcuteFindingsLib.detectors.registry import COMPANIONS
-    from AcuteFindingsLib.models.find import default_package, find_package
+    from AcuteFindingsLib.detectors.registry import companion_packages
+    from AcuteFindingsLib.models.find import find_package
 
     folders = _existing(request.folders())
     identity = finding.model
@@ -275,13 +272,7 @@ def _packages_of(finding: "Finding", request: Request) -> "tuple[ModelPackage, l
             f"The model {identity.id} {identity.version} that gave this result is not in {package.folder} any more; "
             "run the detector again with the model that is there."
         )
-    named = package.card.companions
-    companions = [
-        find_package(named[task], task=task, folders=folders)
-        if task in named
-        else default_package(task, folders=folders)
-        for task in COMPANIONS[package.card.task]
-    ]
+    companions = list(companion_packages(package, package.card.task, folders=folders).values())
     return package, companions
 
 

@@ -15,6 +15,7 @@ from AcuteFindingsLib.scene.chart_nodes import ChartNodes, add_chart, add_table
 from AcuteFindingsLib.scene.hierarchy import place_under_study
 from AcuteFindingsLib.scene.naming import names_of, verdict_line
 from AcuteFindingsLib.scene.packed_mask import mask_box, pack_mask
+from AcuteFindingsLib.scene.segment_voxels import vtk_matrix
 from AcuteFindingsLib.scene.terminology import terminology_entry
 from AcuteFindingsLib.study.study import Study
 
@@ -171,7 +172,7 @@ def _add_segment(node: Any, mask: Mask, ijk_to_ras: np.ndarray) -> None:
     array = mask.array.astype(np.uint8, copy=False)
     z, y, x = mask_box(array) or (slice(0, 1),) * 3
     _fill(labelmap, array[z, y, x], first=(z.start, y.start, x.start))
-    labelmap.SetGeometryFromImageToWorldMatrix(_matrix(ijk_to_ras))
+    labelmap.SetGeometryFromImageToWorldMatrix(vtk_matrix(ijk_to_ras))
     segment_id = node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, mask.name, list(mask.colour), "")
     if not segment_id:  # Slicer declines to make a segment from an image without a set voxel on some versions
         segment_id = node.GetSegmentation().AddEmptySegment("", mask.name, list(mask.colour))
@@ -208,7 +209,7 @@ def _add_array(
     node = scene.AddNewNodeByClass(node_class, scene.GenerateUniqueName(name))
     image = vtk.vtkImageData()
     _fill(image, array, stored=stored)
-    node.SetIJKToRASMatrix(_matrix(ijk_to_ras))
+    node.SetIJKToRASMatrix(vtk_matrix(ijk_to_ras))
     node.SetAndObserveImageData(image)
     node.CreateDefaultDisplayNodes()
     return node
@@ -236,10 +237,3 @@ def _fill(
     # Plane by plane: a rounded copy of a long chest CT would be another gigabyte.
     for target, plane in zip(voxels, array, strict=True):
         target[...] = np.clip(np.rint(plane), limits.min, limits.max)
-
-
-def _matrix(values: np.ndarray) -> Any:
-    _, vtk = load_slicer()
-    matrix = vtk.vtkMatrix4x4()
-    matrix.DeepCopy(np.asarray(values, float).ravel().tolist())
-    return matrix

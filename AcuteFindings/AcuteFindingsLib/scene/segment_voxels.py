@@ -136,9 +136,9 @@ def _resampled(box: Box, volume: Any) -> np.ndarray:
     depth, height, width = box.array.shape
     mask.SetExtent(x, x + width - 1, y, y + height - 1, z, z + depth - 1)
     mask.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(box.array).ravel(), deep=True))
-    mask.SetGeometryFromImageToWorldMatrix(_matrix(box.ijk_to_ras))
+    mask.SetGeometryFromImageToWorldMatrix(vtk_matrix(box.ijk_to_ras))
     reference.SetExtent(*volume.GetImageData().GetExtent())
-    reference.SetGeometryFromImageToWorldMatrix(_matrix(volume_ijk_to_ras(volume)))
+    reference.SetGeometryFromImageToWorldMatrix(vtk_matrix(volume_ijk_to_ras(volume)))
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(mask, reference, result, False)
     shape = volume.GetImageData().GetDimensions()[::-1]
     return (vtk_to_numpy(result.GetPointData().GetScalars()).reshape(shape) != 0).astype(np.uint8)
@@ -148,7 +148,8 @@ def _array(matrix: Any) -> np.ndarray:
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
-def _matrix(values: np.ndarray) -> Any:
+def vtk_matrix(values: np.ndarray) -> Any:
+    """Return a 4×4 as VTK holds it."""
     _, vtk = load_slicer()
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(np.asarray(values, float).ravel().tolist())

@@ -1,5 +1,6 @@
 """What a check has to say about a study."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,3 +25,13 @@ class Notice:
     code: str
     severity: Severity
     text: str
+
+
+def refusals(notices: Iterable[Notice]) -> list[Notice]:
+    """Return those that stop a run."""
+    return [notice for notice in notices if notice.severity == "refuse"]
+
+
+def merge_notices(*groups: Iterable[Notice]) -> tuple[Notice, ...]:
+    """Join notices in order, each once."""
+    return tuple(dict.fromkeys(notice for group in groups for notice in group))

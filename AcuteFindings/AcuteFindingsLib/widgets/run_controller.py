@@ -23,6 +23,7 @@ from AcuteFindingsLib.widgets.model_rows import user_folders
 from AcuteFindingsLib.widgets.packages import RUN as RUN_PACKAGES
 from AcuteFindingsLib.widgets.packages import describe, missing_packages
 from AcuteFindingsLib.widgets.scene_watch import SceneWatch
+from AcuteFindingsLib.widgets.series_check import instance_file
 from AcuteFindingsLib.widgets.time_left import TimeLeft
 from AcuteFindingsLib.widgets.volume_copy import VolumeCopy
 from AcuteFindingsLib.widgets.worker_process import WorkerProcess, shared_worker
@@ -168,7 +169,7 @@ class RunController:
         if run is not self._run:
             return
         try:
-            run.study = study_facts(run.volume, self.detector, instance_file=_instance_file())
+            run.study = study_facts(run.volume, self.detector, instance_file=instance_file())
         except Exception as error:  # a timer called us: what is not told here is told to nobody
             self._fail(run, error)
             return
@@ -355,12 +356,6 @@ def run_blocking(
 def _error_of(kind: str, text: str) -> AcuteFindingsError:
     known = getattr(errors, kind, None)
     return known(text) if isinstance(known, type) and issubclass(known, AcuteFindingsError) else DetectionError(text)
-
-
-def _instance_file() -> Callable[[str], str] | None:
-    """Return the function that finds an instance's file in Slicer's DICOM database, where there is one."""
-    database = getattr(slicer, "dicomDatabase", None)
-    return database.fileForInstance if database is not None and database.isOpen else None
 
 
 def _remove(folder: Path) -> None:

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
-
-from AcuteFindingsLib.detectors.finding import Code, Finding, Heatmap, Mask
+from AcuteFindingsLib.detectors.finding import Finding, Heatmap, mask_from_dict
 from AcuteFindingsLib.scene.packed_mask import unpack_mask
 from AcuteFindingsLib.scene.results import SceneResult, finding_data
+from AcuteFindingsLib.scene.segment_voxels import volume_array, volume_ijk_to_ras
 
 
 def whole_finding(result: SceneResult) -> Finding:
@@ -19,14 +18,7 @@ def whole_finding(result: SceneResult) -> Finding:
     """
     data = finding_data(result)
     masks = tuple(
-        Mask(
-            name=entry["name"],
-            array=unpack_mask(packed),
-            category=Code(**entry["category"]),
-            type=Code(**entry["code"]),
-            anatomy=Code(**entry["anatomy"]) if entry["anatomy"] else None,
-            colour=tuple(entry["colour"]),
-        )
+        mask_from_dict(entry, unpack_mask(packed))
         for entry, packed in zip(data["masks"], data.get("segments", []), strict=True)
     )
     return replace(result.finding, masks=masks, heatmap=_heatmap(result, data))
@@ -36,13 +28,4 @@ def _heatmap(result: SceneResult, data: dict) -> Heatmap | None:
     node = result.heatmap
     if node is None or node.GetImageData() is None or not data.get("heatmap"):
         return None
-    import vtk
-    from vtkmodules.util.numpy_support import vtk_to_numpy
-
-    image = node.GetImageData()
-    columns, rows, planes = image.GetDimensions()
-    array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(planes, rows, columns)
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    ijk_to_ras = np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
-    return Heatmap(data["heatmap"]["name"], array, ijk_to_ras)
+    return Heatmap(data["heatmap"]["name"], volume_array(node), volume_ijk_to_ras(node))
