@@ -1,0 +1,57 @@
+"""The command `acutefindings`."""
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
+from AcuteFindingsLib.cli import models, studies
+from AcuteFindingsLib.cli.common import help_without_command, out_console
+from AcuteFindingsLib.errors import AcuteFindingsError
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=f"Find pulmonary embolism, intracranial hemorrhage and pneumothorax, with evidence. {RESEARCH_USE_ONLY}",
+)
+for _command in (studies.run, studies.check, studies.predict, studies.phantom, studies.demo):
+    app.command()(_command)
+app.add_typer(models.models_app, name="models")
+
+# What a wrong command line raises; newer versions of typer do not make the class itself public.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+_STOPPED = 130
+
+
+def main() -> None:
+    """Run the command; a bad input ends in one line on stderr and exit status 2."""
+    try:
+        status = app(standalone_mode=False)
+    except (AcuteFindingsError, OSError) as error:
+        _fail(str(error), 2)
+    except _UsageError as error:
+        context = getattr(error, "ctx", None)
+        hint = f" ({context.command_path} --help tells more.)" if context else ""
+        _fail(f"{error.format_message()}{hint}", 2)  # type: ignore[attr-defined]
+    except (typer.Abort, KeyboardInterrupt):
+        status = _STOPPED
+    if status == _STOPPED:
+        _fail("stopped on request.", _STOPPED)
+    sys.exit(status or 0)
+
+
+def _fail(text: str, status: int) -> NoReturn:
+    print(f"acutefindings: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
+) -> None:
+    if version:
+        out_console.print(f"acutefindings {__version__}")
+        raise typer.Exit
+    help_without_command(context)

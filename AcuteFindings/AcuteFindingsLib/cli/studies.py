@@ -1,0 +1,173 @@
+"""The commands that read studies and images, and those that make them."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+from rich.table import Table
+
+from AcuteFindingsLib import RESEARCH_USE_ONLY
+from AcuteFindingsLib.cli.common import (
+    DETECTORS,
+    Device,
+    Input,
+    Model,
+    ModelFolders,
+    Out,
+    device_name,
+    one_of,
+    out_console,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from AcuteFindingsLib.jobs.run_study import StudyResult
+
+
+def run(
+    input: Input,
+    out: Out,
+    detector: Annotated[str, typer.Option("--detector", help="pe, hemorrhage, pneumothorax or auto.")] = "auto",
+    model: Model = None,
+    device: Device = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Run although the check refuses the study.")] = False,
+    models_folder: ModelFolders = None,
+) -> None:
+    """Detect in one study; write finding.json, report.html, pictures and a Slicer scene."""
+    from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
+
+    one_of("--detector", detector, (*DETECTORS, "auto"))
+    request = StudyRequest(
+        source=input,
+        out=out,
+        detector=detector,
+        model=model,
+        device=device_name(device),
+        force=force,
+        model_folders=tuple(models_folder or ()),
+    )
+    with progress_bar() as progress:
+        result = run_study(request, progress=progress)
+    _print_result(result)
+
+
+def check(
+    input: Input,
+    detector: Annotated[str, typer.Option("--detector", help="pe, hemorrhage or pneumothorax.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say whether a study is one that a detector was made for."""
+    from AcuteFindingsLib.study.checks import check_study
+    from AcuteFindingsLib.study.notice import refusals
+    from AcuteFindingsLib.study.reader import read_study
+
+    one_of("--detector", detector, DETECTORS)
+    with progress_bar() as progress:
+        notices = check_study(read_study(input, detector=detector, progress=progress), detector)
+    fits = not refusals(notices)
+    if as_json:
+        answer = {
+            "input": input.name,
+            "detector": detector,
+            "fits": fits,
+            "notices": [asdict(notice) for notice in notices],
+        }
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    table = Table(
+        "severity", "code", "what it means", title=f"{input.name}: {'fits' if fits else 'REFUSED'} ({detector})"
+    )
+    for notice in notices:
+        table.add_row(notice.severity, notice.code, notice.text)
+    out_console.print(table if notices else f"{input.name}: fits ({detector}); nothing to remark.")
+
+
+def predict(
+    detector: Annotated[str, typer.Option("--detector", help="hemorrhage, pneumothorax, chest or lungs.")],
+    images: Annotated[Path, typer.Option("--images", help="Folder with the images.")],
+    out: Annotated[Path, typer.Option("--out", help="A .csv file, or a folder for the table and the masks.")],
+    listing: Annotated[Path | None, typer.Option("--list", help="CSV whose column 'image' names the images.")] = None,
+    model: Model = None,
+    device: Device = "auto",
+    models_folder: ModelFolders = None,
+) -> None:
+    """Score many single images: a table of probabilities, and masks as PNG for lungs and pneumothorax."""
+    from AcuteFindingsLib.jobs.predict_images import TASKS, ImagesRequest, predict_images
+    from AcuteFindingsLib.models.metadata import Task
+
+    one_of("--detector", detector, TASKS)
+    request = ImagesRequest(
+        task=cast(Task, detector),
+        images=images,
+        out=out,
+        listing=listing,
+        model=model,
+        device=device_name(device),
+        model_folders=tuple(models_folder or ()),
+    )
+    with progress_bar() as progress:
+        result = predict_images(request, progress=progress)
+    out_console.print(f"{result.count} images scored. {RESEARCH_USE_ONLY}")
+    if result.table:
+        out_console.print(f"  table   {result.table}")
+    if result.masks:
+        out_console.print(f"  masks   {len(result.masks)} PNG files in {result.masks[0].parent}")
+
+
+def phantom(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="head-ct, ctpa or chest-xray.")],
+    out: Out,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many studies.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the first; each further one is one more.")] = 0,
+    positive: Annotated[
+        bool | None, typer.Option("--positive/--negative", help="With or without the finding; else drawn by the seed.")
+    ] = None,
+) -> None:
+    """Make procedural studies as DICOM with truth; they depict no person."""
+    from AcuteFindingsLib.phantoms import KINDS, make_phantom
+    from AcuteFindingsLib.phantoms.write_dicom import write_phantom
+
+    one_of("KIND", kind, KINDS)
+    with progress_bar() as progress:
+        for number in range(count):
+            progress(f"Making {kind} {seed + number}", number / count)
+            folder = write_phantom(make_phantom(kind, seed + number, positive=positive), out)
+            out_console.print(str(folder))
+
+
+def demo(
+    out: Out = Path("demo-output"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample studies.")] = 900_001,
+    device: Device = "auto",
+) -> None:
+    """Make one sample study for each detector and run all three."""
+    from AcuteFindingsLib.jobs.demo import run_demo
+
+    with progress_bar() as progress:
+        results = run_demo(out, seed=seed, device=device_name(device), progress=progress)
+    for result in results:
+        _print_result(result)
+
+
+def _print_result(result: "StudyResult") -> None:
+    finding = result.finding
+    verdict = finding.verdict
+    out_console.print(
+        f"{finding.detector}: {verdict.label.upper()}  probability {verdict.probability:.2f} "
+        f"(operating point {verdict.threshold:.2f}), model {finding.model.id} {finding.model.version}"
+    )
+    out_console.print(f"  {verdict.explanation}")
+    for notice in finding.warnings:
+        if notice.severity != "info":
+            out_console.print(f"  {notice.severity}: {notice.text}")
+    out_console.print(f"  report    {result.report}")
+    if result.pictures:
+        out_console.print(f"  pictures  {result.pictures[0].path.parent} ({len(result.pictures)})")
+    if result.scene:
+        out_console.print(f"  scene     {result.scene}")
+    out_console.print(f"  finding   {result.finding_file}")
+    for remark in result.remarks:
+        out_console.print(f"  note: {remark}")
+    out_console.print(f"  {RESEARCH_USE_ONLY}")
