@@ -31,3 +31,7 @@ class ExportError(AcuteFindingsError):
 
 class SceneError(AcuteFindingsError):
     """A scene or its pictures could not be made."""
+
+
+class EvaluationError(AcuteFindingsError):
+    """Predictions and truth do not fit together: names the table and the column or case."""

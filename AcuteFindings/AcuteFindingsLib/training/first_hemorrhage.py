@@ -11,13 +11,15 @@ from torch.nn import functional
 
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector, HemorrhageSettings
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
+from AcuteFindingsLib.evaluation.masks import dice
+from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.training.augment import augment, mask_loss
-from AcuteFindingsLib.training.figures import auc_interval, dice, mean_interval, youden_threshold
 from AcuteFindingsLib.training.first_arrays import BLEEDS, head_ct_arrays
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor

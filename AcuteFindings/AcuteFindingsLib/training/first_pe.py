@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from AcuteFindingsLib.detectors.pe import PEDetector, PESettings
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.evaluation.intervals import auc_interval
+from AcuteFindingsLib.evaluation.thresholds import f1_threshold, youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.backbones import PooledBackbone
@@ -18,7 +20,6 @@ from AcuteFindingsLib.networks.pe import PEModel, SliceEncoder
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.training.augment import augment, mask_loss
-from AcuteFindingsLib.training.figures import auc_interval, f1_threshold, youden_threshold
 from AcuteFindingsLib.training.first_arrays import EXAM, ctpa_arrays
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor

@@ -11,12 +11,14 @@ from torch.nn import functional
 
 from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxRule, outlines
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, chest_probabilities, lung_masks
+from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
+from AcuteFindingsLib.evaluation.masks import dice
+from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.chest import ChestClassifier
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training.augment import augment, mask_loss
-from AcuteFindingsLib.training.figures import auc_interval, dice, mean_interval, youden_threshold
 from AcuteFindingsLib.training.first_arrays import PATHOLOGIES, TUBES, chest_xray_arrays
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor

@@ -2,9 +2,9 @@
 
 import numpy as np
 from scipy.stats import bootstrap
-from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
-from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.models.metadata import Interval
 
 _RESAMPLES = 2000
@@ -15,13 +15,13 @@ def auc_interval(truth: np.ndarray, score: np.ndarray, *, metric: str, data: str
 
     Raises
     ------
-    ModelError
+    EvaluationError
         When all cases are positive, or none is.
     """
     truth, score = np.asarray(truth, bool), np.asarray(score, float)
     if truth.all() or not truth.any():
         kind = "positive" if truth.all() else "negative"
-        raise ModelError(f"{metric}: all {len(truth)} cases are {kind} ({data}); an AUC needs both, so add cases.")
+        raise EvaluationError(f"{metric}: all {len(truth)} cases are {kind} ({data}); an AUC needs both, so add cases.")
     value = float(roc_auc_score(truth, score))
     generator = np.random.default_rng(0)
     draws: list[float] = []
@@ -49,31 +49,3 @@ def mean_interval(values: np.ndarray, *, metric: str, data: str, command: str) -
         count=len(values),
         command=command,
     )
-
-
-def dice(truth: np.ndarray, mask: np.ndarray) -> float:
-    """Return the Dice coefficient of two masks; two empty ones agree fully (1)."""
-    truth, mask = np.asarray(truth, bool), np.asarray(mask, bool)
-    total = truth.sum() + mask.sum()
-    return float(2 * (truth & mask).sum() / total) if total else 1.0
-
-
-def youden_threshold(truth: np.ndarray, score: np.ndarray) -> float:
-    """Return the threshold with the largest sensitivity + specificity, in the middle of the gap to the next score."""
-    false_positive, sensitivity, thresholds = roc_curve(np.asarray(truth, bool), np.asarray(score, float))
-    best = int(np.argmax(sensitivity - false_positive))
-    at = float(thresholds[best])
-    below = np.asarray(score, float)[np.asarray(score, float) < at]
-    middle = (at + float(below.max())) / 2 if below.size else at
-    return float(np.clip(middle, 0.01, 0.99))
-
-
-def f1_threshold(truth: np.ndarray, score: np.ndarray) -> float:
-    """Return the threshold with the highest F1, the harmonic mean of sensitivity and positive predictive value.
-
-    For few positives among many cases, such as the slices of a stack: Youden's index would call half of them positive.
-    """
-    precision, recall, thresholds = precision_recall_curve(np.asarray(truth, bool), np.asarray(score, float))
-    total = precision[:-1] + recall[:-1]
-    f1 = np.divide(2 * precision[:-1] * recall[:-1], total, out=np.zeros_like(total), where=total > 0)
-    return float(np.clip(thresholds[int(np.argmax(f1))], 0.01, 0.99))

@@ -1,0 +1,1 @@
+"""How good an answer is: metrics with intervals, comparisons, calibration, agreement, and pictures of them."""
