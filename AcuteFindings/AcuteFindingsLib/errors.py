@@ -35,3 +35,19 @@ class SceneError(AcuteFindingsError):
 
 class EvaluationError(AcuteFindingsError):
     """Predictions and truth do not fit together: names the table and the column or case."""
+
+
+class DataError(AcuteFindingsError):
+    """A training data set cannot be used: names the file and the column or row, and what was expected."""
+
+
+class PacsError(AcuteFindingsError):
+    """An image archive could not be reached, refused, or gave or took less than was asked."""
+
+
+class RecipeError(AcuteFindingsError):
+    """A training recipe cannot be used: names the file and the key, and what was expected."""
+
+
+class TrainingError(AcuteFindingsError):
+    """A training run cannot start or go on: says what is in the way and what to do."""

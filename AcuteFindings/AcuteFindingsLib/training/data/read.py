@@ -1,0 +1,93 @@
+"""Reading a data set in the layout in which people have it."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+
+from AcuteFindingsLib.errors import DataError
+from AcuteFindingsLib.models.metadata import Task
+from AcuteFindingsLib.training.data.table import DataTable
+
+Progress = Callable[[str, float], None]
+
+# Kind to the module that reads it and the words for a person; in the order in which a folder is tried.
+_READERS = MappingProxyType(
+    {
+        "rsna-pe": ("rsna_pe", "RSNA STR PE: train.csv with 17 columns"),
+        "pe-study": ("pe_study", "the PE study's train.csv with files under Study/Series"),
+        "rsna-hemorrhage": ("rsna_hemorrhage", "RSNA intracranial hemorrhage: stage_2_train.csv"),
+        "siim": ("siim", "SIIM-ACR pneumothorax: train-rle.csv with DICOM files"),
+        "nih": ("nih", "NIH ChestX-ray14: Data_Entry*.csv"),
+        "padchest": ("padchest", "PadChest: PADCHEST_chest_x_ray_images_labels*.csv"),
+        "corrections": ("corrections", "corrections saved by the modules: correction.json in folders"),
+        "phantoms": ("phantoms", "studies written by `acutefindings phantom`"),
+        "head-slices": ("head_slices", "single head CT slices: labels.csv with image, hemorrhage"),
+        "lung-masks": ("lung_masks", "radiographs with lung masks: index.csv, images/, masks/"),
+    }
+)
+
+KINDS = tuple(_READERS)
+
+
+def read_data(
+    folder: Path | str, kind: str | None = None, *, task: Task | None = None, progress: Progress | None = None
+) -> DataTable:
+    """Read a data set and check it.
+
+    Parameters
+    ----------
+    folder
+        The data set's own folder.
+    kind
+        One of `KINDS`; None looks at what lies there (`detect_kind`).
+    task
+        Which part to read where a folder holds several (phantoms, corrections), or what to read it for where its
+        images serve two (``"nih"`` and ``"padchest"``: ``"chest"`` or ``"pneumothorax"``). None takes the first.
+    progress
+        Called with what is being done and the share done, 0..1.
+
+    Returns
+    -------
+    DataTable
+        With `problems` for everything that is missing or wrong; see `DataTable.require_usable`.
+
+    Raises
+    ------
+    DataError
+        Where the folder, its table or a column is not there at all.
+    """
+    folder = Path(folder)
+    kind = kind or detect_kind(folder)
+    if kind not in _READERS:
+        raise DataError(f"{kind!r} is no kind of data set; expected one of {', '.join(KINDS)}.")
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; give the folder of the data set.")
+    table: DataTable = _reader(kind).read(folder, task=task, progress=progress or _silent)
+    return table
+
+
+def detect_kind(folder: Path | str) -> str:
+    """Return the kind of the data set in a folder.
+
+    Raises
+    ------
+    DataError
+        Where it is none that is known; the message lists what is.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; give the folder of the data set.")
+    for kind in _READERS:
+        if _reader(kind).fits(folder):
+            return kind
+    known = "; ".join(f"{kind}: {text}" for kind, (_, text) in _READERS.items())
+    raise DataError(f"{folder.name} is no data set in a known layout ({known}). Say which with --kind.")
+
+
+def _reader(kind: str):  # type: ignore[no-untyped-def]
+    return import_module(f"AcuteFindingsLib.training.data.readers.{_READERS[kind][0]}")
+
+
+def _silent(_text: str, _share: float) -> None:
+    pass
