@@ -1,0 +1,1 @@
+"""Recipes: one YAML file a published experiment, read, checked and changed from the command line."""
