@@ -1,17 +1,28 @@
 """Measured figures with their 95 % intervals, as a model card states them."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 
 from AcuteFindingsLib.errors import EvaluationError
+from AcuteFindingsLib.evaluation.resampling import Bootstrap, Measure, auc_measure, mean_measure
 from AcuteFindingsLib.models.metadata import Interval
 
-_RESAMPLES = 2000
+Patients = Sequence | np.ndarray | None
 
 
-def auc_interval(truth: np.ndarray, score: np.ndarray, *, metric: str, data: str, command: str) -> Interval:
-    """Return the area under the ROC curve, its interval by bootstrap over cases (percentile, fixed seed).
+def auc_interval(
+    truth: np.ndarray, score: np.ndarray, *, metric: str, data: str, command: str, patients: Patients = None
+) -> Interval:
+    """Return the area under the ROC curve and its bootstrap interval (percentile, fixed seed).
+
+    Parameters
+    ----------
+    truth, score
+        ``(n,)``: present or not, and a number that is higher the more the model thinks so.
+    patients
+        ``(n,)``: whole patients are drawn; every case on its own when None.
 
     Raises
     ------
@@ -23,29 +34,18 @@ def auc_interval(truth: np.ndarray, score: np.ndarray, *, metric: str, data: str
         kind = "positive" if truth.all() else "negative"
         raise EvaluationError(f"{metric}: all {len(truth)} cases are {kind} ({data}); an AUC needs both, so add cases.")
     value = float(roc_auc_score(truth, score))
-    generator = np.random.default_rng(0)
-    draws: list[float] = []
-    while len(draws) < _RESAMPLES:
-        chosen = generator.integers(0, len(truth), len(truth))
-        if truth[chosen].any() and not truth[chosen].all():
-            draws.append(roc_auc_score(truth[chosen], score[chosen]))
-    low, high = np.percentile(draws, (2.5, 97.5))
-    return Interval(
-        metric=metric, value=value, low=float(low), high=float(high), data=data, count=len(truth), command=command
-    )
+    low, high = _spread(auc_measure(truth, score), value, len(truth), patients)
+    return Interval(metric=metric, value=value, low=low, high=high, data=data, count=len(truth), command=command)
 
 
-def mean_interval(values: np.ndarray, *, metric: str, data: str, command: str) -> Interval:
-    """Return a mean over cases with its bootstrap interval (percentile, fixed seed)."""
+def mean_interval(values: np.ndarray, *, metric: str, data: str, command: str, patients: Patients = None) -> Interval:
+    """Return a mean over cases with its bootstrap interval (percentile, fixed seed); `patients` as above."""
     values = np.asarray(values, float)
-    spread = bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0))
-    low, high = spread.confidence_interval
-    return Interval(
-        metric=metric,
-        value=float(values.mean()),
-        low=float(low),
-        high=float(high),
-        data=data,
-        count=len(values),
-        command=command,
-    )
+    value = float(values.mean())
+    low, high = _spread(mean_measure(values), value, len(values), patients)
+    return Interval(metric=metric, value=value, low=low, high=high, data=data, count=len(values), command=command)
+
+
+def _spread(measure: Measure, value: float, count: int, patients: Patients) -> tuple[float, float]:
+    span = Bootstrap(np.arange(count) if patients is None else patients).interval(measure)
+    return (value, value) if span is None else (span.low, span.high)

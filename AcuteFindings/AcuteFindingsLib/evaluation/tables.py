@@ -1,0 +1,191 @@
+"""Tables as people have them: which column names the case, which the patient, which holds a label."""
+
+import ast
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from AcuteFindingsLib.errors import EvaluationError
+
+CASE_COLUMNS = (
+    "image",
+    "filename",
+    "file",
+    "image_index",
+    "imageid",
+    "image_id",
+    "id",
+    "sop_instance_uid",
+    "sopinstanceuid",
+    "name",
+    "case",
+    "study",
+    "scan",
+    "studyinstanceuid",
+    "seriesinstanceuid",
+    "series_instance_uid",
+)
+PATIENT_COLUMNS = ("patient", "patient_id", "patientid", "subject", "subject_id", "duplicate_group")
+STUDY_COLUMNS = ("study", "studyinstanceuid", "study_instance_uid", "seriesinstanceuid", "series_instance_uid", "scan")
+
+# One finding under the names that models, challenges and data sets give it (SOURCES.md 1 to 5).
+_SYNONYMS = (
+    {"any", "hemorrhage", "haemorrhage", "ich", "intracranial_hemorrhage"},
+    {"pe", "pe_present", "pe_present_on_image", "embolism", "pulmonary_embolism"},
+    {"effusion", "pleural_effusion"},
+    {"nasogastric", "nsg"},
+    {"chest_drain", "chest_drainage", "thoracostomy"},
+    {"pneumonia", "pneumonia_like"},
+)
+_PRESENT = {"1", "1.0", "true", "yes", "positive", "present"}
+_ABSENT = {"0", "0.0", "false", "no", "negative", "absent"}
+_LISTS = ("finding_labels", "labels")
+_RUN_LENGTHS = "encodedpixels"
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii.gz", ".nii", ".nrrd", ".mha", ".tif", ".tiff")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV with every entry as text, missing ones as NaN; blanks around names and entries are dropped.
+
+    Raises
+    ------
+    EvaluationError
+        When it cannot be read or holds no rows.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, skipinitialspace=True, encoding="utf-8-sig")
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"{path} cannot be read as a CSV table: {error}") from error
+    if table.empty:
+        raise EvaluationError(f"{path} holds no rows.")
+    table.columns = [str(name).strip() for name in table.columns]
+    return table.apply(lambda column: column.str.strip() if column.dtype != float else column)
+
+
+def plain(name: str) -> str:
+    """Return a column's name as it is compared: lower case, words joined by one underscore, without "tube"."""
+    return re.sub(r"_tube$", "", re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_"))
+
+
+def same_finding(first: str, second: str) -> bool:
+    """Whether two names mean one finding."""
+    first, second = plain(first), plain(second)
+    return first == second or any({first, second} <= group for group in _SYNONYMS)
+
+
+def find_column(table: pd.DataFrame, wanted: str | None, known: Sequence[str], *, what: str, path: Path) -> str | None:
+    """Return the column that the user named, or the first known one; None where there is none.
+
+    Raises
+    ------
+    EvaluationError
+        When the named column is not there.
+    """
+    by_name = {plain(name): name for name in reversed(list(table.columns))}
+    if wanted is not None:
+        if plain(wanted) not in by_name:
+            raise EvaluationError(f"{path} has no column {wanted!r} for {what}; it has {names(table.columns)}.")
+        return by_name[plain(wanted)]
+    return next((by_name[name] for name in known if name in by_name), None)
+
+
+def case_key(text: str) -> str:
+    """Return a case's name without the suffix of an image file, with forward slashes."""
+    text = str(text).replace("\\", "/").removeprefix("./")
+    low = text.lower()
+    return next((text[: -len(suffix)] for suffix in _SUFFIXES if low.endswith(suffix)), text)
+
+
+def one_row_a_case(table: pd.DataFrame, case: str, path: Path) -> pd.DataFrame:
+    """Return the table with one row a case, whatever its form.
+
+    Run-length masks (``EncodedPixels``, several rows an image) become a column ``pneumothorax``; the rows
+    ``ID_…_subtype`` with one ``Label`` (RSNA intracranial hemorrhage) become a column a subtype. Rows that repeat a
+    case must say the same.
+
+    Raises
+    ------
+    EvaluationError
+        When two rows of a case differ.
+    """
+    by_name = {plain(name): name for name in table.columns}
+    if _RUN_LENGTHS in by_name:
+        masked = ~table[by_name[_RUN_LENGTHS]].fillna("-1").isin({"-1", ""})
+        table = table.assign(pneumothorax=masked.groupby(table[case]).transform("any").astype(int).astype(str))
+        return table.drop(columns=by_name[_RUN_LENGTHS]).drop_duplicates(case)
+    if set(by_name) == {plain(case), "label"} and table[case].str.contains("_", na=False).all():
+        parts = table[case].str.rsplit("_", n=1, expand=True)
+        long = pd.DataFrame({case: parts[0], "subtype": parts[1], "value": table[by_name["label"]]}).drop_duplicates()
+        if long.duplicated([case, "subtype"]).any():
+            raise EvaluationError(f"{path}: column {case!r} names an image and subtype twice, with different labels.")
+        return long.pivot(index=case, columns="subtype", values="value").reset_index()
+    table = table.drop_duplicates()
+    twice = int(table[case].duplicated().sum())
+    if twice:
+        raise EvaluationError(
+            f"{path}: column {case!r} names {twice} cases more than once and the rows differ; keep one row a case."
+        )
+    return table
+
+
+def label_values(table: pd.DataFrame, column: str, label: str, path: Path) -> np.ndarray:
+    """Return a label as ``(n,)`` float: 1 present, 0 absent, NaN not said.
+
+    A column of lists (``Finding Labels`` of ChestX-ray14, ``Labels`` of PadChest) holds the label or not.
+
+    Raises
+    ------
+    EvaluationError
+        When an entry is neither.
+    """
+    entries = table[column]
+    if plain(column) in _LISTS:
+        found = entries.map(_listed, na_action="ignore")
+        return np.array([np.nan if x is np.nan else float(any(same_finding(label, y) for y in x)) for x in found])
+    low = entries.str.lower()
+    values = np.full(len(table), np.nan)
+    values[low.isin(_PRESENT).to_numpy()] = 1.0
+    values[low.isin(_ABSENT).to_numpy()] = 0.0
+    odd = low[np.isnan(values) & low.notna().to_numpy()].unique()
+    if len(odd):
+        raise EvaluationError(
+            f"{path}: column {column!r} holds {names(odd)}; a label is 1 or 0, empty where nobody said."
+        )
+    return values
+
+
+def label_column(table: pd.DataFrame, label: str) -> str | None:
+    """Return the column that holds a label; a column of lists where no column is named after it."""
+    own = [name for name in table.columns if plain(name) == plain(label)]
+    alike = [name for name in table.columns if same_finding(name, label)]
+    lists = [name for name in table.columns if plain(name) in _LISTS and _holds_lists(table[name])]
+    return next(iter([*own, *alike, *lists]), None)
+
+
+def looks_like_label(entries: pd.Series) -> bool:
+    """Whether a column holds nothing but 0 and 1 (or their words)."""
+    said = entries.dropna().str.lower()
+    return not said.empty and bool(said.isin(_PRESENT | _ABSENT).all())
+
+
+def names(values: Iterable[object], *, most: int = 8) -> str:
+    """Return a few names as they stand in a sentence."""
+    listed = [repr(str(value)) for value in values]
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+def _holds_lists(entries: pd.Series) -> bool:
+    return not looks_like_label(entries)
+
+
+def _listed(text: str) -> list[str]:
+    if text.startswith("["):
+        try:
+            return [str(item).strip() for item in ast.literal_eval(text)]
+        except (ValueError, SyntaxError):
+            return re.findall(r"'([^']*)'", text)
+    return [item.strip() for item in text.split("|")]
