@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
-from AcuteFindingsLib.cli import models, studies
+from AcuteFindingsLib.cli import models, pacs, studies
 from AcuteFindingsLib.cli.common import help_without_command, out_console
 from AcuteFindingsLib.errors import AcuteFindingsError
 
@@ -18,6 +18,9 @@ app = typer.Typer(
 for _command in (studies.run, studies.check, studies.predict, studies.phantom, studies.demo):
     app.command()(_command)
 app.add_typer(models.models_app, name="models")
+for _command in (pacs.find, pacs.pull, pacs.push):
+    app.command()(_command)
+app.add_typer(pacs.servers_app, name="servers")
 
 # What a wrong command line raises; newer versions of typer do not make the class itself public.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]

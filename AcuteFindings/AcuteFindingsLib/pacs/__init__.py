@@ -1,0 +1,1 @@
+"""From and to image archives: DICOMweb and classic DICOM, behind one connection."""

@@ -1,0 +1,104 @@
+"""What both kinds of archive can do."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from AcuteFindingsLib.detectors.detector import Cancelled
+from AcuteFindingsLib.errors import PacsError
+from AcuteFindingsLib.pacs.instance_files import Inbox
+from AcuteFindingsLib.pacs.matches import InstanceMatch, SeriesMatch, StudyMatch, StudyQuery
+from AcuteFindingsLib.pacs.servers import Server
+
+StoreState = Literal["stored", "stored with a remark", "refused", "not sent"]
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A DICOM file to send."""
+
+    path: Path
+    sop_uid: str
+    sop_class_uid: str
+    series_uid: str
+    study_uid: str
+    modality: str
+    transfer_syntax: str
+
+
+@dataclass(frozen=True)
+class StoreAnswer:
+    """What became of one file: a state, the server's own status code where it gave one, and what it means."""
+
+    file: Outgoing
+    state: StoreState
+    code: str
+    text: str
+
+    @property
+    def stored(self) -> bool:
+        """Whether the server says that it has it."""
+        return self.state in ("stored", "stored with a remark")
+
+
+class Connection(Protocol):
+    """One archive. Every method raises `PacsError` where the server cannot be reached or refuses as a whole."""
+
+    def test(self) -> str:
+        """Ask the server whether it is there and lets us in; returns what it can do, in words."""
+        ...
+
+    def find_studies(self, query: StudyQuery, *, show_patient: bool = False, limit: int = 200) -> list[StudyMatch]:
+        """Return the studies that fit, newest first."""
+        ...
+
+    def find_series(self, study_uid: str) -> list[SeriesMatch]:
+        """Return the series of a study by number."""
+        ...
+
+    def find_instances(self, study_uid: str, series_uid: str) -> list[InstanceMatch]:
+        """Return the instances of a series by number."""
+        ...
+
+    def fetch(self, wanted: Sequence[InstanceMatch], inbox: Inbox, *, complete: bool, cancelled: Cancelled) -> None:
+        """Have instances of one series brought into the inbox; `complete` says that they are all the series has."""
+        ...
+
+    def store(self, files: Sequence[Outgoing], *, cancelled: Cancelled) -> Iterator[StoreAnswer]:
+        """Send files as they are; yields one answer for each of them, whatever happens."""
+        ...
+
+
+def connect(server: Server) -> Connection:
+    """Return the connection to a server; nothing is sent yet.
+
+    Raises
+    ------
+    PacsError
+        Where a secret or certificate cannot be read, or the package that speaks with this kind of server is missing.
+    """
+    try:
+        if server.kind == "dicomweb":
+            from AcuteFindingsLib.pacs.dicomweb import DicomwebConnection
+
+            return DicomwebConnection(server)
+        from AcuteFindingsLib.pacs.dimse import DimseConnection
+
+        return DimseConnection(server)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("dicomweb_client", "pynetdicom", "requests"):
+            raise
+        raise PacsError(
+            f"Archives need the package {error.name}, which is missing; install: pip install 'acutefindings[pacs]'"
+        ) from error
+
+
+def newest_first(studies: list[StudyMatch]) -> list[StudyMatch]:
+    """Sort studies by date and time."""
+    return sorted(studies, key=lambda study: (study.date, study.time), reverse=True)
+
+
+def by_number(matches: list) -> list:
+    """Sort series or instances by their number, those without one last."""
+    return sorted(matches, key=lambda match: (match.number is None, match.number or 0))
