@@ -1,0 +1,111 @@
+"""The coded concepts of DICOM results: findings, sites, units, and this program's own names where DICOM has none.
+
+Codes of the schemes DCM and SCT are from PS3.16; units are UCUM. Names that PS3.16 lacks are of the private scheme
+`SCHEME`, which every report that uses it identifies.
+"""
+
+import hashlib
+import unicodedata
+from dataclasses import dataclass
+
+from highdicom.sr import CodedConcept
+
+from AcuteFindingsLib.detectors.finding import Code, Finding, Measurement
+
+SCHEME = "99ACUTEFINDINGS"
+
+_UNITS = {
+    "1": "no units",
+    "mm": "mm",
+    "mm2": "mm2",
+    "mm3": "mm3",
+    "mL": "mL",
+    "%": "percent",
+    "[hnsf'U]": "Hounsfield unit",
+}
+# What NFKD does not take apart.
+_ASCII = str.maketrans({"×": "x", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "°": " deg", "≥": ">="})
+
+
+@dataclass(frozen=True)
+class DetectorCodes:
+    """What a detector looks for, where, in which kind of examination; `label` names its segments and series."""
+
+    label: str
+    finding: Code
+    site: Code | None
+    procedure: Code
+
+
+CATEGORY = Code("SCT", "49755003", "Morphologically Altered Structure")
+
+_KNOWN = {
+    "hemorrhage": DetectorCodes(
+        "Hemorrhage",
+        Code("SCT", "1386000", "Intracranial hemorrhage"),
+        Code("SCT", "12738006", "Brain"),
+        Code("SCT", "303653007", "Computed tomography of head"),
+    ),
+    "pe": DetectorCodes(
+        "Pulmonary embolism",
+        Code("SCT", "59282003", "Pulmonary embolism"),
+        Code("SCT", "81040000", "Pulmonary artery"),
+        Code("SCT", "77477000", "Computed tomography"),
+    ),
+    "pneumothorax": DetectorCodes(
+        "Pneumothorax",
+        Code("SCT", "36118008", "Pneumothorax"),
+        Code("SCT", "43799004", "Thoracic cavity structure"),
+        Code("SCT", "413815006", "Chest imaging"),
+    ),
+}
+
+VERDICTS = {
+    "positive": Code("SCT", "52101004", "Present"),
+    "negative": Code("SCT", "272519000", "Absent"),
+    "indeterminate": Code("SCT", "82334004", "Indeterminate"),
+}
+"""Values of PS3.16 CID 240 and 4220."""
+
+VERDICT = Code(SCHEME, "VERDICT", "Verdict of the detector")
+OPERATING_POINT = Code(SCHEME, "OPERATINGPOINT", "Operating point (threshold)")
+PROBABILITY = Code("DCM", "122157", "Probability")
+COMMENT = Code("DCM", "121106", "Comment")
+FAMILY = Code("DCM", "123110", "Artificial Intelligence")
+
+
+def codes_of(finding: Finding) -> DetectorCodes:
+    """Return what the detector of a finding looks for; of one that is not known here, what its first mask is of."""
+    if finding.detector in _KNOWN:
+        return _KNOWN[finding.detector]
+    label = finding.detector.replace("_", " ").capitalize()
+    kind = finding.masks[0].type if finding.masks else own_code("finding", label)
+    site = finding.masks[0].anatomy if finding.masks else None
+    return DetectorCodes(label, kind, site, Code("SCT", "363679005", "Imaging procedure"))
+
+
+def concept(code: Code) -> CodedConcept:
+    """Return a code as highdicom wants it."""
+    return CodedConcept(value=code.value, scheme_designator=code.scheme, meaning=ascii_text(code.meaning)[:64])
+
+
+def unit_concept(unit: str) -> CodedConcept:
+    """Return a UCUM unit."""
+    return CodedConcept(value=unit, scheme_designator="UCUM", meaning=_UNITS.get(unit, unit))
+
+
+def own_code(kind: str, name: str) -> Code:
+    """Return the private code of a name: always the same, and short enough for every reader (16 characters)."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12].upper()
+    return Code(SCHEME, f"{kind[0].upper()}-{digest}", name)
+
+
+def measurement_code(item: Measurement) -> Code:
+    """Return the code a measurement states, else a private one for its name."""
+    return item.code or own_code("measurement", item.name)
+
+
+def ascii_text(text: str) -> str:
+    """Return text in ASCII: the object keeps the character set of the patient's name, whatever that is."""
+    plain = unicodedata.normalize("NFKD", text.translate(_ASCII))
+    return "".join(c for c in plain if not unicodedata.combining(c)).encode("ascii", "replace").decode("ascii")
