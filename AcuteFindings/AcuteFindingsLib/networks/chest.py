@@ -7,6 +7,7 @@ from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
+from AcuteFindingsLib.networks.mask_decoder import PyramidSegmenter
 from AcuteFindingsLib.networks.unet import UNet
 
 # The five pathologies and four tubes of SOURCES.md 5; the pathologies as its public code names them.
@@ -80,24 +81,44 @@ class LungUNet(nn.Module):
 
     Parameters
     ----------
+    encoder
+        ``"scratch"``, or any timm model with a light decoder of `decoder_channels`: learns from fewer radiographs
+        when it starts from ImageNet weights (`pretrained`). `channels`, `batch_norm` and `dropout` are then unused.
     channels
         Of each level.
     in_channels
         Channels of the pictures.
     batch_norm, dropout
         See `UNet`.
+
+    Raises
+    ------
+    ModelError
+        When the encoder is not known, or `pretrained` weights are asked for a U-Net from scratch.
     """
 
     def __init__(
         self,
         *,
+        encoder: str = "scratch",
         channels: tuple[int, ...] | list[int] = (16, 32, 64, 128, 256),
         in_channels: int = 1,
         batch_norm: bool = True,
         dropout: float = 0.0,
+        decoder_channels: int = 32,
+        pretrained: bool = False,
     ) -> None:
         super().__init__()
-        self.unet = UNet(in_channels=in_channels, channels=channels, batch_norm=batch_norm, dropout=dropout)
+        if encoder == "scratch":
+            if pretrained:
+                raise ModelError("A U-Net from scratch has no pretrained weights; choose pretrained=False.")
+            self.unet: nn.Module = UNet(
+                in_channels=in_channels, channels=channels, batch_norm=batch_norm, dropout=dropout
+            )
+        else:
+            self.unet = PyramidSegmenter(
+                encoder, in_channels=in_channels, decoder_channels=decoder_channels, pretrained=pretrained
+            )
         self.gradcam_layer = "unet.feature_map"
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

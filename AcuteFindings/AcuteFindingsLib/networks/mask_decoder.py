@@ -4,8 +4,10 @@ from typing import Optional
 
 import torch
 from torch import Tensor, nn
+from torch.jit import Final
 
-from AcuteFindingsLib.networks.layers import resize_like
+from AcuteFindingsLib.networks.backbones import PyramidBackbone
+from AcuteFindingsLib.networks.layers import pad_to_multiple, resize_like
 
 # Bleeds and clots fill few pixels: masks start at a probability of 5 %, so that the first steps are not spent on
 # emptying them.
@@ -64,3 +66,25 @@ class MaskDecoder(nn.Module):
             fused = step(maps[len(maps) - 1 - number], fused)
         assert fused is not None
         return self.output(fused)
+
+
+class PyramidSegmenter(nn.Module):
+    """Any timm backbone and the light decoder: mask logits at the picture's own size."""
+
+    multiple: Final[int]
+
+    def __init__(self, backbone: str, *, in_channels: int, decoder_channels: int, pretrained: bool) -> None:
+        super().__init__()
+        self.backbone = PyramidBackbone(backbone, in_channels=in_channels, pretrained=pretrained)
+        self.multiple = max(self.backbone.reductions)
+        self.decoder = MaskDecoder(self.backbone.channels, decoder_channels)
+        # The coarsest map, unchanged: the place for Grad-CAM.
+        self.feature_map = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``(n, 1, y, x)`` for ``(n, c, y, x)`` of any size."""
+        padded = pad_to_multiple(images, self.multiple)
+        maps = self.backbone(padded)
+        maps[-1] = self.feature_map(maps[-1])
+        mask = resize_like(self.decoder(maps), padded.shape[-2], padded.shape[-1])
+        return mask[..., : images.shape[-2], : images.shape[-1]]

@@ -28,6 +28,8 @@ EXAM_LABELS = (
 _MASK_REDUCTION = 4
 # A probability of nothing for slices that are not there.
 PADDED_LOGIT = -30.0
+# Beyond these a slice is as good as certain; the stack output must not hang on how certain.
+_LEAST_LOGIT, _MOST_LOGIT = -8.0, 8.0
 
 
 class SliceEncoder(Freezable):
@@ -134,6 +136,10 @@ class SequenceNetwork(nn.Module):
         Share of the slice probabilities dropped before the stack output.
     exam_head
         Give the nine exam labels too.
+    stack_top
+        0: the stack output reads the probability of every slice at its place, as published. Else: it reads the logits
+        of so many slices, the most suspicious first, wherever they lie; so a clot of three slices counts as much at
+        the top of a stack as in its middle, and many slices of faint suspicion do not add up to a certain answer.
     mask_padding
         Keep padding out of batch norm, LSTM, pooling and stack output. False lets padding through the network like
         slices, as published: right for weights that were trained so.
@@ -142,6 +148,9 @@ class SequenceNetwork(nn.Module):
     exam_head: Final[bool]
     mask_padding: Final[bool]
     padded_logit: Final[float]
+    stack_top: Final[int]
+    least_logit: Final[float]
+    most_logit: Final[float]
 
     def __init__(
         self,
@@ -152,9 +161,14 @@ class SequenceNetwork(nn.Module):
         dense: tuple[int, int] | list[int] = (512, 128),
         dropout: float = 0.05,
         exam_head: bool = True,
+        stack_top: int = 0,
         mask_padding: bool = True,
     ) -> None:
         super().__init__()
+        if not 0 <= stack_top <= length:
+            raise ModelError(f"stack_top is {stack_top}; a stack has {length} slices, so choose 0 to {length}.")
+        self.stack_top = stack_top
+        self.least_logit, self.most_logit = _LEAST_LOGIT, _MOST_LOGIT
         self.exam_head = exam_head
         self.mask_padding = mask_padding
         self.padded_logit = PADDED_LOGIT
@@ -169,7 +183,7 @@ class SequenceNetwork(nn.Module):
             nn.Linear(dense[1], 1),
         )
         self.dropout = nn.Dropout(dropout)
-        self.stack = nn.Linear(length, 1)
+        self.stack = nn.Linear(stack_top or length, 1)
         if exam_head:
             self.exam = nn.Sequential(nn.Linear(4 * hidden, 128), nn.ReLU(), nn.Linear(128, len(EXAM_LABELS)))
 
@@ -203,7 +217,7 @@ class SequenceNetwork(nn.Module):
         slices = self.slices(features).squeeze(2)
         if self.mask_padding:
             slices = slices.masked_fill(~inside, self.padded_logit)
-        outputs = {"slice": slices, "stack": self.stack(self.dropout(torch.sigmoid(slices) * inside))}
+        outputs = {"slice": slices, "stack": self.stack(self.dropout(self._stack_input(slices, inside)))}
         if self.exam_head:
             weights = inside.unsqueeze(2).to(features.dtype)
             mean = (features * weights).sum(dim=1) / weights.sum(dim=1)
@@ -211,6 +225,12 @@ class SequenceNetwork(nn.Module):
             highest = (features * weights + (weights - 1.0)).amax(dim=1)
             outputs["exam"] = self.exam(torch.cat([mean, highest], dim=1))
         return outputs
+
+    def _stack_input(self, slices: Tensor, inside: Tensor) -> Tensor:
+        if self.stack_top > 0:
+            highest = torch.topk(slices, self.stack_top, dim=1).values
+            return highest.clamp(self.least_logit, self.most_logit)
+        return torch.sigmoid(slices) * inside
 
     def _normalise(self, encodings: Tensor, inside: Tensor) -> Tensor:
         if self.training and self.mask_padding:

@@ -29,15 +29,17 @@ ID = "pe-sequence-small"
 COMMAND = "python -m AcuteFindingsLib.training.first_models pe"
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "encoder": {"backbone": "tf_efficientnet_lite0", "in_channels": 1, "decoder": True, "pretrained": True},
-    "sequence": {"exam_head": True},
+    "sequence": {"exam_head": True, "stack_top": 8},
 }
 NETWORK = Network(name="pe", arguments=stored_arguments(ARGUMENTS))
 # The finest layers keep what ImageNet taught them: most of the time would go there.
 FROZEN_SHARE = 0.3
 SETTINGS = PESettings(size=256, crop=True)
 BATCH = 24
-FINE_STEPS = 500
+FINE_STEPS = 2200
 STACK_STEPS = 1500
+# Each stack is read so many times for the sequence network to learn from, each time but the first changed at random.
+VIEWS = 2
 
 
 def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) -> tuple[nn.Module, Card]:
@@ -53,13 +55,13 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) ->
     fit(Located(coarse), _slice_batches(sets, steps, generator), _slice_loss, steps=steps, rate=1e-3)
     network.encoder.backbone.load_state_dict(_shared(coarse.backbone, network.encoder.backbone))
     network.encoder.freeze_first(FROZEN_SHARE)
-    fine = min(FINE_STEPS, steps)
+    fine = min(FINE_STEPS, 4 * steps)
     fit(network.encoder, _slice_batches(sets, fine, generator), _mask_loss, steps=fine, rate=1e-3)
-    stacks = [_features(network, item) for item in sets]
+    stacks = [_features(network, item, changed=view > 0) for view in range(VIEWS) for item in sets]
     rounds = min(STACK_STEPS, 4 * steps)
-    # The stack output starts as a count of positive slices, wherever they lie: three of them make it even.
-    nn.init.constant_(network.sequence_network.stack.weight, 0.5)
-    nn.init.constant_(network.sequence_network.stack.bias, -1.5)
+    # The stack output starts as the mean over the most suspicious slices.
+    nn.init.constant_(network.sequence_network.stack.weight, 1 / network.sequence_network.stack_top)
+    nn.init.zeros_(network.sequence_network.stack.bias)
     fit(network, _stack_batches(stacks, sets, rounds, generator), _stack_loss, steps=rounds, rate=1e-3)
     card = _card(studies, steps, *_operating_points(network, tuning), evaluation=[])
     return network, card.model_copy(update={"evaluation": evaluate(network, card, tests=tests)})
@@ -111,12 +113,16 @@ def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
 
 def _slice_batches(sets: list[Arrays], steps: int, generator: np.random.Generator) -> Iterator[dict[str, Tensor]]:
     everything = [(n, z) for n, item in enumerate(sets) for z in range(len(item["slices"]))]
-    positive = [(n, z) for n, z in everything if sets[n]["slices"][z]]
+    # A clot of four slices is drawn as often as one of forty.
+    positive = [(n, np.flatnonzero(item["slices"])) for n, item in enumerate(sets) if item["slices"].any()]
     if not positive:
         raise ModelError(f"None of the {len(sets)} phantoms to fit to shows an embolus; fit to more studies.")
     for _ in range(steps):
         half = BATCH // 2
-        chosen = [positive[i] for i in generator.integers(len(positive), size=half)]
+        chosen = [
+            (n, int(generator.choice(slices)))
+            for n, slices in (positive[i] for i in generator.integers(len(positive), size=half))
+        ]
         chosen += [everything[i] for i in generator.integers(len(everything), size=BATCH - half)]
         images = torch.from_numpy(np.stack([sets[n]["images"][z] for n, z in chosen])[:, None]).float() / 255
         where = torch.from_numpy(np.stack([sets[n]["where"][z] for n, z in chosen])[:, None]).float()
@@ -171,9 +177,11 @@ def _mask_loss(encoder: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return slices + mask_loss(outputs["mask"], (share >= 0.5).float())
 
 
-def _features(network: PEModel, item: Arrays) -> np.ndarray:
-    images = torch.from_numpy(item["images"][:, None]).float() / 127.5 - 1
-    images = images.contiguous(memory_format=torch.channels_last)
+def _features(network: PEModel, item: Arrays, *, changed: bool = False) -> np.ndarray:
+    images = torch.from_numpy(item["images"][:, None]).float() / 255
+    if changed:
+        images, _ = augment(images, shift=0.03, groups=len(images))
+    images = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         return torch.cat([network.encoder.features(part)["features"] for part in images.split(32)]).numpy()
 
@@ -185,7 +193,7 @@ def _stack_batches(
     for _ in range(steps):
         batch: dict[str, list[np.ndarray]] = {"features": [], "valid": [], "slices": [], "exam": [], "stack": []}
         for number in generator.integers(len(stacks), size=16):
-            features, truth = stacks[number], sets[number]
+            features, truth = stacks[number], sets[number % len(sets)]
             start = int(generator.integers(max(len(features) - length, 0) + 1))
             piece, labels = features[start : start + length], truth["slices"][start : start + length]
             pad = length - len(piece)
@@ -256,7 +264,8 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
             summary="computer-made CTPA phantoms only, no patient; encoder started from ImageNet",
             phantoms_only=True,
             count=(
-                f"{studies} phantom studies, {steps} + {min(FINE_STEPS, steps)} steps of {BATCH} slices for the encoder"
+                f"{studies} phantom studies, {steps} + {min(FINE_STEPS, 4 * steps)} steps of {BATCH} slices "
+                "for the encoder"
             ),
         ),
         evaluation=evaluation,

@@ -52,6 +52,17 @@ def test_lung_masks_are_as_large_as_the_radiograph(answer, size):
     assert shapes(answer(LungUNet(), torch.rand(1, 1, *size))) == {"mask": (1, 1, *size)}
 
 
+@pytest.mark.parametrize("size", [(64, 64), (50, 77)])
+def test_a_lung_network_on_a_backbone_gives_masks_as_large_as_the_radiograph(answer, size):
+    network = LungUNet(encoder="resnet10t", decoder_channels=8)
+    assert shapes(answer(network, torch.rand(1, 1, *size))) == {"mask": (1, 1, *size)}
+
+
+def test_a_u_net_from_scratch_has_no_weights_to_start_from():
+    with pytest.raises(ModelError, match="choose pretrained=False"):
+        LungUNet(pretrained=True)
+
+
 def test_every_weight_of_the_lung_network_learns(without_gradient):
     network = LungUNet()
     assert without_gradient(network, network(torch.rand(2, 1, 64, 64))["mask"].square().sum()) == []

@@ -82,6 +82,18 @@ def test_the_stack_is_read_from_the_slice_probabilities(answer):
     torch.testing.assert_close(outputs["stack"], outputs["slice"].sigmoid() @ weight.T + bias)
 
 
+def test_the_stack_read_from_the_most_suspicious_slices_does_not_ask_where_they_lie(answer):
+    network, stack = SequenceNetwork(length=12, stack_top=3).eval(), torch.randn(2, 12, 64)
+    outputs = answer(network, stack)
+    highest = outputs["slice"].sort(dim=1, descending=True).values[:, :3]
+    torch.testing.assert_close(outputs["stack"], network.stack(highest))
+    network.slices[-1] = torch.nn.Linear(128, 1)
+    torch.nn.init.constant_(network.slices[-1].bias, 1000.0)
+    torch.testing.assert_close(answer(network, stack)["stack"], network.stack(torch.full((2, 3), 8.0)))
+    with pytest.raises(ModelError, match="stack_top is 13; a stack has 12 slices"):
+        SequenceNetwork(length=12, stack_top=13)
+
+
 def test_a_slice_is_read_with_its_neighbours_on_both_sides(answer):
     network, stack = sequence(), torch.randn(1, 12, 64)
     changed = stack.clone()
