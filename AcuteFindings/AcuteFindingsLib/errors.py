@@ -51,3 +51,11 @@ class RecipeError(AcuteFindingsError):
 
 class TrainingError(AcuteFindingsError):
     """A training run cannot start or go on: says what is in the way and what to do."""
+
+
+class ProviderError(AcuteFindingsError):
+    """A provider's package is missing, could not be installed, or failed: says what to install or do."""
+
+
+class ConsentError(ProviderError):
+    """A provider was chosen whose terms the user has not agreed to."""
