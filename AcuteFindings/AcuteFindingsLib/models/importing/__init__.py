@@ -1,0 +1,1 @@
+"""Models from where people have them, into model packages: Keras, PyTorch state dicts, MONAI bundles, programs."""
