@@ -1,15 +1,13 @@
 """Reading a data set in the layout in which people have it."""
 
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.metadata import Task
+from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.training.data.table import DataTable
-
-Progress = Callable[[str, float], None]
 
 # Kind to the module that reads it and the words for a person; in the order in which a folder is tried.
 _READERS = MappingProxyType(
@@ -31,19 +29,26 @@ KINDS = tuple(_READERS)
 
 
 def read_data(
-    folder: Path | str, kind: str | None = None, *, task: Task | None = None, progress: Progress | None = None
+    kind: str | None,
+    folder: Path | str,
+    *,
+    task: Task | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
 ) -> DataTable:
     """Read a data set and check it.
 
     Parameters
     ----------
-    folder
-        The data set's own folder.
     kind
         One of `KINDS`; None looks at what lies there (`detect_kind`).
+    folder
+        The data set's own folder.
     task
         Which part to read where a folder holds several (phantoms, corrections), or what to read it for where its
         images serve two (``"nih"`` and ``"padchest"``: ``"chest"`` or ``"pneumothorax"``). None takes the first.
+    cache
+        Folder in which header facts are kept, so that the headers of a large data set are read once; None keeps none.
     progress
         Called with what is being done and the share done, 0..1.
 
@@ -63,7 +68,7 @@ def read_data(
         raise DataError(f"{kind!r} is no kind of data set; expected one of {', '.join(KINDS)}.")
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the folder of the data set.")
-    table: DataTable = _reader(kind).read(folder, task=task, progress=progress or _silent)
+    table: DataTable = _reader(kind).read(folder, task=task, cache=cache, progress=progress or _silent)
     return table
 
 

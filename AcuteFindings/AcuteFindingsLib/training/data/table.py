@@ -190,6 +190,11 @@ class DataTable:
         """The examples as a sequence; each is made when it is asked for."""
         return Examples(self)
 
+    @property
+    def main_label(self) -> str:
+        """The label that the task is about; empty where the data set has masks only."""
+        return self.label_names[0] if self.label_names else ""
+
     @cached_property
     def keys(self) -> np.ndarray:
         """Keys of all examples, in order."""
@@ -227,12 +232,14 @@ class DataTable:
             Where the data set has no such label.
         """
         if name not in self.label_names:
-            raise DataError(f"The {self.kind} data set has no label {name!r}; it has {', '.join(self.label_names)}.")
+            raise DataError(
+                f"The {self.kind} data set has no label {name!r}; it has {', '.join(self.label_names) or 'none'}."
+            )
         return self.labels[name].to_numpy(np.float64)
 
     def count(self, name: str | None = None) -> Counts:
         """Count one label, by default the one that the task is about; 0.5 and more counts as positive."""
-        values = self.label(name or self.label_names[0])
+        values = self.label(name or self.main_label)
         unknown = int(np.isnan(values).sum())
         positive = int((values >= 0.5).sum())
         return Counts(positive, len(values) - unknown - positive, unknown)
@@ -270,7 +277,7 @@ class DataTable:
 
     def known(self, name: str | None = None) -> "DataTable":
         """Return the examples of which a label is known, by default the one that the task is about."""
-        return self.take(~np.isnan(self.label(name or self.label_names[0])))
+        return self.take(~np.isnan(self.label(name or self.main_label)))
 
     def series_rows(self) -> dict[str, np.ndarray]:
         """Return row numbers by series, each sorted by order, then by file name; single images are left out."""

@@ -1,0 +1,148 @@
+"""SIIM-ACR pneumothorax: ``train-rle.csv`` and DICOM radiographs in nested folders (SOURCES.md 3)."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.models.metadata import Task
+from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.study.rle import is_empty, run_numbers
+from AcuteFindingsLib.training.data.checks import (
+    Problems,
+    build_table,
+    files_below,
+    named,
+    only_one,
+    plausible_age,
+    read_csv,
+    report_missing,
+    sex,
+)
+from AcuteFindingsLib.training.data.headers import scan_headers
+from AcuteFindingsLib.training.data.table import DataTable, MaskSource
+
+KIND = "siim"
+_TABLES = ("train-rle.csv", "stage_2_train.csv", "*train*rle*.csv*")
+_LABEL = "pneumothorax"
+
+
+def fits(folder: Path) -> bool:
+    """Whether the folder holds this data set."""
+    return any(any(folder.glob(pattern)) for pattern in (_TABLES[0], _TABLES[2]))
+
+
+def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:  # noqa: ARG001
+    """Read and check it; one example an image, with all its masks. ``-1`` is an empty mask."""
+    problems = Problems()
+    path = only_one(folder, _TABLES, "table of run-length masks")
+    progress(f"Reading {path.name}", 0.0)
+    rows = read_csv(path, ["ImageId", "EncodedPixels"], dtype=str, keep_default_na=False)
+    frame, runs = _by_image(rows, path.name, problems)
+    found = files_below(folder, (".dcm",))
+    found.index = found.index.str.removesuffix(".dcm")
+    sources = frame["key"].map(found)
+    there = sources.notna()
+    report_missing(frame["key"] + ".dcm", there, problems, what="…/ImageId.dcm")
+    frame["source"] = sources.fillna("").astype(object)
+    unlisted = found.index.difference(frame["key"])
+    if len(unlisted):
+        text = f"{len(unlisted)} DICOM files are not in the table and are not used ({named(unlisted)})."
+        problems.add("info", path.name, "ImageId", text)
+    headers = scan_headers(folder, frame.loc[there, "source"].tolist(), cache=cache, progress=progress)
+    frame = _with_headers(frame, headers, problems)
+    masks = _masks(frame, runs, path.name, problems)
+    frame[_LABEL] = [
+        float(bool(masks[row][_LABEL].runs)) if row in masks else float("nan") for row in range(len(frame))
+    ]
+    return build_table(
+        frame,
+        kind=KIND,
+        task="pneumothorax",
+        label_names=[_LABEL],
+        facts=("sex", "age", "view", "spacing_mm"),
+        root=folder,
+        problems=problems,
+        masks=masks,
+    )
+
+
+def _by_image(rows: pd.DataFrame, file: str, problems: Problems) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+    rows = rows.apply(lambda column: column.str.strip())
+    unnamed = rows["ImageId"] == ""
+    if unnamed.any():
+        problems.add("warn", file, "ImageId", f"{int(unnamed.sum())} rows name no image and are left out.")
+        rows = rows[~unnamed]
+    repeats = rows.duplicated()
+    if repeats.any():
+        problems.add("info", file, "", f"{int(repeats.sum())} rows stand there twice; one each is used.")
+        rows = rows[~repeats]
+    empty = rows["EncodedPixels"].map(is_empty)
+    marked = rows[~empty].groupby("ImageId", sort=False)["EncodedPixels"].agg(tuple)
+    both = rows.loc[empty, "ImageId"][rows.loc[empty, "ImageId"].isin(marked.index)]
+    if len(both):
+        text = f"{len(both)} images have both a mask and -1 ({named(both)}); the mask is used."
+        problems.add("warn", file, "EncodedPixels", text)
+    frame = pd.DataFrame({"key": rows["ImageId"].drop_duplicates()}).reset_index(drop=True)
+    return frame, marked.to_dict()
+
+
+def _with_headers(frame: pd.DataFrame, headers: pd.DataFrame, problems: Problems) -> pd.DataFrame:
+    what = "…/ImageId.dcm"
+    damaged = headers.index[headers["unreadable"] != ""]
+    if len(damaged):
+        names = named(Path(one).name for one in damaged)
+        text = f"{len(damaged)} files cannot be read as DICOM and are left out: {names}."
+        problems.add("warn", what, "", text)
+        frame.loc[frame["source"].isin(damaged), "source"] = ""
+    of_image = headers.reindex(frame["source"])
+    of_image.index = frame.index
+    known = of_image["patient"].notna() & (of_image["patient"] != "")
+    lacking = int(((frame["source"] != "") & ~known).sum())
+    if lacking:
+        text = f"{lacking} images state no patient; each is taken as a patient of its own."
+        problems.add("warn", what, "PatientID (0010,0020)", text)
+    frame["patient"] = of_image["patient"].where(known, frame["key"])
+    frame["sex"] = sex(of_image["sex"].fillna(""))
+    frame["age"] = plausible_age(of_image["age"], what, problems)
+    frame["view"] = of_image["view"].fillna("")
+    for name in ("spacing_mm", "rows", "columns", "turned"):
+        frame[name] = of_image[name]
+    return frame
+
+
+def _masks(
+    frame: pd.DataFrame, runs: dict[str, tuple[str, ...]], file: str, problems: Problems
+) -> dict[int, dict[str, MaskSource]]:
+    """Return the masks by row; those that do not fit their image are left out, and with them the label."""
+    masks, wrong, turned = {}, [], []
+    for row, (key, height, width, other_way) in enumerate(
+        zip(frame["key"], frame["rows"], frame["columns"], frame["turned"], strict=True)
+    ):
+        size = (int(height), int(width)) if height == height and width == width else None
+        texts = runs.get(key, ())
+        if texts and other_way == 1:
+            turned.append(key)
+        elif all(_fits(text, size) for text in texts):
+            masks[row] = {_LABEL: MaskSource(runs=texts, size=size)}
+        else:
+            wrong.append(key)
+    if wrong:
+        text = (
+            f"{len(wrong)} masks are no pairs of whole numbers or are larger than their image ({named(wrong)}); their "
+            "images have no mask and no label."
+        )
+        problems.add("warn", file, "EncodedPixels", text)
+    if turned:
+        text = f"{len(turned)} images with a mask are stored turned or mirrored ({named(turned)}); they are left out."
+        problems.add("warn", "…/ImageId.dcm", "PatientOrientation (0020,0020)", text)
+        frame.loc[frame["key"].isin(turned), "source"] = ""
+    return masks
+
+
+def _fits(text: str, size: tuple[int, int] | None) -> bool:
+    try:
+        numbers = run_numbers(text)
+    except StudyError:
+        return False
+    return size is None or int(numbers.sum()) <= size[0] * size[1]
