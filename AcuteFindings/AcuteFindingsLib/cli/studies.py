@@ -34,6 +34,12 @@ def run(
     device: Device = "auto",
     force: Annotated[bool, typer.Option("--force", help="Run although the check refuses the study.")] = False,
     models_folder: ModelFolders = None,
+    dicom: Annotated[
+        bool, typer.Option("--dicom", help="Also write DICOM Segmentation and Structured Report, into OUT/dicom.")
+    ] = False,
+    dicom_chart: Annotated[
+        bool, typer.Option("--dicom-chart", help="Also write the chart as DICOM Secondary Capture, into OUT/dicom.")
+    ] = False,
 ) -> None:
     """Detect in one study; write finding.json, report.html, pictures and a Slicer scene."""
     from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
@@ -47,6 +53,8 @@ def run(
         device=device_name(device),
         force=force,
         model_folders=tuple(models_folder or ()),
+        dicom=dicom,
+        dicom_chart=dicom_chart,
     )
     with progress_bar() as progress:
         result = run_study(request, progress=progress)
@@ -168,6 +176,9 @@ def _print_result(result: "StudyResult") -> None:
     if result.scene:
         out_console.print(f"  scene     {result.scene}")
     out_console.print(f"  finding   {result.finding_file}")
+    if result.dicom:
+        names = ", ".join(path.name for path in result.dicom)
+        out_console.print(f"  dicom     {result.dicom[0].parent} ({names})")
     for remark in result.remarks:
         out_console.print(f"  note: {remark}")
     out_console.print(f"  {RESEARCH_USE_ONLY}")

@@ -43,8 +43,9 @@ def capture_picture(picture: np.ndarray, caption: str, finding: Finding, source:
             transfer_syntax_uid=ExplicitVRLittleEndian,
             **arguments,
         )
-        # highdicom asks for it, but a chart has none; PS3.3 C.7.6.1 lets it be empty.
+        # A chart has neither (highdicom asks for the first); PS3.3 C.7.6.1 and C.7.3.1 want them stated, even empty.
         image.PatientOrientation = []
+        image.Laterality = ""
         image.BurnedInAnnotation = "NO"
         image.ImageComments = ascii_text(caption)
         return image

@@ -1,6 +1,6 @@
 """One study from its files to a verdict with evidence: the main job, run in-process by the command line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -9,6 +9,7 @@ from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cance
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.registry import LoadedDetector, load_detector
 from AcuteFindingsLib.errors import ExportError, SceneError, StudyError, StudyRefusedError
+from AcuteFindingsLib.export.dicom_results import SC, SEG, SR, CapturedPicture, require_dicom, write_dicom_results
 from AcuteFindingsLib.export.report import write_report
 from AcuteFindingsLib.scene.pictures import Picture, draw_pictures
 from AcuteFindingsLib.study.choose import fitting_detectors
@@ -17,6 +18,13 @@ from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
 DETECTORS = ("pe", "hemorrhage", "pneumothorax")
+
+DICOM_FOLDER = "dicom"
+
+_WRITTEN = (
+    "finding.json", "report.html", "scene.mrb", "heatmap.nrrd", "masks/*.nrrd", "pictures/*.png",
+    f"{DICOM_FOLDER}/*.dcm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,10 @@ class StudyRequest:
         Run although the check refuses the study.
     model_folders
         Folders that hold the user's own model packages.
+    dicom
+        Also write the result as DICOM Segmentation and Structured Report.
+    dicom_chart
+        Also write the chart (of a radiograph the first picture) as DICOM Secondary Capture.
     """
 
     source: Path
@@ -48,6 +60,8 @@ class StudyRequest:
     device: str = "auto"
     force: bool = False
     model_folders: tuple[Path, ...] = ()
+    dicom: bool = False
+    dicom_chart: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,7 @@ class StudyResult:
     pictures: tuple[Picture, ...]
     scene: Path | None
     remarks: tuple[str, ...] = field(default=())
+    dicom: tuple[Path, ...] = ()
 
 
 def run_study(
@@ -76,7 +91,8 @@ def run_study(
     ModelError
         No model package fits, or it fails verification.
     ExportError
-        `request.out` cannot be a folder, because a file has its name.
+        `request.out` cannot be a folder, because a file has its name; or DICOM results are asked for of a study that
+        was not read from DICOM.
     CancelledError
         `cancelled` answered True; nothing was written.
     """
@@ -90,6 +106,8 @@ def run_study(
     reading_progress("Reading the study", 0.0)
     wanted = None if request.detector == "auto" else request.detector
     study = read_study(request.source, detector=wanted, progress=reading_progress)
+    if request.dicom or request.dicom_chart:
+        require_dicom(study)
     name = wanted or choose_detector(study)
     reading = perf_counter() - started
     stop_if(cancelled)
@@ -106,7 +124,26 @@ def run_study(
         timings={"read": reading, **finding.timings, "total": perf_counter() - started},
     )
     stop_if(cancelled)
-    return write_results(finding, study, loaded, request.out, progress=_part(progress, 0.8, 1.0))
+    result = write_results(finding, study, loaded, request.out, progress=_part(progress, 0.8, 0.95))
+    if not (request.dicom or request.dicom_chart):
+        return result
+    kinds = [kind for kind, wanted in ((SEG, request.dicom), (SR, request.dicom), (SC, request.dicom_chart)) if wanted]
+    written = write_dicom_results(
+        finding,
+        study,
+        request.out / DICOM_FOLDER,
+        kinds=kinds,
+        picture=picture_to_capture(result.pictures),
+        progress=_part(progress, 0.95, 1.0),
+    )
+    return replace(result, dicom=written.files, remarks=(*result.remarks, *written.remarks))
+
+
+def picture_to_capture(pictures: Sequence[Picture]) -> CapturedPicture | None:
+    """Return the chart, of a radiograph the first picture; None without any."""
+    charts = [picture for picture in pictures if picture.kind == "chart"]
+    chosen = next(iter([*charts, *pictures]), None)
+    return None if chosen is None else CapturedPicture(chosen.path, chosen.caption)
 
 
 def _refuse_file_for_folder(out: Path) -> None:
@@ -169,7 +206,7 @@ def remove_earlier_results(out: Path) -> None:
     """Take away what an earlier run left there: a scene or mask of another study must not stand beside this finding."""
     if not (out / "finding.json").is_file():
         return
-    for pattern in ("finding.json", "report.html", "scene.mrb", "heatmap.nrrd", "masks/*.nrrd", "pictures/*.png"):
+    for pattern in _WRITTEN:
         for file in out.glob(pattern):
             file.unlink()
 

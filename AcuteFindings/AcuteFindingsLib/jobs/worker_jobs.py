@@ -1,5 +1,6 @@
 """What the worker process can be asked to do; each job imports what it needs when it is first asked."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -183,6 +184,21 @@ def report(request: Request, tools: Tools) -> dict[str, Any]:
     }
 
 
+def dicom_seg(request: Request, tools: Tools) -> dict[str, Any]:
+    """Write masks and heat map of a result as DICOM Segmentation."""
+    return _dicom(request, tools, ("seg",))
+
+
+def dicom_sr(request: Request, tools: Tools) -> dict[str, Any]:
+    """Write a result as DICOM Structured Report, with the segmentation that it refers to."""
+    return _dicom(request, tools, ("seg", "sr"))
+
+
+def dicom_sc(request: Request, tools: Tools) -> dict[str, Any]:
+    """Write the chart of a result, of a radiograph its first picture, as DICOM Secondary Capture."""
+    return _dicom(request, tools, ("sc",))
+
+
 def phantom(request: Request, tools: Tools) -> dict[str, Any]:
     """Make a phantom and write its DICOM and its truth."""
     from AcuteFindingsLib.phantoms import KINDS, make_phantom
@@ -202,8 +218,27 @@ def phantom(request: Request, tools: Tools) -> dict[str, Any]:
 
 
 JOBS: dict[str, Callable[[Request, Tools], dict[str, Any]]] = {
-    job.__name__: job for job in (ping, check, detect, models, card, verify, report, phantom)
+    job.__name__: job
+    for job in (ping, check, detect, models, card, verify, report, dicom_seg, dicom_sr, dicom_sc, phantom)
 }
+
+
+def _dicom(request: Request, tools: Tools, kinds: tuple[str, ...]) -> dict[str, Any]:
+    from AcuteFindingsLib.export.dicom_results import require_dicom, write_dicom_results
+    from AcuteFindingsLib.jobs.arrays import load_result
+    from AcuteFindingsLib.jobs.run_study import picture_to_capture
+
+    out = request.path("out")
+    tools.at("Opening the result", 0.0)
+    finding, study = load_result(request.path("result")), _study(request)
+    require_dicom(study)
+    with tempfile.TemporaryDirectory(prefix="acutefindings-") as folder:
+        picture = None
+        if "sc" in kinds:
+            tools.at("Drawing the pictures", 0.05)
+            picture = picture_to_capture(_draw(finding, study, Path(folder))[0])
+        written = write_dicom_results(finding, study, out, kinds=kinds, picture=picture, progress=tools.span(0.2, 1.0))
+    return {"folder": str(out), "files": [str(file) for file in written.files], "remarks": list(written.remarks)}
 
 
 def _study(request: Request) -> "Study":

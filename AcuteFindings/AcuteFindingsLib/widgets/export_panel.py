@@ -1,6 +1,5 @@
-"""What leaves Slicer: the report, the finding as JSON, the scene."""
+"""What leaves Slicer: the report, the finding as JSON, the scene, DICOM objects for the PACS."""
 
-import importlib.util
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -17,14 +16,19 @@ from AcuteFindingsLib.jobs.arrays import save_result
 from AcuteFindingsLib.scene.bundle import save_bundle
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.scene.study_from_node import study_facts
-from AcuteFindingsLib.widgets.packages import ensure_packages
+from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.widgets.packages import DICOM, NEEDED, ensure_packages
 from AcuteFindingsLib.widgets.parts import column, push_button, row, text_label
 from AcuteFindingsLib.widgets.scene_finding import whole_finding
 from AcuteFindingsLib.widgets.series_check import instance_file
+from AcuteFindingsLib.widgets.source_files import find_source_files
+from AcuteFindingsLib.widgets.stepper import Stepper
 from AcuteFindingsLib.widgets.volume_copy import VolumeCopy
 from AcuteFindingsLib.widgets.worker_process import WorkerProcess, shared_worker
 
 FOLDER = "AcuteFindings/ExportFolder"
+
+DICOM_JOBS = ("dicom_seg", "dicom_sr", "dicom_sc")
 
 
 class ExportPanel:
@@ -44,6 +48,7 @@ class ExportPanel:
         self.result: SceneResult | None = None
         self._worker, self._folders = worker, folders
         self._copy: VolumeCopy | None = None
+        self._search: Stepper | None = None
         self._request: int | None = None
         self._work: Path | None = None
         self.widget, layout = column()
@@ -67,33 +72,35 @@ class ExportPanel:
         )
         self.seg_button = push_button(
             _("DICOM SEG…"),
-            _("Write the masks as a DICOM segmentation"),
+            _("Write masks and heat map as DICOM segmentations of the images they were found in"),
             lambda: self._export("dicom_seg"),
             name="dicomSegButton",
         )
         self.sr_button = push_button(
             _("DICOM SR…"),
-            _("Write the measurements as a DICOM structured report"),
+            _("Write verdict and measurements as a DICOM structured report, with the segmentations it refers to"),
             lambda: self._export("dicom_sr"),
             name="dicomSrButton",
         )
-        self.seg_button.setVisible(_there("dicom_seg"))
-        self.sr_button.setVisible(_there("dicom_sr"))
-        self.cancel_button = push_button(
-            _("Cancel"), _("Stop writing the report"), self.cancel, name="cancelExportButton"
+        self.sc_button = push_button(
+            _("DICOM SC…"),
+            _("Write the chart (of a radiograph the picture with the outline) as a DICOM secondary capture"),
+            lambda: self._export("dicom_sc"),
+            name="dicomScButton",
         )
+        self.cancel_button = push_button(_("Cancel"), _("Stop writing"), self.cancel, name="cancelExportButton")
         self.cancel_button.hide()
         self.state_label = text_label(_("What was written last, and where"))
         self.state_label.setObjectName("exportStateLabel")
         layout.addWidget(row(self.report_button, self.finding_button, self.scene_button))
-        layout.addWidget(row(self.seg_button, self.sr_button))
+        layout.addWidget(row(self.seg_button, self.sr_button, self.sc_button))
         layout.addWidget(self.cancel_button)
         layout.addWidget(self.state_label)
         self.show(None)
 
     @property
     def busy(self) -> bool:
-        """Whether a report is being written."""
+        """Whether the worker or the copy for it is at work."""
         return self._work is not None
 
     def show(self, result: SceneResult | None) -> None:
@@ -142,8 +149,9 @@ class ExportPanel:
 
     def cancel(self) -> None:
         """Stop what is being written."""
-        if self._copy is not None:
-            self._copy.stop()
+        for steps in (self._search, self._copy):
+            if steps is not None:
+                steps.stop()
         if self._request is not None:
             self._worker().cancel(self._request)
         self._end(_("Cancelled."))
@@ -153,7 +161,8 @@ class ExportPanel:
         self.show(None)
 
     def _export(self, job: str) -> None:
-        if self.result is None or self.busy or not ensure_packages(self.widget):
+        needed = (*NEEDED, *DICOM) if job in DICOM_JOBS else NEEDED
+        if self.result is None or self.busy or not ensure_packages(self.widget, needed=needed):
             return
         if self.result.volume is None:
             self._fail(_("the volume that the result is about is no longer in the scene."))
@@ -169,6 +178,30 @@ class ExportPanel:
             facts = study_facts(self.result.volume, self.result.finding.detector, instance_file=instance_file())
         except (AcuteFindingsError, OSError, ValueError, KeyError) as error:
             self._fail(str(error))
+            return
+        if job not in DICOM_JOBS:
+            self._copy_volume(job, facts, target)
+            return
+        self._search = Stepper(
+            find_source_files(facts, instance_file()),
+            done=lambda found: self._copy_volume(job, found, target),
+            failed=lambda error: self._fail(str(error)),
+        )
+        self._search.start()
+
+    def _copy_volume(self, job: str, facts: Study, target: Path) -> None:
+        self._search = None
+        if self._work is None:
+            return
+        if job in DICOM_JOBS and not all(source.file for source in facts.sources):
+            # Told now: copying a volume only to be refused would take its time.
+            self._fail(
+                _(
+                    "DICOM results refer to the DICOM images that the volume was loaded from, and some or all of them "
+                    "are not in Slicer's DICOM database; import the original series in the DICOM module and load it "
+                    "from there."
+                )
+            )
             return
         self._copy = VolumeCopy(
             facts,
@@ -205,14 +238,17 @@ class ExportPanel:
         self._request = self._worker().request(job, fields, progress=told, done=done, failed=failed)
 
     def _on_done(self, answer: dict[str, Any]) -> None:
-        path = answer.get("report") or next((str(value) for value in answer.values() if value), "")
-        self._end(_("Written: {path}").format(path=path))
+        path = answer.get("report") or answer.get("folder", "")
+        lines = [_("Written: {path}").format(path=path)]
+        if answer.get("files"):
+            lines = [_("Written: {files} in {path}").format(files=_names(answer["files"]), path=path)]
+        self._end("\n".join([*lines, *answer.get("remarks", [])]))
 
     def _fail(self, reason: str) -> None:
         self._end(_("Not written: {reason}").format(reason=reason))
 
     def _end(self, text: str) -> None:
-        self._copy, self._request = None, None
+        self._copy, self._search, self._request = None, None, None
         if self._work is not None:
             shutil.rmtree(self._work, ignore_errors=True)
             self._work = None
@@ -221,7 +257,7 @@ class ExportPanel:
 
     def _update(self) -> None:
         there = self.result is not None
-        for button in (self.report_button, self.seg_button, self.sr_button):
+        for button in (self.report_button, self.seg_button, self.sr_button, self.sc_button):
             button.setEnabled(there and not self.busy)
         self.finding_button.setEnabled(there)
         self.cancel_button.setVisible(self.busy)
@@ -242,5 +278,5 @@ class ExportPanel:
         return str(qt.QSettings().value(FOLDER, "") or Path.home())
 
 
-def _there(part: str) -> bool:
-    return importlib.util.find_spec(f"AcuteFindingsLib.export.{part}") is not None
+def _names(files: list[str]) -> str:
+    return ", ".join(Path(file).name for file in files)

@@ -42,6 +42,9 @@ REPORT = (
 )
 """What a report needs beside it."""
 
+DICOM = (Package("highdicom", "highdicom>=0.24", 15),)
+"""What DICOM results need beside both."""
+
 NEEDED = (*RUN, *REPORT)
 
 
@@ -58,20 +61,22 @@ def describe(packages: list[Package]) -> str:
     return ", ".join(about.format(name=package.name, size=package.size_mb) for package in packages)
 
 
-def ensure_packages(parent: Any = None) -> bool:
+def ensure_packages(parent: Any = None, *, needed: Sequence[Package] = NEEDED) -> bool:
     """See to it that all packages are there; ask before anything is installed.
 
     Parameters
     ----------
     parent
         Widget that the question belongs to.
+    needed
+        What has to be there.
 
     Returns
     -------
     bool
         Whether a run can go ahead (for a report, more may be missing). Where it cannot, the user has been told why.
     """
-    missing = missing_packages()
+    missing = missing_packages(needed)
     if not missing:
         return True
     import slicer
@@ -96,7 +101,7 @@ def ensure_packages(parent: Any = None) -> bool:
     except Exception as error:  # pip and PyTorchUtils raise many kinds; the user needs to hear of all of them
         _tell(_("The packages could not be installed: {error}").format(error=error), parent)
         return False
-    still = missing_packages()
+    still = missing_packages(needed)
     if still:
         told = _("These packages are still missing: {packages}. Restart Slicer and try again.")
         _tell(told.format(packages=describe(still)), parent)
