@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
-from AcuteFindingsLib.models.metadata import Metadata
+from AcuteFindingsLib.models.metadata import Metadata, Origin
 
 
 def render_card(metadata: Metadata, text: str = "") -> str:
@@ -57,10 +57,21 @@ def render_card(metadata: Metadata, text: str = "") -> str:
         f"Licence: {card.licence} (full text in `LICENSE`). {metadata.copyright}",
         f"Authors: {metadata.authors}",
         *([_list(card.sources)] if card.sources else []),
+        *(["## Import", _import(card.origin)] if card.origin else []),
         "## Versions",
         _list(f"{version}: {change}" for version, change in metadata.changelog.items()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _import(origin: Origin) -> str:
+    proof = (
+        f"Compared with {origin.compared_with} on the same input: largest difference {origin.largest_difference:.1e}."
+        if origin.largest_difference is not None
+        else "**Not compared with its source.**"
+    )
+    told = f"From `{origin.file}` ({origin.form}), SHA-256 `{origin.sha256}`. {proof}"
+    return f"{told} {origin.remark}".strip()
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, empty: str) -> str:

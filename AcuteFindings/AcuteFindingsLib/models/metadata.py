@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Task = Literal["pe", "hemorrhage", "pneumothorax", "lungs", "chest"]
+# A "part" answers no question by itself: a backbone, an encoder or a sequence network to start a training from.
+Task = Literal["pe", "hemorrhage", "pneumothorax", "lungs", "chest", "part"]
 
 
 class _Strict(BaseModel):
@@ -60,6 +61,21 @@ class TrainingData(_Strict):
     restriction: str = ""
 
 
+class Origin(_Strict):
+    """Where imported weights come from, and the proof that they answer as they did there.
+
+    `largest_difference` is the largest between the source's own numbers and the package's on the same input, relative
+    to the largest number where that exceeds 1; None where the source could not be run here, `remark` says why.
+    """
+
+    file: str
+    sha256: str
+    form: str
+    compared_with: str = ""
+    largest_difference: float | None = None
+    remark: str = ""
+
+
 class Card(_Strict):
     """Our section of `configs/metadata.json`, under the key ``acutefindings``."""
 
@@ -78,6 +94,7 @@ class Card(_Strict):
     intended_use: str
     limitations: str
     sources: list[str] = Field(default_factory=list)
+    origin: Origin | None = None
 
     def threshold(self, level: str, label: str) -> float:
         """Return the operating point for a label at a level; KeyError names what is missing."""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _NETWORKS = {
     "chest_classifier": ("chest", "ChestClassifier"),
     "densenet40": ("densenet40", "DenseNet40"),
+    "image_features": ("backbones", "ImageFeatures"),
     "lung_unet": ("chest", "LungUNet"),
+    "monai": ("monai_network", "MonaiNetwork"),
     "pe": ("pe", "PEModel"),
     "pe_sequence": ("pe", "SequenceNetwork"),
     "pe_slice_cnn": ("pe_slice_cnn", "PESliceCNN"),

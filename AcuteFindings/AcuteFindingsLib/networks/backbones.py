@@ -74,6 +74,33 @@ class PooledBackbone(nn.Module):
         return self.feature_map(self.network(images)).mean(dim=(2, 3))
 
 
+class ImageFeatures(nn.Module):
+    """A backbone by itself: pictures → the features that a network's own layers would read.
+
+    It is what is left of a network whose classes are of no use here, to start a training from.
+
+    Parameters
+    ----------
+    backbone
+        Any convolutional timm model.
+    in_channels
+        Channels of the pictures.
+    pretrained
+        Start from ImageNet weights.
+    """
+
+    def __init__(
+        self, *, backbone: str = "inception_resnet_v2", in_channels: int = 1, pretrained: bool = False
+    ) -> None:
+        super().__init__()
+        self.backbone = PooledBackbone(backbone, in_channels=in_channels, pretrained=pretrained)
+        self.gradcam_layer = "backbone.feature_map"
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return ``{"features": (n, f)}`` for ``(n, c, y, x)``."""
+        return {"features": self.backbone(images)}
+
+
 class PyramidBackbone(nn.Module):
     """A timm model that gives its feature maps from fine to coarse.
 

@@ -1,13 +1,16 @@
 """Chest radiographs: pathologies and tubes, alone or at once, and the lung U-Net (SOURCES.md 5)."""
 
+import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
 from AcuteFindingsLib.networks.mask_decoder import PyramidSegmenter
+from AcuteFindingsLib.networks.grey_input import grey_input
 from AcuteFindingsLib.networks.unet import UNet
 
 # The five pathologies and four tubes of SOURCES.md 5; the pathologies as its public code names them.
@@ -30,6 +33,11 @@ class ChestClassifier(Freezable):
         Before the last layers.
     pretrained
         Start from ImageNet weights.
+    grey_mean, grey_std
+        One number a channel: the network is shown grey pictures in 0..1 and repeats and normalises them itself.
+    point_norm
+        Bring each pathology's operating point to a probability of 0.5, as TorchXRayVision does (its "op-norm"): the
+        weights hold one point each, ``point_norm.points``.
 
     Raises
     ------
@@ -39,6 +47,7 @@ class ChestClassifier(Freezable):
 
     has_pathologies: Final[bool]
     has_tubes: Final[bool]
+    has_points: Final[bool]
 
     def __init__(
         self,
@@ -49,29 +58,75 @@ class ChestClassifier(Freezable):
         tubes: Sequence[str] = TUBES,
         dropout: float = 0.0,
         pretrained: bool = False,
+        grey_mean: Sequence[float] | None = None,
+        grey_std: Sequence[float] | None = None,
+        point_norm: bool = False,
     ) -> None:
         super().__init__()
         names = [*pathologies, *tubes]
         if not names or len(set(names)) < len(names):
             raise ModelError(f"The labels of a chest classifier must be at least one, none of them twice; got {names}.")
+        self.grey = grey_input(grey_mean, grey_std, in_channels=in_channels)
         self.backbone = PooledBackbone(backbone, in_channels=in_channels, pretrained=pretrained)
         self.dropout = nn.Dropout(dropout)
         self.has_pathologies, self.has_tubes = bool(pathologies), bool(tubes)
+        self.has_points = point_norm and self.has_pathologies
         if pathologies:
             self.pathologies = nn.Linear(self.backbone.features, len(pathologies))
+        if self.has_points:
+            self.point_norm = PointNorm(len(pathologies))
         if tubes:
             self.tubes = nn.Linear(self.backbone.features, len(tubes))
         self.gradcam_layer = "backbone.feature_map"
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{"pathologies": (n, P), "tubes": (n, T)}``, less the task left out, for ``(n, c, y, x)``."""
-        features = self.dropout(self.backbone(images))
+        features = self.dropout(self.backbone(self.grey(images)))
         outputs: dict[str, Tensor] = {}
         if self.has_pathologies:
-            outputs["pathologies"] = self.pathologies(features)
+            logits = self.pathologies(features)
+            outputs["pathologies"] = self.point_norm(logits) if self.has_points else logits
         if self.has_tubes:
             outputs["tubes"] = self.tubes(features)
         return outputs
+
+
+class PointNorm(nn.Module):
+    """Logits whose probabilities are bent so that a label's operating point comes to lie at 0.5.
+
+    Below its point t a probability p becomes p / 2t, above it 1 - (1 - p) / 2(1 - t); without a point it is 0.5
+    whatever the network says. As in TorchXRayVision (Cohen 2022), but from logit to logit.
+
+    Parameters
+    ----------
+    labels
+        How many.
+
+    Attributes
+    ----------
+    points
+        ``(labels,)``: the points, within 0..1; one that is not stands for none.
+    """
+
+    points: Tensor
+    log_half: Final[float]
+
+    def __init__(self, labels: int) -> None:
+        super().__init__()
+        self.log_half = math.log(0.5)
+        self.register_buffer("points", torch.full((labels,), 0.5))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return ``(n, labels)`` for ``(n, labels)``."""
+        known = (self.points > 0) & (self.points < 1)
+        points = torch.where(known, self.points, 0.5)
+        # In logarithms, so that neither end is rounded to certainty: log p below the point, log (1 - p) above it.
+        low = nn.functional.logsigmoid(logits) - torch.log(2 * points)
+        high = nn.functional.logsigmoid(-logits) - torch.log(2 * (1 - points))
+        below = low <= self.log_half
+        near = torch.where(below, low, high).clamp(max=self.log_half)
+        bent = near - torch.log1p(-torch.exp(near))
+        return torch.where(known, torch.where(below, bent, -bent), 0.0)
 
 
 class LungUNet(nn.Module):

@@ -1,5 +1,6 @@
 """Pneumothorax on chest radiographs: the classifier and the segmenters of SOURCES.md 3."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -8,6 +9,7 @@ from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
+from AcuteFindingsLib.networks.grey_input import grey_input
 from AcuteFindingsLib.networks.layers import pad_to_multiple
 from AcuteFindingsLib.networks.pretrained import OFFLINE_BACKBONES, load_imagenet, with_download
 from AcuteFindingsLib.networks.unet import UNet
@@ -72,6 +74,8 @@ class PneumothoraxSegmenter(nn.Module):
         Of the U-Net from scratch; the classic one has none.
     pretrained
         Start the encoder from ImageNet weights.
+    grey_mean, grey_std
+        One number a channel: the network is shown grey pictures in 0..1 and repeats and normalises them itself.
 
     Raises
     ------
@@ -92,8 +96,11 @@ class PneumothoraxSegmenter(nn.Module):
         in_channels: int = 1,
         batch_norm: bool = False,
         pretrained: bool = False,
+        grey_mean: Sequence[float] | None = None,
+        grey_std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        self.grey = grey_input(grey_mean, grey_std, in_channels=in_channels)
         if architecture not in ARCHITECTURES:
             raise ModelError(f"There is no segmenter {architecture!r}; choose {', '.join(ARCHITECTURES)}.")
         if encoder == "scratch":
@@ -113,7 +120,7 @@ class PneumothoraxSegmenter(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{"mask": (n, 1, y, x)}`` and, with the branch, ``"empty": (n, 1)``, for ``(n, c, y, x)``."""
-        padded = pad_to_multiple(images, self.multiple)
+        padded = self.grey(pad_to_multiple(images, self.multiple))
         # The first map may be the picture itself, which stays whole.
         maps: list[Tensor] = []
         for number, level in enumerate(self.parts.encode(padded)):

@@ -22,7 +22,9 @@ def test_every_source_has_its_networks():
     assert list_networks() == [
         "chest_classifier",
         "densenet40",
+        "image_features",
         "lung_unet",
+        "monai",
         "pe",
         "pe_sequence",
         "pe_slice_cnn",

@@ -30,7 +30,27 @@ CASES = {
     "pneumothorax_segmenter-deeplab": ({"architecture": "deeplabv3plus", "encoder": "resnet34"}, (2, 1, 64, 64)),
     "chest_classifier": ({"backbone": "resnet10t"}, (2, 1, 64, 64)),
     "chest_classifier-tubes": ({"backbone": "resnet10t", "pathologies": []}, (2, 1, 64, 64)),
+    "chest_classifier-points": (
+        {
+            "backbone": "resnet10t",
+            "point_norm": True,
+            "in_channels": 2,
+            "grey_mean": [0.4, 0.5],
+            "grey_std": [0.2, 0.3],
+        },
+        (2, 1, 64, 64),
+    ),
+    "image_features": ({"backbone": "resnet10t"}, (2, 1, 64, 64)),
     "lung_unet": ({}, (2, 1, 50, 50)),
+    "monai": (
+        {
+            "target": "BasicUNet",
+            "arguments": {"spatial_dims": 2, "in_channels": 1, "out_channels": 3, "features": [8, 8, 8, 8, 8, 8]},
+            "softmax": True,
+            "classes": [1],
+        },
+        (2, 1, 32, 32),
+    ),
 }
 # ONNX takes seconds a network, so these stand for the kinds of layers: recurrent, deconvolution, resizing, padding.
 ONNX_CASES = ["pe_sequence", "radnet-lite0", "lung_unet"]

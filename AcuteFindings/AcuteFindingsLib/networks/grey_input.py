@@ -1,0 +1,57 @@
+"""Grey pictures for networks that were trained on colour ones."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from AcuteFindingsLib.errors import ModelError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of ImageNet's pictures in 0..1, as torchvision normalises them."""
+
+
+class GreyInput(nn.Module):
+    """A grey picture → as many equal channels as a network takes, each with its own mean and standard deviation.
+
+    Normalising the channels inside the network is exact; folding it into the first convolution is not, because that
+    pads with zeros after normalisation.
+
+    Parameters
+    ----------
+    mean, std
+        One number a channel.
+
+    Raises
+    ------
+    ModelError
+        When they are not equally many, or a standard deviation is not positive.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        if len(mean) != len(std) or not len(mean) or min(std) <= 0:
+            raise ModelError(f"A grey input needs as many means as positive deviations; got {mean} and {std}.")
+        # Settings, not weights: they come from the arguments, so that the state dict is that of the network alone.
+        self.register_buffer("mean", torch.tensor(list(mean)).reshape(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(list(std)).reshape(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return ``(n, c, y, x)`` for ``(n, 1, y, x)`` in 0..1."""
+        return (images - self.mean) / self.std
+
+
+def grey_input(mean: Sequence[float] | None, std: Sequence[float] | None, *, in_channels: int) -> nn.Module:
+    """Return a `GreyInput`, or what passes pictures on unchanged where no `mean` is given.
+
+    Raises
+    ------
+    ModelError
+        When there is not one mean and one deviation for each channel.
+    """
+    if mean is None and std is None:
+        return nn.Identity()
+    if mean is None or std is None or len(mean) != in_channels:
+        raise ModelError(f"The network takes {in_channels} channels; give as many grey_mean and grey_std, or neither.")
+    return GreyInput(mean, std)
