@@ -12,10 +12,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, batches, never_cancelled, no_progress
-from AcuteFindingsLib.detectors.single_image import load_image_scorer
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.metadata import Task
+from AcuteFindingsLib.providers.load import load_any_image_scorer
 from AcuteFindingsLib.study.reader import read_study
 
 TASKS = ("hemorrhage", "pneumothorax", "chest", "lungs")
@@ -85,7 +85,9 @@ def predict_images(
     files = listed_images(request.images, request.listing)
     to_file = request.out.suffix.lower() == ".csv"
     _check_out(request, to_file=to_file)
-    scorer = load_image_scorer(request.task, model=request.model, device=request.device, folders=request.model_folders)
+    scorer = load_any_image_scorer(
+        request.task, model=request.model, device=request.device, folders=request.model_folders, progress=progress
+    )
     names = [file.relative_to(request.images) for file in files]
     targets = mask_names(names)
     rows: list[np.ndarray] = []

@@ -7,10 +7,11 @@ from time import perf_counter
 
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.registry import LoadedDetector, load_detector
+from AcuteFindingsLib.detectors.registry import LoadedDetector
 from AcuteFindingsLib.errors import ExportError, SceneError, StudyError, StudyRefusedError
 from AcuteFindingsLib.export.dicom_results import SC, SEG, SR, CapturedPicture, require_dicom, write_dicom_results
 from AcuteFindingsLib.export.report import write_report
+from AcuteFindingsLib.providers.load import load_any_detector
 from AcuteFindingsLib.scene.pictures import Picture, draw_pictures
 from AcuteFindingsLib.study.choose import fitting_detectors
 from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
@@ -38,7 +39,8 @@ class StudyRequest:
     detector
         One of `DETECTORS`, or ``"auto"``: the one that the study fits.
     model
-        Id of a model package or a folder that holds one; None for the detector's default.
+        Id of a model package or a folder that holds one, a provider's id, or both joined by a plus sign; None for the
+        detector's default.
     out
         Folder for the results; made where it does not exist.
     device
@@ -114,7 +116,14 @@ def run_study(
 
     progress("Checking and loading the model", 0.15)
     notices = check_or_refuse(study, name, force=request.force)
-    loaded = load_detector(name, model=request.model, device=request.device, folders=request.model_folders)
+    loaded = load_any_detector(
+        name,
+        model=request.model,
+        device=request.device,
+        folders=request.model_folders,
+        progress=_part(progress, 0.15, 0.2),
+        cancelled=cancelled,
+    )
     stop_if(cancelled)
 
     finding = loaded.detector.run(study, progress=_part(progress, 0.2, 0.8), cancelled=cancelled)

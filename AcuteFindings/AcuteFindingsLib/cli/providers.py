@@ -1,0 +1,92 @@
+"""`acutefindings providers`: public models that come with a package of their own."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Column, Table
+
+from AcuteFindingsLib.cli.common import help_without_command, out_console, progress_bar
+
+if TYPE_CHECKING:
+    from AcuteFindingsLib.providers.provider import Provider
+
+providers_app = typer.Typer(help="Public models used through their own packages: list, read the terms, agree, install.")
+providers_app.callback(invoke_without_command=True)(help_without_command)
+
+_Id = Annotated[str, typer.Argument(metavar="ID", help="torchxrayvision, totalsegmentator or blast-ct.")]
+_Accept = Annotated[bool, typer.Option("--accept-licence", help="Agree to the terms without being asked.")]
+
+
+@providers_app.command("list")
+def providers_list() -> None:
+    """List the providers: what each is for, whether its terms are agreed to and its package is installed."""
+    from AcuteFindingsLib.providers.consent import has_consent
+    from AcuteFindingsLib.providers.install import is_installed
+    from AcuteFindingsLib.providers.provider import list_providers
+
+    table = Table(Column("id", no_wrap=True), "gives", "for", "agreed", "installed")
+    for provider in list_providers():
+        agreed, installed = has_consent(provider), is_installed(provider)
+        table.add_row(
+            provider.id,
+            provider.title,
+            ", ".join(provider.tasks),
+            "yes" if agreed else "no",
+            "yes" if installed else "no",
+        )
+    out_console.print(table)
+    out_console.print("Use one as a model: acutefindings run STUDY --detector pneumothorax --model torchxrayvision")
+
+
+@providers_app.command("show")
+def providers_show(provider: _Id) -> None:
+    """Show what a provider gives, its licence and what to cite."""
+    from AcuteFindingsLib.providers.provider import find_provider
+
+    out_console.print(find_provider(provider).terms)
+
+
+@providers_app.command("consent")
+def providers_consent(
+    provider: _Id,
+    accept_licence: _Accept = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take an earlier consent back.")] = False,
+) -> None:
+    """Show the terms and agree to them; without this a provider is not used."""
+    from AcuteFindingsLib.providers.consent import withdraw_consent
+    from AcuteFindingsLib.providers.provider import find_provider
+
+    wanted = find_provider(provider)
+    if withdraw:
+        withdraw_consent(wanted)
+        out_console.print(f"{wanted.id}: the consent is taken back; it is not used until you agree again.")
+    elif _agreed(wanted, accept_licence):
+        out_console.print(f"{wanted.id}: agreed.")
+
+
+@providers_app.command("install")
+def providers_install(provider: _Id, accept_licence: _Accept = False) -> None:
+    """Install a provider's package, once its terms are agreed to; weights are fetched at the first use."""
+    from AcuteFindingsLib.providers.install import install
+    from AcuteFindingsLib.providers.provider import find_provider
+
+    wanted = find_provider(provider)
+    if not _agreed(wanted, accept_licence):
+        return
+    with progress_bar() as progress:
+        python = install(wanted, progress=progress)
+    out_console.print(f"{wanted.package} is installed for {python}.")
+
+
+def _agreed(provider: "Provider", accept: bool) -> bool:
+    """Return whether the terms are agreed to, asking where they are not yet."""
+    from AcuteFindingsLib.providers.consent import give_consent, has_consent
+
+    if has_consent(provider):
+        return True
+    out_console.print(provider.terms)
+    if not accept and not typer.confirm("Do you agree to these terms?", default=False):
+        out_console.print("Nothing was changed.")
+        return False
+    give_consent(provider)
+    return True

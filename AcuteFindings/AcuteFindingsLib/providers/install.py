@@ -1,0 +1,173 @@
+"""Installing a provider's package, and finding the Python that has it.
+
+Most are installed beside what is here. One that would replace packages in use (`Provider.own_environment`) gets an
+environment of its own, which shares this one's packages, torch above all, and holds only what it needs otherwise.
+"""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
+from AcuteFindingsLib.errors import ProviderError
+from AcuteFindingsLib.providers.own_process import run_to_end
+from AcuteFindingsLib.providers.provider import Provider
+
+PROTECTED = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "torch", "torchvision", "pandas")
+"""Never replaced by another version in this environment."""
+
+_PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input")
+
+
+def environments_folder() -> Path:
+    """Return the folder of the environments that providers have to themselves."""
+    return Path.home() / ".cache" / "acutefindings" / "providers"
+
+
+def python_of(provider: Provider, *, folder: Path | None = None) -> Path:
+    """Return the Python that has the provider's package: its own environment's where there is one, else this one.
+
+    Raises
+    ------
+    ProviderError
+        The package is not installed; says how to install it.
+    """
+    own = _own_python(provider, folder or environments_folder())
+    if own.is_file():
+        return own
+    if provider.installed_version():
+        return Path(sys.executable)
+    raise ProviderError(
+        f"The package {provider.package} is not installed: {how_to_install(provider)}, or choose {provider.id} in the "
+        "module's model list and press Apply."
+    )
+
+
+def is_installed(provider: Provider, *, folder: Path | None = None) -> bool:
+    """Return whether `python_of` finds it."""
+    return _own_python(provider, folder or environments_folder()).is_file() or bool(provider.installed_version())
+
+
+def how_to_install(provider: Provider) -> str:
+    """Return in words what a person has to type."""
+    command = f"acutefindings providers install {provider.id}"
+    return (
+        f"run `{command}`"
+        if provider.own_environment
+        else f"run `{command}` (or `pip install '{provider.requirement}'`)"
+    )
+
+
+def install(
+    provider: Provider,
+    *,
+    folder: Path | None = None,
+    progress: Progress = no_progress,
+    cancelled: Cancelled = never_cancelled,
+) -> Path:
+    """Install the provider's package with pip and return the Python that has it.
+
+    Parameters
+    ----------
+    provider
+        Its terms must have been agreed to; this is the caller's business.
+    folder
+        Where environments of their own are made; `environments_folder` when None.
+
+    Raises
+    ------
+    ProviderError
+        pip failed; holds its last line.
+    CancelledError
+        `cancelled` answered True.
+    """
+    if is_installed(provider, folder=folder):
+        return python_of(provider, folder=folder)
+    if provider.own_environment:
+        return _install_apart(provider, folder or environments_folder(), progress, cancelled)
+    with tempfile.TemporaryDirectory(prefix="AcuteFindings-") as place:
+        constraints = Path(place) / "constraints.txt"
+        constraints.write_text("".join(f"{line}\n" for line in _installed(PROTECTED)), encoding="utf-8")
+        _pip(
+            Path(sys.executable),
+            ["--constraint", str(constraints), provider.requirement],
+            provider,
+            progress,
+            cancelled,
+        )
+    importlib.invalidate_caches()
+    return python_of(provider, folder=folder)
+
+
+def _install_apart(provider: Provider, folder: Path, progress: Progress, cancelled: Cancelled) -> Path:
+    """Make an environment that sees this one's packages after its own, and install there.
+
+    A marker is written last, by renaming: an environment that was broken off is made anew.
+    """
+    place = folder / provider.id
+    progress(f"Making an environment for {provider.package}", 0.02)
+    making = run_to_end([sys.executable, "-m", "venv", "--clear", str(place)], cancelled=cancelled)
+    if making.status:
+        raise ProviderError(f"No environment could be made in {place}: {making.last_line}")
+    python = _python_in(place)
+    places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *_packages_on_path()}
+    own = run_to_end([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], cancelled=cancelled)
+    shared = Path(own.last_line) / "acutefindings-shared.pth"
+    shared.write_text("".join(f"{line}\n" for line in sorted(places)), encoding="utf-8")
+    _pip(python, [provider.requirement], provider, progress, cancelled)
+    (place / _DONE).write_text(provider.requirement, encoding="utf-8")
+    return python
+
+
+_DONE = "installed.txt"
+
+
+def _own_python(provider: Provider, folder: Path) -> Path:
+    place = folder / provider.id
+    return _python_in(place) if (place / _DONE).is_file() else place / "none"
+
+
+def _python_in(place: Path) -> Path:
+    return place / "Scripts" / "python.exe" if sys.platform == "win32" else place / "bin" / "python"
+
+
+def _packages_on_path() -> set[str]:
+    return {
+        entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages") and Path(entry).is_dir()
+    }
+
+
+def _installed(names: Sequence[str]) -> list[str]:
+    lines = []
+    for name in names:
+        try:
+            lines.append(f"{name}=={importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return lines
+
+
+def _pip(python: Path, arguments: list[str], provider: Provider, progress: Progress, cancelled: Cancelled) -> None:
+    seen = 0
+
+    def heard(line: str) -> None:
+        nonlocal seen
+        step = re.match(r"\s*(Collecting|Downloading|Building|Installing)\s+(\S+)", line)
+        if step:
+            seen += 1
+            # pip does not say how much is left.
+            progress(f"{step[1]} {step[2][:40]}", 0.05 + 0.9 * seen / (seen + 20))
+
+    progress(f"Installing {provider.requirement}", 0.05)
+    try:
+        ended = run_to_end([str(python), *_PIP, *arguments], heard=heard, cancelled=cancelled)
+    except subprocess.SubprocessError as error:
+        raise ProviderError(f"pip could not be started: {error}") from error
+    if ended.status:
+        raise ProviderError(f"{provider.requirement} could not be installed: {ended.error_line}")
+    progress(f"{provider.package} is installed", 1.0)

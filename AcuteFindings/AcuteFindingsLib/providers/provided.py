@@ -1,0 +1,102 @@
+"""A provider's model in the form in which detectors, reports and lists know models."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from AcuteFindingsLib.detectors.finding import ModelIdentity
+from AcuteFindingsLib.models.metadata import Card, Label, Metadata, Network, OperatingPoint, Task, TrainingData
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.providers.provider import TERMS, Provider
+from AcuteFindingsLib.study.notice import Notice
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of one model of a provider before its weights are there.
+
+    Attributes
+    ----------
+    network
+        Its name in the provider's package.
+    labels, points, preprocessing, rule
+        As in a model package's card.
+    limitations
+        What it does not do, in words.
+    """
+
+    network: str
+    labels: tuple[Label, ...]
+    points: tuple[OperatingPoint, ...]
+    preprocessing: dict[str, Any]
+    limitations: str
+    rule: dict[str, Any]
+
+
+def provided_package(
+    provider: Provider, facts: ModelFacts, *, task: str, version: str, sha256: str, title: str = ""
+) -> ModelPackage:
+    """Return a model package that stands for a provider's model: its card is complete, its weights lie elsewhere.
+
+    Parameters
+    ----------
+    version
+        Of the provider's package.
+    sha256
+        Of the weights file that the provider's package fetched.
+    """
+    card = Card(
+        id=provider.id,
+        task=cast(Task, task),
+        title=title or provider.title,
+        network=Network(name=facts.network),
+        preprocessing=facts.preprocessing,
+        labels=list(facts.labels),
+        operating_points=list(facts.points),
+        rule=facts.rule,
+        training_data=TrainingData(
+            summary=provider.trained_on, phantoms_only=False, count="see the publications", restriction=provider.licence
+        ),
+        evaluation=[],
+        licence=provider.licence,
+        intended_use="Research, as its authors publish it. Not for patients.",
+        limitations=facts.limitations,
+        sources=[*provider.citations, provider.source],
+    )
+    metadata = Metadata(
+        version=version,
+        changelog={version: "as published"},
+        monai_version="",
+        pytorch_version="",
+        numpy_version="",
+        required_packages_version={provider.package: version},
+        task=provider.title,
+        description=provider.title,
+        authors=provider.source,
+        copyright=provider.licence,
+        network_data_format={},
+        acutefindings=card,
+    )
+    return ModelPackage(TERMS, metadata, {"models/model.pt": sha256})
+
+
+def identity_of_package(package: ModelPackage) -> ModelIdentity:
+    """Return the model's name as a finding states it."""
+    return ModelIdentity(package.id, package.version, package.sha256, package.card.training_data.summary)
+
+
+def provider_notices(provider: Provider, version: str) -> tuple[Notice, ...]:
+    """Say with every result whose model it is, and that nobody has chosen its operating point here."""
+    return (
+        Notice(
+            "provider-model",
+            "info",
+            f"The model is {provider.package} {version} by its own authors ({provider.source}); "
+            f"please cite: {provider.citations[0]}",
+        ),
+        Notice(
+            "operating-point-not-calibrated",
+            "warn",
+            f"The operating point of {provider.id} was not chosen on data of this project or of your site: where it "
+            "separates yes from no is untested here.",
+        ),
+    )

@@ -1,0 +1,208 @@
+"""TorchXRayVision behind the seams of detectors: one radiograph to a finding, and tables of single radiographs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+
+from AcuteFindingsLib.detectors.detector import (
+    Cancelled,
+    Progress,
+    never_cancelled,
+    no_progress,
+    slice_results,
+    stop_if,
+)
+from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Mask, Measurement, Verdict
+from AcuteFindingsLib.detectors.pneumothorax import ANATOMICAL, LABEL, LEFT_LUNG, RIGHT_LUNG
+from AcuteFindingsLib.detectors.radiograph import (
+    chest_probabilities,
+    lung_masks,
+    network_images,
+    radiograph_settings,
+    split_lungs,
+)
+from AcuteFindingsLib.detectors.shortcut import check_shortcuts
+from AcuteFindingsLib.detectors.single_image import Scores
+from AcuteFindingsLib.errors import DetectionError
+from AcuteFindingsLib.models.torch_predictor import TorchPredictor
+from AcuteFindingsLib.preprocessing.square import unfit_square
+from AcuteFindingsLib.providers.provided import identity_of_package, provider_notices
+from AcuteFindingsLib.providers.provider import find_provider
+from AcuteFindingsLib.providers.torchxrayvision import ID, package_of
+from AcuteFindingsLib.study.checks import check_study
+from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.study import Study
+
+
+@dataclass(frozen=True)
+class _Answer:
+    probability: float
+
+
+class XrvPneumothoraxDetector:
+    """Lungs, the 18 findings, and what the answer leans on; no outline.
+
+    Parameters
+    ----------
+    chest, lungs
+        As `load_chest` and `load_lungs` give them.
+    """
+
+    name = "pneumothorax"
+
+    def __init__(self, *, chest: TorchPredictor, lungs: TorchPredictor) -> None:
+        self.chest, self.lungs = chest, lungs
+        self.threshold = chest.card.threshold("study", LABEL)
+        self.package = package_of(task=self.name, version=chest.version, sha256=chest.sha256)
+
+    def check(self, study: Study) -> tuple[Notice, ...]:
+        """Say whether the study is a frontal chest radiograph."""
+        return check_study(study, self.name)
+
+    def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
+        """Detect; see `detectors.detector.Detector`."""
+        if study.intensity != "unit":
+            raise DetectionError(f"{study.source_name} is a CT image; a radiograph is expected.")
+        timings: dict[str, float] = {}
+        image = study.array[len(study.array) // 2]
+
+        clock = perf_counter()
+        progress("Finding the lungs", 0.05)
+        lungs = split_lungs(lung_masks([image], self.lungs)[0])
+        timings["lungs"] = perf_counter() - clock
+        stop_if(cancelled)
+
+        clock = perf_counter()
+        progress("Looking for 18 findings", 0.4)
+        names = [label.name for label in self.chest.card.labels]
+        chest = dict(zip(names, map(float, chest_probabilities([image], self.chest)[0]), strict=True))
+        whole = chest[LABEL]
+        timings["network"] = perf_counter() - clock
+        stop_if(cancelled)
+
+        clock = perf_counter()
+        progress("Checking what the answer leans on", 0.6)
+        shortcuts = check_shortcuts(
+            image, lungs, whole, chest, predictor=self.chest, chest=self.chest, outlines=_answers
+        )
+        heatmap = self._heatmap(study, image)
+        timings["explain"] = perf_counter() - clock
+        progress("Done", 1.0)
+
+        probabilities = {LABEL: whole, **{name: value for name, value in chest.items() if name != LABEL}}
+        verdict = self._verdict(whole)
+        meanings = {label.name: label.meaning for label in self.chest.card.labels}
+        measured = [Measurement("Pneumothorax probability, whole picture", whole, "1")]
+        measured += [
+            Measurement(f"Pneumothorax probability, {name}", value, "1")
+            for name, value in shortcuts.probabilities.items()
+        ]
+        measured += [Measurement(f"Probability: {meanings[name]}", value, "1") for name, value in chest.items()]
+        return Finding(
+            detector=self.name,
+            model=identity_of_package(self.package),
+            verdict=verdict,
+            slices=slice_results(
+                study.sources, tuple(probabilities), np.tile(list(probabilities.values()), (len(study.sources), 1))
+            ),
+            main_label=LABEL,
+            slice_threshold=self.threshold,
+            ijk_to_ras=study.ijk_to_ras,
+            display_window=(0.5, 1.0),
+            positive_runs=((0, 0),) if verdict.label == "positive" else (),
+            masks=_lung_segments(study, lungs.right, lungs.left),
+            heatmap=heatmap,
+            measurements=tuple(measured),
+            warnings=(
+                *provider_notices(find_provider(ID), self.chest.version),
+                _NO_OUTLINE,
+                *(() if lungs.found else (_NO_LUNGS,)),
+                *shortcuts.notices,
+            ),
+            timings=timings,
+            series_instance_uid=study.dicom.series_instance_uid,
+        )
+
+    def _verdict(self, probability: float) -> Verdict:
+        rule = (
+            f"Positive where TorchXRayVision's probability of pneumothorax, normalised to its own operating point, "
+            f"reaches {self.threshold:.2f}; it draws no outline that could support the answer."
+        )
+        if probability >= self.threshold:
+            text = f"The probability is {probability:.2f}; look at the picture for where it is."
+            return Verdict("positive", probability, self.threshold, rule, text)
+        return Verdict("negative", probability, self.threshold, rule, f"The probability stays at {probability:.2f}.")
+
+    def _heatmap(self, study: Study, image: np.ndarray) -> Heatmap:
+        batch = network_images([image], radiograph_settings(self.chest))
+        index = [label.name for label in self.chest.card.labels].index(LABEL)
+        square = self.chest.explain(batch, output="pathologies", index=index)[0]
+        heat = np.zeros(study.array.shape, np.uint8)
+        heat[len(heat) // 2] = np.rint(255 * np.clip(unfit_square(square, image.shape), 0, 1))
+        return Heatmap("Grad-CAM of TorchXRayVision's pneumothorax", heat, study.ijk_to_ras)
+
+
+@dataclass(frozen=True)
+class XrvScorer:
+    """Single radiographs through TorchXRayVision: an `ImageScorer`.
+
+    Attributes
+    ----------
+    task
+        ``"pneumothorax"`` (its probability alone), ``"chest"`` (all 18) or ``"lungs"`` (masks).
+    predictor
+        As `load_chest` or `load_lungs` gives it.
+    """
+
+    task: str
+    predictor: TorchPredictor
+    labels: tuple[str, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        """Name the columns."""
+        names = tuple(label.name for label in self.predictor.card.labels)
+        columns = {"pneumothorax": (LABEL,), "chest": names, "lungs": ()}[self.task]
+        object.__setattr__(self, "labels", columns)
+
+    def score(self, studies: Sequence[Study]) -> Scores:
+        """Score one batch of single-image studies.
+
+        Raises
+        ------
+        DetectionError
+            One is a CT image or holds several slices.
+        """
+        for study in studies:
+            if study.intensity != "unit" or len(study.array) != 1:
+                raise DetectionError(f"{study.source_name} is no single radiograph; predict scores single images.")
+        images = [study.array[0] for study in studies]
+        if self.task == "lungs":
+            return Scores(np.empty((len(images), 0)), lung_masks(images, self.predictor))
+        probabilities = chest_probabilities(images, self.predictor)
+        names = [label.name for label in self.predictor.card.labels]
+        return Scores(probabilities[:, [names.index(name) for name in self.labels]])
+
+
+_NO_OUTLINE = Notice(
+    "no-outline", "warn", "TorchXRayVision says whether there is a pneumothorax, not where: no outline is drawn."
+)
+_NO_LUNGS = Notice("lungs-not-found", "warn", "The lungs could not be outlined; the shortcut check is left out.")
+
+
+def _answers(images: list[np.ndarray], predictor: TorchPredictor) -> list[_Answer]:
+    index = [label.name for label in predictor.card.labels].index(LABEL)
+    return [_Answer(float(row[index])) for row in chest_probabilities(images, predictor)]
+
+
+def _lung_segments(study: Study, right: np.ndarray, left: np.ndarray) -> tuple[Mask, ...]:
+    def volume(plane: np.ndarray) -> np.ndarray:
+        out = np.zeros(study.array.shape, np.uint8)
+        out[len(out) // 2] = plane
+        return out
+
+    return (
+        Mask("Right lung", volume(right), ANATOMICAL, RIGHT_LUNG, None, (0.30, 0.60, 0.85)),
+        Mask("Left lung", volume(left), ANATOMICAL, LEFT_LUNG, None, (0.35, 0.75, 0.60)),
+    )
