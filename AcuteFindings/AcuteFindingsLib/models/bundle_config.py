@@ -1,133 +1,119 @@
-"""`configs/inference.json`: how MONAI's own tools run a package on single images.
+"""`configs/inference.json`: how MONAI's own tools run a package, with this library's preprocessing and rules.
 
 This library never evaluates that file; it is for those who trust a package and use it from MONAI.
 """
 
-from pathlib import Path
 from typing import Any
 
 from AcuteFindingsLib.models.metadata import Card
 
-_SUFFIXES = (".dcm", ".nii", ".nii.gz", ".nrrd", ".png", ".jpg", ".jpeg")
-# Networks whose `forward` takes a whole series.
-_IMAGE_PARTS = {"pe": "encode", "radnet": "features"}
+# What the configuration calls; by name, because the detectors lie above the models.
+_PIECES = "AcuteFindingsLib.detectors.bundle"
+
+# MONAI's schema of `metadata.json`; the copy on its own site is the file of the release that MONAI's packages name.
+SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 
 
-def inference_config(
-    card: Card, network_data_format: dict[str, Any], *, weights: str, part: str | None = None
-) -> dict[str, Any]:
-    """Return a MONAI Bundle inference configuration for single images.
+def inference_config(card: Card, *, weights: str) -> dict[str, Any]:
+    """Return a MONAI Bundle inference configuration that gives the detector's probabilities.
 
-    Windowing comes from the card's preprocessing (``window_level`` and ``window_width`` in HU) where it states them,
-    else the image's own range is stretched; so does its scale (``mean`` and ``std``). Size, channels and value range
-    come from `network_data_format`. Masks, crops and resampling are the detectors' work and not repeated here.
+    Studies are read from ``dataset_dir``; ``probabilities.json`` and masks are written to ``output_dir``. All numbers
+    of the preprocessing come from the package's metadata, so that they are stated once.
 
     Parameters
     ----------
     card
         Of the package.
-    network_data_format
-        As in `configs/metadata.json`: ``inputs.image`` with ``num_channels``, ``spatial_shape`` and ``value_range``.
     weights
         Path of the weights below the package's folder.
-    part
-        Method of the network that takes single images: ``""`` is `forward`, None the one that is right for the network.
     """
-    if part is None:
-        part = _IMAGE_PARTS.get(card.network.name, "")
-    image = network_data_format.get("inputs", {}).get("image", {})
-    low, high = image.get("value_range", (0.0, 1.0))
-    mean, std = card.preprocessing.get("mean"), card.preprocessing.get("std")
-    if isinstance(mean, int | float) and isinstance(std, int | float) and std > 0:
-        low, high = -mean / std, (1 - mean) / std
-    channels = image.get("num_channels", 1)
-    shape = [size for size in image.get("spatial_shape", ()) if isinstance(size, int)][-2:]
-    level, width = card.preprocessing.get("window_level"), card.preprocessing.get("window_width")
-    if isinstance(level, int | float) and isinstance(width, int | float):
-        scale = {
-            "_target_": "ScaleIntensityRange",
-            "a_min": level - width / 2,
-            "a_max": level + width / 2,
-            "b_min": low,
-            "b_max": high,
-            "clip": True,
-        }
-    else:
-        scale = {"_target_": "ScaleIntensity", "minv": low, "maxv": high}
-    # One slice of one channel, rows first: what a PNG, a NIfTI slice or a DICOM file comes down to.
-    first = "$lambda image: image.reshape(image.shape[0], image.shape[1], -1)[None, ..., 0].swapaxes(1, 2)"
-    transforms: list[dict[str, Any]] = [
-        {"_target_": "LoadImage", "image_only": True, "ensure_channel_first": False},
-        {"_target_": "Lambda", "func": first},
-        scale,
-        *([{"_target_": "Resize", "spatial_size": shape, "mode": "bilinear"}] if len(shape) == 2 else []),
-        *([{"_target_": "RepeatChannel", "repeats": channels}] if channels > 1 else []),
-        {"_target_": "EnsureType", "dtype": "$torch.float32", "track_meta": False},
-    ]
     return {
         "imports": [
             "$import torch",
             "$from safetensors.torch import load_file",
-            "$import AcuteFindingsLib.models.bundle_config as scoring",
+            f"$from {_PIECES} import list_studies",
         ],
         "bundle_root": ".",
-        "image_folder": "$@bundle_root + '/images'",
-        "output_file": "$@bundle_root + '/scores.json'",
+        "dataset_dir": "./studies",
+        "output_dir": "./results",
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
-        "part": part,
+        "package": {"_target_": "AcuteFindingsLib.models.package.read_package", "folder": "@bundle_root"},
         "network_def": {
             "_target_": "AcuteFindingsLib.networks.build_network",
             "name": card.network.name,
             "arguments": card.network.arguments,
         },
         "network": "$@network_def.to(@device).eval()",
-        "weights": _weights_expression(weights),
-        "preprocessing": {"_target_": "Compose", "transforms": transforms},
+        # Half precision on disk needs no care: load_state_dict casts to the network's float32.
+        "weights": f"$load_file(@bundle_root + '/{weights}')",
+        "preprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": f"{_PIECES}.ReadStudy", "task": card.task},
+                {
+                    "_target_": f"{_PIECES}.PrepareStudy",
+                    "task": card.task,
+                    "preprocessing": "$@package.card.preprocessing",
+                },
+            ],
+        },
         "dataset": {
             "_target_": "Dataset",
-            "data": "$scoring.image_files(@image_folder)",
+            "data": f"$list_studies(@dataset_dir, '{card.task}')",
             "transform": "@preprocessing",
         },
-        "inferer": {"_target_": "SimpleInferer"},
-        "initialize": ["$@network.load_state_dict(@weights)"],
-        "run": [
-            "$scoring.score_images(@network, @dataset, inferer=@inferer, device=@device, "
-            "part=@part, target=@output_file)"
-        ],
+        "inferer": {"_target_": f"{_PIECES}.DetectorInferer", "package": "@package", "device": "@device"},
+        "evaluator": {
+            "_target_": f"{_PIECES}.StudyEvaluator",
+            "dataset": "@dataset",
+            "network": "@network",
+            "inferer": "@inferer",
+            "package": "@package",
+            "output_dir": "@output_dir",
+        },
+        "initialize": ["$@package.verify_files()", "$@network.load_state_dict(@weights)"],
+        "run": ["$@evaluator.run()"],
     }
 
 
-def image_files(folder: str) -> list[str]:
-    """List the images in a folder, sorted by name."""
-    return sorted(str(path) for path in Path(folder).iterdir() if path.name.lower().endswith(_SUFFIXES))
+def complete_data_format(card: Card, given: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what MONAI demands of every tensor in ``network_data_format`` and `given` does not state.
 
+    The fields are those of the "Tensor format specifiers" in MONAI's bundle specification and the required ones of its
+    schema (`SCHEMA`): type, format, modality, num_channels, spatial_shape, dtype, value_range, is_patch_data,
+    channel_def. An unknown range or shape is ``[]``, as the specification asks.
 
-def score_images(network: Any, dataset: Any, *, inferer: Any, device: Any, part: str, target: str) -> dict[str, Any]:
-    """Run the network on each image of a MONAI data set and write its logits, by file name, to a JSON file.
-
-    Outputs with more than 64 numbers (masks) are told by their largest logit, so that the file stays readable.
+    Parameters
+    ----------
+    card
+        Says what the labels are called and which kind of image is read.
+    given
+        ``inputs`` and ``outputs``; empty ones become one image and one set of probabilities.
     """
-    import json
-
-    import torch
-
-    from AcuteFindingsLib.files import replace_when_written
-
-    call = getattr(network, part) if part else network
-    scores: dict[str, Any] = {}
-    with torch.inference_mode():
-        for number, file in enumerate(dataset.data):
-            outputs = inferer(dataset[number][None].to(device), call)
-            named = outputs if isinstance(outputs, dict) else {part or "output": outputs}
-            scores[Path(file).name] = {
-                name: value[0].flatten().tolist() if value[0].numel() <= 64 else [float(value.max())]
-                for name, value in named.items()
-            }
-    with replace_when_written(Path(target)) as partial:
-        partial.write_text(json.dumps(scores, indent=2), encoding="utf-8")
-    return scores
-
-
-def _weights_expression(weights: str) -> str:
-    # Half precision on disk needs no care: load_state_dict casts to the network's float32.
-    return f"$load_file(@bundle_root + '/{weights}')"
+    ct = card.task in ("pe", "hemorrhage")
+    image = {
+        "type": "image",
+        "format": "hounsfield" if ct else "magnitude",
+        "modality": "CT" if ct else "CR",
+        "num_channels": 1,
+        "spatial_shape": [],
+        "dtype": "float32",
+        "value_range": [],
+        "is_patch_data": False,
+        "channel_def": {"0": "image"},
+    }
+    answer = {
+        **image,
+        "type": "probabilities",
+        "format": "classes",
+        "modality": "n/a",
+        "num_channels": max(1, len(card.labels)),
+        "value_range": [0, 1],
+        "channel_def": {str(number): label.name for number, label in enumerate(card.labels)},
+    }
+    inputs, outputs = given.get("inputs") or {"image": {}}, given.get("outputs") or {"pred": {}}
+    return {
+        **given,
+        "inputs": {name: {**image, **stated} for name, stated in inputs.items()},
+        "outputs": {name: {**answer, **stated} for name, stated in outputs.items()},
+    }

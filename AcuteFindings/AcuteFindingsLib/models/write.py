@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.bundle_config import inference_config
+from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format, inference_config
 from AcuteFindingsLib.models.card_text import render_card
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.models.package import (
@@ -31,8 +31,6 @@ from AcuteFindingsLib.networks import stored_arguments
 if TYPE_CHECKING:
     import torch
 
-# The schema that MONAI's own packages name, for its `verify_metadata`.
-_SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 _HALF_LIMIT = 65504.0
 
 
@@ -51,7 +49,6 @@ def write_package(
     licence_text: str,
     half: bool = True,
     replace: bool = False,
-    image_part: str | None = None,
     build: BuildNetwork | None = None,
 ) -> ModelPackage:
     """Write a model package in MONAI Bundle layout, verify it, and put it in its place.
@@ -68,7 +65,8 @@ def write_package(
     card
         Our section of the metadata. `pretrained` is left out of the network's arguments: the package has all weights.
     version, changelog, description, authors, copyright, network_data_format
-        Fields of MONAI's metadata; `changelog` maps versions to what changed.
+        Fields of MONAI's metadata; `changelog` maps versions to what changed. What MONAI demands of
+        `network_data_format` and is left out is filled in (`complete_data_format`).
     card_text
         Free text for the model card, Markdown; its tables and sections come from `card`.
     licence_text
@@ -78,9 +76,6 @@ def write_package(
         values beyond float16 keep their precision.
     replace
         Put the new package in the place of an old one.
-    image_part
-        Method of the network that takes single images, for MONAI's inference configuration: ``""`` is `forward`, None
-        the one that is right for the network.
     build
         Makes the network from its name and arguments; `AcuteFindingsLib.networks.build_network` when None.
 
@@ -102,7 +97,7 @@ def write_package(
     card = card.model_copy(update={"network": card.network.model_copy(update={"arguments": arguments})})
     metadata = parse_metadata(
         {
-            "schema": _SCHEMA,
+            "schema": SCHEMA,
             "version": version,
             "changelog": changelog,
             "monai_version": _version_of("monai"),
@@ -117,7 +112,7 @@ def write_package(
             "intended_use": card.intended_use,
             "data_source": card.training_data.summary,
             "references": card.sources,
-            "network_data_format": network_data_format,
+            "network_data_format": complete_data_format(card, network_data_format),
             "acutefindings": card.model_dump(mode="json"),
         },
         source=folder / METADATA,
@@ -125,20 +120,57 @@ def write_package(
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{uuid.uuid4().hex[:8]}.partial.{folder.name}")
     try:
-        inference = inference_config(card, network_data_format, weights=WEIGHTS[0], part=image_part)
+        inference = inference_config(card, weights=WEIGHTS[0])
         _write_text(partial / METADATA, json.dumps(metadata.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
         _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
         _write_text(partial / CARD_TEXT, render_card(metadata, card_text))
         _write_text(partial / LICENCE, licence_text.rstrip() + "\n")
         _write_weights(partial / WEIGHTS[0], state_dict, half=half)
-        names = sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file())
-        sums = {name: file_sha256(partial / name) for name in names}
-        _write_text(partial / CHECKSUMS, json.dumps(sums, indent=2) + "\n")
-        read_package(partial).verify(build=build)
-        _take_place(partial, folder)
+        _seal(partial, folder, build=build)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return read_package(folder)
+
+
+def rewrite_package(folder: Path | str, *, build: BuildNetwork | None = None) -> ModelPackage:
+    """Write `configs/inference.json` and MONAI's fields of a package anew, with the same weights and the same card.
+
+    For packages of an earlier version of this library. Weights, model card and licence are copied byte for byte; after
+    an error the package is as it was.
+
+    Raises
+    ------
+    ModelError
+        When the package does not verify before or after.
+    """
+    package = read_package(folder)
+    package.verify_files()
+    folder = package.folder
+    stated = package.metadata.model_dump(mode="json")
+    stated |= {
+        "schema": SCHEMA,
+        "network_data_format": complete_data_format(package.card, package.metadata.network_data_format),
+    }
+    metadata = parse_metadata(stated, source=folder / METADATA)
+    inference = inference_config(package.card, weights=package.weights)
+    partial = folder.with_name(f".{uuid.uuid4().hex[:8]}.partial.{folder.name}")
+    try:
+        shutil.copytree(folder, partial)
+        _write_text(partial / METADATA, json.dumps(metadata.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
+        _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
+        _seal(partial, folder, build=build)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return read_package(folder)
+
+
+def _seal(partial: Path, folder: Path, *, build: BuildNetwork | None) -> None:
+    """Write the checksums, prove the package and move it to its place."""
+    files = (path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file())
+    sums = {name: file_sha256(partial / name) for name in sorted(files) if name != CHECKSUMS}
+    _write_text(partial / CHECKSUMS, json.dumps(sums, indent=2) + "\n")
+    read_package(partial).verify(build=build)
+    _take_place(partial, folder)
 
 
 def _write_weights(path: Path, state_dict: "Mapping[str, torch.Tensor]", *, half: bool) -> None:

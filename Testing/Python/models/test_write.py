@@ -1,10 +1,7 @@
 import json
 
-import monai.bundle
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
 from AcuteFindingsLib.errors import ModelError
@@ -96,46 +93,3 @@ def test_the_metadata_has_every_field_that_monai_demands(package):
     assert not [
         name for name in [*wanted.split(), "copyright", "network_data_format", "changelog"] if not data.get(name)
     ]
-
-
-@pytest.fixture
-def bundle(package, monkeypatch, build):
-    import AcuteFindingsLib.networks
-
-    monkeypatch.setattr(AcuteFindingsLib.networks, "build_network", build, raising=False)
-    images = package.folder.parent / "images"
-    images.mkdir()
-    rng = np.random.default_rng(0)
-    for name in ("a.png", "b.png"):
-        Image.fromarray(rng.integers(0, 255, (24, 32), dtype=np.uint8)).save(images / name)
-    return package
-
-
-def test_monai_parses_the_inference_configuration_and_builds_the_network(bundle):
-    parser = monai.bundle.ConfigParser()
-    parser.read_config(bundle.folder / "configs/inference.json")
-    parser["bundle_root"] = str(bundle.folder)
-    parser["device"] = "cpu"
-    network = parser.get_parsed_content("network")
-    assert set(network.state_dict()) == set(parser.get_parsed_content("weights"))
-    image = parser.get_parsed_content("preprocessing")(str(bundle.folder.parent / "images" / "a.png"))
-    assert tuple(image.shape) == (1, 12, 16)
-    assert image.dtype == torch.float32
-    assert float(image.min()) >= 0
-    assert float(image.max()) <= 1
-
-
-def test_monai_runs_the_bundle_on_a_folder_of_images(bundle, build):
-    target = bundle.folder.parent / "scores.json"
-    monai.bundle.run(
-        config_file=str(bundle.folder / "configs/inference.json"),
-        bundle_root=str(bundle.folder),
-        image_folder=str(bundle.folder.parent / "images"),
-        output_file=str(target),
-        device="cpu",
-    )
-    scores = json.loads(target.read_text())
-    assert list(scores) == ["a.png", "b.png"]
-    assert len(scores["a.png"]["labels"]) == 2
-    assert scores["a.png"]["labels"] != scores["b.png"]["labels"]
-    bundle.verify(build=build)
