@@ -105,19 +105,21 @@ def detect(request: Request, tools: Tools) -> dict[str, Any]:
         raise RefusedError(notices)
 
     tools.at("Loading the model", 0.05)
-    from AcuteFindingsLib.detectors.registry import load_detector
     from AcuteFindingsLib.jobs.arrays import save_result
+    from AcuteFindingsLib.providers.load import load_any_detector
 
     def load(package: "ModelPackage", *, device: str) -> Any:
         tools.at("Loading the model", 0.05)
         return tools.models.load(package, device=device)
 
-    loaded = load_detector(
+    loaded = load_any_detector(
         _detector(request),
         model=request.optional_text("model"),
         device=request.optional_text("device") or "auto",
         folders=_existing(request.folders()),
         load=load,
+        progress=tools.span(0.05, 0.1),
+        cancelled=tools.cancelled,
     )
     finding = loaded.detector.run(study, progress=tools.span(0.1, 0.98), cancelled=tools.cancelled)
     tools.at("Writing the result", 0.98)
@@ -298,15 +300,22 @@ def _packages_of(finding: "Finding", request: Request) -> "tuple[ModelPackage, l
     """Return the packages that gave a result, its own and the companions; their cards stand in the report."""
     from AcuteFindingsLib.detectors.registry import companion_packages
     from AcuteFindingsLib.models.find import find_package
+    from AcuteFindingsLib.providers.load import package_of_finding, split_model
 
     folders = _existing(request.folders())
     identity = finding.model
-    package = find_package(request.optional_text("model") or identity.id, folders=folders)
+    provided = package_of_finding(finding.detector, identity)
+    if provided is not None:
+        return provided, []
+    model, provider = split_model(request.optional_text("model"))
+    package = find_package(model or identity.id, folders=folders)
     if (package.id, package.sha256) != (identity.id, identity.sha256):
         raise ModelError(
             f"The model {identity.id} {identity.version} that gave this result is not in {package.folder} any more; "
             "run the detector again with the model that is there."
         )
+    if provider is not None:
+        return package, []
     companions = list(companion_packages(package, package.card.task, folders=folders).values())
     return package, companions
 
