@@ -151,9 +151,7 @@ def load_mask(example: Example, shape: tuple[int, ...], *, name: str | None = No
     if mask.shape == (height, width):
         return mask
     if abs(mask.shape[0] * width / (mask.shape[1] * height) - 1) > _PROPORTIONS:
-        raise DataError(
-            f"{source.path.name} is {mask.shape[0]}×{mask.shape[1]} pixels, the image {height}×{width}."
-        )
+        raise DataError(f"{source.path.name} is {mask.shape[0]}×{mask.shape[1]} pixels, the image {height}×{width}.")
     picture = Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(picture) >= 128
 

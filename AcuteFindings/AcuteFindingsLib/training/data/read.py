@@ -2,7 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.metadata import Task
@@ -90,7 +90,7 @@ def detect_kind(folder: Path | str) -> str:
     raise DataError(f"{folder.name} is no data set in a known layout ({known}). Say which with --kind.")
 
 
-def _reader(kind: str):  # type: ignore[no-untyped-def]
+def _reader(kind: str) -> ModuleType:
     return import_module(f"AcuteFindingsLib.training.data.readers.{_READERS[kind][0]}")
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import SimpleITK as sitk
 
@@ -36,9 +36,9 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     if not records:
         raise DataError(f"{folder.name} holds no correction that can be read (name/{RECORD}).")
     counts = Counter(str(record.get("detector")) for _, record in records)
-    chosen = task if task in _LABELS else None
-    if chosen is None:
-        chosen = next((name for name, _ in counts.most_common() if name in _LABELS), "pneumothorax")  # type: ignore[assignment]
+    chosen = str(task)
+    if chosen not in _LABELS:
+        chosen = next((name for name, _ in counts.most_common() if name in _LABELS), "pneumothorax")
     others = [path.name for path, record in records if record.get("detector") != chosen]
     if others:
         text = f"{len(others)} corrections are of another detector than {chosen} ({named(others)}); not read."
@@ -47,14 +47,15 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     mine = [(path, record) for path, record in records if record.get("detector") == chosen]
     for number, (path, record) in enumerate(mine):
         progress(f"Reading corrections: {number} of {len(mine)}", number / max(len(mine), 1))
-        examples += _examples(path, record, chosen, problems)  # type: ignore[arg-type]
+        examples += _examples(path, record, cast(Task, chosen), problems)
     if not examples:
         problems.add("error", folder.name, "", f"no correction of the {chosen} detector can be used.")
     else:
         text = "corrections do not name the patient; images of one series are kept together, nothing more is known."
         problems.add("info", RECORD, "series_instance_uid", text)
-    label = _LABELS[str(chosen)]
-    return DataTable.from_examples(KIND, chosen, [label], examples, root=folder, problems=problems.sorted())  # type: ignore[arg-type]
+    return DataTable.from_examples(
+        KIND, cast(Task, chosen), [_LABELS[chosen]], examples, root=folder, problems=problems.sorted()
+    )
 
 
 def _records(folder: Path, problems: Problems) -> list[tuple[Path, dict[str, Any]]]:

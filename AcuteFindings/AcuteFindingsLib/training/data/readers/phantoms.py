@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import SimpleITK as sitk
@@ -80,7 +80,7 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
         raise DataError(f"{folder.name} holds no phantom (name/truth/study.csv); make some with acutefindings phantom.")
     problems = Problems()
     kinds = {study: _study_row(study).get("kind", "") for study in studies}
-    chosen: Task = task or _FIRST_TASK.get(str(kinds[studies[0]]), "hemorrhage")  # type: ignore[assignment]
+    chosen = task or cast(Task, _FIRST_TASK.get(str(kinds[studies[0]]), "hemorrhage"))
     plan = _PLANS[chosen]
     others = [study.name for study in studies if kinds[study] != plan.kind]
     if others:
