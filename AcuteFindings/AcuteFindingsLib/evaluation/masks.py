@@ -19,8 +19,8 @@ CONVENTION = (
 
 def dice(truth: np.ndarray, mask: np.ndarray) -> float:
     """Return the Dice coefficient of two masks of one shape; two empty ones agree fully (1)."""
-    pair = [torch.as_tensor(np.asarray(item, bool).ravel()[None, None]) for item in (mask, truth)]
-    return float(compute_dice(*pair, include_background=True, ignore_empty=False))
+    flat_mask, flat_truth = (torch.as_tensor(np.asarray(item, bool).ravel()[None, None]) for item in (mask, truth))
+    return float(compute_dice(flat_mask, flat_truth, include_background=True, ignore_empty=False))
 
 
 def mask_result(segment: str, unit: str, rows: Sequence[MaskRow], patients: Sequence | np.ndarray) -> MaskResult:

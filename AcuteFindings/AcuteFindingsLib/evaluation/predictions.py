@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from AcuteFindingsLib.errors import EvaluationError
-from AcuteFindingsLib.evaluation.tables import CASE_COLUMNS, find_column, names, plain, read_table
+from AcuteFindingsLib.evaluation.tables import CASE_COLUMNS, case_key, find_column, names, plain, read_table
 from AcuteFindingsLib.files import replace_when_written
 
 Level = Literal["slice", "study", "image"]
@@ -259,3 +259,45 @@ def _collected(
 
 def _named(*keys: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for key in keys if key))
+
+
+@dataclass(frozen=True)
+class JoinedRuns:
+    """Runs of one model: `runs` ``(images, labels)`` each, in one order of images and labels."""
+
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+    runs: tuple[np.ndarray, ...]
+
+
+def join_tables(paths: Sequence[Path], *, order: Path | None = None) -> JoinedRuns:
+    """Join tables of `acutefindings predict`, one a run, in the order of the first run or of `order`'s rows.
+
+    Raises
+    ------
+    EvaluationError
+        When a run lacks an image or a label, or a probability is not one.
+    """
+    scores = [_of_table(path, read_table(path)) for path in paths]
+    labels = scores[0].labels
+    images = tuple(key[0] for key in scores[0].keys)
+    if order is not None:
+        table = read_table(order)
+        case = find_column(table, None, CASE_COLUMNS, what="the images", path=order)
+        if case is None:
+            raise EvaluationError(f"{order} has no column that names the images; call it 'image'.")
+        images = tuple(table[case].dropna())
+    runs = []
+    for path, run in zip(paths, scores, strict=True):
+        if set(run.labels) != set(labels):
+            raise EvaluationError(f"{path} has the labels {names(run.labels)}, the first run {names(labels)}.")
+        rows = {case_key(key[0]): number for number, key in enumerate(run.keys)}
+        missing = [image for image in images if case_key(image) not in rows]
+        if missing:
+            raise EvaluationError(f"{path} lacks {len(missing)} of {len(images)} images.")
+        picked = run.values[[rows[case_key(image)] for image in images]]
+        picked = picked[:, [run.labels.index(label) for label in labels]]
+        for number, label in enumerate(labels):
+            check_probabilities(picked[:, number], label, path)
+        runs.append(picked)
+    return JoinedRuns(images, labels, tuple(runs))

@@ -42,7 +42,7 @@ _SYNONYMS = (
 )
 _PRESENT = {"1", "1.0", "true", "yes", "positive", "present"}
 _ABSENT = {"0", "0.0", "false", "no", "negative", "absent"}
-_LISTS = ("finding_labels", "labels")
+LIST_COLUMNS = ("finding_labels", "labels")
 _RUN_LENGTHS = "encodedpixels"
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii.gz", ".nii", ".nrrd", ".mha", ".tif", ".tiff")
 
@@ -99,36 +99,30 @@ def case_key(text: str) -> str:
     return next((text[: -len(suffix)] for suffix in _SUFFIXES if low.endswith(suffix)), text)
 
 
-def one_row_a_case(table: pd.DataFrame, case: str, path: Path) -> pd.DataFrame:
-    """Return the table with one row a case, whatever its form.
+def one_row_a_case(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return a table whose rows are cases, whatever its form; rows that repeat each other are dropped.
 
     Run-length masks (``EncodedPixels``, several rows an image) become a column ``pneumothorax``; the rows
-    ``ID_…_subtype`` with one ``Label`` (RSNA intracranial hemorrhage) become a column a subtype. Rows that repeat a
-    case must say the same.
+    ``ID_…_subtype`` with one ``Label`` (RSNA intracranial hemorrhage) become a column a subtype.
 
     Raises
     ------
     EvaluationError
-        When two rows of a case differ.
+        When an image and subtype come twice with different labels.
     """
     by_name = {plain(name): name for name in table.columns}
-    if _RUN_LENGTHS in by_name:
+    case = find_column(table, None, CASE_COLUMNS, what="the cases", path=path)
+    if case is not None and _RUN_LENGTHS in by_name:
         masked = ~table[by_name[_RUN_LENGTHS]].fillna("-1").isin({"-1", ""})
-        table = table.assign(pneumothorax=masked.groupby(table[case]).transform("any").astype(int).astype(str))
-        return table.drop(columns=by_name[_RUN_LENGTHS]).drop_duplicates(case)
-    if set(by_name) == {plain(case), "label"} and table[case].str.contains("_", na=False).all():
+        present = masked.groupby(table[case]).transform("any").astype(int).astype(str)
+        return table.drop(columns=by_name[_RUN_LENGTHS]).assign(pneumothorax=present).drop_duplicates(case)
+    if case is not None and set(by_name) == {plain(case), "label"} and table[case].str.count("_").ge(2).all():
         parts = table[case].str.rsplit("_", n=1, expand=True)
         long = pd.DataFrame({case: parts[0], "subtype": parts[1], "value": table[by_name["label"]]}).drop_duplicates()
         if long.duplicated([case, "subtype"]).any():
             raise EvaluationError(f"{path}: column {case!r} names an image and subtype twice, with different labels.")
         return long.pivot(index=case, columns="subtype", values="value").reset_index()
-    table = table.drop_duplicates()
-    twice = int(table[case].duplicated().sum())
-    if twice:
-        raise EvaluationError(
-            f"{path}: column {case!r} names {twice} cases more than once and the rows differ; keep one row a case."
-        )
-    return table
+    return table.drop_duplicates()
 
 
 def label_values(table: pd.DataFrame, column: str, label: str, path: Path) -> np.ndarray:
@@ -142,7 +136,7 @@ def label_values(table: pd.DataFrame, column: str, label: str, path: Path) -> np
         When an entry is neither.
     """
     entries = table[column]
-    if plain(column) in _LISTS:
+    if plain(column) in LIST_COLUMNS:
         found = entries.map(_listed, na_action="ignore")
         return np.array([np.nan if x is np.nan else float(any(same_finding(label, y) for y in x)) for x in found])
     low = entries.str.lower()
@@ -161,7 +155,7 @@ def label_column(table: pd.DataFrame, label: str) -> str | None:
     """Return the column that holds a label; a column of lists where no column is named after it."""
     own = [name for name in table.columns if plain(name) == plain(label)]
     alike = [name for name in table.columns if same_finding(name, label)]
-    lists = [name for name in table.columns if plain(name) in _LISTS and _holds_lists(table[name])]
+    lists = [name for name in table.columns if plain(name) in LIST_COLUMNS and _holds_lists(table[name])]
     return next(iter([*own, *alike, *lists]), None)
 
 
@@ -169,6 +163,11 @@ def looks_like_label(entries: pd.Series) -> bool:
     """Whether a column holds nothing but 0 and 1 (or their words)."""
     said = entries.dropna().str.lower()
     return not said.empty and bool(said.isin(_PRESENT | _ABSENT).all())
+
+
+def listed_labels(entries: pd.Series) -> list[str]:
+    """Return every label that a column of lists names, sorted."""
+    return sorted({item for text in entries.dropna().unique() for item in _listed(text) if item})
 
 
 def names(values: Iterable[object], *, most: int = 8) -> str:

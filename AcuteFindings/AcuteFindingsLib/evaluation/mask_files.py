@@ -1,0 +1,186 @@
+"""Folders of masks, predicted and true, brought together image by image."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
+from AcuteFindingsLib.errors import EvaluationError
+from AcuteFindingsLib.evaluation.masks import dice
+from AcuteFindingsLib.evaluation.schema import MaskRow
+from AcuteFindingsLib.evaluation.tables import CASE_COLUMNS, case_key, find_column, plain, read_table, same_finding
+from AcuteFindingsLib.study.rle import decode_union
+
+_SUFFIXES = (".png", ".nrrd", ".nii", ".nii.gz", ".mha")
+_PLAIN_PICTURES = (".png",)
+# Folders that name a study's masks in results of `acutefindings run` and in phantoms.
+_FOLDERS = ("masks", "truth")
+_NO_MASKS = ("heatmap.nrrd",)
+_NO_FOLDERS = ("pictures", "dicom", "images")
+_WHOLE = "mask"
+
+Source = Path | tuple[str, ...]
+"""A file, or the run lengths of one image."""
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """Masks by segment and image. `implied_empty`: an image that is known but lacks a segment has none of it."""
+
+    segments: Mapping[str, Mapping[str, Source]]
+    images: frozenset[str]
+    implied_empty: bool
+
+
+def find_masks(folder: Path) -> MaskSet:
+    """Find the masks of a folder.
+
+    One file an image (``a/0001.png``), or one a segment in a study's folder ``masks`` or ``truth``
+    (``head-ct-0007/masks/hemorrhage.nrrd``).
+    """
+    segments: dict[str, dict[str, Source]] = defaultdict(dict)
+    implied = False
+    for file in sorted(folder.rglob("*")):
+        place = file.relative_to(folder)
+        if not file.name.lower().endswith(_SUFFIXES) or file.name in _NO_MASKS or file.name.startswith("."):
+            continue
+        if set(place.parts[:-1]) & set(_NO_FOLDERS):
+            continue
+        if file.parent.name in _FOLDERS and file.parent != folder:
+            image = place.parent.parent.as_posix()
+            segments[plain(case_key(file.name))][folder.name if image == "." else image] = file
+            implied = True
+        else:
+            segments[_WHOLE][case_key(place.as_posix())] = file
+    images = frozenset(image for by_image in segments.values() for image in by_image)
+    return MaskSet(dict(segments), images, implied)
+
+
+def run_length_masks(table: Path) -> MaskSet | None:
+    """Return the masks of a SIIM-ACR table (``EncodedPixels``); None where the table has none."""
+    rows = read_table(table)
+    runs = find_column(rows, None, ("encodedpixels",), what="the run lengths", path=table)
+    case = find_column(rows, None, CASE_COLUMNS, what="the images", path=table)
+    if runs is None or case is None:
+        return None
+    by_image = {str(image): tuple(own) for image, own in rows.fillna("-1").groupby(case)[runs]}
+    return MaskSet({"pneumothorax": by_image}, frozenset(by_image), implied_empty=False)
+
+
+def score_masks(
+    predicted: MaskSet, true: MaskSet, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+) -> tuple[dict[str, tuple[str, list[MaskRow]]], list[str]]:
+    """Return the unit and one row an image for every segment that both have, and what was left out.
+
+    Raises
+    ------
+    EvaluationError
+        When no image or segment is in both, a file cannot be read, or two masks differ in size.
+    """
+    pairs = _segment_pairs(predicted, true)
+    twins = _image_pairs(predicted.images, true.images)
+    if not pairs or not twins:
+        lacking = "segment" if twins else "image"
+        raise EvaluationError(
+            f"The predicted masks ({len(predicted.images)} images) and the true ones ({len(true.images)}) share no "
+            f"{lacking}; files must be named alike."
+        )
+    results: dict[str, tuple[str, list[MaskRow]]] = {}
+    notices = []
+    for name, true_name in pairs:
+        rows, units = [], set()
+        by_image, true_by_image = predicted.segments[name], true.segments[true_name]
+        for number, (image, true_image) in enumerate(twins):
+            stop_if(cancelled)
+            progress(f"Comparing masks: {true_name}", number / len(twins))
+            known = true_image in true_by_image or true.implied_empty
+            if image in by_image and known:
+                row, unit = _row(image, by_image[image], true_by_image.get(true_image))
+                rows.append(row)
+                units.add(unit)
+        if rows:
+            if len(units) > 1:
+                raise EvaluationError(f"The masks of {true_name} mix files with and without pixel sizes; use one form.")
+            results[true_name if name == _WHOLE else name] = (units.pop(), rows)
+    lost = len(true.images) - len(twins)
+    if lost:
+        notices.append(f"{lost} of {len(true.images)} images with a true mask have no predicted one and are left out.")
+    return results, notices
+
+
+def _segment_pairs(predicted: MaskSet, true: MaskSet) -> list[tuple[str, str]]:
+    pairs = []
+    for name in predicted.segments:
+        twin = next((other for other in true.segments if other == name), None)
+        twin = twin or next((other for other in true.segments if same_finding(other, name)), None)
+        if twin is None and len(predicted.segments) == len(true.segments) == 1:
+            twin = next(iter(true.segments))
+        if twin is not None:
+            pairs.append((name, twin))
+    return pairs
+
+
+def _image_pairs(predicted: frozenset[str], true: frozenset[str]) -> list[tuple[str, str]]:
+    exact = sorted(predicted & true)
+    if exact:
+        return [(image, image) for image in exact]
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for image in true:
+        by_name[image.rsplit("/", 1)[-1]].append(image)
+    return [
+        (image, by_name[short][0])
+        for image in sorted(predicted)
+        for short in [image.rsplit("/", 1)[-1]]
+        if len(by_name.get(short, ())) == 1
+    ]
+
+
+def _row(image: str, source: Source, true: Source | None) -> tuple[MaskRow, str]:
+    mask, unit, size = _read(source)
+    truth = np.zeros_like(mask)
+    if true is not None:
+        truth, true_unit, true_size = _read(true)
+        # What is known of the pixel's size comes from the true mask; a PNG knows nothing.
+        unit, size = (unit, size) if true_unit == "pixels" and unit == "pixels" else (true_unit, true_size)
+    if mask.shape != truth.shape:
+        raise EvaluationError(
+            f"The mask of {image} has {_by(mask)} pixels and the true one {_by(truth)}; both must lie on the image's "
+            "own grid."
+        )
+    return (
+        MaskRow(
+            image=image,
+            dice=dice(truth, mask),
+            true_size=float(truth.sum() * size),
+            size=float(mask.sum() * size),
+        ),
+        unit,
+    )
+
+
+def _read(source: Source) -> tuple[np.ndarray, str, float]:
+    """Return the mask, the unit of its size, and how many of that unit one voxel is."""
+    if isinstance(source, tuple):
+        return decode_union(source).astype(bool), "pixels", 1.0
+    try:
+        image = sitk.ReadImage(str(source))
+    except RuntimeError as error:
+        raise EvaluationError(f"{source} cannot be read as a mask.") from error
+    array = sitk.GetArrayViewFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        array = array[..., :3].max(axis=-1)
+    mask = np.squeeze(np.asarray(array) > 0)
+    if source.name.lower().endswith(_PLAIN_PICTURES):
+        return mask, "pixels", 1.0
+    spacing = image.GetSpacing()
+    if mask.ndim == 3:
+        return mask, "mL", float(np.prod(spacing)) / 1000
+    return mask, "mm²", float(np.prod(spacing[:2]))
+
+
+def _by(mask: np.ndarray) -> str:
+    return " × ".join(str(count) for count in mask.shape)
