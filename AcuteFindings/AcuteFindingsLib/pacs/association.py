@@ -3,7 +3,7 @@
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -12,8 +12,8 @@ from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation, UserIden
 from pynetdicom.presentation import PresentationContext
 
 from AcuteFindingsLib.errors import PacsError
-from AcuteFindingsLib.pacs.http_errors import explain_socket, explain_tls
 from AcuteFindingsLib.pacs.login import hidden_in_logs, read_password
+from AcuteFindingsLib.pacs.reach import explain_socket, probe_tls
 from AcuteFindingsLib.pacs.servers import DimseServer
 from AcuteFindingsLib.pacs.tls import client_context
 
@@ -90,8 +90,8 @@ def require_answer(server: DimseServer, status: Dataset, what: str) -> int:
     """Return the status code; raises `PacsError` where no answer came."""
     if "Status" not in status:
         raise PacsError(
-            f"{_where(server)} gave no answer to {what}: the connection broke or {server.timeout:g} s went by. Try "
-            "again, or set a longer timeout for it."
+            f"{_where(server)} gave no answer to {what}: it broke the connection or {server.timeout:g} s went by. Ask "
+            f"its administrator whether {server.own_ae_title} may do that; else try again, or set a longer timeout."
         )
     return int(status.Status)
 
@@ -130,22 +130,16 @@ def _explain(server: DimseServer, tried: Association, context: ssl.SSLContext | 
 def _probe(server: DimseServer, context: ssl.SSLContext | None) -> str:
     """Connect once more, plainly, to learn what went wrong: the association itself does not say."""
     wait = min(_CONNECT_TIMEOUT, server.timeout)
+    if context is not None:
+        return (
+            probe_tls(server.host, server.port, context, timeout=wait)
+            or "it takes the encrypted connection but does not answer as DICOM does; check the port"
+        )
     try:
-        with socket.create_connection((server.host, server.port), timeout=wait) as plain:
-            if context is None:
-                return (
-                    "it takes the connection but does not answer as DICOM does; check the port, and whether it wants "
-                    "TLS (tls = true)"
-                )
-            with context.wrap_socket(plain, server_hostname=server.host) as secure:
-                # Under TLS 1.3 a server says only now that it does not take our certificate.
-                secure.settimeout(1.0)
-                with suppress(TimeoutError):
-                    secure.recv(1)
-                return "it takes the encrypted connection but does not answer as DICOM does; check the port"
-    except ssl.SSLEOFError:
-        return "TLS failed: it closed the connection; check the port, and whether it speaks TLS there"
-    except ssl.SSLError as error:
-        return f"TLS failed: {explain_tls(error.reason or str(error))}"
+        with socket.create_connection((server.host, server.port), timeout=wait):
+            return (
+                "it takes the connection but does not answer as DICOM does; check the port, and whether it wants TLS "
+                "(tls = true)"
+            )
     except OSError as error:
         return explain_socket(error) or str(error)

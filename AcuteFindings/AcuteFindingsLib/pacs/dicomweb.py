@@ -1,5 +1,6 @@
 """An archive over DICOMweb: QIDO-RS finds, WADO-RS fetches, STOW-RS stores (PS3.18)."""
 
+import logging
 import ssl
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
+from urllib3.util.retry import Retry
 
 from AcuteFindingsLib.detectors.detector import Cancelled, stop_if
 from AcuteFindingsLib.errors import PacsError
@@ -43,9 +45,15 @@ _CONNECT_TIMEOUT = 10.0
 _READ_CHUNK = 256 * 1024
 # The client sends what is longer than a chunk without saying its length, which not every server takes.
 _ONE_CHUNK = 1 << 40
+_BUSY = (429, 503)
 # As it is stored, compressed or not.
 _AS_STORED = (("application/dicom", "*"),)
 _BAD_ANSWER = (InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError)
+
+
+# Their warnings would otherwise go to the terminal, a traceback for each failed request among them.
+for _name in ("retrying", "dicomweb_client"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 class DicomwebConnection:
@@ -120,7 +128,6 @@ class DicomwebConnection:
     def store(self, files: Sequence[Outgoing], *, cancelled: Cancelled) -> Iterator[StoreAnswer]:
         """Send one file a request (STOW-RS), so that each has its own answer and memory holds one."""
         client = self._client_with(_ONE_CHUNK)
-        client.set_http_retry_params(retry=False)
         lost = ""
         for file in files:
             if not lost and cancelled():
@@ -148,7 +155,8 @@ class DicomwebConnection:
             permissive_uid=True,
             timeout=(min(_CONNECT_TIMEOUT, self._server.timeout), self._server.timeout),
         )
-        client.set_http_retry_params(max_attempts=3, wait_exponential_multiplier=500)
+        # The session tries again where that is safe; the client would also repeat what cannot succeed.
+        client.set_http_retry_params(retry=False)
         return client
 
     def _keep(self, dataset: Dataset, inbox: Inbox) -> None:
@@ -194,9 +202,9 @@ class DicomwebConnection:
 class _TrustingAdapter(HTTPAdapter):
     """Connects with our own TLS settings, which requests would replace by its bundled list of authorities."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, retry: Retry) -> None:
         self._context = context
-        super().__init__()
+        super().__init__(max_retries=retry)
 
     def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
         super().init_poolmanager(*arguments, **settings, ssl_context=self._context)
@@ -223,8 +231,14 @@ def _open_session(server: DicomwebServer) -> requests.Session:
     session.trust_env = False
     if server.proxy:
         session.proxies = {"http": server.proxy, "https": server.proxy}
+    # Only questions are repeated, and only where the server says that it is busy.
+    retry = Retry(
+        2, connect=0, read=False, other=0, backoff_factor=0.5, status_forcelist=_BUSY, allowed_methods=("GET",)
+    )
+    retry.raise_on_status = False
+    session.mount("http://", HTTPAdapter(max_retries=retry))
     if server.encrypted:
-        session.mount("https://", _TrustingAdapter(client_context(server)))
+        session.mount("https://", _TrustingAdapter(client_context(server), retry))
     password, token = read_password(server), read_token(server)
     if password is not None:
         # As bytes: requests would otherwise encode them as Latin-1.

@@ -147,10 +147,10 @@ def _receiver(server: DimseServer, wanted: Sequence[InstanceMatch], inbox: Inbox
     entity.require_called_aet = True
     entity.network_timeout = server.timeout
     entity.maximum_pdu_size = 0
-    for uid in dict.fromkeys(
-        [match.sop_class_uid for match in wanted if match.sop_class_uid]
-        + [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
-    ):
+    classes = {match.sop_class_uid for match in wanted}
+    if "" in classes:
+        classes = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
+    for uid in sorted(classes):
         entity.add_supported_context(uid, ALL_TRANSFER_SYNTAXES)
     encrypted = server.tls if server.receive_tls is None else server.receive_tls
     secure = receiver_context(server) if encrypted else None

@@ -1,62 +1,13 @@
 """What went wrong on the web, in words that say what to do. Never an address with its query: it names patients."""
 
-import re
-import socket
-import ssl
+from urllib.parse import urlsplit
 
 import requests
 
 from AcuteFindingsLib.errors import PacsError
+from AcuteFindingsLib.pacs.reach import explain_socket, probe_tls
 from AcuteFindingsLib.pacs.servers import DicomwebServer
-
-_TLS_HINTS = (
-    (
-        "hostname mismatch|doesn't match|not valid for",
-        "its certificate is for another host; use the name that it is for",
-    ),
-    ("expired", "its certificate has expired; tell the server's administrator"),
-    (
-        "self.signed|unable to get (local )?issuer|verify failed",
-        "nobody this computer trusts vouches for its certificate; set ca_file to the authority's certificate",
-    ),
-    (
-        "certificate.required|handshake.failure|bad.certificate|unknown.ca|certificate.unknown",
-        "it did not take our certificate, or asks for one; set certificate_file and key_file",
-    ),
-    ("wrong.version|unknown.protocol|http.request|record.layer", "it does not speak TLS there; check address and port"),
-)
-
-
-def explain_tls(reason: str) -> str:
-    """Say what a TLS library's message means and what to do."""
-    for pattern, hint in _TLS_HINTS:
-        if re.search(pattern, reason.replace("_", " "), re.IGNORECASE):
-            return hint
-    return f"{reason[:120]}; check ca_file, certificate_file and key_file"
-
-
-def explain_socket(error: BaseException | None) -> str | None:
-    """Say why a connection could not be made; None where the chain of causes holds no such reason."""
-    seen: set[int] = set()
-    queue = [error]
-    while queue:
-        current = queue.pop(0)
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        if isinstance(current, ssl.SSLError):
-            return f"TLS failed: {explain_tls(current.reason or str(current))}"
-        if isinstance(current, socket.gaierror):
-            return "no such host is known; check the host's name, and the network or VPN"
-        if isinstance(current, ConnectionRefusedError):
-            return "nothing answers at that port; check the port and that the server runs"
-        if isinstance(current, TimeoutError):
-            return "it does not answer; check the host, and that no firewall stands between"
-        if isinstance(current, ConnectionResetError | BrokenPipeError):
-            return "it closed the connection; check that address and port are the right service, and TLS"
-        queue += [current.__cause__, current.__context__, getattr(current, "reason", None)]
-        queue += [part for part in getattr(current, "args", ()) if isinstance(part, BaseException)]
-    return None
+from AcuteFindingsLib.pacs.tls import client_context
 
 
 def explain_request(server: DicomwebServer, error: requests.RequestException) -> PacsError:
@@ -79,6 +30,12 @@ def explain_request(server: DicomwebServer, error: requests.RequestException) ->
     if isinstance(error, requests.exceptions.TooManyRedirects):
         return PacsError(f"{where} sends us in circles; check the url.")
     reason = explain_socket(error)
+    if server.encrypted and not server.proxy and "it closed the connection" in (reason or ""):
+        parts = urlsplit(server.url)
+        timeout = min(10.0, server.timeout)
+        reason = probe_tls(server.host_name, parts.port or 443, client_context(server), timeout=timeout) or reason
+        if server.certificate_file is None and "closed the connection" in (reason or ""):
+            reason = f"{reason}; it may also ask for our certificate: set certificate_file and key_file"
     if reason is None and "timed out" in str(error):
         reason = "it does not answer; check the host, and that no firewall stands between"
     return PacsError(f"{where} cannot be reached: {reason or type(error).__name__}.")
