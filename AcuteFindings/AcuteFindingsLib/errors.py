@@ -59,3 +59,7 @@ class ProviderError(AcuteFindingsError):
 
 class ConsentError(ProviderError):
     """A provider was chosen whose terms the user has not agreed to."""
+
+
+class DownloadError(AcuteFindingsError):
+    """A model could not be downloaded: says why and what to do; what has come is kept where it is of use."""
