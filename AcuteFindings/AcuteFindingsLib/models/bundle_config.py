@@ -91,7 +91,7 @@ def complete_data_format(card: Card, given: dict[str, Any]) -> dict[str, Any]:
         ``inputs`` and ``outputs``; empty ones become one image and one set of probabilities.
     """
     ct = card.task in ("pe", "hemorrhage")
-    image = {
+    image: dict[str, Any] = {
         "type": "image",
         "format": "hounsfield" if ct else "magnitude",
         "modality": "CT" if ct else "CR",

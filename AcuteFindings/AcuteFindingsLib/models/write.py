@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format, inference_config
 from AcuteFindingsLib.models.card_text import render_card
+from AcuteFindingsLib.models.catalogue import CATALOGUE
 from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.models.mirror import refresh_catalogue
 from AcuteFindingsLib.models.package import (
     CARD_TEXT,
     CHECKSUMS,
@@ -37,7 +39,8 @@ _HALF_LIMIT = 65504.0
 def write_package(
     folder: Path | str,
     *,
-    state_dict: "Mapping[str, torch.Tensor]",
+    state_dict: "Mapping[str, torch.Tensor] | None" = None,
+    programs: Mapping[str, Path] | None = None,
     card: Card,
     version: str,
     changelog: dict[str, str],
@@ -54,7 +57,7 @@ def write_package(
     """Write a model package in MONAI Bundle layout, verify it, and put it in its place.
 
     Everything is written to a folder beside the target, which is renamed at the end; after an error the target is as
-    it was.
+    it was. Where the folder above holds a catalogue, its entry is brought up to date.
 
     Parameters
     ----------
@@ -62,6 +65,8 @@ def write_package(
         The package's own folder; must not exist unless `replace`.
     state_dict
         The network's tensors by name.
+    programs
+        Instead of tensors: files that run by themselves, by their path in the package (``models/model.onnx``).
     card
         Our section of the metadata. `pretrained` is left out of the network's arguments: the package has all weights.
     version, changelog, description, authors, copyright, network_data_format
@@ -120,12 +125,18 @@ def write_package(
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{uuid.uuid4().hex[:8]}.partial.{folder.name}")
     try:
-        inference = inference_config(card, weights=WEIGHTS[0])
         _write_text(partial / METADATA, json.dumps(metadata.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
-        _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
+        if not programs:
+            inference = inference_config(card, weights=WEIGHTS[0])
+            _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
         _write_text(partial / CARD_TEXT, render_card(metadata, card_text))
         _write_text(partial / LICENCE, licence_text.rstrip() + "\n")
-        _write_weights(partial / WEIGHTS[0], state_dict, half=half)
+        if programs:
+            for name, file in programs.items():
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, partial / name)
+        else:
+            _write_weights(partial / WEIGHTS[0], state_dict or {}, half=half)
         _seal(partial, folder, build=build)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -171,6 +182,8 @@ def _seal(partial: Path, folder: Path, *, build: BuildNetwork | None) -> None:
     _write_text(partial / CHECKSUMS, json.dumps(sums, indent=2) + "\n")
     read_package(partial).verify(build=build)
     _take_place(partial, folder)
+    if (folder.parent / CATALOGUE).is_file():
+        refresh_catalogue(folder.parent)
 
 
 def _write_weights(path: Path, state_dict: "Mapping[str, torch.Tensor]", *, half: bool) -> None:

@@ -56,7 +56,7 @@ TENSOR_FIELDS = {
 
 PHANTOMS = {
     "hemorrhage": ("head-ct", {"matrix": 128, "slice_spacing": 8}),
-    "pe": ("ctpa", {"matrix": 96, "slice_spacing": 12}),
+    "pe": ("ctpa", {"matrix": 96, "slice_spacing": 10}),
     "radiograph": ("chest-xray", {"size": 256}),
 }
 

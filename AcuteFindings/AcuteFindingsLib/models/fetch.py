@@ -1,0 +1,328 @@
+"""Files over HTTP: resumed where they broke off, stopped on request, and every failure told in a sentence."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from AcuteFindingsLib import __version__
+from AcuteFindingsLib.errors import CancelledError, DownloadError
+
+if TYPE_CHECKING:
+    import requests
+
+# Small, so that a slow line shows progress and a request to stop is heard.
+_READ_BYTES = 8 * 2**10
+
+_BY_HAND = (
+    "The file can also be fetched with a browser on another computer and installed with "
+    "`acutefindings models install FILE` or Add file… in the model loader"
+)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server may take, in seconds, and how often a broken line is taken up again without any progress."""
+
+    connect_s: float = 10.0
+    read_s: float = 30.0
+    retries: int = 3
+    pause_s: float = 1.0
+
+
+PATIENCE = Patience()
+
+
+def fetch_file(
+    url: str,
+    target: Path,
+    *,
+    size: int,
+    progress: Callable[[int], None],
+    cancelled: Callable[[], bool],
+    patience: Patience = PATIENCE,
+) -> None:
+    """Fetch a file of known size; what `target` holds of it already is not asked for again.
+
+    Whatever ends the download early leaves in `target` what has come, for the next call. Proxies, certificates and
+    login are those that the requests package takes from the environment (``HTTPS_PROXY``, ``NO_PROXY``,
+    ``REQUESTS_CA_BUNDLE``, ``~/.netrc``).
+
+    Parameters
+    ----------
+    url
+        http(s) address, or the path of a local file.
+    target
+        Where the bytes go.
+    size
+        Of the whole file in bytes.
+    progress
+        Called with the number of bytes there are.
+    cancelled
+        Asked after each piece and while waiting.
+
+    Raises
+    ------
+    DownloadError
+        One sentence with the reason and what to do.
+    CancelledError
+        `cancelled` answered True.
+    """
+    import requests
+
+    if _bytes_in(target) > size:
+        target.unlink()
+    if not is_web(url):
+        _copy(Path(url), target, size=size, progress=progress, cancelled=cancelled)
+        return
+    failures = 0
+    while _bytes_in(target) < size:
+        before = _bytes_in(target)
+        try:
+            _fetch_rest(url, target, size=size, progress=progress, cancelled=cancelled, patience=patience)
+        except _RetryLaterError as error:
+            reason = str(error)
+        except requests.exceptions.RequestException as error:
+            explained = _explained(url, error, target, size)
+            if not _may_pass(error):
+                raise explained from error
+            reason = str(explained)
+        else:
+            continue
+        failures = 0 if _bytes_in(target) > before else failures + 1
+        if failures >= patience.retries:
+            raise DownloadError(reason)
+        _pause(patience.pause_s * 2 ** max(0, failures - 1), cancelled)
+    progress(size)
+
+
+def read_bytes(url: str, *, most: int, patience: Patience = PATIENCE) -> bytes:
+    """Read a small file over HTTP.
+
+    Raises
+    ------
+    DownloadError
+        When it cannot be reached, or is larger than `most` bytes.
+    """
+    import requests
+
+    try:
+        with _session() as session, session.get(url, stream=True, timeout=_timeout(patience)) as response:
+            _refuse_status(url, response)
+            data = b""
+            for part in response.iter_content(_READ_BYTES):
+                data += part
+                if len(data) > most:
+                    raise DownloadError(f"{_shown(url)} is larger than {most / 1e6:.0f} MB; it is no catalogue.")
+            return data
+    except _RetryLaterError as error:
+        raise DownloadError(str(error)) from error
+    except requests.exceptions.RequestException as error:
+        raise _explained(url, error, None, 0) from error
+
+
+def is_web(text: str) -> bool:
+    """Return whether a text is an http(s) address rather than a path."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+class _RetryLaterError(Exception):
+    """The server is busy or in trouble; its sentence is told if it stays so."""
+
+
+def _session() -> "requests.Session":
+    import requests
+
+    session = requests.Session()
+    # Compressed on the way, sizes and ranges would count other bytes than those of the file.
+    session.headers.update({"Accept-Encoding": "identity", "User-Agent": f"acutefindings/{__version__}"})
+    return session
+
+
+def _timeout(patience: Patience) -> tuple[float, float]:
+    return patience.connect_s, patience.read_s
+
+
+def _copy(
+    source: Path, target: Path, *, size: int, progress: Callable[[int], None], cancelled: Callable[[], bool]
+) -> None:
+    try:
+        if source.stat().st_size != size:
+            raise DownloadError(
+                f"{source} is not the file that the catalogue describes (its size is not {size} bytes)."
+            )
+        with source.open("rb") as reading, target.open("wb") as writing:
+            while part := reading.read(2**20):
+                writing.write(part)
+                progress(reading.tell())
+                _stop_if(cancelled)
+    except OSError as error:
+        raise DownloadError(f"{source} cannot be read: {error.strerror or error}.") from error
+
+
+def _fetch_rest(
+    url: str,
+    target: Path,
+    *,
+    size: int,
+    progress: Callable[[int], None],
+    cancelled: Callable[[], bool],
+    patience: Patience,
+) -> None:
+    have = _bytes_in(target)
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with _session() as session:
+        _stop_if(cancelled)
+        with session.get(url, headers=headers, stream=True, timeout=_timeout(patience)) as response:
+            if response.status_code == 416:
+                # The server's file ends before ours does: what we hold is of another file.
+                target.unlink()
+                raise _RetryLaterError(_other_size(url, size))
+            _refuse_status(url, response)
+            start = _start_of(response, have)
+            _check_size(url, response, start=start, size=size)
+            with target.open("r+b" if start else "wb", buffering=0) as stream:
+                stream.seek(start)
+                written = start
+                for part in response.iter_content(_READ_BYTES):
+                    written += len(part)
+                    if written > size:
+                        stream.truncate(0)
+                        raise DownloadError(_other_size(url, size))
+                    stream.write(part)
+                    progress(written)
+                    _stop_if(cancelled)
+    if written < size:
+        raise _RetryLaterError(
+            f"The connection to {_host(url)} ended after {_amount(written)} of {_amount(size)}; what has come is kept: "
+            "download again to go on from there."
+        )
+
+
+def _start_of(response: "requests.Response", have: int) -> int:
+    """Return at which byte the answer begins: 0 where the server sends the whole file all the same."""
+    if response.status_code != 206:
+        return 0
+    start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    if start != str(have):
+        raise DownloadError("The server sent another part of the file than was asked for; try another mirror.")
+    return have
+
+
+def _check_size(url: str, response: "requests.Response", *, start: int, size: int) -> None:
+    stated = response.headers.get("Content-Length", "")
+    whole = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if (stated.isdigit() and int(stated) + start != size) or (whole.isdigit() and int(whole) != size):
+        raise DownloadError(_other_size(url, size))
+
+
+def _refuse_status(url: str, response: "requests.Response") -> None:
+    status, host = response.status_code, _host(url)
+    if status < 400:
+        return
+    if status in (401, 403):
+        raise DownloadError(
+            f"{host} refuses the download without a login (HTTP {status}); put the login into ~/.netrc, or ask whoever "
+            "keeps the catalogue."
+        )
+    if status == 407:
+        raise DownloadError(_proxy_text(url, "it asks for a login"))
+    if status in (408, 425, 429) or status >= 500:
+        raise _RetryLaterError(f"{host} is in trouble (HTTP {status}); try again later. {_BY_HAND}.")
+    raise DownloadError(f"{_shown(url)} is not there (HTTP {status}); the catalogue may be out of date.")
+
+
+def _explained(url: str, error: Exception, target: Path | None, size: int) -> DownloadError:
+    """Return a network error in a sentence for the person at the screen."""
+    from requests import exceptions
+
+    have = _bytes_in(target) if target is not None else 0
+    kept = f" What has come ({_amount(have)} of {_amount(size)}) is kept: download again to go on from there." * bool(
+        have
+    )
+    host = _host(url)
+    if isinstance(error, exceptions.ProxyError):
+        return DownloadError(_proxy_text(url, "it does not answer as a proxy does"))
+    if isinstance(error, exceptions.SSLError):
+        return DownloadError(
+            f"The certificate of {host} is not trusted here; where your network has its own authority, name its file "
+            "in the environment variable REQUESTS_CA_BUNDLE."
+        )
+    if isinstance(error, exceptions.Timeout):
+        return DownloadError(f"{host} did not answer in time.{kept or ' Try again later.'}")
+    if isinstance(error, exceptions.TooManyRedirects):
+        return DownloadError(f"{_shown(url)} redirects in a circle; the catalogue may be out of date.")
+    if isinstance(error, exceptions.ChunkedEncodingError) or have:
+        return DownloadError(f"The connection to {host} broke off.{kept or ' Try again.'}")
+    if isinstance(error, exceptions.ConnectionError):
+        through = f" (the proxy {_proxy_of(url)} was used)" if _proxy_of(url) else ""
+        return DownloadError(
+            f"{host} cannot be reached{through}: this computer may be offline, or behind a proxy that the environment "
+            f"variable {urlsplit(url).scheme.upper()}_PROXY has to name. {_BY_HAND}."
+        )
+    return DownloadError(f"{_shown(url)} cannot be downloaded: {type(error).__name__}.")
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether trying again makes sense: the line broke, or nobody answered in time."""
+    from requests import exceptions
+
+    passing = exceptions.ConnectionError | exceptions.Timeout | exceptions.ChunkedEncodingError
+    return isinstance(error, passing) and not isinstance(error, exceptions.ProxyError | exceptions.SSLError)
+
+
+def _proxy_text(url: str, what: str) -> str:
+    variable = f"{urlsplit(url).scheme.upper()}_PROXY"
+    return (
+        f"The proxy {_proxy_of(url) or '(none is named)'} does not let the download through: {what}. Correct the "
+        f"environment variable {variable}, or add the host to NO_PROXY. {_BY_HAND}."
+    )
+
+
+def _proxy_of(url: str) -> str:
+    """Return host and port of the proxy that the environment names, without the login that may stand before them."""
+    proxies = getproxies()
+    named = proxies.get(urlsplit(url).scheme) or proxies.get("all") or ""
+    return named.rpartition("@")[2].rpartition("//")[2].rstrip("/")
+
+
+def _other_size(url: str, size: int) -> str:
+    return (
+        f"{_shown(url)} is not the file that the catalogue describes (its size is not {size} bytes): the catalogue is "
+        "out of date, or a login page of your network answered instead."
+    )
+
+
+def _shown(url: str) -> str:
+    """Return an address without login and query, which may hold secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{_host(url)}{parts.path}"
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _amount(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def _bytes_in(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _stop_if(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise CancelledError(
+            "Stopped on request; what has been downloaded is kept, and the next download goes on there."
+        )
+
+
+def _pause(seconds: float, cancelled: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        _stop_if(cancelled)
+        time.sleep(min(0.1, left))
