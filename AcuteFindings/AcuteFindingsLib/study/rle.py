@@ -59,7 +59,7 @@ def encode_runs(mask: np.ndarray) -> str:
     """
     if mask.ndim != 2:
         raise ValueError(f"mask has {mask.ndim} dimensions; expected (y, x)")
-    flat = (mask != 0).ravel(order="F")
+    flat = np.asarray(mask, bool).ravel(order="F")
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     if flat.size and flat[0]:
         edges = np.append(0, edges)

@@ -17,6 +17,9 @@ from AcuteFindingsLib.phantoms import Phantom, make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_ct, write_phantom, write_radiograph
 from AcuteFindingsLib.study.rle import encode_runs
 
+PE_STUDY_COLUMNS = (
+    "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "dcm_filename", "label", "dataset_label",
+)  # fmt: skip
 RSNA_PE_COLUMNS = (
     "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "pe_present_on_image", "negative_exam_for_pe",
     "qa_motion", "qa_contrast", "flow_artifact", "rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1", "leftsided_pe", "chronic_pe",
@@ -56,8 +59,7 @@ def build_pe_study(folder: Path, *, patients: int = 4, matrix: int = 64, place: 
                     "train",
                 ]
             )
-    columns = "PatientID StudyInstanceUID SeriesInstanceUID SOPInstanceUID dcm_filename label dataset_label".split()
-    write_table(folder / "train.csv", columns, rows)
+    write_table(folder / "train.csv", PE_STUDY_COLUMNS, rows)
     return folder
 
 
@@ -92,7 +94,7 @@ def build_rsna_pe(folder: Path, *, patients: int = 4, matrix: int = 64) -> Path:
 
 
 def build_rsna_hemorrhage(folder: Path, *, patients: int = 4, matrix: int = 64) -> Path:
-    """RSNA hemorrhage: ``stage_2_train.csv`` with a row an image and subtype, some twice; ``stage_2_train/ID_….dcm``."""
+    """RSNA hemorrhage: ``stage_2_train.csv`` with a row an image and subtype; ``stage_2_train/ID_….dcm``."""
     rows: list[list[Any]] = []
     images = folder / "stage_2_train"
     for number in range(patients):
@@ -126,7 +128,7 @@ def build_siim(folder: Path, *, patients: int = 6, matrix: int = 64) -> Path:
 
 
 def build_nih(folder: Path, *, patients: int = 6, images: int = 2, matrix: int = 64) -> Path:
-    """NIH ChestX-ray14: ``Data_Entry_2017.csv`` with its broken header, ``images_001/images``, ``BBox_List_2017.csv``."""
+    """NIH ChestX-ray14: ``Data_Entry_2017.csv`` with its broken header, ``images_001/images``, frames."""
     rows, boxes = [], []
     for number in range(patients):
         phantom = patient("chest-xray", number, matrix=matrix)
@@ -146,10 +148,9 @@ def build_nih(folder: Path, *, patients: int = 6, images: int = 2, matrix: int =
                 if phantom.slice_labels[key][0]
             ]
             view = "AP" if phantom.study_labels["view_ap"] else "PA"
-            rows.append(
-                [name, "|".join(found) or "No Finding", follow_up, number + 1, 30 + 7 * number, "MF"[number % 2], view]
-                + [matrix, matrix, 0.143, 0.143, ""]
-            )
+            person = [number + 1, 30 + 7 * number, "MF"[number % 2]]
+            said = "|".join(found) or "No Finding"
+            rows.append([name, said, follow_up, *person, view, matrix, matrix, 0.143, 0.143, ""])
             if "Pneumothorax" in found and not follow_up:
                 boxes.append([name, "Pneumothorax", 10.5, 12.0, 20.0, 18.0, "", "", ""])
     header = (
@@ -157,7 +158,9 @@ def build_nih(folder: Path, *, patients: int = 6, images: int = 2, matrix: int =
         "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],"
     )
     write_table(folder / "Data_Entry_2017.csv", header.split(","), rows)
-    write_table(folder / "BBox_List_2017.csv", "Image Index,Finding Label,Bbox [x,y,w,h],,,".split(","), boxes)
+    write_table(
+        folder / "BBox_List_2017.csv", ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]", "", "", ""], boxes
+    )
     return folder
 
 
@@ -185,10 +188,9 @@ def build_padchest(folder: Path, *, patients: int = 6, matrix: int = 64) -> Path
         path = folder / "0" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((phantom.array[0] * 65535).astype(np.uint16)).save(path)
-        rows.append(
-            [name, 0, 20140915, f"study{number}", f"person{number // 2}", 1930 + number, "FM"[number % 2]]
-            + [projections[number % 4], "Physician" if number % 2 else "RNN_model", str(words or ["normal"])]
-        )
+        person = [f"study{number}", f"person{number // 2}", 1930 + number, "FM"[number % 2]]
+        method = "Physician" if number % 2 else "RNN_model"
+        rows.append([name, 0, 20140915, *person, projections[number % 4], method, str(words or ["normal"])])
     write_table(folder / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", columns.split(), rows)
     return folder
 
