@@ -24,7 +24,8 @@ layers = keras.layers
 
 def slice_model(channels, size):
     """The slice network of SOURCES.md 1."""
-    inception = keras.applications.InceptionResNetV2(include_top=False, weights=None, input_shape=(size, size, channels))
+    shape = (size, size, channels)
+    inception = keras.applications.InceptionResNetV2(include_top=False, weights=None, input_shape=shape)
     return keras.Model(inception.input, _head(inception.output))
 
 

@@ -23,7 +23,7 @@ CARD_TEXT = "docs/README.md"
 LICENCE = "LICENSE"
 CHECKSUMS = "checksums.json"
 # The first one that a package lists holds its weights.
-WEIGHTS = ("models/model.safetensors", "models/model.pt")
+WEIGHTS = ("models/model.safetensors", "models/model.pt", "models/model.ts", "models/model.onnx")
 
 _NAMED_FAULTS = 3
 
@@ -127,6 +127,11 @@ class ModelPackage:
         ModelError
             Names the file, field or tensors at fault.
         """
+        from AcuteFindingsLib.models.program_predictor import is_program, load_program_predictor
+
+        if is_program(self.card.network):
+            load_program_predictor(self, device="cpu")
+            return
         from AcuteFindingsLib.models.safe_load import load_network
 
         load_network(self, build=build)

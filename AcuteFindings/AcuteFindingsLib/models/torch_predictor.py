@@ -11,6 +11,7 @@ import torch
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.models.package import BuildNetwork, ModelPackage
+from AcuteFindingsLib.models.program_predictor import ProgramPredictor, is_program, load_program_predictor
 from AcuteFindingsLib.models.safe_load import load_network
 
 
@@ -187,7 +188,7 @@ class PredictorCache:
     The caller owns it and decides how long the networks stay in memory.
     """
 
-    predictors: dict[tuple[str, str, str], TorchPredictor] = field(default_factory=dict)
+    predictors: dict[tuple[str, str, str], TorchPredictor | ProgramPredictor] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Let go of every network."""
@@ -200,8 +201,8 @@ def load_predictor(
     device: str = "auto",
     cache: PredictorCache | None = None,
     build: BuildNetwork | None = None,
-) -> TorchPredictor:
-    """Verify a package and load it onto a device.
+) -> "TorchPredictor | ProgramPredictor":
+    """Verify a package and load it onto a device; one of programs (TorchScript, ONNX) into what runs those.
 
     Parameters
     ----------
@@ -219,17 +220,23 @@ def load_predictor(
     ModelError
         When anything about the package is wrong, or the device is not there.
     """
-    chosen = choose_device(device)
+    program = is_program(package.card.network)
+    # ONNX Runtime has devices of its own.
+    chosen = device if program else choose_device(device)
     key = (package.sha256, package.metadata.model_dump_json(), chosen)
     if cache is not None and key in cache.predictors:
         return cache.predictors[key]
-    predictor = TorchPredictor(
-        load_network(package, build=build),
-        card=package.card,
-        version=package.version,
-        sha256=package.sha256,
-        device=chosen,
-    )
+    predictor: TorchPredictor | ProgramPredictor
+    if program:
+        predictor = load_program_predictor(package, device=device)
+    else:
+        predictor = TorchPredictor(
+            load_network(package, build=build),
+            card=package.card,
+            version=package.version,
+            sha256=package.sha256,
+            device=chosen,
+        )
     if cache is not None:
         cache.predictors[key] = predictor
     return predictor

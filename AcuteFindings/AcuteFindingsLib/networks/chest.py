@@ -9,8 +9,8 @@ from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
-from AcuteFindingsLib.networks.mask_decoder import PyramidSegmenter
 from AcuteFindingsLib.networks.grey_input import grey_input
+from AcuteFindingsLib.networks.mask_decoder import PyramidSegmenter
 from AcuteFindingsLib.networks.unet import UNet
 
 # The five pathologies and four tubes of SOURCES.md 5; the pathologies as its public code names them.

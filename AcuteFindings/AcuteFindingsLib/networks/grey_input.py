@@ -29,6 +29,9 @@ class GreyInput(nn.Module):
         When they are not equally many, or a standard deviation is not positive.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         if len(mean) != len(std) or not len(mean) or min(std) <= 0:

@@ -1,4 +1,4 @@
-"""Weights out of the files that Keras writes: HDF5 of Keras 2 and 3, and ``.keras`` archives. Nothing in them is run."""
+"""Weights out of the files that Keras writes: HDF5 of Keras 2 and 3, ``.keras`` archives; nothing in them is run."""
 
 import io
 import json
@@ -63,6 +63,8 @@ class KerasFile:
         The model's configuration, where the file has it.
     version
         Keras' version as the file states it; empty where it does not.
+    nested
+        Whether a model is a layer of the model.
     """
 
     path: Path
@@ -70,6 +72,7 @@ class KerasFile:
     ordered: bool
     model: Mapping[str, Any] | None
     version: str
+    nested: bool = False
 
 
 def read_keras_file(path: Path) -> KerasFile:
@@ -116,7 +119,9 @@ def _open(source: Path | io.BytesIO) -> "Iterator[h5py.File]":
 def _read_archive(path: Path) -> KerasFile:
     with zipfile.ZipFile(path) as archive:
         if not {"config.json", "model.weights.h5"} <= set(archive.namelist()):
-            raise ModelError(f"{path.name} is a zip archive, but no .keras file: config.json or model.weights.h5 lacks.")
+            raise ModelError(
+                f"{path.name} is a zip archive, but no .keras file: config.json or model.weights.h5 lacks."
+            )
         if archive.getinfo("model.weights.h5").file_size > _LIMIT:
             raise ModelError(f"{path.name} unpacks to more than {_LIMIT >> 30} GB, more than any of these models has.")
         model = json.loads(archive.read("config.json"))
@@ -124,21 +129,28 @@ def _read_archive(path: Path) -> KerasFile:
         if "metadata.json" in archive.namelist():
             version = str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
         with _open(io.BytesIO(archive.read("model.weights.h5"))) as file:
-            return KerasFile(path, _numbered_layers(path, file), False, model, version)
+            layers = _numbered_layers(path, file)
+            return KerasFile(path, layers, False, model, version, _is_nested(layers))
+
+
+def _is_nested(layers: list[SavedLayer]) -> bool:
+    return any(layer.name.count("layers/") > 1 for layer in layers)
 
 
 def _read_hdf5(path: Path, file: "h5py.File") -> KerasFile:
     _refuse_links(path, file)
-    group = file["model_weights"] if "model_weights" in file else file
+    group = file.get("model_weights", file)
     model = None
     if "model_config" in file.attrs:
         model = json.loads(_text(file.attrs["model_config"]))
     version = _text(group.attrs.get("keras_version", file.attrs.get("keras_version", "")))
     if "layer_names" in group.attrs or "layer_names0" in group.attrs:
-        layers = [layer for name in _names(group, "layer_names") for layer in _named_layers(group[name], name)]
-        return KerasFile(path, layers, True, model, version)
-    if any(name.endswith("layers") or "layers" in name for name in file):
-        return KerasFile(path, _numbered_layers(path, file), False, model, version)
+        entries = [_named_layers(group[name], name) for name in _names(group, "layer_names")]
+        layers = [layer for entry in entries for layer in entry]
+        return KerasFile(path, layers, True, model, version, any(len(entry) > 1 for entry in entries))
+    if any("layers" in name for name in file):
+        layers = _numbered_layers(path, file)
+        return KerasFile(path, layers, False, model, version, _is_nested(layers))
     raise ModelError(f"{path.name} is an HDF5 file, but Keras did not write it: it lists no layers.")
 
 
@@ -208,7 +220,7 @@ def _numbered_layers(path: Path, file: "h5py.File") -> list[SavedLayer]:
         direction = next((part for part in ("forward", "backward") if f"{part}_layer" in place), "")
         top = re.sub(r"/(layer|cell|forward_layer.*|backward_layer.*)$", "", place)
         merged.setdefault(top, {})[direction] = arrays
-    layers = []
+    layers: list[SavedLayer] = []
     for place in sorted(merged, key=_natural):
         for direction in sorted(merged[place], reverse=True):
             numbers = merged[place][direction]

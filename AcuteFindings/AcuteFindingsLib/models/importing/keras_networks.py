@@ -12,6 +12,12 @@ from AcuteFindingsLib.models.importing.keras_graph import Layer
 
 _BN = {"epsilon": 1e-3}
 
+Branch = tuple[tuple[int, Any], ...]
+# Filters and size of each convolution of each branch.
+_BLOCK_35: tuple[Branch, ...] = (((32, 1),), ((32, 1), (32, 3)), ((32, 1), (48, 3), (64, 3)))
+_BLOCK_17: tuple[Branch, ...] = (((192, 1),), ((128, 1), (160, (1, 7)), (192, (7, 1))))
+_BLOCK_8: tuple[Branch, ...] = (((192, 1),), ((192, 1), (224, (1, 3)), (256, (3, 1))))
+
 
 class GraphBuilder:
     """Collects layers; each method adds some and returns the name of the last."""
@@ -46,9 +52,7 @@ class GraphBuilder:
             source = self.conv(source, f"{name}.{number}" if len(convolutions) > 1 else name, filters, size)
         return source
 
-    def block(
-        self, source: str, name: str, channels: int, scale: float, *branches: tuple[tuple[int, Any], ...], relu: bool
-    ) -> str:
+    def block(self, source: str, name: str, channels: int, scale: float, *branches: Branch, relu: bool) -> str:
         """Add an Inception-ResNet block: branches side by side, a 1×1 convolution, and its scaled sum with `source`."""
         ends = [self.branch(source, f"{name}.branch{number}", *parts) for number, parts in enumerate(branches)]
         mixed = self.add("Concatenate", *ends)
@@ -90,8 +94,7 @@ def inception_resnet_v2(prefix: str) -> tuple[GraphBuilder, str]:
         g.conv(pooled, f"{name}.branch3.1", 64, 1),
     )
     for number in range(10):
-        branches = (((32, 1),), ((32, 1), (32, 3)), ((32, 1), (48, 3), (64, 3)))
-        x = g.block(x, f"{prefix}repeat.{number}", 320, 0.17, *branches, relu=True)
+        x = g.block(x, f"{prefix}repeat.{number}", 320, 0.17, *_BLOCK_35, relu=True)
 
     name = f"{prefix}mixed_6a"
     inner = g.conv(g.conv(x, f"{name}.branch1.0", 256, 1), f"{name}.branch1.1", 256, 3)
@@ -102,8 +105,7 @@ def inception_resnet_v2(prefix: str) -> tuple[GraphBuilder, str]:
         g.pool("MaxPooling2D", x, 2, "valid"),
     )
     for number in range(20):
-        branches = (((192, 1),), ((128, 1), (160, (1, 7)), (192, (7, 1))))
-        x = g.block(x, f"{prefix}repeat_1.{number}", 1088, 0.1, *branches, relu=True)
+        x = g.block(x, f"{prefix}repeat_1.{number}", 1088, 0.1, *_BLOCK_17, relu=True)
 
     name = f"{prefix}mixed_7a"
     first, second, third = (g.conv(x, f"{name}.branch{number}.0", 256, 1) for number in range(3))
@@ -115,10 +117,9 @@ def inception_resnet_v2(prefix: str) -> tuple[GraphBuilder, str]:
         g.conv(third, f"{name}.branch2.2", 320, 3, strides=2, pad=False),
         g.pool("MaxPooling2D", x, 2, "valid"),
     )
-    branches = (((192, 1),), ((192, 1), (224, (1, 3)), (256, (3, 1))))
     for number in range(9):
-        x = g.block(x, f"{prefix}repeat_2.{number}", 2080, 0.2, *branches, relu=True)
-    x = g.block(x, f"{prefix}block8", 2080, 1.0, *branches, relu=False)
+        x = g.block(x, f"{prefix}repeat_2.{number}", 2080, 0.2, *_BLOCK_8, relu=True)
+    x = g.block(x, f"{prefix}block8", 2080, 1.0, *_BLOCK_8, relu=False)
     return g, g.conv(x, f"{prefix}conv2d_7b", 1536, 1)
 
 

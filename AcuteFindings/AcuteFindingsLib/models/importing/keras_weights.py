@@ -1,4 +1,4 @@
-"""Layers of a Keras file matched with our own modules, by graph order and shape, and their arrays as torch keeps them."""
+"""Layers of a Keras file matched with our own modules by graph order and shape, and their arrays as torch has them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,10 +29,10 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "AveragePooling2D": {"pool_size": (2, 2), "strides": None, "padding": "valid"},
     "Activation": {"activation": None},
     "Scale": {"scale": None},
-    "Concatenate": {},
-    "BatchNormalization": {},
-    "GlobalAveragePooling2D": {},
 }
+# They change no number when a model answers, or only how numbers are laid out.
+_SILENT = ("InputLayer", "Dropout", "Reshape")
+_SAME = {"CustomScaleLayer": "Scale", "Lambda": "Scale", "ReLU": "Activation"}
 
 
 def torch_weights(
@@ -67,7 +67,7 @@ def torch_weights(
         Names the file and up to three layers that lack, are too many or do not fit.
     """
     wanted = keras_order(*expected)
-    given, faults = _in_graph_order(file, wanted)
+    given, faults = _in_graph_order(file, [layer for layer in wanted if layer.name not in optional])
     pairs: list[tuple[Layer, SavedLayer]] = []
     left_over: list[str] = []
     for kind in _WEIGHTED:
@@ -77,7 +77,7 @@ def torch_weights(
         if kind == "Dense" and len(ours) > len(needed) == 0:
             left_over += [layer.name for layer in theirs]
             continue
-        matched, unused = (_by_shape(ours, theirs) if kind == "Dense" and not file.ordered else (theirs, []))
+        matched, unused = _by_shape(ours, theirs) if kind == "Dense" and not file.ordered else (theirs, [])
         if len(theirs) != len(ours):
             faults.append(f"{len(theirs)} layers {kind} where {len(ours)} belong")
         left_over += [layer.name for layer in unused]
@@ -139,34 +139,35 @@ def _in_graph_order(file: KerasFile, wanted: list[Layer]) -> tuple[list[SavedLay
 
 
 def _unlike(order: list[Layer], wanted: list[Layer]) -> list[str]:
-    """Say how two graphs differ, layer by layer in Keras' order, down to the last batch norm that both have."""
-    ours, theirs = _signatures(wanted), _signatures(order)
-    faults = [
-        f"layer {their_name!r} is {_told(their_kind, their)}, expected {_told(kind, our)}"
-        for (_, kind, our), (their_name, their_kind, their) in zip(ours, theirs, strict=False)
-        if (kind, our) != (their_kind, their)
-    ]
+    """Say how two graphs differ, layer by layer in Keras' order; what follows the network itself does not count."""
+    faults = []
+    for (_, kind, ours), (name, their_kind, theirs) in zip(_signatures(wanted), _signatures(order), strict=False):
+        if kind != their_kind:
+            faults.append(f"layer {name!r} is {their_kind}, expected {kind}")
+        elif ours != theirs:
+            key = next(key for key in ours if ours[key] != theirs[key])
+            faults.append(f"{key} of layer {name!r} is {theirs[key]}, expected {ours[key]}")
     return faults
 
 
 def _signatures(layers: list[Layer]) -> list[tuple[str, str, dict[str, Any]]]:
     found = []
     for layer in layers:
-        kind = {"CustomScaleLayer": "Scale", "Lambda": "Scale"}.get(layer.kind, layer.kind)
-        if kind in _SETTINGS:
-            config = layer.config
-            if layer.kind == "Lambda":
-                config = config.get("arguments") or {}
-            settings = {}
-            for key, default in _SETTINGS[kind].items():
-                value = config.get(key, default)
-                settings[key] = tuple(value) if isinstance(value, list) else value
-            found.append((layer.name, kind, settings))
+        if layer.kind in _SILENT:
+            continue
+        kind = _SAME.get(layer.kind, layer.kind)
+        config = layer.config
+        if layer.kind == "Lambda":
+            # What it computes is Python code and not looked at; Keras 2 gives a block's scale beside it.
+            config = config.get("arguments") or {}
+        elif layer.kind == "ReLU":
+            config = {"activation": "relu" if config.get("max_value") is None else "relu with a maximum"}
+        settings = {}
+        for key, default in _SETTINGS.get(kind, {}).items():
+            value = config.get(key, default)
+            settings[key] = tuple(value) if isinstance(value, list) else value
+        found.append((layer.name, kind, settings))
     return found
-
-
-def _told(kind: str, settings: dict[str, Any]) -> str:
-    return f"{kind} ({', '.join(f'{key} {value}' for key, value in settings.items())})" if settings else kind
 
 
 def _epsilons(file: KerasFile) -> dict[str, float]:
@@ -203,7 +204,9 @@ def _dense_inputs(ours: list[Layer]) -> list[int | None]:
     sizes: list[int | None] = []
     for number, layer in enumerate(ours):
         before = ours[number - 1] if number else None
-        sizes.append(before.config["units"] if before and before.name in layer.inbound and before.config["units"] > 1 else None)
+        sizes.append(
+            before.config["units"] if before and before.name in layer.inbound and before.config["units"] > 1 else None
+        )
     return sizes
 
 
@@ -233,13 +236,15 @@ def _converted(layer: Layer, saved: SavedLayer, epsilon: float | None) -> dict[s
 
 
 def _lstm(layer: Layer, saved: SavedLayer) -> dict[str, torch.Tensor]:
-    """Convert both directions: the gates stand in the same order (i, f, g, o), but Keras has one bias where torch adds two."""
+    """Convert both directions: the gates stand in the same order, but Keras has one bias where torch adds two."""
     units = layer.config["units"]
     state = {}
     for theirs, ours in (("forward", "forwards"), ("backward", "backwards")):
         kernel = _shaped(saved, f"{theirs}/kernel", (None, 4 * units))
         recurrent = _shaped(saved, f"{theirs}/recurrent_kernel", (units, 4 * units))
-        bias = _shaped(saved, f"{theirs}/bias", (4 * units,)) if f"{theirs}/bias" in saved.arrays else np.zeros(4 * units)
+        bias = (
+            _shaped(saved, f"{theirs}/bias", (4 * units,)) if f"{theirs}/bias" in saved.arrays else np.zeros(4 * units)
+        )
         name = f"{layer.name}.{ours}"
         state[f"{name}.weight_ih_l0"] = _tensor(kernel.T)
         state[f"{name}.weight_hh_l0"] = _tensor(recurrent.T)

@@ -1,0 +1,116 @@
+"""`acutefindings models import`: models from where people have them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from AcuteFindingsLib.cli.common import out_console, progress_bar
+from AcuteFindingsLib.errors import ModelError
+
+_TASKS = ("pe", "hemorrhage", "pneumothorax", "lungs", "chest")
+_AS = (
+    "What the file is: pe-source, pe-slices, pe-sequence, inception-resnet-v2 (Keras); densenet121, segmentation-model "
+    "(PyTorch); monai-bundle; torchscript; onnx."
+)
+
+
+def models_import(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, folder or zip file to import.")],
+    architecture: Annotated[str, typer.Option("--as", help=_AS)],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the new model package.")],
+    also: Annotated[
+        list[str] | None, typer.Option("--also", metavar="PART=FILE", help="A further file, such as sequence=lstm.h5.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", help="pe, hemorrhage, pneumothorax, lungs or chest.")] = None,
+    model_id: Annotated[str | None, typer.Option("--id", help="Id of the model; by default the folder's name.")] = None,
+    title: Annotated[str | None, typer.Option("--title", help="What the model is called in lists.")] = None,
+    size: Annotated[int | None, typer.Option("--size", min=32, help="Pixels a side of the pictures.")] = None,
+    mean: Annotated[
+        str | None, typer.Option("--mean", help="Of pictures in 0..1; one number, or one a channel.")
+    ] = None,
+    std: Annotated[str | None, typer.Option("--std", help="As --mean.")] = None,
+    labels: Annotated[str | None, typer.Option("--labels", help="Names of the outputs, in order: a,b,c.")] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", help="Of a segmentation model, such as resnet34.")] = None,
+    decoder: Annotated[str | None, typer.Option("--decoder", help="unet, unetplusplus or deeplabv3plus.")] = None,
+    channel: Annotated[int | None, typer.Option("--channel", min=0, help="Which of several classes is meant.")] = None,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option("--outputs", metavar="[PART=]A,B", help="Names of a program's outputs, in order."),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="A program answers with probabilities, not logits.")
+    ] = False,
+    licence: Annotated[str | None, typer.Option("--licence", help="Licence of the weights.")] = None,
+    licence_file: Annotated[Path | None, typer.Option("--licence-file", help="Its full text.")] = None,
+    trained_on: Annotated[str | None, typer.Option("--trained-on", help="What the weights were fitted to.")] = None,
+    source_python: Annotated[
+        Path | None, typer.Option("--source-python", help="A Python that has Keras, to compare with.")
+    ] = None,
+    unproven: Annotated[bool, typer.Option("--unproven", help="Leave out the comparison with the source.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an earlier package.")] = False,
+) -> None:
+    """Import weights as a model package, and prove that it answers as they did where they come from."""
+    from AcuteFindingsLib.models.importing.converted import Options
+    from AcuteFindingsLib.models.importing.import_model import Identity, import_model
+
+    if task is not None and task not in _TASKS:
+        raise ModelError(f"--task {task}: choose one of {', '.join(_TASKS)}.")
+    options = Options(
+        task=task,  # type: ignore[arg-type]
+        also={part: Path(name) for part, name in _pairs("--also", also).items()},
+        size=size,
+        mean=_numbers("--mean", mean),
+        std=_numbers("--std", std),
+        labels=_names(labels),
+        encoder=encoder,
+        decoder=decoder,
+        channel=channel,
+        outputs={part: _names(names) for part, names in _pairs("--outputs", outputs, plain=True).items()},
+        probabilities=probabilities,
+        source_python=source_python,
+    )
+    said: dict[str, Any] = {"id": model_id, "title": title, "licence": licence, "trained_on": trained_on}
+    if licence_file is not None:
+        said["licence_text"] = licence_file.read_text(encoding="utf-8")
+    identity = Identity(**{name: value for name, value in said.items() if value is not None})
+    with progress_bar() as progress:
+        package = import_model(
+            file,
+            architecture=architecture,
+            out=out,
+            options=options,
+            identity=identity,
+            prove=not unproven,
+            replace=replace,
+            progress=progress,
+        )
+    origin = package.card.origin
+    out_console.print(f"{package.id}: written to {package.folder}")
+    if origin is not None and origin.largest_difference is not None:
+        out_console.print(f"Compared with {origin.compared_with}: largest difference {origin.largest_difference:.1e}")
+    elif origin is not None:
+        out_console.print(f"Not compared with its source. {origin.remark}")
+
+
+def _pairs(option: str, values: list[str] | None, *, plain: bool = False) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for value in values or ():
+        part, equals, rest = value.partition("=")
+        if not equals and not plain:
+            raise ModelError(f"{option} {value}: write PART=FILE, such as sequence=lstm.h5.")
+        pairs[part if equals else ""] = rest if equals else value
+    return pairs
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise ModelError(f"{option} {text}: write one number, or one a channel, such as 0.485,0.456,0.406.") from error
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

@@ -1,0 +1,163 @@
+"""What every import hands on: a network with weights, or programs, and how to ask its source the same question."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint, Task
+
+Answers = Mapping[str, np.ndarray]
+
+
+class SourceMissingError(Exception):
+    """The software that the weights come from is not installed here, so it cannot be asked."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the person says of a model where the file does not.
+
+    Attributes
+    ----------
+    task
+        What the model is for; None for what its architecture is mostly used for.
+    also
+        Further files by the part that they hold: ``{"sequence": Path("lstm.h5")}``.
+    size
+        Pixels a side of the pictures; None for the architecture's own.
+    mean, std
+        How pictures in 0..1 are normalised: one number, or one a channel. None for the architecture's own.
+    labels
+        Names of the outputs, in order.
+    encoder, decoder
+        Of segmentation-models-pytorch, by its names.
+    channel
+        Which output of several is meant.
+    outputs
+        Names that a program's outputs get, in order, by part (``""`` for its only one).
+    probabilities
+        A program answers with probabilities, not logits.
+    source_python
+        Interpreter that has the source framework, where this one has not.
+    """
+
+    task: Task | None = None
+    also: Mapping[str, Path] = field(default_factory=dict)
+    size: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    labels: tuple[str, ...] = ()
+    encoder: str | None = None
+    decoder: str | None = None
+    channel: int | None = None
+    outputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    probabilities: bool = False
+    source_python: Path | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question to ask source and result.
+
+    Attributes
+    ----------
+    batch
+        float32 input of the result, as `Predictor.predict` takes it.
+    ask
+        Puts the question to the source; raises `SourceMissingError` where it is not installed.
+    part
+        Part of the network that answers.
+    probabilities
+        Outputs that the source gives as probabilities, where ours are logits.
+    """
+
+    batch: np.ndarray
+    ask: Callable[[], Answers]
+    part: str = ""
+    probabilities: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A model read and understood, before it is proven and written.
+
+    Attributes
+    ----------
+    network
+        Name and arguments for `build_network`, or of a program.
+    state
+        Its weights; None for programs.
+    programs
+        Files that run by themselves, by their path in the package.
+    form
+        What the file is, in words.
+    framework
+        What it is compared with, in words.
+    preprocessing, labels, points
+        As the card states them.
+    image
+        ``(channels, pixels a side, lowest value, highest value)`` of what the network is shown.
+    remarks
+        What a person should know: layers left out, numbers assumed.
+    sources
+        Papers of the architecture.
+    """
+
+    task: Task
+    title: str
+    network: Network
+    form: str
+    framework: str
+    probes: tuple[Probe, ...]
+    preprocessing: dict[str, Any]
+    labels: tuple[Label, ...]
+    points: tuple[OperatingPoint, ...]
+    image: tuple[int, int, float, float]
+    state: Mapping[str, torch.Tensor] | None = None
+    programs: Mapping[str, Path] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+def random_pictures(channels: int, size: int, *, low: float, high: float, count: int = 2) -> np.ndarray:
+    """Return the pictures that are shown to source and result: noise, the same in every import."""
+    shape = (count, channels, size, size)
+    return np.random.default_rng(20).uniform(low, high, shape).astype(np.float32)
+
+
+def normalisation(
+    channels: int, options: Options, *, mean: tuple[float, ...] | None = None, std: tuple[float, ...] | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation for each channel: as the person says, else as given here, else 0 and 1.
+
+    Raises
+    ------
+    ModelError
+        When there is not one of each for every channel.
+    """
+    means, stds = options.mean or mean or (0.0,), options.std or std or (1.0,)
+    means, stds = (tuple(values) * channels if len(values) == 1 else tuple(values) for values in (means, stds))
+    if len(means) != channels or len(stds) != channels or min(stds) <= 0:
+        raise ModelError(f"The network takes {channels} channels: give one mean and one positive deviation for each.")
+    return means, stds
+
+
+def normalised(grey: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """Return grey pictures ``(n, 1, y, x)`` as a source is shown them: ``(n, c, y, x)``."""
+    shape = (1, -1, 1, 1)
+    return ((grey - np.reshape(mean, shape)) / np.reshape(std, shape)).astype(np.float32)
+
+
+HALF = "half, for the source states none; choose it anew on studies of your own"
+
+
+def half_points(*levels_and_labels: tuple[Any, str]) -> tuple[OperatingPoint, ...]:
+    """Return operating points of 0.5 for pairs of level and label."""
+    return tuple(
+        OperatingPoint(level=level, label=label, threshold=0.5, chosen=HALF) for level, label in levels_and_labels
+    )

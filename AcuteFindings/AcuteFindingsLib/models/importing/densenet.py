@@ -1,0 +1,270 @@
+"""DenseNet121 from where people have it: torchvision, timm, TorchXRayVision and CheXNet."""
+
+import re
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.importing.converted import (
+    Answers,
+    Converted,
+    Options,
+    Probe,
+    SourceMissingError,
+    half_points,
+    normalisation,
+    normalised,
+    random_pictures,
+)
+from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
+from AcuteFindingsLib.models.metadata import Label, Network
+from AcuteFindingsLib.networks.grey_input import IMAGENET_MEAN, IMAGENET_STD
+
+# The order of TorchXRayVision's outputs (its `DenseNet.targets`).
+XRV_LABELS = (
+    "atelectasis",
+    "consolidation",
+    "infiltration",
+    "pneumothorax",
+    "edema",
+    "emphysema",
+    "fibrosis",
+    "effusion",
+    "pneumonia",
+    "pleural_thickening",
+    "cardiomegaly",
+    "nodule",
+    "mass",
+    "hernia",
+    "lung_lesion",
+    "fracture",
+    "lung_opacity",
+    "enlarged_cardiomediastinum",
+)
+# The order of ChestX-ray14 in CheXNet and its reimplementations.
+CHEXNET_LABELS = (
+    "atelectasis",
+    "cardiomegaly",
+    "effusion",
+    "infiltration",
+    "mass",
+    "nodule",
+    "pneumonia",
+    "pneumothorax",
+    "consolidation",
+    "edema",
+    "emphysema",
+    "fibrosis",
+    "pleural_thickening",
+    "hernia",
+)
+_CODES = {
+    "atelectasis": "46621007",
+    "cardiomegaly": "8186001",
+    "consolidation": "95436008",
+    "edema": "19242006",
+    "effusion": "60046008",
+    "emphysema": "87433001",
+    "fibrosis": "51615001",
+    "hernia": "39839004",
+    "pneumonia": "233604007",
+    "pneumothorax": "36118008",
+}
+_MEANINGS = {
+    "edema": "Pulmonary edema",
+    "effusion": "Pleural effusion",
+    "fibrosis": "Pulmonary fibrosis",
+    "hernia": "Diaphragmatic hernia",
+}
+_ANCHOR = "features.conv0.weight"
+# torchvision before 0.2.1 named the parts of a dense layer `norm.1`, which modules may not be called any more.
+_OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
+_SIZE = 224
+_DENSENET = "Huang G. et al., Densely Connected Convolutional Networks, 2017"
+_PAPERS = {
+    "torchxrayvision": "Cohen J.P. et al., TorchXRayVision: A library of chest X-ray datasets and models, 2022",
+    "chexnet": "Rajpurkar P. et al., CheXNet, 2017, arXiv:1711.05225",
+}
+
+
+def convert_densenet(path: Path, options: Options) -> Converted:
+    """Read the state dict of a DenseNet121 of any of the four forms; which one shows in names and shapes.
+
+    Raises
+    ------
+    ModelError
+        When the file is damaged, wants to run code, is another network, or has outputs that nobody named.
+    """
+    given = read_state(path, anchor=_ANCHOR)
+    old = any(_OLD_NAME.search(name) for name in given)
+    state = fill_counters({_OLD_NAME.sub(r"\1\2.", name): value for name, value in given.items()})
+    points = state.pop("op_threshs", None)
+    weight, bias = (_classifier(path, state, part) for part in ("weight", "bias"))
+    channels, count = state[_ANCHOR].shape[1], len(weight)
+    form = _form(channels, count, points, old)
+    torchvision_state = {**state, "classifier.weight": weight, "classifier.bias": bias}
+
+    if not options.labels and form == "imagenet":
+        return _backbone(path, state, torchvision_state, channels)
+    labels = _labels(path, count, options)
+    arguments: dict = {"backbone": "densenet121", "in_channels": channels, "pathologies": list(labels), "tubes": []}
+    network_state = {f"backbone.network.{name}": value for name, value in state.items()}
+    network_state |= {"pathologies.weight": weight, "pathologies.bias": bias}
+    if points is not None:
+        if len(points) != count:
+            raise ModelError(
+                f"{path.name} has {len(points)} operating points for {count} outputs; they must be as many."
+            )
+        arguments["point_norm"] = True
+        network_state["point_norm.points"] = torch.where(points.isnan(), -1.0, points)
+    mean, std = normalisation(channels, options, **_range(form, channels))
+    preprocessing: dict = {"size": options.size or _SIZE, "flip": False, "equalise": False}
+    if channels == 1:
+        preprocessing |= {"mean": mean[0], "std": std[0]}
+    else:
+        arguments |= {"grey_mean": list(mean), "grey_std": list(std)}
+    grey = random_pictures(1, preprocessing["size"], low=0, high=1)
+    shown = normalised(grey, mean, std)
+    xrv = points is not None or form == "torchxrayvision"
+    return Converted(
+        task=options.task or "chest",
+        title=f"DenseNet121 with {count} findings, imported ({_TOLD[form]})",
+        network=Network(name="chest_classifier", arguments=arguments),
+        state=network_state,
+        form=f"DenseNet121 state dict, {_TOLD[form]}",
+        framework="TorchXRayVision" if xrv else "torchvision",
+        probes=(
+            Probe(
+                shown if channels == 1 else grey,
+                lambda: _ask(torchvision_state, points, shown, xrv=xrv),
+                probabilities=frozenset({"pathologies"}) if points is not None else frozenset(),
+            ),
+        ),
+        preprocessing=preprocessing,
+        labels=tuple(Label(name=name, meaning=_meaning(name), code=_CODES.get(name, "")) for name in labels),
+        points=half_points(*(("study", name) for name in labels)),
+        image=(
+            1,
+            preprocessing["size"],
+            *((-mean[0] / std[0], (1 - mean[0]) / std[0]) if channels == 1 else (0.0, 1.0)),
+        ),
+        remarks=_remarks(form, points, labels, options),
+        sources=tuple(paper for paper in (_DENSENET, _PAPERS.get(form)) if paper),
+    )
+
+
+_TOLD = {
+    "torchxrayvision": "TorchXRayVision",
+    "chexnet": "CheXNet",
+    "imagenet": "ImageNet classes",
+    "other": "torchvision or timm",
+}
+
+
+def _classifier(path: Path, state: dict[str, torch.Tensor], part: str) -> torch.Tensor:
+    names = [name for name in (f"classifier.{part}", f"classifier.0.{part}") if name in state]
+    if not names:
+        raise ModelError(f"{path.name} has no classifier.{part}: a DenseNet121 with its last layer was expected.")
+    return state.pop(names[0])
+
+
+def _form(channels: int, count: int, points: torch.Tensor | None, old: bool) -> str:
+    if points is not None or (channels == 1 and count == len(XRV_LABELS)):
+        return "torchxrayvision"
+    if count == 1000:
+        return "imagenet"
+    return "chexnet" if count == len(CHEXNET_LABELS) and (old or channels == 3) else "other"
+
+
+def _labels(path: Path, count: int, options: Options) -> tuple[str, ...]:
+    known = {len(XRV_LABELS): XRV_LABELS, len(CHEXNET_LABELS): CHEXNET_LABELS, 1: ("pneumothorax",)}
+    labels = options.labels or known.get(count, ())
+    if len(labels) != count or len(set(labels)) != count:
+        raise ModelError(
+            f"{path.name} gives {count} numbers, and {len(labels)} names are known for them; name them in order with "
+            "--labels a,b,c."
+        )
+    return tuple(labels)
+
+
+def _meaning(name: str) -> str:
+    return _MEANINGS.get(name, name.replace("_", " ").capitalize())
+
+
+def _range(form: str, channels: int) -> dict[str, tuple[float, ...]]:
+    if form == "torchxrayvision":
+        # 0..1 becomes -1024..1024.
+        return {"mean": (0.5,), "std": (1 / 2048,)}
+    return {"mean": IMAGENET_MEAN, "std": IMAGENET_STD} if channels == len(IMAGENET_MEAN) else {}
+
+
+def _remarks(form: str, points: torch.Tensor | None, labels: tuple[str, ...], options: Options) -> tuple[str, ...]:
+    remarks = []
+    if form == "torchxrayvision" and points is None:
+        remarks.append("The file holds no operating points (op_threshs), so probabilities are not normalised to them.")
+    if points is not None and points.isnan().any():
+        silent = [name for name, value in zip(labels, points, strict=True) if value.isnan()]
+        remarks.append(f"These weights were not trained on {', '.join(silent)}: the probability is always 0.5.")
+    if not options.mean and form == "other":
+        remarks.append("How pictures were normalised is not in the file; --mean and --std say so.")
+    return tuple(remarks)
+
+
+def _ask(state: Mapping[str, torch.Tensor], points: torch.Tensor | None, batch: np.ndarray, *, xrv: bool) -> Answers:
+    channels, count = batch.shape[1], len(state["classifier.bias"])
+    if xrv and find_spec("torchxrayvision") is not None:
+        import torchxrayvision
+
+        network = torchxrayvision.models.DenseNet(num_classes=count, in_channels=channels)
+        network.load_state_dict(dict(state))
+        network.op_threshs = points
+    elif points is not None:
+        raise SourceMissingError("TorchXRayVision is not installed here (pip install torchxrayvision)")
+    else:
+        network = _torchvision(channels, count)
+        network.load_state_dict(dict(state))
+    with torch.inference_mode():
+        return {"pathologies": network.eval()(torch.from_numpy(batch)).numpy()}
+
+
+def _torchvision(channels: int, count: int) -> torch.nn.Module:
+    from torchvision.models import densenet121
+
+    network = densenet121(num_classes=count)
+    if channels != 3:
+        network.features.conv0 = torch.nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+    return network
+
+
+def _backbone(
+    path: Path, state: Mapping[str, torch.Tensor], whole: Mapping[str, torch.Tensor], channels: int
+) -> Converted:
+    """Keep what lies below the classes of ImageNet: a part to start a training from."""
+    batch = random_pictures(channels, _SIZE, low=-2, high=2)
+
+    def ask() -> Answers:
+        network = _torchvision(channels, len(whole["classifier.bias"]))
+        network.load_state_dict(dict(whole))
+        network.classifier = torch.nn.Identity()
+        with torch.inference_mode():
+            return {"features": network.eval()(torch.from_numpy(batch)).numpy()}
+
+    return Converted(
+        task="part",
+        title="DenseNet121 without its classes, imported",
+        network=Network(name="image_features", arguments={"backbone": "densenet121", "in_channels": channels}),
+        state={f"backbone.network.{name}": value for name, value in state.items()},
+        form="DenseNet121 state dict, ImageNet classes",
+        framework="torchvision",
+        probes=(Probe(batch, ask),),
+        preprocessing={"size": _SIZE},
+        labels=(),
+        points=(),
+        image=(channels, _SIZE, -2.0, 2.0),
+        remarks=(f"The {len(whole['classifier.bias'])} classes of {path.name} were left out.",),
+        sources=(_DENSENET,),
+    )

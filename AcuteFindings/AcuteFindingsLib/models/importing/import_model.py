@@ -1,0 +1,288 @@
+"""From a file that people have to a model package that is proven to answer as that file does."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from AcuteFindingsLib.errors import CancelledError, ModelError
+from AcuteFindingsLib.models.importing.converted import Converted, Options, Probe, SourceMissingError
+from AcuteFindingsLib.models.importing.densenet import convert_densenet
+from AcuteFindingsLib.models.importing.keras_models import (
+    convert_backbone,
+    convert_pe,
+    convert_sequence,
+    convert_slices,
+)
+from AcuteFindingsLib.models.importing.monai_bundle import convert_bundle
+from AcuteFindingsLib.models.importing.programs import convert_program
+from AcuteFindingsLib.models.importing.segmentation_models import convert_segmentation_model
+from AcuteFindingsLib.models.importing.state_files import require_fit
+from AcuteFindingsLib.models.metadata import Card, Origin, TrainingData
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.models.program_predictor import ProgramPredictor, load_programs, program_parts
+from AcuteFindingsLib.models.write import write_package
+
+TOLERANCE = 1e-4
+"""Largest difference between source and import that counts as the same answer."""
+
+Convert = Callable[[Path, Options], Converted]
+
+_ARCHITECTURES: dict[str, tuple[Convert, str]] = {
+    "pe-source": (
+        convert_pe,
+        "slice model of the PE source from Keras, with its sequence model (--also sequence=FILE)",
+    ),
+    "pe-slices": (convert_slices, "the slice model of the PE source alone, to train on"),
+    "pe-sequence": (convert_sequence, "the sequence model of the PE source alone, to train on"),
+    "inception-resnet-v2": (convert_backbone, "InceptionResNetV2 from Keras, one channel (NIH) or three (ImageNet)"),
+    "densenet121": (convert_densenet, "DenseNet121 from torchvision, timm, TorchXRayVision or CheXNet"),
+    "segmentation-model": (convert_segmentation_model, "a checkpoint of segmentation-models-pytorch"),
+    "monai-bundle": (convert_bundle, "a MONAI bundle with one of MONAI's two-dimensional networks"),
+    "torchscript": (partial(convert_program, kind="torchscript"), "a TorchScript file, as it is"),
+    "onnx": (partial(convert_program, kind="onnx"), "an ONNX file, as it is"),
+}
+
+_NO_TERMS = (
+    "The terms of these weights are not known to this package. Whoever imported them answers for using them and passing "
+    "them on; ask the authors of the source file."
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the person who imports says of the model.
+
+    Attributes
+    ----------
+    id, title
+        Of the package; made of file and architecture where None.
+    licence, licence_text
+        Of the weights; unknown where nothing is said.
+    trained_on
+        What the weights were fitted to, in words.
+    """
+
+    id: str | None = None
+    title: str | None = None
+    licence: str = "unknown"
+    licence_text: str = _NO_TERMS
+    trained_on: str = "not known: the source file does not say"
+
+
+def architectures() -> dict[str, str]:
+    """Return what can be imported, by the name to give, with what it is."""
+    return {name: told for name, (_, told) in _ARCHITECTURES.items()}
+
+
+def import_model(
+    path: Path | str,
+    *,
+    architecture: str,
+    out: Path | str,
+    options: Options | None = None,
+    identity: Identity | None = None,
+    prove: bool = True,
+    replace: bool = False,
+    progress: Callable[[str, float], None] = lambda _text, _fraction: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> ModelPackage:
+    """Import a model: read it, hold it against its source, write a package.
+
+    Nothing in the file is run, but for TorchScript and ONNX files, which are programs. Nothing is written unless the
+    whole import succeeds.
+
+    Parameters
+    ----------
+    path
+        The file or folder to import.
+    architecture
+        One of `architectures`.
+    out
+        Folder of the new package.
+    options
+        What the file does not say of the model.
+    identity
+        What the package says of it.
+    prove
+        Ask the source framework the same question, where it is installed, and fail above `TOLERANCE`.
+    replace
+        Put the new package in the place of an old one.
+    progress, cancelled
+        Told what is being done and how far it is (0..1); asked whether to stop.
+
+    Raises
+    ------
+    ModelError
+        Says why the file was refused: it would run code, is truncated, is another network (up to three layers or
+        shapes are named), or answers otherwise than its source.
+    CancelledError
+        When `cancelled` says so.
+    """
+    path, out = Path(path), Path(out)
+    options, identity = options or Options(), identity or Identity()
+    if architecture not in _ARCHITECTURES:
+        raise ModelError(f"There is no architecture {architecture!r}; choose {', '.join(_ARCHITECTURES)}.")
+    if out.exists() and not replace:
+        raise ModelError(f"{out} exists already; choose another folder or ask to replace it.")
+    if not path.exists():
+        raise ModelError(f"There is no file {path}; correct the path.")
+
+    def at(text: str, fraction: float) -> None:
+        if cancelled():
+            raise CancelledError("Stopped on request; nothing was written.")
+        progress(text, fraction)
+
+    at(f"Reading {path.name}", 0.0)
+    converted = _ARCHITECTURES[architecture][0](path, options)
+    at("Building the network", 0.2)
+    card = _card(path, converted, identity, out)
+    predictor = _predictor(path, converted, card)
+    if prove:
+        at(f"Comparing with {converted.framework}", 0.35)
+        origin = compare(converted, predictor, origin=card.origin or _origin(path, converted))
+    else:
+        origin = (card.origin or _origin(path, converted)).model_copy(update={"remark": "Left out on request."})
+    at("Writing the package", 0.8)
+    package = _write(out, converted, card.model_copy(update={"origin": origin}), identity, replace=replace)
+    at("Done", 1.0)
+    return package
+
+
+def compare(converted: Converted, predictor: Predictor, *, origin: Origin) -> Origin:
+    """Ask source and result the same and note the largest difference.
+
+    Raises
+    ------
+    ModelError
+        When they differ by more than `TOLERANCE`, or give different outputs.
+    """
+    largest = 0.0
+    for probe in converted.probes:
+        try:
+            expected = probe.ask()
+        except SourceMissingError as error:
+            return origin.model_copy(update={"remark": f"Its source was not asked: {error}."})
+        given = predictor.predict(probe.batch, part=probe.part)
+        largest = max(largest, largest_difference(expected, given, probe))
+    if not largest <= TOLERANCE:
+        raise ModelError(
+            f"{origin.file} was refused: on the same input {converted.framework} and the import differ by "
+            f"{largest:.1e}, more than {TOLERANCE:.0e}, so it is not the network it was taken for; nothing was written."
+        )
+    return origin.model_copy(update={"compared_with": converted.framework, "largest_difference": largest})
+
+
+def largest_difference(expected: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray], probe: Probe) -> float:
+    """Return the largest difference over all outputs, relative to an output's largest number where that exceeds 1.
+
+    Raises
+    ------
+    ModelError
+        When an output is missing or has another shape.
+    """
+    largest = 0.0
+    for name, theirs in expected.items():
+        if name not in given or np.shape(given[name]) != np.shape(theirs):
+            found = str(np.shape(given[name])) if name in given else "none"
+            raise ModelError(
+                f"The source gives {name} {np.shape(theirs)}, the import {found}: they are other networks."
+            )
+        ours = given[name].astype(np.float64)
+        if name in probe.probabilities:
+            ours = 1 / (1 + np.exp(-ours))
+        theirs = np.asarray(theirs, np.float64)
+        difference = np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())
+        # Not a number is no agreement.
+        largest = max(largest, float(difference) if np.isfinite(difference) else np.inf)
+    return largest
+
+
+def _predictor(path: Path, converted: Converted, card: Card) -> Predictor:
+    if converted.state is None:
+        parts = program_parts(converted.network, source=path.name)
+        files = {name: converted.programs[part.file] for name, part in parts.items()}
+        device, runs = load_programs(converted.network.name, files, device="cpu")
+        return ProgramPredictor(card, "0", "", device, parts, runs)
+    from AcuteFindingsLib.models.torch_predictor import TorchPredictor
+    from AcuteFindingsLib.networks import build_network
+
+    network = build_network(converted.network.name, converted.network.arguments)
+    require_fit(converted.state, network, source=path.name, what=converted.form)
+    network.load_state_dict(dict(converted.state))
+    return TorchPredictor(network, card=card, version="0", sha256="", device="cpu")
+
+
+def _card(path: Path, converted: Converted, identity: Identity, out: Path) -> Card:
+    plain = re.sub(r"[^a-z0-9.-]+", "-", out.name.lower()).strip("-.") or "imported"
+    part = converted.task == "part"
+    return Card(
+        id=_id(identity.id) if identity.id else plain,
+        task=converted.task,
+        title=identity.title or converted.title,
+        network=converted.network,
+        preprocessing=converted.preprocessing,
+        labels=list(converted.labels),
+        operating_points=list(converted.points),
+        training_data=TrainingData(summary=identity.trained_on, phantoms_only=False, count="not known"),
+        evaluation=[],
+        licence=identity.licence,
+        intended_use="To start a training from; no detector runs it by itself. Not for patients."
+        if part
+        else "Research with a model that was trained elsewhere. Not for patients.",
+        limitations=" ".join(
+            (
+                "What this model was trained and measured on is not known here, and its operating points are not its "
+                "own: measure it on studies of your own before believing it.",
+                *converted.remarks,
+            )
+        ),
+        sources=list(converted.sources),
+        origin=_origin(path, converted),
+    )
+
+
+def _id(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", text):
+        raise ModelError(f"{text!r} cannot be a model's id: small letters, digits, dots and dashes only.")
+    return text
+
+
+def _origin(path: Path, converted: Converted) -> Origin:
+    return Origin(file=path.name, sha256=_sha256(path), form=converted.form)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file()):
+        with file.open("rb") as stream:
+            while part := stream.read(1 << 22):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def _write(out: Path, converted: Converted, card: Card, identity: Identity, *, replace: bool) -> ModelPackage:
+    channels, size, low, high = converted.image
+    image = {"num_channels": channels, "spatial_shape": [size, size], "value_range": [low, high]}
+    return write_package(
+        out,
+        state_dict=converted.state,
+        programs=converted.programs,
+        card=card,
+        version="1.0.0",
+        changelog={"1.0.0": f"imported from {card.origin.file if card.origin else 'a file'}"},
+        description=f"{card.title}. {card.training_data.summary}. Research use only.",
+        authors="the authors of the source file",
+        copyright="The copyright of the weights is with their authors.",
+        network_data_format={"inputs": {"image": image}},
+        card_text="",
+        licence_text=identity.licence_text,
+        # The proof holds for these very numbers.
+        half=False,
+        replace=replace,
+    )

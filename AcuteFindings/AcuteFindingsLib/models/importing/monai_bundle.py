@@ -1,0 +1,213 @@
+"""MONAI bundles whose network is one of MONAI's own, for two-dimensional pictures."""
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.importing.converted import (
+    Answers,
+    Converted,
+    Options,
+    Probe,
+    half_points,
+    normalisation,
+    normalised,
+    random_pictures,
+)
+from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
+from AcuteFindingsLib.models.metadata import Label, Network
+from AcuteFindingsLib.models.safe_load import read_state_dict
+
+_CONFIGS = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml", "configs/train.json")
+_WEIGHTS = ("models/model.safetensors", "models/model.pt")
+_NETS = "monai.networks.nets."
+_LIMIT = 4 << 30
+_SOURCE = "Cardoso M.J. et al., MONAI: An open-source framework for deep learning in healthcare, 2022"
+
+
+def convert_bundle(path: Path, options: Options) -> Converted:
+    """Read a bundle's folder or zip file. Its expressions (``$...``) are never evaluated.
+
+    Parameters
+    ----------
+    path
+        The bundle.
+    options
+        `task` is ``"pneumothorax"``, ``"lungs"`` or ``"chest"``; `channel` says which of several classes is meant.
+
+    Raises
+    ------
+    ModelError
+        When it is no bundle, its network is not MONAI's own or needs code to be built, is made for volumes, or the
+        weights do not fit.
+    """
+    task = options.task
+    if task not in ("pneumothorax", "lungs", "chest"):
+        raise ModelError(f"{path.name} does not say what it is for: choose --task pneumothorax, lungs or chest.")
+    with _unpacked(path) as folder:
+        metadata = (
+            _read_config(folder / "configs/metadata.json") if (folder / "configs/metadata.json").is_file() else {}
+        )
+        target, arguments = _network(path, folder)
+        weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+        if weights is None:
+            raise ModelError(f"{path.name} holds no weights: {' or '.join(_WEIGHTS)} is missing.")
+        state = read_state_dict(weights)
+    image = metadata.get("network_data_format", {}).get("inputs", {}).get("image", {})
+    channels = int(arguments.get("in_channels", image.get("num_channels", 1)))
+    sides = [side for side in image.get("spatial_shape", ()) if isinstance(side, int)]
+    size = options.size or (sides[-1] if sides else 256)
+    answer = metadata.get("network_data_format", {}).get("outputs", {}).get("pred", {})
+    output = "pathologies" if task == "chest" else "mask"
+    count = int(arguments.get("out_channels", arguments.get("num_classes", answer.get("num_channels", 1))))
+    classes, names = _classes(path, task, count, answer, options)
+    mean, std = normalisation(channels, options)
+    own: dict[str, Any] = {"target": target, "arguments": arguments, "output": output, "in_channels": channels}
+    own |= {"classes": classes, "softmax": output == "mask" and count > 1}
+    preprocessing: dict[str, Any] = {"size": size, "flip": False, "equalise": False}
+    if channels == 1:
+        preprocessing |= {"mean": mean[0], "std": std[0]}
+    else:
+        own |= {"grey_mean": list(mean), "grey_std": list(std)}
+    grey = random_pictures(1, size, low=0, high=1)
+    shown = normalised(grey, mean, std)
+
+    def ask() -> Answers:
+        from monai.bundle import ConfigParser
+
+        network = ConfigParser({"network_def": {"_target_": _NETS + target, **arguments}}).get_parsed_content(
+            "network_def"
+        )
+        network.load_state_dict(state)
+        with torch.inference_mode():
+            logits = network.eval()(torch.from_numpy(shown)).numpy()
+        if own["softmax"]:
+            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return {output: (shares / shares.sum(axis=1, keepdims=True))[:, classes]}
+        return {output: logits[:, classes]}
+
+    labels = tuple(LABELS.get(name, Label(name=name, meaning=name.replace("_", " ").capitalize())) for name in names)
+    return Converted(
+        task=task,
+        title=f"{metadata.get('name') or target}, imported from a MONAI bundle",
+        network=Network(name="monai", arguments=own),
+        state={f"network.{name}": value for name, value in state.items()},
+        form=f"MONAI bundle, {target}, version {metadata.get('version', 'unknown')}",
+        framework="MONAI",
+        probes=(
+            Probe(grey if channels > 1 else shown, ask, probabilities=frozenset([output] if own["softmax"] else [])),
+        ),
+        preprocessing=preprocessing,
+        labels=labels,
+        points=segmenter_points(task) if task != "chest" else half_points(*(("study", name) for name in names)),
+        image=(1, size, 0.0, 1.0),
+        remarks=("The bundle's own transforms are not used: --mean, --std and --size say how pictures are prepared.",),
+        sources=(_SOURCE,),
+    )
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield path
+        return
+    if not zipfile.is_zipfile(path):
+        raise ModelError(f"{path} is neither the folder of a MONAI bundle nor a zip file of one, or it is truncated.")
+    with tempfile.TemporaryDirectory(prefix="acutefindings-") as work, zipfile.ZipFile(path) as archive:
+        tops = [PurePosixPath(n).parents[1] for n in archive.namelist() if f"/{n}".endswith("/configs/metadata.json")]
+        if len(tops) != 1:
+            raise ModelError(f"{path.name} holds {len(tops)} MONAI bundles; choose a zip file of one.")
+        wanted = {str(tops[0] / name): name for name in ("configs/metadata.json", *_CONFIGS, *_WEIGHTS)}
+        try:
+            for entry in archive.infolist():
+                if entry.filename not in wanted:
+                    continue
+                if entry.file_size > _LIMIT:
+                    raise ModelError(f"{path.name} unpacks to more than {_LIMIT >> 30} GB; it was not unpacked.")
+                target = Path(work) / wanted[entry.filename]
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(archive.read(entry))
+        except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+            raise ModelError(f"{path.name} could not be unpacked: {error}; fetch it again.") from error
+        yield Path(work)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    text = path.read_text(encoding="utf-8")
+    try:
+        if path.suffix == ".json":
+            data = json.loads(text)
+        else:
+            import yaml
+
+            data = yaml.safe_load(text)
+    except ImportError as error:
+        raise ModelError(f"{path.name} is YAML, and reading it needs the package pyyaml.") from error
+    except ValueError as error:
+        raise ModelError(f"{path.name} of the bundle cannot be read: {error}.") from error
+    if not isinstance(data, dict):
+        raise ModelError(f"{path.name} of the bundle holds no settings by name.")
+    return data
+
+
+def _network(path: Path, folder: Path) -> tuple[str, dict[str, Any]]:
+    file = next((folder / name for name in _CONFIGS if (folder / name).is_file()), None)
+    config = _read_config(file) if file else {}
+    definition = next(
+        (config[name] for name in ("network_def", "network", "net") if isinstance(config.get(name), dict)), None
+    )
+    if file is None or definition is None:
+        raise ModelError(f"{path.name} is no MONAI bundle that names its network (network_def in {_CONFIGS[0]}).")
+    target = str(definition.get("_target_", "")).removeprefix(_NETS)
+    if not target.isidentifier():
+        raise ModelError(f"{path.name} was refused: its network is {target!r}, code of its own and not MONAI's.")
+    arguments = {
+        key: _literal(path, key, value, config) for key, value in definition.items() if not key.startswith("_")
+    }
+    if arguments.get("spatial_dims", 2) != 2:
+        raise ModelError(f"{path.name} reads volumes (spatial_dims 3); the detectors' networks read pictures.")
+    return target, arguments
+
+
+def _literal(path: Path, key: str, value: Any, config: Mapping[str, Any], depth: int = 0) -> Any:
+    """Return a setting whose references (``@name``) are followed; expressions and objects are refused."""
+    if isinstance(value, str) and value.startswith(("@", "%")) and depth < 8 and value[1:] in config:
+        return _literal(path, key, config[value[1:]], config, depth + 1)
+    if isinstance(value, str) and value.startswith(("$", "@", "%")):
+        raise ModelError(
+            f"{path.name} was refused: the network's {key} is the expression {value!r}, which would run code; write "
+            "its value into the configuration."
+        )
+    if isinstance(value, dict):
+        if "_target_" in value:
+            raise ModelError(f"{path.name} was refused: the network's {key} is an object that code would build.")
+        return {name: _literal(path, key, part, config, depth) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_literal(path, key, part, config, depth) for part in value]
+    return value
+
+
+def _classes(
+    path: Path, task: str, count: int, answer: Mapping[str, Any], options: Options
+) -> tuple[list[int], tuple[str, ...]]:
+    if task != "chest":
+        # Of two classes that exclude each other the first is the background.
+        chosen = options.channel if options.channel is not None else {1: 0, 2: 1}.get(count)
+        if chosen is None or not 0 <= chosen < count:
+            raise ModelError(f"{path.name} draws {count} classes; say which is meant with --channel 0 to {count - 1}.")
+        return [chosen], (task,)
+    stated = answer.get("channel_def", {})
+    names = options.labels or tuple(
+        str(stated.get(str(n), f"class_{n}")).strip().lower().replace(" ", "_") for n in range(count)
+    )
+    if len(names) != count or len(set(names)) != count:
+        raise ModelError(f"{path.name} gives {count} numbers; name them in order with --labels a,b,c.")
+    return list(range(count)), tuple(names)

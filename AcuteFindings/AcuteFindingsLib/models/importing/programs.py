@@ -1,0 +1,152 @@
+"""TorchScript and ONNX files as they are: the package holds the file, and its card says what goes in and comes out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.importing.converted import Answers, Converted, Options, Probe, half_points, random_pictures
+from AcuteFindingsLib.models.importing.densenet import XRV_LABELS
+from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
+from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint, Task
+from AcuteFindingsLib.models.onnx_program import load_onnx, onnx_outputs
+from AcuteFindingsLib.models.program_predictor import PROGRAMS, ProgramPart
+from AcuteFindingsLib.models.torchscript_program import load_torchscript, torchscript_outputs
+
+# What the detector of each task asks: outputs by part, the first ones needed, the others taken where they are there.
+_ASKED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "pe": {"encode": (("encoding", "slice"), ("mask",)), "sequence": (("slice", "stack"), ("exam",))},
+    "hemorrhage": {"features": (("features", "mask"), ()), "head": (("slice",), ())},
+    "pneumothorax": {"": (("mask",), ("empty",))},
+    "lungs": {"": (("mask",), ())},
+    "chest": {"": (("pathologies",), ("tubes",))},
+}
+_SIZES = {"pe": 386, "hemorrhage": 250, "pneumothorax": 512, "lungs": 256, "chest": 224}
+_LABELS = {**LABELS, "pe": Label(name="pe", meaning="Pulmonary embolism", code="59282003")}
+_RADNET_LABELS = ("any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
+
+
+def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
+    """Take a TorchScript or ONNX file for one of the detectors' tasks.
+
+    Parameters
+    ----------
+    path
+        The file; where a task has two parts, the first (``encode``, ``features``).
+    options
+        `task` must be said; the second part's file is in `also`.
+    kind
+        ``"torchscript"`` or ``"onnx"``.
+
+    Raises
+    ------
+    ModelError
+        When a file is damaged or missing, or its outputs are not those that the detector asks for.
+    """
+    if options.task not in _ASKED:
+        raise ModelError(f"{path.name} does not say what it is for: choose --task {', '.join(_ASKED)}.")
+    task: Task = options.task
+    asked = _ASKED[task]
+    first, *others = asked
+    missing = [part for part in others if part not in options.also]
+    if missing:
+        raise ModelError(
+            f"{path.name} is one part of a model for {task}; name the file of the other with --also {missing[0]}=FILE."
+        )
+    files = {first: path, **{part: options.also[part] for part in others}}
+    size = options.size or _SIZES[task]
+    channels = 1
+    batches: dict[str, np.ndarray] = {first: random_pictures(channels, size, low=-1 if task == "pe" else 0, high=1)}
+    parts: dict[str, ProgramPart] = {}
+    probes = []
+    outputs: dict[str, np.ndarray] = {}
+    for part, file in files.items():
+        if not file.is_file():
+            raise ModelError(f"There is no file {file}; correct the path.")
+        batch = batches[part] if part in batches else _second_batch(task, outputs)
+        name = f"models/{part if part != first else 'model'}{PROGRAMS[kind]}"
+        run = (load_onnx if kind == "onnx" else load_torchscript)(file, device="cpu")
+        given = onnx_outputs(file) if kind == "onnx" else torchscript_outputs(file, batch)
+        names = _names(file, given, asked[part], options.outputs.get(part, ()))
+        outputs = dict(zip(names, run(batch), strict=False))
+        flat = [name for name in names if name not in ("encoding", "features")] if options.probabilities else []
+        parts[part] = ProgramPart(file=name, outputs=names, probabilities=flat)
+        probes.append(Probe(batch, _asker(run, batch, names), part, frozenset(flat)))
+    labels = _labels(task, outputs, options)
+    return Converted(
+        task=task,
+        title=f"{kind} model for {task}, imported as it is",
+        network=Network(name=kind, arguments={"parts": {part: value.model_dump() for part, value in parts.items()}}),
+        programs={value.file: files[part] for part, value in parts.items()},
+        form={"onnx": "ONNX", "torchscript": "TorchScript"}[kind],
+        framework={"onnx": "ONNX Runtime", "torchscript": "PyTorch"}[kind],
+        probes=tuple(probes),
+        preprocessing=_preprocessing(task, size, outputs, options),
+        labels=labels,
+        points=_points(task, labels),
+        image=(channels, size, -1.0 if task == "pe" else 0.0, 1.0),
+        remarks=("A TorchScript file is a program: run only those that you trust.",) if kind == "torchscript" else (),
+    )
+
+
+def _asker(run: Any, batch: np.ndarray, names: list[str]) -> Any:
+    def ask() -> Answers:
+        return dict(zip(names, run(batch), strict=False))
+
+    return ask
+
+
+def _second_batch(task: str, outputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Make the second part's input of the first one's output: a whole stack."""
+    length, numbers = (96, outputs["encoding"].shape[1]) if task == "pe" else (12, outputs["features"].shape[1])
+    return np.random.default_rng(22).normal(0, 1, (2, length, numbers)).astype(np.float32)
+
+
+def _names(
+    file: Path, given: list[str], asked: tuple[tuple[str, ...], tuple[str, ...]], stated: tuple[str, ...]
+) -> list[str]:
+    needed, welcome = asked
+    known = {*needed, *welcome}
+    if not stated:
+        if len(given) == 1 and given[0] not in known and len(needed) == 1:
+            return [needed[0]]
+        stated = tuple(given)
+    if len(stated) != len(given) or not set(needed) <= set(stated):
+        raise ModelError(
+            f"{file.name} gives {len(given)} outputs ({', '.join(given)}); the detector asks for {', '.join(needed)}. "
+            "Name them in order with --outputs a,b,c; a name of your own leaves an output out."
+        )
+    return list(stated)
+
+
+def _labels(task: str, outputs: dict[str, np.ndarray], options: Options) -> tuple[Label, ...]:
+    if task in _LABELS and not options.labels:
+        return (_LABELS[task],)
+    count = sum(outputs[name].shape[-1] for name in ("pathologies", "tubes", "slice") if name in outputs)
+    plain = _RADNET_LABELS if task == "hemorrhage" else XRV_LABELS
+    names = options.labels or (plain if count == len(plain) else ())
+    if task in ("chest", "hemorrhage") and len(names) != count:
+        raise ModelError(
+            f"The model gives {count} numbers, and {len(names)} names are known; name them with --labels a,b,c."
+        )
+    return tuple(Label(name=name, meaning=name.replace("_", " ").capitalize()) for name in names)
+
+
+def _points(task: str, labels: tuple[Label, ...]) -> tuple[OperatingPoint, ...]:
+    if task in ("pneumothorax", "lungs"):
+        return segmenter_points(task)
+    if task == "pe":
+        return half_points(("study", "pe"), ("slice", "pe"))
+    if task == "hemorrhage":
+        return half_points(("slice", labels[0].name), ("mask", labels[0].name))
+    return half_points(*(("study", label.name) for label in labels))
+
+
+def _preprocessing(task: str, size: int, outputs: dict[str, np.ndarray], options: Options) -> dict[str, Any]:
+    if task == "pe":
+        return {"size": size, "channels": 1, "window": outputs["slice"].shape[1], "batch": 8}
+    if task == "hemorrhage":
+        return {"size": size, "batch": 8}
+    mean, std = options.mean or (0.0,), options.std or (1.0,)
+    return {"size": size, "mean": mean[0], "std": std[0], "flip": False, "equalise": False}

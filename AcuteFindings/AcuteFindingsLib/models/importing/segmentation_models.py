@@ -1,0 +1,173 @@
+"""Checkpoints of segmentation-models-pytorch as pneumothorax or lung segmenters."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.importing.converted import (
+    Answers,
+    Converted,
+    Options,
+    Probe,
+    half_points,
+    normalisation,
+    normalised,
+    random_pictures,
+)
+from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
+from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint
+from AcuteFindingsLib.networks.grey_input import IMAGENET_MEAN, IMAGENET_STD
+
+_SIZE = 512
+_ANCHOR = "segmentation_head.0.weight"
+_DECODERS = {"unet": "unet", "unetplusplus": "unetplusplus", "deeplabv3plus": "deeplabv3plus"}
+# What segmentation-models-pytorch takes where its `config.json` says nothing; other values build another network.
+_PLAIN: dict[str, tuple[Any, ...]] = {
+    "encoder_depth": (5,),
+    "decoder_channels": ([256, 128, 64, 32, 16], 256),
+    "decoder_attention_type": (None,),
+    "decoder_use_batchnorm": (True, "batchnorm"),
+    "decoder_use_norm": (True, "batchnorm"),
+    "decoder_interpolation": ("nearest",),
+    "decoder_add_center_block": (False,),
+    "decoder_aspp_separable": (True,),
+    "decoder_aspp_dropout": (0.5,),
+    "decoder_atrous_rates": ([12, 24, 36],),
+    "encoder_output_stride": (16,),
+    "upsampling": (4,),
+    "activation": (None,),
+}
+LABELS = {
+    "pneumothorax": Label(name="pneumothorax", meaning="Pneumothorax", code="36118008"),
+    "lungs": Label(name="lungs", meaning="Lung fields", code="39607008"),
+}
+_SOURCE = "Iakubovskii P., Segmentation Models PyTorch, 2019"
+
+
+def convert_segmentation_model(path: Path, options: Options) -> Converted:
+    """Read a checkpoint, or a folder that `save_pretrained` wrote.
+
+    Parameters
+    ----------
+    path
+        A file of weights (then `options` must name encoder and decoder), or a folder with ``config.json``.
+    options
+        `task` is ``"pneumothorax"`` or ``"lungs"``; `channel` says which of several classes is meant.
+
+    Raises
+    ------
+    ModelError
+        When the file is damaged, wants to run code, is another network, or it is not said which.
+    """
+    weights, config = _files(path)
+    task = options.task or "pneumothorax"
+    if task not in LABELS:
+        raise ModelError(f"A segmentation model serves pneumothorax or lungs, not {task}; choose with --task.")
+    state = fill_counters(read_state(weights, anchor=_ANCHOR))
+    dropped = [name for name in state if name.startswith("classification_head.")]
+    state = {name: value for name, value in state.items() if name not in dropped}
+    decoder, encoder = _architecture(path, config, options)
+    channels = _first_channels(path, state)
+    whole = dict(state)
+    classes = len(state[_ANCHOR])
+    state, chosen = _one_class(path, state, options.channel)
+    plain = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD} if channels == len(IMAGENET_MEAN) else {}
+    mean, std = normalisation(channels, options, **plain)
+    arguments = {"architecture": decoder, "encoder": encoder, "in_channels": channels}
+    preprocessing: dict[str, Any] = {"size": options.size or _SIZE, "flip": False, "equalise": False}
+    if channels == 1:
+        preprocessing |= {"mean": mean[0], "std": std[0]}
+    else:
+        arguments |= {"grey_mean": list(mean), "grey_std": list(std)}
+    size = preprocessing["size"]
+    grey = random_pictures(1, size, low=0, high=1)
+    shown = normalised(grey, mean, std)
+
+    def ask() -> Answers:
+        import segmentation_models_pytorch as smp
+
+        network = smp.create_model(decoder, encoder, encoder_weights=None, in_channels=channels, classes=classes)
+        network.load_state_dict(whole)
+        with torch.inference_mode():
+            return {"mask": network.eval()(torch.from_numpy(shown))[:, chosen : chosen + 1].numpy()}
+
+    remarks = []
+    if plain and not options.mean:
+        remarks.append("How pictures were normalised is not in the file; ImageNet's numbers were taken.")
+    if dropped:
+        remarks.append(
+            f"The classification head ({len(dropped)} tensors) was left out: what it answers is not in the file."
+        )
+    return Converted(
+        task=task,
+        title=f"{decoder} on {encoder}, imported from segmentation-models-pytorch",
+        network=Network(name="pneumothorax_segmenter", arguments=arguments),
+        state={f"parts.{name}": value for name, value in state.items()},
+        form=f"segmentation-models-pytorch checkpoint, {decoder} on {encoder}",
+        framework="segmentation-models-pytorch",
+        probes=(Probe(grey if channels > 1 else shown, ask),),
+        preprocessing=preprocessing,
+        labels=(LABELS[task],),
+        points=segmenter_points(task),
+        image=(1, size, 0.0, 1.0),
+        remarks=tuple(remarks),
+        sources=(_SOURCE,),
+    )
+
+
+def segmenter_points(task: str) -> tuple[OperatingPoint, ...]:
+    """Return the operating points that a segmenter's detector asks for; 0.4 empties a mask (SOURCES.md 3)."""
+    if task == "lungs":
+        return half_points(("mask", "lungs"))
+    empty = OperatingPoint(level="empty", label="pneumothorax", threshold=0.4, chosen="published for another model")
+    return (*half_points(("study", "pneumothorax"), ("mask", "pneumothorax")), empty)
+
+
+def _files(path: Path) -> tuple[Path, dict[str, Any]]:
+    if not path.is_dir():
+        return path, {}
+    names = ("model.safetensors", "pytorch_model.bin")
+    weights = next((path / name for name in names if (path / name).is_file()), None)
+    if weights is None or not (path / "config.json").is_file():
+        raise ModelError(f"{path} is no folder of segmentation-models-pytorch: config.json or {names[0]} is missing.")
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path / 'config.json'} is no valid JSON: {error}.") from error
+    return weights, config if isinstance(config, dict) else {}
+
+
+def _architecture(path: Path, config: dict[str, Any], options: Options) -> tuple[str, str]:
+    decoder = (options.decoder or str(config.get("_model_class", ""))).lower().replace("_", "").replace("+", "plus")
+    encoder = options.encoder or config.get("encoder_name")
+    if decoder not in _DECODERS or not encoder:
+        raise ModelError(
+            f"{path.name} does not say which network it is; name its decoder ({', '.join(_DECODERS)}) with --decoder "
+            "and its encoder, such as resnet34, with --encoder."
+        )
+    for key, plain in _PLAIN.items():
+        if key in config and config[key] not in plain:
+            raise ModelError(f"{path.name} was built with {key} {config[key]!r}, which no network here has.")
+    return decoder, str(encoder)
+
+
+def _first_channels(path: Path, state: dict[str, torch.Tensor]) -> int:
+    kernels = [value for name, value in state.items() if name.startswith("encoder.") and value.ndim == 4]
+    if not kernels:
+        raise ModelError(f"{path.name} holds no encoder, so it is no checkpoint of segmentation-models-pytorch.")
+    return kernels[0].shape[1]
+
+
+def _one_class(path: Path, state: dict[str, torch.Tensor], channel: int | None) -> tuple[dict[str, torch.Tensor], int]:
+    bias = _ANCHOR.replace("weight", "bias")
+    count = len(state[_ANCHOR])
+    if channel is None and count > 1:
+        raise ModelError(f"{path.name} draws {count} classes; say which one is meant with --channel 0 to {count - 1}.")
+    chosen = channel or 0
+    if not 0 <= chosen < count:
+        raise ModelError(f"{path.name} draws {count} classes; there is none of number {chosen}.")
+    part = slice(chosen, chosen + 1)
+    return {**state, _ANCHOR: state[_ANCHOR][part], bias: state[bias][part]}, chosen

@@ -1,0 +1,79 @@
+"""State dicts as people's training scripts leave them: inside checkpoints, under prefixes, with old names."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.safe_load import read_state_dict
+
+_NAMED_FAULTS = 3
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar", ".pkl")
+
+
+def read_state(path: Path, *, anchor: str) -> dict[str, torch.Tensor]:
+    """Read a state dict and take off whatever stands before the names of the network itself.
+
+    Parameters
+    ----------
+    path
+        ``.safetensors`` or a PyTorch file; read without running anything in it.
+    anchor
+        The end of a name that the network has once, such as ``features.conv0.weight``: what stands before it is a
+        prefix (``module.``, ``model.``, ``densenet121.``).
+
+    Raises
+    ------
+    ModelError
+        When the file is missing, damaged, wants to run code, or holds no such name.
+    """
+    if not path.is_file():
+        raise ModelError(f"There is no file {path}; correct the path.")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ModelError(f"{path.name} is no file of PyTorch weights; expected one of {', '.join(_SUFFIXES)}.")
+    state = read_state_dict(path)
+    anchors = [name for name in state if name == anchor or name.endswith(f".{anchor}")]
+    if not anchors:
+        some = ", ".join(list(state)[:_NAMED_FAULTS])
+        raise ModelError(f"{path.name} holds another network: there is no {anchor} in it (it begins with {some}).")
+    prefix = min(anchors, key=len).removesuffix(anchor)
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def fill_counters(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Add the counters of batches that PyTorch before 0.4.1 did not save; they change no answer."""
+    filled = dict(state)
+    for name in state:
+        if name.endswith(".running_var"):
+            filled.setdefault(name.replace("running_var", "num_batches_tracked"), torch.tensor(0))
+    return filled
+
+
+def require_fit(state: Mapping[str, torch.Tensor], network: torch.nn.Module, *, source: str, what: str) -> None:
+    """Hold weights against a network: names, shapes and finite values.
+
+    Raises
+    ------
+    ModelError
+        Names `source` and the first three tensors at fault.
+    """
+    expected = network.state_dict()
+    faults = [f"{name} is missing" for name in expected if name not in state]
+    faults += [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    faults += [f"{name} is not in the network" for name in state if name not in expected]
+    if faults:
+        raise ModelError(f"{source} does not fit {what}: {first_faults(faults)}.")
+    faults = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if faults:
+        raise ModelError(f"{source} holds values that are not finite numbers, in {first_faults(faults)}.")
+
+
+def first_faults(faults: Sequence[str]) -> str:
+    """Return the first three, and how many more there are."""
+    more = f"; and {len(faults) - _NAMED_FAULTS} more" if len(faults) > _NAMED_FAULTS else ""
+    return "; ".join(faults[:_NAMED_FAULTS]) + more

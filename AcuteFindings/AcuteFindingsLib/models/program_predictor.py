@@ -1,0 +1,195 @@
+"""Predictors of models that bring their own computation: TorchScript and ONNX files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.metadata import Card, Network
+from AcuteFindingsLib.models.package import METADATA, ModelPackage
+from AcuteFindingsLib.preprocessing.resample import resize_in_plane
+
+PROGRAMS = {"torchscript": ".ts", "onnx": ".onnx"}
+"""Networks that are files, by their name in the card, and how those files end."""
+
+Run = Callable[[np.ndarray], Sequence[np.ndarray]]
+
+# Beside 0 and 1 a probability has no logit; 32-bit numbers tell no more apart.
+_NEAREST = 1e-7
+# A map of so many squares a side: as fine as the last feature map of most networks.
+_SQUARES = 8
+_AT_ONCE = 16
+
+
+class ProgramPart(BaseModel):
+    """One program of a package: its file, what its outputs are called here, and which of them are probabilities."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: str
+    outputs: list[str]
+    probabilities: list[str] = []
+
+
+def program_parts(network: Network, *, source: str) -> dict[str, ProgramPart]:
+    """Read what a card says of its programs: by part of the network, ``""`` for the whole.
+
+    Raises
+    ------
+    ModelError
+        When it is not said, or a file is of another kind or leads out of the package.
+    """
+    try:
+        parts = {name: ProgramPart.model_validate(part) for name, part in network.arguments["parts"].items()}
+    except (KeyError, AttributeError, ValidationError) as error:
+        raise ModelError(
+            f"{source}: field 'acutefindings.network.arguments.parts' does not name the programs: {error}"
+        ) from error
+    for part in parts.values():
+        name = Path(part.file)
+        if name.parts[:1] != ("models",) or len(name.parts) != 2 or name.suffix != PROGRAMS[network.name]:
+            raise ModelError(f"{source}: {part.file!r} is no file models/*{PROGRAMS[network.name]} of the package.")
+    return parts
+
+
+def is_program(network: Network) -> bool:
+    """Whether a card's network is a file that runs by itself."""
+    return network.name in PROGRAMS
+
+
+@dataclass
+class ProgramPredictor:
+    """The `Predictor` of a package of programs.
+
+    Attributes
+    ----------
+    card, version, sha256, device
+        As of every predictor.
+    parts
+        What each program is called and gives.
+    runs
+        The programs, ready to run, by part.
+    """
+
+    card: Card
+    version: str
+    sha256: str
+    device: str
+    parts: Mapping[str, ProgramPart]
+    runs: Mapping[str, Run]
+
+    def predict(self, batch: np.ndarray, *, part: str = "") -> dict[str, np.ndarray]:
+        """Run a program on one batch; see `Predictor.predict`. Probabilities are given back as logits.
+
+        Raises
+        ------
+        ModelError
+            When there is no such part, it does not take a batch of this shape, or gives other outputs than stated.
+        """
+        if part not in self.runs:
+            raise ModelError(f"The model {self.card.id!r} has no part {part!r}; it has {sorted(self.runs)}.")
+        names, flat = self.parts[part].outputs, self.parts[part].probabilities
+        values = self.runs[part](np.ascontiguousarray(batch, dtype=np.float32))
+        if len(values) < len(names):
+            raise ModelError(f"The model {self.card.id!r} gives {len(values)} outputs; its card names {len(names)}.")
+        outputs = {}
+        for name, value in zip(names, values, strict=False):
+            value = np.asarray(value, dtype=np.float32)
+            if name in flat:
+                value = np.clip(value, _NEAREST, 1 - _NEAREST)
+                value = np.log(value) - np.log1p(-value)
+            outputs[name] = value
+        return outputs
+
+    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "") -> np.ndarray:
+        """Return how much of an item's probability goes when a square of the picture is covered (Zeiler 2014).
+
+        A program has no layers to look into, so this stands in for Grad-CAM: the same scale, dark where nothing
+        changes, the item's probability where covering changes most. Each square is covered, with a margin of half its
+        side, by the picture's mean.
+
+        Parameters
+        ----------
+        batch, output, index, part
+            As for `TorchPredictor.explain`.
+
+        Raises
+        ------
+        ModelError
+            As `predict`, and when there is no such output.
+        """
+        batch = np.ascontiguousarray(batch, dtype=np.float32)
+        whole = self._probability(batch, output, index, part)
+        rows, columns = batch.shape[-2:]
+        drops = np.zeros((len(batch), _SQUARES, _SQUARES), np.float32)
+        for number, picture in enumerate(batch):
+            places = [(row, column) for row in range(_SQUARES) for column in range(_SQUARES)]
+            for start in range(0, len(places), _AT_ONCE):
+                chosen = places[start : start + _AT_ONCE]
+                covered = np.repeat(picture[None], len(chosen), axis=0)
+                for item, (row, column) in zip(covered, chosen, strict=True):
+                    item[:, _span(row, rows), _span(column, columns)] = picture.mean(axis=(1, 2), keepdims=True)
+                left = self._probability(covered, output, index, part)
+                for (row, column), value in zip(chosen, left, strict=True):
+                    drops[number, row, column] = max(0.0, whole[number] - value)
+        maps = np.clip(resize_in_plane(drops, (rows, columns)), 0, None)
+        peak = maps.max(axis=(1, 2), keepdims=True)
+        maps = np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0)
+        return (maps * whole[:, None, None]).astype(np.float32)
+
+    def _probability(self, batch: np.ndarray, output: str, index: int, part: str) -> np.ndarray:
+        outputs = self.predict(batch, part=part)
+        if output not in outputs or not 0 <= index < outputs[output].shape[1]:
+            given = ", ".join(f"{name} {value.shape[1:]}" for name, value in outputs.items())
+            raise ModelError(f"The model {self.card.id!r} has no output {output!r} number {index}; it gives {given}.")
+        logits = outputs[output][:, index].reshape(len(batch), -1).max(axis=1)
+        return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+def load_program_predictor(package: ModelPackage, *, device: str = "auto") -> ProgramPredictor:
+    """Verify a package of programs and make them ready to run.
+
+    Raises
+    ------
+    ModelError
+        Whatever is wrong with the package, or the device is not there.
+    """
+    package.verify_files()
+    card = package.card
+    parts = program_parts(card.network, source=str(package.folder / METADATA))
+    missing = [part.file for part in parts.values() if part.file not in package.checksums]
+    if missing:
+        raise ModelError(f"{package.folder / missing[0]} is named by the card but not in the model package.")
+    chosen, runs = load_programs(
+        card.network.name, {name: package.folder / part.file for name, part in parts.items()}, device=device
+    )
+    return ProgramPredictor(card, package.version, package.sha256, chosen, parts, runs)
+
+
+def load_programs(kind: str, files: Mapping[str, Path], *, device: str) -> tuple[str, dict[str, Any]]:
+    """Make programs of one kind ready; returns the device they run on, and each by its part.
+
+    Raises
+    ------
+    ModelError
+        When a file is no such program or the device is not there.
+    """
+    if kind == "onnx":
+        from AcuteFindingsLib.models.onnx_program import choose_onnx_device, load_onnx
+
+        chosen = choose_onnx_device(device)
+        return chosen, {part: load_onnx(file, device=chosen) for part, file in files.items()}
+    from AcuteFindingsLib.models.torch_predictor import choose_device
+    from AcuteFindingsLib.models.torchscript_program import load_torchscript
+
+    chosen = choose_device(device)
+    return chosen, {part: load_torchscript(file, device=chosen) for part, file in files.items()}
+
+
+def _span(number: int, length: int) -> slice:
+    side = length / _SQUARES
+    return slice(max(0, round((number - 0.5) * side)), min(length, round((number + 1.5) * side)))
