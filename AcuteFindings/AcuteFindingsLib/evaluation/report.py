@@ -13,7 +13,15 @@ from pydantic import BaseModel
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation import plots
-from AcuteFindingsLib.evaluation.schema import Agreement, Comparison, Evaluation, Figure, LabelAgreement, LevelResult
+from AcuteFindingsLib.evaluation.schema import (
+    Agreement,
+    Comparison,
+    Evaluation,
+    Figure,
+    LabelAgreement,
+    LevelComparison,
+    LevelResult,
+)
 from AcuteFindingsLib.files import replace_when_written
 
 METRIC_NAMES = {
@@ -104,7 +112,13 @@ def render_page(template: str, *, made: datetime | None, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number_text, "interval": interval_text, "others": other_intervals, "p": p_text}
+    environment.filters |= {
+        "number": number_text,
+        "interval": interval_text,
+        "others": other_intervals,
+        "p": p_text,
+        "cases": cases_text,
+    }
     css = [(package / "export" / "report.css"), (package / "evaluation" / "evaluation.css")]
     return environment.get_template(template).render(
         css="\n".join(item.read_text(encoding="utf-8") for item in css),
@@ -150,6 +164,17 @@ def p_text(value: float | None) -> str:
     if value is None:
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def cases_text(level: LevelResult | LevelComparison) -> str:
+    """Return how many cases of how many patients: ``"803 images, 208 patients (column Patient ID)"``."""
+    text = f"{level.cases:,} {_LEVELS[level.level].lower()}"
+    if level.patients == level.cases:
+        return text
+    if level.grouped_by == "study":
+        return f"{text}, {level.patients:,} studies"
+    kind = "patients" if "patient" in level.grouped_by.lower() else "groups"
+    return f"{text}, {level.patients:,} {kind} (column {level.grouped_by})"
 
 
 def write_json(result: BaseModel, target: Path) -> Path:

@@ -1,0 +1,361 @@
+"""The commands that measure: how good predictions are, how two compare, how label sets agree, where a network looks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+from rich.table import Column, Table
+
+from AcuteFindingsLib import RESEARCH_USE_ONLY
+from AcuteFindingsLib.cli.common import (
+    Device,
+    Model,
+    ModelFolders,
+    device_name,
+    one_of,
+    out_console,
+    progress_bar,
+)
+from AcuteFindingsLib.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from AcuteFindingsLib.evaluation.schema import Comparison, Evaluation, Figure
+    from AcuteFindingsLib.models.metadata import Card
+
+_PREDICTIONS = "A CSV of predict, a folder of results of run, a folder of masks, or a CSV with Preds_model1 and so on."
+Predictions = Annotated[Path, typer.Argument(metavar="PREDICTIONS", help=_PREDICTIONS)]
+Truth = Annotated[Path, typer.Option("--truth", help="CSV of labels; or a folder of true masks or of phantoms.")]
+OptionalOut = Annotated[Path | None, typer.Option("--out", help="Folder for the JSON and the HTML report.")]
+Level = Annotated[str | None, typer.Option("--level", help="slice or study; else what the predictions hold.")]
+Patient = Annotated[str | None, typer.Option("--patient", help="Column of the truth that names the patient.")]
+Study = Annotated[str | None, typer.Option("--study", help="Column of the truth that names the study of a slice.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="A label, or PREDICTED=COLUMN where the truth names it otherwise; may be repeated."),
+]
+Thresholds = Annotated[
+    list[str] | None, typer.Option("--threshold", help="LABEL=0.5, or 0.5 for all labels; may be repeated.")
+]
+Masks = Annotated[Path | None, typer.Option("--masks", help="Folder of true masks, where --truth is a CSV.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def evaluate(
+    predictions: Predictions,
+    truth: Truth,
+    out: OptionalOut = None,
+    level: Level = None,
+    patient: Patient = None,
+    study: Study = None,
+    label: Labels = None,
+    threshold: Thresholds = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model whose operating points to use.")] = None,
+    subgroups: Annotated[str, typer.Option("--subgroups", help="Columns of the truth, such as sex,age,view.")] = "",
+    readers: Annotated[
+        Path | None, typer.Option("--readers", help="CSV of what readers said of the same cases.")
+    ] = None,
+    masks: Masks = None,
+    models_folder: ModelFolders = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure predictions against the truth: ROC, operating points, calibration, masks, readers, subgroups."""
+    from AcuteFindingsLib.evaluation.evaluate import Request
+    from AcuteFindingsLib.evaluation.evaluate import evaluate as run_evaluation
+    from AcuteFindingsLib.evaluation.report import write_evaluation
+
+    request = Request(
+        truth=truth,
+        level=_level(level),
+        labels=_labels(label),
+        patient=patient,
+        study=study,
+        thresholds=_thresholds(threshold),
+        card=_card(model, models_folder),
+        subgroups=tuple(name.strip() for name in subgroups.split(",") if name.strip()),
+        readers=readers,
+        masks=masks,
+    )
+    with progress_bar() as progress:
+        result = run_evaluation(predictions, request, progress=progress)
+    written = write_evaluation(result, out) if out else ()
+    if as_json:
+        print(result.model_dump_json(indent=2))
+        return
+    _print_evaluation(result)
+    _print_files(written)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help=_PREDICTIONS)],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The other model's, on the same cases.")],
+    truth: Truth,
+    out: OptionalOut = None,
+    level: Level = None,
+    patient: Patient = None,
+    study: Study = None,
+    label: Labels = None,
+    threshold: Thresholds = None,
+    model_a: Annotated[str | None, typer.Option("--model-a", help="Model whose operating points hold for A.")] = None,
+    model_b: Annotated[str | None, typer.Option("--model-b", help="Model whose operating points hold for B.")] = None,
+    masks: Masks = None,
+    models_folder: ModelFolders = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two models on the same cases: DeLong's test, McNemar's test, Dice."""
+    from AcuteFindingsLib.evaluation.evaluate import Request
+    from AcuteFindingsLib.evaluation.evaluate import compare as run_comparison
+    from AcuteFindingsLib.evaluation.report import write_comparison
+
+    request = Request(
+        truth=truth,
+        level=_level(level),
+        labels=_labels(label),
+        patient=patient,
+        study=study,
+        thresholds=_thresholds(threshold),
+        card=_card(model_a, models_folder),
+        masks=masks,
+    )
+    with progress_bar() as progress:
+        result = run_comparison(first, second, request, card_of_second=_card(model_b, models_folder), progress=progress)
+    written = write_comparison(result, out) if out else ()
+    if as_json:
+        print(result.model_dump_json(indent=2))
+        return
+    _print_comparison(result)
+    _print_files(written)
+
+
+def agree(
+    sets: Annotated[
+        list[Path], typer.Argument(metavar="LABELS...", help="CSV tables of labels, or one with a column 'reader'.")
+    ],
+    label: Annotated[list[str] | None, typer.Option("--label", help="Which; all that two sets share if none.")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of the images, to show disagreements.")
+    ] = None,
+    out: OptionalOut = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how far label sets agree: Cohen's kappa of each pair, Fleiss' of all, and where they do not."""
+    from AcuteFindingsLib.evaluation.agreement import agreement, read_label_sets
+    from AcuteFindingsLib.evaluation.contact_sheet import disagreement_sheets
+    from AcuteFindingsLib.evaluation.report import number_text, write_agreement
+
+    if images is not None and out is None:
+        raise EvaluationError("--images draws pictures of disagreements; name a folder for them with --out.")
+    result = agreement(read_label_sets(sets, label or ()), label or ())
+    written: Sequence[Path] = ()
+    if out is not None:
+        with progress_bar() as progress:
+            pictures = disagreement_sheets(result, images, out, progress=progress) if images else {}
+        written = (*write_agreement(result, out, pictures=pictures), *pictures.values())
+    if as_json:
+        print(result.model_dump_json(indent=2))
+        return
+    table = Table("label", "pair", Column("cases", justify="right"), Column("kappa", justify="right"), "95 % interval")
+    for item in result.labels:
+        for pair in item.pairs:
+            kappa = pair.kappa
+            table.add_row(
+                item.label, f"{pair.first} – {pair.second}", str(pair.cases), number_text(kappa, 2), _range(kappa, 2)
+            )
+        if len(item.sets) > 2:
+            table.add_row(
+                item.label, "all (Fleiss)", str(item.fleiss.count), number_text(item.fleiss, 2), _range(item.fleiss, 2)
+            )
+    out_console.print(table)
+    _print_notices(result.notices)
+    _print_files(written)
+
+
+def join_runs(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="CSV tables of predict, one a run.")],
+    out: Annotated[Path, typer.Option("--out", help="The CSV to write: Preds_model1, Preds_model2 and so on.")],
+    order: Annotated[
+        Path | None, typer.Option("--order", help="CSV whose rows give the order of the images; else the first run's.")
+    ] = None,
+) -> None:
+    """Join runs of one model into a single file of predictions, one column a run."""
+    from AcuteFindingsLib.evaluation.predictions import join_tables, write_runs
+
+    joined = join_tables(runs, order=order)
+    write_runs(out, joined.runs)
+    out_console.print(f"{len(joined.runs)} runs of {len(joined.runs[0])} images, labels {', '.join(joined.labels)}.")
+    _print_files((out,))
+
+
+def explain(
+    detector: Annotated[str, typer.Option("--detector", help="pe, hemorrhage, pneumothorax or chest.")],
+    images: Annotated[Path, typer.Option("--images", help="A folder of single images, or a study.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and the report.")],
+    listing: Annotated[Path | None, typer.Option("--list", help="CSV whose column 'image' names the images.")] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="The label to explain; the model's first if none.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many images, the most probable first.")] = 24,
+    model: Model = None,
+    device: Device = "auto",
+    models_folder: ModelFolders = None,
+) -> None:
+    """Show where a network looked: Grad-CAM and masks over the images, on one sheet and one by one."""
+    from AcuteFindingsLib.evaluation.explain import EXPLAINED, ExplainRequest, explain_images
+    from AcuteFindingsLib.jobs.predict_images import IMAGE_SUFFIXES, listed_images
+
+    one_of("--detector", detector, EXPLAINED)
+    single = listing is not None or (
+        detector != "pe"
+        and images.is_dir()
+        and any(path.name.lower().endswith(IMAGE_SUFFIXES) for path in images.iterdir() if path.is_file())
+        and not any(path.suffix.lower() in (".dcm", "") for path in images.iterdir() if path.is_file())
+    )
+    request = ExplainRequest(
+        task=detector,
+        files=tuple(listed_images(images, listing)) if single else (images,),
+        out=out,
+        label=label,
+        count=count,
+        model=model,
+        device=device_name(device),
+        model_folders=tuple(models_folder or ()),
+    )
+    with progress_bar() as progress:
+        result = explain_images(request, progress=progress)
+    out_console.print(
+        f"{result.shown} of {result.images} images shown for {result.label}, the most probable first. "
+        f"{RESEARCH_USE_ONLY}"
+    )
+    _print_files((result.sheet, result.report))
+
+
+def _level(level: str | None) -> Literal["slice", "study"] | None:
+    if level is not None:
+        one_of("--level", level, ("slice", "study"))
+    return cast(Literal["slice", "study"] | None, level)
+
+
+def _labels(options: list[str] | None) -> dict[str, str]:
+    pairs = [option.partition("=") for option in options or ()]
+    return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def _thresholds(options: list[str] | None) -> dict[str, float]:
+    found = {}
+    for option in options or ():
+        name, equals, value = option.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number <= 1 or (equals and not name):
+            raise EvaluationError(f"--threshold {option}: LABEL=NUMBER with a number from 0 to 1, or the number alone.")
+        found[name.strip()] = number
+    return found
+
+
+def _card(model: str | None, folders: list[Path] | None) -> "Card | None":
+    if model is None:
+        return None
+    from AcuteFindingsLib.models.find import find_package
+
+    return find_package(model, folders=tuple(folders or ())).card
+
+
+def _print_evaluation(result: "Evaluation") -> None:
+    from AcuteFindingsLib.evaluation.report import number_text
+
+    for level in result.levels:
+        groups = f", {level.patients} groups ({level.grouped_by})" if level.patients < level.cases else ""
+        table = Table(
+            "label",
+            *(Column(name, justify="right") for name in ("n", "positive", "AUC", "threshold", "sens.", "spec.", "PPV")),
+            *(Column(name, justify="right") for name in ("NPV", "F1", "cal. error")),
+            title=f"{level.level}s: {level.cases}{groups}",
+        )
+        for item in level.labels:
+            point = item.points[0]
+            figures = ("sensitivity", "specificity", "ppv", "npv", "f1")
+            table.add_row(
+                item.label,
+                str(item.cases),
+                str(item.positives),
+                _with_range(item.auc),
+                f"{point.threshold:.3f}",
+                *(number_text(point.figures[name], 2) for name in figures),
+                number_text(item.calibration.error),
+            )
+        out_console.print(table)
+        for readers in level.readers:
+            _print_readers(readers.label, readers.rows)
+    for masks in result.masks:
+        out_console.print(
+            f"Dice, {masks.segment}: {_with_range(masks.dice)} on {masks.images} images; "
+            f"{_with_range(masks.dice_with_truth)} on the {masks.with_truth} with a true mask."
+        )
+    _print_notices(result.notices)
+
+
+def _print_readers(label: str, rows: Sequence) -> None:
+    from AcuteFindingsLib.evaluation.report import number_text, p_text
+
+    names: Mapping[str, str] = {"accuracy": "accuracy", "recall": "sensitivity", "precision": "ppv", "F1": "f1"}
+    table = Table(
+        "who", "n", *(Column(name, justify="right") for name in (*names, "p (McNemar)")), title=f"readers: {label}"
+    )
+    for row in rows:
+        shown = (number_text(row.figures[key], 3) for key in names.values())
+        table.add_row(row.name, str(row.cases), *shown, p_text(row.p_value))
+    out_console.print(table)
+
+
+def _print_comparison(result: "Comparison") -> None:
+    from AcuteFindingsLib.evaluation.report import p_text
+
+    out_console.print(f"A: {result.a}   B: {result.b}")
+    for level in result.levels:
+        table = Table(
+            "label",
+            *(Column(name, justify="right") for name in ("n", "AUC A", "AUC B", "A − B", "p (DeLong)", "p (McNemar)")),
+            title=f"{level.level}s: {level.cases}",
+        )
+        for item in level.labels:
+            table.add_row(
+                item.label,
+                str(item.cases),
+                _with_range(item.auc_a),
+                _with_range(item.auc_b),
+                _with_range(item.difference),
+                p_text(item.p_value),
+                p_text(item.mcnemar[0].p_value),
+            )
+        out_console.print(table)
+    for masks in result.masks:
+        out_console.print(
+            f"Dice, {masks.segment}: A {_with_range(masks.dice_a)}, B {_with_range(masks.dice_b)}, "
+            f"A − B {_with_range(masks.difference)}, p (Wilcoxon) {p_text(masks.p_value)}"
+        )
+    _print_notices(result.notices)
+
+
+def _with_range(figure: "Figure") -> str:
+    from AcuteFindingsLib.evaluation.report import number_text
+
+    span = _range(figure)
+    return f"{number_text(figure)} ({span})" if span else number_text(figure)
+
+
+def _range(figure: "Figure", decimals: int = 3) -> str:
+    from AcuteFindingsLib.evaluation.report import interval_text
+
+    return interval_text(figure, decimals)
+
+
+def _print_notices(notices: Sequence[str]) -> None:
+    for notice in notices:
+        out_console.print(f"  note: {notice}")
+
+
+def _print_files(paths: Sequence[Path]) -> None:
+    for path in paths:
+        out_console.print(f"  {path.suffix[1:] or 'file':<8}{path}")
