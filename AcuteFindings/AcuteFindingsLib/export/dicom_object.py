@@ -39,7 +39,7 @@ def equipment_and_series(finding: Finding, source: SourceInstances, kind: int, d
         "instance_number": 1,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": MANUFACTURER,
-        "software_versions": (__version__, ascii_text(f"{finding.model.id} {finding.model.version}")[:64]),
+        "software_versions": [__version__, ascii_text(f"{finding.model.id} {finding.model.version}")[:64]],
         # A segmentation must state one (Enhanced General Equipment); the weights are what tells two devices apart.
         "device_serial_number": finding.model.sha256[:16] or "0",
         "series_description": ascii_text(description)[:64],

@@ -191,7 +191,9 @@ def _on_image(
         **arguments,
     )
     # An image without Image Orientation (Patient) states where its rows and columns run to (PS3.3 C.7.6.1).
-    made.PatientOrientation = list(source.patient_orientation) or None
+    made.PatientOrientation = list(source.patient_orientation)
+    # Without a slice thickness, which a radiograph has not, highdicom cannot read them again; the source states them.
+    made.SharedFunctionalGroupsSequence[0].pop("PixelMeasuresSequence", None)
     return made
 
 
@@ -307,9 +309,9 @@ def _grid_planes(shape: Sequence[int], ijk_to_ras: np.ndarray, source: SourceIns
 def _neighbours(
     positions: np.ndarray, normal: np.ndarray, step: float, source: SourceInstances
 ) -> tuple[tuple[int, ...], ...]:
-    """Return for each plane the source slice it coincides with, else those less than a step away; none where oblique.
+    """Return for each plane the source slice it coincides with, else the nearest on both sides and all within a step.
 
-    A step is the larger of the grid's and the distance of the source slices around the plane.
+    None are returned where the planes are not parallel to the source slices: each would cut through all of them.
     """
     known = _stated_positions(source) @ normal
     assert source.directions is not None
@@ -319,9 +321,9 @@ def _neighbours(
     for height in positions @ normal:
         away = known - height
         same = np.flatnonzero(np.abs(away) < _SAME_PLACE_MM)
-        below, above = away[away <= 0], away[away >= 0]
-        reach = max(step, float(-below.max()) if len(below) else 0, float(above.min()) if len(above) else 0)
-        near = same if len(same) else np.flatnonzero(np.abs(away) < reach + _SAME_PLACE_MM)
+        sides = (away[away <= 0], away[away >= 0])
+        nearest = [side[np.argmin(np.abs(side))] for side in sides if len(side)]
+        near = same if len(same) else np.flatnonzero((np.abs(away) < step) | np.isin(away, nearest))
         found.append(tuple(int(index) for index in near))
     return tuple(found)
 
