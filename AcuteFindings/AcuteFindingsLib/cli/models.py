@@ -1,14 +1,25 @@
-"""`acutefindings models`: list, show and verify model packages."""
+"""`acutefindings models`: list, show, verify, download, install and pass on model packages."""
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
 
-from AcuteFindingsLib.cli.common import ModelFolders, help_without_command, out_console
+from AcuteFindingsLib.cli.common import ModelFolders, help_without_command, out_console, progress_bar
+from AcuteFindingsLib.errors import ModelError
 
-models_app = typer.Typer(help="List, show and verify model packages.")
+if TYPE_CHECKING:
+    from AcuteFindingsLib.models.catalogue import Catalogue, CatalogueEntry
+
+models_app = typer.Typer(help="List, show, verify, download and install model packages.")
 models_app.callback(invoke_without_command=True)(help_without_command)
+
+CatalogueAddress = Annotated[
+    str | None,
+    typer.Option("--catalogue", help="A catalogue of your own: a file, its folder, or its http(s) address."),
+]
 
 _NO_MODELS = "No model package was found; name a folder that holds some with --models-folder."
 
@@ -48,3 +59,120 @@ def models_verify(
     for package in packages:
         package.verify()
         out_console.print(f"{package.id}: files, tensor names and shapes are as stated")
+
+
+@models_app.command("catalogue")
+def models_catalogue(
+    catalogue: CatalogueAddress = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a catalogue against its schema and list what it offers."""
+    from AcuteFindingsLib.models.catalogue import catalogue_text, load_catalogue
+
+    loaded = load_catalogue(catalogue)
+    if as_json:
+        print(catalogue_text(loaded), end="")
+        return
+    _print_catalogue(loaded)
+
+
+@models_app.command("download")
+def models_download(
+    model: Annotated[str | None, typer.Argument(metavar="[ID]", help="A model of the catalogue.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every model that can be downloaded.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Only list what the catalogue offers.")] = False,
+    catalogue: CatalogueAddress = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to the licences without being asked.")] = False,
+) -> None:
+    """Download models; a download that broke off goes on where it ended."""
+    from AcuteFindingsLib.models.catalogue import load_catalogue
+    from AcuteFindingsLib.models.download import download_model
+
+    if listing + everything + (model is not None) > 1:
+        raise ModelError("Name one model, or --all, or --list; not several of them.")
+    loaded = load_catalogue(catalogue)
+    if listing or not (everything or model):
+        _print_catalogue(loaded)
+        return
+    wanted = [loaded.entry(model)] if model else [e for e in loaded.models if e.source.kind == "archive"]
+    if not wanted:
+        out_console.print("The catalogue lists no model that is downloaded from it.")
+    for entry in wanted:
+        if not _agreed(entry, yes=yes):
+            out_console.print(f"{entry.id}: not downloaded")
+            continue
+        with progress_bar() as progress:
+            package = download_model(entry, progress=progress)
+        out_console.print(f"{package.id} {package.version} is installed in {package.folder}")
+
+
+@models_app.command("install")
+def models_install(
+    path: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="A zip file or a folder.")],
+) -> None:
+    """Install a model package that was carried here by hand."""
+    from AcuteFindingsLib.models.download import install_package
+
+    if not path.exists():
+        raise ModelError(f"{path} does not exist.")
+    with progress_bar() as progress:
+        package = install_package(path, progress=progress)
+    out_console.print(f"{package.id} {package.version} is installed in {package.folder}")
+
+
+@models_app.command("mirror")
+def models_mirror(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the archives and their catalogue.")],
+    model: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID|FOLDER]...", help="All that are found if none.")
+    ] = None,
+    models_folder: ModelFolders = None,
+) -> None:
+    """Write packages as zip files with a catalogue, to be served inside a hospital or carried on a disk."""
+    from AcuteFindingsLib.models.find import find_package, list_packages
+    from AcuteFindingsLib.models.mirror import write_mirror
+    from AcuteFindingsLib.models.package import ModelPackage
+
+    folders = tuple(models_folder or ())
+    found = [find_package(name, folders=folders) for name in model or ()] or [
+        package for package in list_packages(folders=folders) if isinstance(package, ModelPackage)
+    ]
+    if not found:
+        raise ModelError(_NO_MODELS)
+    path = write_mirror(found, out)
+    out_console.print(f"{len(found)} models for `acutefindings models download --catalogue {path}`")
+
+
+def _agreed(entry: "CatalogueEntry", *, yes: bool) -> bool:
+    """Show licence and citations; ask, unless the user has agreed beforehand."""
+    if entry.source.kind != "archive":
+        # Nothing to agree to here: the download says how this one is had.
+        return True
+    out_console.print(f"{entry.id} {entry.version}: {entry.title} ({entry.size_text})")
+    out_console.print(f"  licence   {entry.licence}")
+    for citation in entry.citations:
+        out_console.print(f"  cite      {citation}")
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ModelError(f"Nobody is there to agree to the licence of {entry.id}; add --yes if you do.")
+    return typer.confirm("Download it under this licence?")
+
+
+def _print_catalogue(catalogue: "Catalogue") -> None:
+    from AcuteFindingsLib.models.find import list_packages
+
+    installed = {package.id for package in list_packages()}
+    for entry in catalogue.models:
+        how = {
+            "shipped": "came with the extension",
+            "archive": "installed" if entry.id in installed else f"acutefindings models download {entry.id}",
+            "provider": f"with its authors' package: acutefindings providers show {entry.id}",
+        }[entry.source.kind]
+        facts = [f"{entry.id} {entry.version}".rstrip(), f"for {', '.join(entry.tasks)}", entry.size_text]
+        out_console.print("  ".join(fact for fact in facts if fact), style="bold")
+        out_console.print(f"  {entry.title}")
+        out_console.print(f"  licence   {entry.licence}")
+        out_console.print(f"  how       {how}")
+    if not catalogue.models:
+        out_console.print("The catalogue lists no model.")

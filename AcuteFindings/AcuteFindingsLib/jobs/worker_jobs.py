@@ -219,9 +219,42 @@ def phantom(request: Request, tools: Tools) -> dict[str, Any]:
     return {"dicom": str(folder / "dicom"), "truth": str(folder / "truth")}
 
 
+def catalogue(request: Request, _tools: Tools) -> dict[str, Any]:
+    """List the models of a catalogue: the one that ships, or one named by file or address."""
+    from AcuteFindingsLib.models.catalogue import load_catalogue
+
+    listed = load_catalogue(request.optional_text("catalogue"))
+    return {"models": [entry.model_dump(mode="json") for entry in listed.models]}
+
+
+def download(request: Request, tools: Tools) -> dict[str, Any]:
+    """Download a model of a catalogue, verify and install it; stopped, it keeps what has come for the next time."""
+    from AcuteFindingsLib.models.catalogue import load_catalogue
+    from AcuteFindingsLib.models.download import download_model
+
+    tools.at("Reading the catalogue", 0.0)
+    entry = load_catalogue(request.optional_text("catalogue")).entry(request.text("model"))
+    package = download_model(entry, progress=tools.progress, cancelled=tools.cancelled)
+    return {"model": package.id, "folder": str(package.folder)}
+
+
 JOBS: dict[str, Callable[[Request, Tools], dict[str, Any]]] = {
     job.__name__: job
-    for job in (ping, check, detect, models, card, verify, report, dicom_seg, dicom_sr, dicom_sc, phantom)
+    for job in (
+        ping,
+        check,
+        detect,
+        models,
+        card,
+        verify,
+        report,
+        dicom_seg,
+        dicom_sr,
+        dicom_sc,
+        phantom,
+        catalogue,
+        download,
+    )
 }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import requests
 
 # Small, so that a slow line shows progress and a request to stop is heard.
-_READ_BYTES = 8 * 2**10
+_READ_BYTES = 4 * 2**10
 
 _BY_HAND = (
     "The file can also be fetched with a browser on another computer and installed with "
@@ -251,7 +251,7 @@ def _explained(url: str, error: Exception, target: Path | None, size: int) -> Do
             f"The certificate of {host} is not trusted here; where your network has its own authority, name its file "
             "in the environment variable REQUESTS_CA_BUNDLE."
         )
-    if isinstance(error, exceptions.Timeout):
+    if isinstance(error, exceptions.Timeout) or _fell_silent(error):
         return DownloadError(f"{host} did not answer in time.{kept or ' Try again later.'}")
     if isinstance(error, exceptions.TooManyRedirects):
         return DownloadError(f"{_shown(url)} redirects in a circle; the catalogue may be out of date.")
@@ -272,6 +272,13 @@ def _may_pass(error: Exception) -> bool:
 
     passing = exceptions.ConnectionError | exceptions.Timeout | exceptions.ChunkedEncodingError
     return isinstance(error, passing) and not isinstance(error, exceptions.ProxyError | exceptions.SSLError)
+
+
+def _fell_silent(error: Exception) -> bool:
+    """Return whether an answer began and then stopped: requests gives the class of a lost connection to that too."""
+    from urllib3.exceptions import ReadTimeoutError
+
+    return any(isinstance(cause, ReadTimeoutError) for cause in error.args)
 
 
 def _proxy_text(url: str, what: str) -> str:
