@@ -147,9 +147,6 @@ class TrainStage(Strict):
         Side in pixels of random crops in training; the whole picture is shown otherwise.
     slices
         ``scan`` only: neighbouring slices of a scan that are shown together; left out, whole scans.
-    stack_counts
-        ``sequence`` only: the stack output starts as a count of positive slices, wherever they lie; three of them make
-        it even. Where few stacks are at hand, it hardly learns that by itself.
     """
 
     epochs: int = Field(ge=1)
@@ -166,7 +163,6 @@ class TrainStage(Strict):
     patience: int | None = Field(default=None, ge=1)
     crop: int | None = Field(default=None, ge=16)
     slices: int | None = Field(default=None, ge=1)
-    stack_counts: bool = False
 
     @model_validator(mode="after")
     def _something_thaws(self) -> "TrainStage":

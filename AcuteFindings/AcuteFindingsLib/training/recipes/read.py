@@ -47,7 +47,9 @@ def find_recipe(recipe: str | Path, folders: Sequence[Path] = ()) -> Path:
     if path.suffix in (_SUFFIX, ".yml"):
         if path.is_file():
             return path
-        raise RecipeError(f"{path}: there is no such file; name a YAML file, or a recipe of `acutefindings recipes list`.")
+        raise RecipeError(
+            f"{path}: there is no such file; name a YAML file, or a recipe of `acutefindings recipes list`."
+        )
     known = {one.name: one.path for one in list_recipes(folders)}
     if str(recipe) in known:
         return known[str(recipe)]

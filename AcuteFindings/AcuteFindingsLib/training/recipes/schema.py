@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings
 from AcuteFindingsLib.detectors.pe import PESettings
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings
-from AcuteFindingsLib.models.metadata import Network, Task
+from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.training.recipes.plans import (
     Augmentation,
     Change,
@@ -38,6 +38,7 @@ __all__ = [
     "TrainStage",
 ]
 
+RecipeTask = Literal["pe", "hemorrhage", "pneumothorax", "chest", "lungs"]
 DataKind = Literal[
     "rsna-pe",
     "pe-study",
@@ -141,12 +142,16 @@ class Published(Strict):
 
 
 class CardWords(Strict):
-    """What the model card says beyond the figures."""
+    """What the model card says beyond the figures.
+
+    `empty_threshold` is stated as operating point of the empty-mask branch, instead of one chosen on validation data.
+    """
 
     licence: str = "Apache-2.0"
     intended_use: str = "To rerun a published experiment and to compare. Research only, not for patients."
     limitations: str = ""
     restriction: str = ""
+    empty_threshold: Share | None = None
 
 
 class Recipe(Strict):
@@ -174,7 +179,7 @@ class Recipe(Strict):
     title: str
     source: str
     published: tuple[Published, ...] = ()
-    task: Task
+    task: RecipeTask
     data: DataPlan
     network: Network
     start: str | None = None
@@ -203,7 +208,9 @@ class Recipe(Strict):
             allowed = " or ".join(", ".join(names) for names in _STAGES[self.task])
             raise ValueError(f"stages: the task {self.task} has the stages {allowed}, got {', '.join(present)}")
         if self.data.region != "whole" and self.task not in ("pneumothorax", "chest"):
-            raise ValueError(f"data.region: only radiographs of findings have lungs to cut to, not the task {self.task}")
+            raise ValueError(
+                f"data.region: only radiographs of findings have lungs to cut to, not the task {self.task}"
+            )
         return self
 
     def settings(self) -> PESettings | HemorrhageSettings | RadiographSettings:

@@ -1,0 +1,127 @@
+"""`acutefindings train` and `acutefindings recipes`: rerun a published experiment, see what there is."""
+
+import logging
+import shlex
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Column, Table
+
+from AcuteFindingsLib.cli.common import device_name, err_console, help_without_command, out_console, progress_bar
+
+recipes_app = typer.Typer(help="List and show the recipes of published experiments.")
+recipes_app.callback(invoke_without_command=True)(help_without_command)
+
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be repeated.")
+]
+Folders = Annotated[
+    list[Path] | None, typer.Option("--recipes-folder", help="A folder with your own recipes; may be repeated.")
+]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a YAML file.")],
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the data set; left out: phantoms.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; left out: training/RECIPE.")] = None,
+    changes: Set = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
+    corrections: Annotated[
+        Path | None, typer.Option("--corrections", help="Folder of corrections saved in Slicer, to train on too.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[str, typer.Option("--devices", help="How many devices, for Lightning.")] = "1",
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="How many machines, for Lightning.")] = 1,
+    strategy: Annotated[str, typer.Option("--strategy", help="Lightning's strategy: auto, ddp, fsdp ...")] = "auto",
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare and read ahead.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder for phantoms and prepared arrays; left out: in your cache.")
+    ] = None,
+    recipes_folder: Folders = None,
+) -> None:
+    """Rerun a published experiment on your copy of its data; write model packages with honest cards."""
+    from AcuteFindingsLib.training.recipes.read import read_recipe
+
+    checked = read_recipe(recipe, overrides=tuple(changes or ()), folders=tuple(recipes_folder or ()))
+
+    from AcuteFindingsLib.training.runs.experiment import MODEL, RunRequest, run_recipe
+    from AcuteFindingsLib.training.runs.fit_stage import Hardware
+
+    target = out or Path("training") / checked.id
+    # Without the folders of this machine: a card is read elsewhere.
+    named = [("--data", data.name)] if data else []
+    options = [*named, *(("--set", change) for change in changes or ())]
+    command = shlex.join(["acutefindings", "train", recipe, *(part for option in options for part in option)])
+    request = RunRequest(
+        recipe=checked,
+        out=target,
+        cache=cache or default_cache(),
+        data=data,
+        corrections=corrections,
+        resume=resume,
+        hardware=Hardware(
+            accelerator={"cuda": "gpu"}.get(device_name(device), device),
+            devices=int(devices) if devices.isdigit() else devices,
+            nodes=nodes,
+            strategy=strategy,
+            workers=workers,
+            progress_bar=err_console.is_terminal,
+            tell=out_console.print,
+        ),
+        command=command,
+    )
+    _quiet_lightning()
+    with progress_bar() as progress:
+        summary = run_recipe(request, progress=progress)
+    if not summary.folds:
+        return
+    table = Table(
+        "figure", "mean", "spread", "published", title=f"{checked.id}: {len(summary.folds)} fold(s) and run(s)"
+    )
+    for row in summary.rows:
+        spread = f"± {row.spread:.3f}" if len(row.values) > 1 else ""
+        table.add_row(row.metric, f"{row.mean:.3f}", spread, "" if row.published is None else f"{row.published:.3f}")
+    out_console.print(table)
+    out_console.print(f"  summary   {target / 'summary.html'}")
+    out_console.print(f"  model     {target / MODEL}")
+
+
+@recipes_app.command("list")
+def recipes_list(recipes_folder: Folders = None) -> None:
+    """List the recipes."""
+    from AcuteFindingsLib.training.recipes.read import list_recipes, read_recipe
+
+    table = Table(Column("recipe", no_wrap=True), "task", "stages", "data", "what it is")
+    for one in list_recipes(tuple(recipes_folder or ())):
+        recipe = read_recipe(one.path)
+        table.add_row(one.name, recipe.task, ", ".join(recipe.stages.present()), recipe.data.kind, recipe.title)
+    out_console.print(table)
+
+
+@recipes_app.command("show")
+def recipes_show(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a YAML file.")],
+    changes: Set = None,
+    recipes_folder: Folders = None,
+) -> None:
+    """Show a recipe complete, with what it extends and every default written out."""
+    from AcuteFindingsLib.training.recipes.read import read_recipe, recipe_yaml
+
+    out_console.print(
+        recipe_yaml(read_recipe(recipe, overrides=tuple(changes or ()), folders=tuple(recipes_folder or ()))), end=""
+    )
+
+
+def _quiet_lightning() -> None:
+    """Keep Lightning's remarks on hardware and advertisements off the screen; its errors still come."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+
+
+def default_cache() -> Path:
+    """Return where prepared data are kept for this user."""
+    from AcuteFindingsLib.models.find import default_cache as models_cache
+
+    return models_cache() / "training"

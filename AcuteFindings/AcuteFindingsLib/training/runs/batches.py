@@ -1,0 +1,148 @@
+"""Prepared arrays as Lightning's batches.
+
+A batch holds ``images`` and ``mask`` as bytes (255 is 1.0; mask 0/1), ``mask_known``, ``labels`` (NaN where unknown)
+and ``positive``; scans have one more axis, and ``valid`` says which slices are not padding. Batches of encodings hold
+``encodings``, ``valid``, ``slices``, ``stack`` and ``exam``.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from AcuteFindingsLib.training.runs.items import Item
+from AcuteFindingsLib.training.runs.objectives import Batch
+
+# An example's number; in training also one to draw from what is random about it.
+Index = int | tuple[int, int]
+
+
+class PictureSet(Dataset[Batch]):
+    """Single pictures: each slice of each series, or each radiograph."""
+
+    def __init__(self, items: Sequence[Item], *, channels: int) -> None:
+        self.items, self.channels = list(items), channels
+        self.places = [(item, z) for item in self.items for z in range(item.count)]
+        self.positive = np.array([item.positive[z] for item, z in self.places], bool)
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        return len(self.places)
+
+    def __getitem__(self, index: Index) -> Batch:
+        """Return one picture."""
+        item, z = self.places[_number(index)]
+        return {
+            "images": _channels(torch.from_numpy(item.images(slice(z, z + 1)).copy()), self.channels)[0],
+            "mask": torch.from_numpy(item.masks(slice(z, z + 1)).copy()),
+            "mask_known": torch.tensor(float(item.mask_known[z])),
+            "labels": torch.from_numpy(item.labels[z]),
+            "positive": torch.tensor(bool(self.positive[_number(index)])),
+        }
+
+
+class ScanSet(Dataset[Batch]):
+    """Whole scans, or some neighbouring slices of each: half of the time around a positive one, either way up."""
+
+    def __init__(self, items: Sequence[Item], *, channels: int, slices: int | None, seed: int) -> None:
+        self.items, self.channels, self.slices, self.seed = list(items), channels, slices, seed
+        self.positive = np.array([item.positive.any() for item in self.items], bool)
+
+    def __len__(self) -> int:
+        """How many scans there are."""
+        return len(self.items)
+
+    def __getitem__(self, index: Index) -> Batch:
+        """Return one scan."""
+        item = self.items[_number(index)]
+        part, backwards = slice(0, item.count), False
+        if isinstance(index, tuple):
+            generator = np.random.default_rng((self.seed, index[1]))
+            part, backwards = self._window(item, generator), bool(generator.random() < 0.5)
+        images, masks, labels, known = item.images(part), item.masks(part), item.labels[part], item.mask_known[part]
+        if backwards:
+            images, masks, labels, known = images[::-1], masks[::-1], labels[::-1], known[::-1]
+        return {
+            "images": _channels(torch.from_numpy(images.copy()), self.channels),
+            "mask": torch.from_numpy(masks.copy())[:, None],
+            "mask_known": torch.from_numpy(known.astype(np.float32)),
+            "labels": torch.from_numpy(labels.copy()),
+            "positive": torch.tensor(bool(self.positive[_number(index)])),
+            "valid": torch.ones(len(images), dtype=torch.bool),
+        }
+
+    def _window(self, item: Item, generator: np.random.Generator) -> slice:
+        if self.slices is None or item.count <= self.slices:
+            return slice(0, item.count)
+        positives = np.flatnonzero(item.positive)
+        centre = generator.integers(item.count)
+        if len(positives) and generator.random() < 0.5:
+            centre = generator.choice(positives)
+        start = int(np.clip(centre - generator.integers(self.slices), 0, item.count - self.slices))
+        return slice(start, start + self.slices)
+
+
+class StackSet(Dataset[Batch]):
+    """Encodings of whole series; longer ones are cut to `length` slices, at random in training.
+
+    Parameters
+    ----------
+    stacks
+        Of each series: encodings ``(n, e)``, labels ``(n,)`` and exam labels ``(k,)``, NaN where unknown.
+    """
+
+    def __init__(self, stacks: Sequence[dict[str, np.ndarray]], *, length: int, seed: int) -> None:
+        self.stacks, self.length, self.seed = list(stacks), length, seed
+        self.positive = np.array([bool((stack["slices"] >= 0.5).any()) for stack in self.stacks], bool)
+
+    def __len__(self) -> int:
+        """How many stacks there are."""
+        return len(self.stacks)
+
+    def __getitem__(self, index: Index) -> Batch:
+        """Return one stack, padded at the end."""
+        stack = self.stacks[_number(index)]
+        count, start = len(stack["encodings"]), 0
+        if isinstance(index, tuple) and count > self.length:
+            start = int(np.random.default_rng((self.seed, index[1])).integers(count - self.length + 1))
+        encodings, slices = (stack[name][start : start + self.length] for name in ("encodings", "slices"))
+        pad = self.length - len(encodings)
+        shown = float(np.nanmax(slices) >= 0.5) if not np.isnan(slices).all() else float("nan")
+        # Cutting off the slices that hold the clot leaves a stack without embolism.
+        exam = stack["exam"] * (shown if shown == 0 else 1.0)
+        return {
+            "encodings": torch.from_numpy(np.pad(encodings, ((0, pad), (0, 0)))).float(),
+            "valid": torch.arange(self.length) < len(encodings),
+            "slices": torch.from_numpy(np.pad(slices, (0, pad))).float(),
+            "stack": torch.tensor([shown]),
+            "exam": torch.from_numpy(exam).float(),
+        }
+
+
+def join(parts: Sequence[Batch]) -> Batch:
+    """Put examples into one batch; scans of different length are padded at the end with black slices."""
+    if "valid" in parts[0] and "images" in parts[0]:
+        longest = max(len(part["valid"]) for part in parts)
+        parts = [
+            {name: value if value.ndim == 0 else _padded(value, longest) for name, value in part.items()}
+            for part in parts
+        ]
+    return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+def _padded(value: Tensor, length: int) -> Tensor:
+    if len(value) == length:
+        return value
+    return torch.cat([value, value.new_zeros((length - len(value), *value.shape[1:]))])
+
+
+def _channels(images: Tensor, channels: int) -> Tensor:
+    """Return ``(n, channels, y, x)`` for ``(n, y, x)``."""
+    return images[:, None].expand(-1, channels, -1, -1)
+
+
+def _number(index: Any) -> int:
+    return int(index[0] if isinstance(index, tuple) else index)

@@ -1,0 +1,100 @@
+"""Encodings of every slice by the encoder that was just fitted, kept on disk until it changes."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.training.recipes.plans import EncodeStage
+from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.runs.changes import apply_changes
+from AcuteFindingsLib.training.runs.items import Arrays, Item
+from AcuteFindingsLib.training.runs.module import input_range
+
+Progress = Callable[[str, float], None]
+
+
+def encode(
+    network: nn.Module,
+    items: Sequence[Item],
+    recipe: Recipe,
+    folder: Path,
+    *,
+    augmented: bool,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> list[Arrays]:
+    """Return the stacks of encodings of some series, as `StackSet` takes them.
+
+    Parameters
+    ----------
+    network
+        Whose `encode` gives ``"encoding"``.
+    folder
+        Where encodings are kept; their names hold a digest of the encoder's weights, the series and the changes.
+    augmented
+        Add the changed versions that the recipe asks for: for the training part.
+    """
+    plan = recipe.stages.encode
+    assert plan is not None
+    weights = _digest(network)
+    network = network.eval().to(device)
+    jobs = [(item, version) for item in items for version in range(_versions(item, plan, seed) if augmented else 1)]
+    stacks = []
+    for number, (item, version) in enumerate(jobs, 1):
+        name = hashlib.sha256(
+            f"{weights}{item.folder.name}{version}{seed if version else ''}{plan}".encode()
+        ).hexdigest()
+        place = folder / f"{name[:32]}.npy"
+        if not place.is_file():
+            # Each version has a seed of its own, so that it does not matter which were made before.
+            torch.manual_seed(int(name[:8], 16))
+            encodings = _encode_one(network, item, recipe, plan, changed=version > 0, device=device)
+            with replace_when_written(place) as partial, partial.open("wb") as stream:
+                np.save(stream, encodings)
+        stacks.append({"encodings": np.load(place), "slices": item.labels[:, 0], "exam": item.exam})
+        progress(f"Encoding {number} of {len(jobs)}", number / len(jobs))
+    return stacks
+
+
+def _versions(item: Item, plan: EncodeStage, seed: int) -> int:
+    """Return how many versions of a series there are, the unchanged one among them."""
+    if item.positive.any():
+        return 1 + plan.augmented_positives
+    number = int(hashlib.sha256(f"{seed}{item.key}".encode()).hexdigest()[:8], 16) / 2**32
+    return 2 if number < plan.augmented else 1
+
+
+def _encode_one(
+    network: nn.Module, item: Item, recipe: Recipe, plan: EncodeStage, *, changed: bool, device: str
+) -> np.ndarray:
+    channels = int(getattr(recipe.settings(), "channels", 1))
+    low, high = input_range(recipe)
+    pictures = torch.from_numpy(item.images().copy())[:, None]
+    positive = torch.from_numpy(item.positive)
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(pictures), plan.batch):
+            images = pictures[start : start + plan.batch].to(device).float() / 255
+            if changed:
+                # One change for a whole series, as it would be scanned.
+                torch.manual_seed(torch.initial_seed())
+                everything = torch.tensor([bool(positive.any())])
+                images, _ = apply_changes(images, None, plan.augmentation, positive=everything, groups=len(images))
+            images = (images * (high - low) + low).expand(-1, channels, -1, -1)
+            parts.append(network.encode(images)["encoding"].float().cpu())  # type: ignore[operator]
+    return torch.cat(parts).numpy()
+
+
+def _digest(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        if name.startswith("encoder."):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

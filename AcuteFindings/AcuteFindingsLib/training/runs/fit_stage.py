@@ -1,0 +1,191 @@
+"""One stage through Lightning's loop: loaders, callbacks, loggers, and where it goes on after a kill."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.training.recipes.plans import TrainStage
+from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.runs.batches import join
+from AcuteFindingsLib.training.runs.checkpoints import (
+    LAST,
+    WholeCheckpoints,
+    epoch_checkpoints,
+    kept_file,
+    network_state,
+)
+from AcuteFindingsLib.training.runs.module import StageModule
+from AcuteFindingsLib.training.runs.order import EpochOrder
+
+DONE = "stage.json"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """On what a run runs; passed to Lightning as it is.
+
+    Attributes
+    ----------
+    accelerator
+        ``"auto"``, ``"cpu"``, ``"gpu"`` ...
+    devices, nodes, strategy
+        As `lightning.Trainer` takes them: ``devices="4", strategy="ddp"`` for four cards of one machine.
+    workers
+        Processes that read arrays ahead.
+    progress_bar
+        Show Lightning's bar; a line an epoch is told otherwise.
+    """
+
+    accelerator: str = "auto"
+    devices: str | int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    workers: int = 0
+    progress_bar: bool = False
+    tell: Callable[[str], None] = field(default=print)
+
+
+class ExampleSet(Protocol):
+    """A set of examples that knows which are positive."""
+
+    positive: np.ndarray
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+
+def fit_stage(
+    network: nn.Module,
+    recipe: Recipe,
+    stage: str,
+    *,
+    train: Any,
+    validation: Any,
+    folder: Path,
+    hardware: Hardware,
+    seed: int,
+    resume: bool,
+) -> dict[str, Any]:
+    """Fit one stage and leave its kept weights in `network`.
+
+    Parameters
+    ----------
+    train, validation
+        Sets of `batches`; an empty validation set keeps the last epoch.
+    folder
+        Receives ``checkpoints`` after each epoch, ``csv`` and ``tensorboard`` logs, and ``stage.json``
+        when the stage is done.
+    resume
+        Go on after the last whole epoch that `folder` holds; a stage that is done is only loaded.
+
+    Returns
+    -------
+    dict
+        What ``stage.json`` says: epochs, best validation loss and which checkpoint was kept.
+    """
+    plan = recipe.stages.present()[stage]
+    assert isinstance(plan, TrainStage)
+    best = plan.keep == "best" and len(validation) > 0
+    done = folder / DONE
+    if resume and done.is_file():
+        network.load_state_dict(network_state(kept_file(folder / CHECKPOINTS, best=best)))
+        return dict(json.loads(done.read_text(encoding="utf-8")))
+    order = EpochOrder(train.positive, plan.sampler, epochs=plan.epochs, seed=seed)
+    batch = min(plan.batch, len(order))
+    loaders = [_loader(train, batch, hardware, order=order)]
+    if len(validation):
+        loaders.append(_loader(validation, 1 if stage == "scan" else plan.batch, hardware))
+    steps = len(loaders[0])
+    module = StageModule(network, recipe, stage, steps=steps, seed=seed)
+    checkpoints = epoch_checkpoints(folder / CHECKPOINTS, best=best)
+    trainer = lightning.Trainer(
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        strategy=hardware.strategy,
+        precision=recipe.precision,
+        max_epochs=plan.epochs,
+        gradient_clip_val=plan.optimiser.clip,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=min(steps, 20),
+        plugins=[WholeCheckpoints()],
+        callbacks=[checkpoints, *_callbacks(plan, stage, hardware, validated=len(validation) > 0)],
+        logger=[
+            CSVLogger(folder, name="csv", flush_logs_every_n_steps=1),
+            TensorBoardLogger(folder, name="tensorboard", version=""),
+        ],
+        enable_progress_bar=hardware.progress_bar,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    # Encoding and scoring leave it in evaluation mode, which Lightning would keep.
+    network.train()
+    last = folder / CHECKPOINTS / f"{LAST}.ckpt"
+    trainer.fit(module, *loaders, ckpt_path=last if resume and last.is_file() else None, weights_only=False)
+    network.load_state_dict(network_state(kept_file(folder / CHECKPOINTS, best=best)))
+    network.requires_grad_(True)
+    told = {
+        "stage": stage,
+        "epochs": trainer.current_epoch,
+        "kept": "best" if best else "last",
+        "best_val_loss": float(checkpoints.best_model_score) if checkpoints.best_model_score is not None else None,
+        "examples": len(train),
+        "validation_examples": len(validation),
+    }
+    if trainer.is_global_zero:
+        with replace_when_written(done) as partial:
+            partial.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    return told
+
+
+def _loader(examples: Dataset[Any], batch: int, hardware: Hardware, *, order: EpochOrder | None = None) -> Any:
+    return DataLoader(
+        examples,
+        batch_size=batch,
+        sampler=order,
+        collate_fn=join,
+        num_workers=hardware.workers,
+        persistent_workers=hardware.workers > 0,
+        # Batch norm needs more than one picture.
+        drop_last=order is not None and len(order) > batch,
+        # Loaders draw their workers' seed from here, not from what the epoch was seeded with.
+        generator=torch.Generator(),
+    )
+
+
+def _callbacks(plan: TrainStage, stage: str, hardware: Hardware, *, validated: bool) -> list[Callback]:
+    callbacks: list[Callback] = [LearningRateMonitor(logging_interval="epoch")]
+    if plan.patience and validated:
+        callbacks.append(EarlyStopping("val_loss", patience=plan.patience, mode="min", check_on_train_epoch_end=True))
+    callbacks.append(RichProgressBar(leave=True) if hardware.progress_bar else _EpochLines(stage, plan, hardware.tell))
+    return callbacks
+
+
+class _EpochLines(Callback):
+    """One line an epoch, for logs and terminals that show no bar."""
+
+    def __init__(self, stage: str, plan: TrainStage, tell: Callable[[str], None]) -> None:
+        self.stage, self.plan, self.tell = stage, plan, tell
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+        """Tell what the epoch came to."""
+        if not trainer.is_global_zero:
+            return
+        shown = {"train_loss": "loss", "val_loss": "validation loss", "val_auc": "AUC", "val_dice": "Dice"}
+        values = trainer.callback_metrics
+        figures = [f"{words} {float(values[name]):.4f}" for name, words in shown.items() if name in values]
+        self.tell(f"{self.stage}: epoch {trainer.current_epoch + 1} of {self.plan.epochs}, {', '.join(figures)}")

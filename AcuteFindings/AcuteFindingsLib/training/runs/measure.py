@@ -1,0 +1,214 @@
+"""Operating points chosen on the validation part, and figures with intervals on the part that was kept aside."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from AcuteFindingsLib.evaluation.calibration import calibration_measure, class_wise_calibration_error
+from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
+from AcuteFindingsLib.evaluation.masks import dice
+from AcuteFindingsLib.evaluation.operating_points import decision_figures
+from AcuteFindingsLib.evaluation.resampling import Bootstrap
+from AcuteFindingsLib.evaluation.thresholds import f1_threshold, youden_threshold
+from AcuteFindingsLib.models.metadata import Interval, OperatingPoint
+from AcuteFindingsLib.networks.pe import EXAM_LABELS
+from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.runs.labels import label_of, trained_labels
+from AcuteFindingsLib.training.runs.score import Answers, MaskAnswer, Scored
+
+_WORDS = {
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "accuracy": "Accuracy",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "f1": "F1",
+}
+_GRID = np.linspace(0.2, 0.8, 13)
+_HALF = 0.5
+_NOT_CHOSEN = "half: the validation part has no case of one of the classes"
+
+
+def default_points(recipe: Recipe) -> list[OperatingPoint]:
+    """Return operating points of one half, for the detectors' code to run before any is chosen."""
+    return [
+        OperatingPoint(level=level, label=label, threshold=_HALF, chosen="half")  # type: ignore[arg-type]
+        for level, label in _wanted(recipe)
+    ]
+
+
+def choose_points(recipe: Recipe, scored: Scored | None, *, where: str) -> list[OperatingPoint]:
+    """Choose thresholds: Youden's index; for the slices of PE stacks the highest F1; for masks the highest Dice.
+
+    Parameters
+    ----------
+    scored
+        Of the validation part; None where there is none.
+    where
+        What that part is, in words.
+    """
+    points: list[OperatingPoint] = []
+    labels = trained_labels(recipe)
+    for level, label in _wanted(recipe):
+        value, chosen = _HALF, _NOT_CHOSEN
+        if scored and level == "mask":
+            best = _best_mask_threshold(scored.masks)
+            value, chosen = (best, f"highest Dice on {where}") if best else (_HALF, "half")
+        elif level == "empty" and recipe.card.empty_threshold is not None:
+            value, chosen = recipe.card.empty_threshold, "as published"
+        elif level == "empty":
+            study = next(point for point in points if point.level == "study")
+            value, chosen = 1 - study.threshold, "the complement of the study threshold"
+        elif scored and level in scored.levels:
+            answers = scored.levels[level]
+            truth, score = _known(answers, labels.index(label) if label in labels else 0)
+            if truth.any() and not truth.all():
+                by_f1 = recipe.task == "pe" and level == "slice" and "study" in scored.levels
+                value = f1_threshold(truth, score) if by_f1 else youden_threshold(truth, score)
+                chosen = f"{'highest F1' if by_f1 else 'Youden index'} on {where}"
+        points.append(OperatingPoint(level=level, label=label, threshold=value, chosen=chosen))  # type: ignore[arg-type]
+    return points
+
+
+def measure(
+    recipe: Recipe, scored: Scored, points: Sequence[OperatingPoint], *, data: str, command: str
+) -> list[Interval]:
+    """Return the figures of the part that was kept aside; what cannot be measured there is left out.
+
+    Parameters
+    ----------
+    points
+        Chosen beforehand, on other patients.
+    data
+        What was measured on, in words.
+    command
+        That repeats it.
+    """
+    figures: list[Interval] = []
+    thresholds = {(point.level, point.label): point.threshold for point in points}
+    for level, answers in scored.levels.items():
+        for column, label in enumerate(_columns(recipe, level, answers)):
+            truth, score = _known(answers, column)
+            if not truth.any() or truth.all():
+                continue
+            patients = answers.patients[~np.isnan(answers.truth[:, column])]
+            name = level if column == 0 and recipe.task != "chest" else f"{level}, {label_of(label).meaning.lower()}"
+            words = {"data": f"{data}, {int(truth.sum())} of {len(truth)} positive", "command": command}
+            figures.append(auc_interval(truth, score, metric=f"AUC, {name}", patients=patients, **words))
+            # A scan is positive where enough neighbouring slices are: held against the slices' operating point.
+            threshold = thresholds.get((level, label), thresholds.get(("slice", label)))  # type: ignore[call-overload]
+            if threshold is not None:
+                figures += _decisions(truth, score >= threshold, patients, name, **words)
+        if recipe.task == "chest":
+            figures += _calibration(answers, data=data, command=command)
+    return figures + _overlap(recipe, scored, thresholds, data=data, command=command)
+
+
+def _wanted(recipe: Recipe) -> list[tuple[str, str]]:
+    """Return levels and labels of the operating points that a detector needs."""
+    main = (*trained_labels(recipe), "lungs")[0]
+    stage = next(reversed(recipe.stages.present()))
+    if stage == "findings":
+        return [("study", label) for label in trained_labels(recipe)]
+    levels = {
+        "slice": ("slice",),
+        "sequence": ("study", "slice"),
+        "scan": ("slice", "mask"),
+        "image": ("study",),
+        "segment": ("study", "mask", "empty") if recipe.task == "pneumothorax" else ("mask",),
+    }[stage]
+    return [(level, main) for level in levels]
+
+
+def _columns(recipe: Recipe, level: str, answers: Answers) -> list[str]:
+    labels = list(trained_labels(recipe))
+    if recipe.task == "pe" and level == "study":
+        labels = ["pe", *EXAM_LABELS]
+    return labels[: answers.score.shape[1]]
+
+
+def _known(answers: Answers, column: int) -> tuple[np.ndarray, np.ndarray]:
+    truth = answers.truth[:, column]
+    known = ~np.isnan(truth)
+    return truth[known] >= 0.5, answers.score[known, column]
+
+
+def _decisions(
+    truth: np.ndarray, called: np.ndarray, patients: np.ndarray, name: str, *, data: str, command: str
+) -> list[Interval]:
+    found = decision_figures(truth, called, Bootstrap(patients))
+    return [
+        Interval(
+            metric=f"{words}, {name}",
+            value=found[key].value,
+            low=found[key].intervals[0].low,
+            high=found[key].intervals[0].high,
+            data=data,
+            count=found[key].count,
+            command=command,
+        )
+        for key, words in _WORDS.items()
+        if found[key].value is not None and found[key].intervals
+    ]
+
+
+def _calibration(answers: Answers, *, data: str, command: str) -> list[Interval]:
+    """Return the class-wise calibration error over the labels that are known of every case (SOURCES.md 5)."""
+    known = ~np.isnan(answers.truth).any(axis=0)
+    if not known.any():
+        return []
+    truth, score = answers.truth[:, known] >= 0.5, answers.score[:, known]
+    each = [calibration_measure(truth[:, n], score[:, n]) for n in range(int(known.sum()))]
+    value = class_wise_calibration_error(list(truth.T), list(score.T))
+    span = Bootstrap(answers.patients).interval(lambda weights: np.mean([one(weights) for one in each], axis=0))
+    return [
+        Interval(
+            metric="CWCE, study",
+            value=value,
+            low=span.low if span else value,
+            high=span.high if span else value,
+            data=f"{data}, {int(known.sum())} labels",
+            count=len(truth),
+            command=command,
+        )
+    ]
+
+
+def _overlap(recipe: Recipe, scored: Scored, thresholds: dict, *, data: str, command: str) -> list[Interval]:
+    if not scored.masks:
+        return []
+    threshold = next((value for (level, _), value in thresholds.items() if level == "mask"), _HALF)
+    values = np.array([dice(one.truth, one.soft >= 255 * threshold) for one in scored.masks])
+    shown = np.array([bool(one.truth.any()) for one in scored.masks])
+    patients = np.array([one.patient for one in scored.masks])
+    size = f"at {scored.masks[0].soft.shape[-1]} pixels a side"
+    figures = []
+    if recipe.task == "pneumothorax":
+        figures.append(
+            mean_interval(
+                values,
+                metric="Dice, all images",
+                patients=patients,
+                data=f"{data}, {size}; two empty masks count as 1",
+                command=command,
+            )
+        )
+    if shown.any():
+        figures.append(
+            mean_interval(
+                values[shown],
+                metric="Dice, images with the finding" if recipe.task == "pneumothorax" else "Dice",
+                patients=patients[shown],
+                data=f"{data}, {size}; those whose mask is not empty",
+                command=command,
+            )
+        )
+    return figures
+
+
+def _best_mask_threshold(masks: Sequence[MaskAnswer]) -> float | None:
+    shown = [one for one in masks if one.truth.any()]
+    if not shown:
+        return None
+    overlaps = [np.mean([dice(one.truth, one.soft >= 255 * value) for one in shown]) for value in _GRID]
+    return float(_GRID[int(np.argmax(overlaps))])

@@ -1,0 +1,91 @@
+"""Which examples an epoch shows, in which order: the same for the same seed and epoch, also after a resume."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch import distributed
+from torch.utils.data import Sampler as TorchSampler
+
+from AcuteFindingsLib.errors import TrainingError
+from AcuteFindingsLib.training.recipes.plans import Sampler
+
+
+class EpochOrder(TorchSampler[tuple[int, int]]):
+    """The order of one epoch's examples.
+
+    Lightning calls `set_epoch` before each epoch. On several devices each process takes every n-th example. With each
+    example's number comes one that is nobody else's, to draw from what is random about it.
+
+    Parameters
+    ----------
+    positive
+        ``(n,)`` bool: which examples show the finding.
+    plan
+        Of the recipe.
+    epochs
+        Over which a falling share falls.
+    seed
+        Of the run.
+
+    Raises
+    ------
+    TrainingError
+        Where positives are asked for and there are none, or no negatives.
+    """
+
+    def __init__(self, positive: np.ndarray, plan: Sampler, *, epochs: int, seed: int) -> None:
+        self.plan, self.epochs, self.seed = plan, epochs, seed
+        self.epoch = 0
+        self.positive, self.negative = np.flatnonzero(positive), np.flatnonzero(~np.asarray(positive, bool))
+        if plan.name != "natural" and not (len(self.positive) and len(self.negative)):
+            lacking = "positive" if not len(self.positive) else "negative"
+            raise TrainingError(
+                f"The sampler {plan.name!r} draws positives and negatives, but none of the {len(positive)} examples to "
+                f"fit to is {lacking}; add data, or choose --set stages.*.sampler.name=natural."
+            )
+        self.count = plan.examples or len(positive)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, from 0."""
+        self.epoch = epoch
+
+    def share(self) -> float:
+        """Return which share of this epoch's examples is positive, where the sampler decides it."""
+        if self.plan.name == "balanced":
+            return self.plan.positive_share
+        done = self.epoch / max(self.epochs - 1, 1)
+        return self.plan.first_share + (self.plan.last_share - self.plan.first_share) * min(done, 1.0)
+
+    def chosen(self) -> np.ndarray:
+        """Return the example numbers of this epoch in order, over all processes."""
+        generator = np.random.default_rng((self.seed, self.epoch))
+        if self.plan.name == "natural":
+            everything = generator.permutation(len(self.positive) + len(self.negative))
+            return np.resize(everything, self.count)
+        positives = round(self.count * self.share())
+        drawn = [_drawn(self.positive, positives, generator), _drawn(self.negative, self.count - positives, generator)]
+        return generator.permutation(np.concatenate(drawn))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield this process's part: numbers of examples, and of draws."""
+        rank, world = _place()
+        # Every process must take as many steps as the others.
+        chosen = self.chosen()[: len(self) * world]
+        draws = self.epoch * len(chosen) + np.arange(len(chosen))
+        return zip(chosen[rank::world].tolist(), draws[rank::world].tolist(), strict=True)
+
+    def __len__(self) -> int:
+        """How many examples this process shows."""
+        return max(self.count // _place()[1], 1)
+
+
+def _drawn(pool: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw each once before any comes again."""
+    rounds = [generator.permutation(pool) for _ in range(-(-count // len(pool)))]
+    return np.concatenate(rounds)[:count] if rounds else np.empty(0, np.int64)
+
+
+def _place() -> tuple[int, int]:
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1

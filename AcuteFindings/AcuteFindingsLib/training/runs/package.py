@@ -1,0 +1,151 @@
+"""A fitted network as a model package, with a card that holds what was measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
+from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, TrainingData
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.models.write import write_package
+from AcuteFindingsLib.networks import stored_arguments
+from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.runs.labels import card_labels
+from AcuteFindingsLib.training.runs.module import input_range
+from AcuteFindingsLib.training.runs.score import CONSECUTIVE
+
+_LICENCES = {
+    "Apache-2.0": "Apache License, Version 2.0\nhttps://www.apache.org/licenses/LICENSE-2.0\n",
+}
+
+
+def make_card(
+    recipe: Recipe,
+    *,
+    points: Sequence[OperatingPoint],
+    evaluation: Sequence[Interval],
+    trained_on: str,
+    count: str,
+    phantoms_only: bool,
+) -> Card:
+    """Return the card of a recipe's model.
+
+    Parameters
+    ----------
+    trained_on, count
+        What the weights were fitted to, in words and numbers.
+    """
+    return Card(
+        id=recipe.id,
+        task=recipe.task,
+        title=recipe.title,
+        network=Network(name=recipe.network.name, arguments=stored_arguments(recipe.network.arguments)),
+        preprocessing=recipe.settings().model_dump(),
+        labels=card_labels(recipe),
+        operating_points=list(points),
+        rule={"minimum_consecutive": CONSECUTIVE} if recipe.task == "hemorrhage" else {},
+        training_data=TrainingData(
+            summary=trained_on, phantoms_only=phantoms_only, count=count, restriction=recipe.card.restriction
+        ),
+        evaluation=list(evaluation),
+        licence=recipe.card.licence,
+        intended_use=recipe.card.intended_use,
+        limitations=" ".join(part for part in (recipe.card.limitations, *_limits(recipe, phantoms_only)) if part),
+        sources=[recipe.source],
+    )
+
+
+def write_model(
+    network: nn.Module, recipe: Recipe, card: Card, folder: Path, *, version: str, text: str
+) -> ModelPackage:
+    """Write the package; one that is there already is replaced.
+
+    Parameters
+    ----------
+    text
+        More for the card, Markdown: the recipe, published figures beside one's own.
+    """
+    return write_package(
+        folder,
+        state_dict=network.state_dict(),
+        card=card,
+        version=version,
+        changelog={version: f"trained with the recipe {recipe.id} by AcuteFindings {__version__}"},
+        description=f"{card.title}. {card.training_data.summary}. {RESEARCH_USE_ONLY}",
+        authors="whoever ran the recipe",
+        copyright="whoever ran the recipe",
+        network_data_format=_data_format(recipe, card),
+        card_text=text,
+        licence_text=_LICENCES.get(card.licence, card.licence),
+        replace=True,
+    )
+
+
+def published_table(recipe: Recipe, evaluation: Sequence[Interval]) -> str:
+    """Return the publication's figures beside one's own, Markdown; empty where none are stated."""
+    if not recipe.published:
+        return ""
+    own = {figure.metric: figure for figure in evaluation}
+    lines = ["| Figure | Published | Here |", "| --- | --- | --- |"]
+    for one in recipe.published:
+        figure = own.get(one.metric)
+        here = f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})" if figure else "not measured"
+        name = f"{one.metric} ({one.data})" if one.data else one.metric
+        lines.append(f"| {name} | {one.value:.3f} | {here} |")
+    return "## Beside the publication\n\nOther data, so not to be compared as if it were one test.\n\n" + "\n".join(
+        lines
+    )
+
+
+def _limits(recipe: Recipe, phantoms_only: bool) -> list[str]:
+    said = []
+    if phantoms_only and "Never saw a patient" not in recipe.card.limitations:
+        said.append("Never saw a patient: on real images its answers mean nothing.")
+    if recipe.task == "pe" and recipe.stages.sequence is None:
+        said.append("Answers for single slices; it gives no verdict for a study, so the PE module cannot run it.")
+    if recipe.stages.image:
+        said.append("Gives a probability and no outline, so the pneumothorax module cannot run it.")
+    regions = {
+        "lung-crop": "cut to the lungs",
+        "lungs-only": "with everything outside the lungs black",
+        "lungs-removed": "with the lungs black",
+    }
+    if recipe.data.region in regions:
+        said.append(
+            f"Made for radiographs {regions[recipe.data.region]}; not measured on whole ones, as the modules show."
+        )
+    return said
+
+
+def _data_format(recipe: Recipe, card: Card) -> dict[str, Any]:
+    size = card.preprocessing["size"]
+    tomography = card.task in ("pe", "hemorrhage")
+    return {
+        "inputs": {
+            "image": {
+                "type": "image",
+                "format": "hounsfield" if tomography else "magnitude",
+                "modality": "CT" if tomography else "CR",
+                "num_channels": int(card.preprocessing.get("channels", 1)),
+                "spatial_shape": [size, size],
+                "dtype": "float32",
+                "value_range": list(input_range(recipe)),
+                "is_patch_data": False,
+                "channel_def": {"0": "image"},
+            }
+        },
+        "outputs": {
+            "pred": {
+                "type": "probabilities",
+                "format": "classes",
+                "num_channels": len(card.labels),
+                "spatial_shape": [],
+                "dtype": "float32",
+                "value_range": [0, 1],
+                "is_patch_data": False,
+                "channel_def": {str(number): label.name for number, label in enumerate(card.labels)},
+            }
+        },
+    }

@@ -1,0 +1,220 @@
+"""What a fitted network says of prepared series and images, through the detectors' own rules."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch import nn
+
+from AcuteFindingsLib.detectors.detector import batches as parts_of
+from AcuteFindingsLib.detectors.detector import never_cancelled
+from AcuteFindingsLib.detectors.pe import PEDetector
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, predict_flipped
+from AcuteFindingsLib.detectors.rules import consecutive_score
+from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
+from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.runs.items import Item
+from AcuteFindingsLib.training.runs.module import input_range
+
+Progress = Callable[[str, float], None]
+_BATCH = 16
+# RADnet: three or more consecutive positive slices make a positive scan (SOURCES.md 4).
+CONSECUTIVE = 3
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Probabilities of some level (slice, study) with their truth.
+
+    Attributes
+    ----------
+    keys, patients
+        ``(n,)``.
+    truth, score
+        ``(n, L)``; truth is NaN where unknown.
+    """
+
+    keys: np.ndarray
+    patients: np.ndarray
+    truth: np.ndarray
+    score: np.ndarray
+
+
+@dataclass(frozen=True)
+class MaskAnswer:
+    """A soft mask as bytes ``(n, y, x)`` beside the true one, of one item."""
+
+    key: str
+    patient: str
+    soft: np.ndarray
+    truth: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All that was said: answers by level, masks, and how likely each item's mask was called empty."""
+
+    levels: dict[str, Answers]
+    masks: list[MaskAnswer] = field(default_factory=list)
+
+
+def score_items(network: nn.Module, recipe: Recipe, card: Card, items: Sequence[Item], progress: Progress) -> Scored:
+    """Let a network answer for some items, one after the other.
+
+    Parameters
+    ----------
+    card
+        Names the labels; its preprocessing and operating points serve the detectors' rules.
+    """
+    predictor = _OnDevice(network, card)
+    score = _SCORERS[next(reversed(recipe.stages.present()))]
+    rows: dict[str, list[_Row]] = {}
+    masks: list[MaskAnswer] = []
+    for number, item in enumerate(items, 1):
+        for row in score(predictor, recipe, item):
+            if isinstance(row, MaskAnswer):
+                masks.append(row)
+            else:
+                rows.setdefault(row.level, []).append(row)
+        progress(f"Measuring {number} of {len(items)}", number / len(items))
+    return Scored({level: _joined(found) for level, found in rows.items()}, masks)
+
+
+class _OnDevice(MemoryPredictor):
+    """The network where it is: scoring runs where fitting ran."""
+
+    def __init__(self, network: nn.Module, card: Card) -> None:
+        device = "cuda" if torch.cuda.is_available() and next(network.parameters()).is_cuda else "cpu"
+        super().__init__(network, card)
+        self.device = device
+        self.network.to(device)
+
+
+@dataclass(frozen=True)
+class _Row:
+    level: str
+    keys: np.ndarray
+    patient: str
+    truth: np.ndarray
+    score: np.ndarray
+
+
+def _joined(rows: Sequence[_Row]) -> Answers:
+    return Answers(
+        keys=np.concatenate([row.keys for row in rows]),
+        patients=np.concatenate([np.full(len(row.keys), row.patient) for row in rows]),
+        truth=np.concatenate([row.truth for row in rows]),
+        score=np.concatenate([row.score for row in rows]),
+    )
+
+
+def _pe_sequence(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[_Row]:
+    detector = PEDetector(predictor)
+    images = _scaled(item, recipe)
+    encodings = np.concatenate(
+        [predictor.predict(images[part], part="encode")["encoding"] for part in _parts(len(images))]
+    )
+    answer = detector.sequence(encodings)
+    labels = item.labels[:, :1]
+    truth, score = np.array([[_any(labels[:, 0])]]), np.array([[answer.stack]])
+    if len(answer.exam):
+        # The exam's own labels stand beside the stack's; the first of them repeats it.
+        truth = np.concatenate([truth, item.exam[None]], axis=1)
+        score = np.concatenate([score, answer.exam[None]], axis=1)
+    return [
+        _Row("slice", item.keys, item.patient, labels, answer.slices[:, None]),
+        _Row("study", np.array([item.key]), item.patient, truth, score),
+    ]
+
+
+def _slice(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[_Row]:
+    images = _scaled(item, recipe)
+    score = np.concatenate([expit(predictor.predict(images[part])["slice"]) for part in _parts(len(images))])
+    return [_Row("slice", item.keys, item.patient, item.labels[:, :1], score)]
+
+
+def _scan(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[Any]:
+    images = _scaled(item, recipe)
+    found = [predictor.predict(images[part], part="features") for part in _parts(len(images))]
+    features = np.concatenate([one["features"] for one in found])
+    score = expit(predictor.predict(features[None], part="head")["slice"][0])
+    study = consecutive_score(score[:, 0], minimum=CONSECUTIVE)
+    rows: list[Any] = [
+        _Row("slice", item.keys, item.patient, item.labels, score),
+        _Row("study", np.array([item.key]), item.patient, np.array([[_any(item.labels[:, 0])]]), np.array([[study]])),
+    ]
+    known = item.mask_known
+    if "mask" in found[0] and known.any():
+        soft = np.concatenate([expit(one["mask"][:, 0]) for one in found])[known]
+        rows.append(_mask(item, soft, item.masks()[known]))
+    return rows
+
+
+def _image(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[_Row]:
+    answer = _flipped(predictor, recipe, item)["image"]
+    return [_Row("study", item.keys, item.patient, item.labels[:, :1], answer)]
+
+
+def _segment(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[Any]:
+    answer = _flipped(predictor, recipe, item)
+    soft = answer["mask"][:, 0]
+    rows: list[Any] = [_mask(item, soft, item.masks())] if item.mask_known[0] else []
+    if recipe.task == "pneumothorax":
+        shown = 1 - answer["empty"][:, :1] if "empty" in answer else soft.max(axis=(1, 2))[:, None]
+        rows.append(_Row("study", item.keys, item.patient, _presence(item), shown))
+    return rows
+
+
+def _findings(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[_Row]:
+    answer = _flipped(predictor, recipe, item)
+    score = np.concatenate([answer[name] for name in ("pathologies", "tubes") if name in answer], axis=1)
+    return [_Row("study", item.keys, item.patient, item.labels, score)]
+
+
+_SCORERS: dict[str, Callable[[_OnDevice, Recipe, Item], Sequence[Any]]] = {
+    "slice": _slice,
+    "sequence": _pe_sequence,
+    "scan": _scan,
+    "image": _image,
+    "segment": _segment,
+    "findings": _findings,
+}
+
+
+def _scaled(item: Item, recipe: Recipe) -> np.ndarray:
+    low, high = input_range(recipe)
+    channels = int(getattr(recipe.settings(), "channels", 1))
+    images = item.images().astype(np.float32) / 255 * (high - low) + low
+    return np.repeat(images[:, None], channels, axis=1)
+
+
+def _flipped(predictor: _OnDevice, recipe: Recipe, item: Item) -> dict[str, np.ndarray]:
+    settings = recipe.settings()
+    assert isinstance(settings, RadiographSettings)
+    return predict_flipped(predictor, _scaled(item, recipe), settings)
+
+
+def _mask(item: Item, soft: np.ndarray, truth: np.ndarray) -> MaskAnswer:
+    return MaskAnswer(item.key, item.patient, np.rint(255 * soft).astype(np.uint8), truth.astype(bool))
+
+
+def _presence(item: Item) -> np.ndarray:
+    """Return whether the finding is there: by its label, else by its mask."""
+    stated = item.labels[:, :1] if item.labels.shape[1] else np.full((1, 1), np.nan, np.float32)
+    drawn = np.where(item.mask_known, item.positive, np.nan)[:, None]
+    return np.where(np.isnan(stated), drawn, stated)
+
+
+def _any(labels: np.ndarray) -> float:
+    if (labels >= 0.5).any():
+        return 1.0
+    return float("nan") if np.isnan(labels).all() else 0.0
+
+
+def _parts(count: int) -> list[slice]:
+    silent = {"progress": lambda _text, _share: None, "cancelled": never_cancelled}
+    return list(parts_of(count, _BATCH, text="", span=(0.0, 1.0), **silent))

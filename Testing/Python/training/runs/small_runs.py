@@ -1,0 +1,73 @@
+"""Recipes cut down so that a whole run takes a second: small pictures, small networks, two steps."""
+
+from pathlib import Path
+
+from builders import BUILDERS, build_phantoms
+
+from AcuteFindingsLib.training.recipes.read import read_recipe
+from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.runs.experiment import RunRequest
+from AcuteFindingsLib.training.runs.fit_stage import Hardware
+
+PATIENTS, SIZE = 10, 64
+
+_EVERYWHERE = (
+    "data.split={folds: 1, test: 0.34, validation: 0.34}",
+    "runs=1",
+    "stages.*.batch=2",
+)
+_TRAINED = ("epochs=1", "frozen_epochs=0", "sampler={name: balanced, examples: 4}", "patience=null", "crop=null")
+_NETWORKS = {
+    "pe": ("network.arguments.encoder.backbone=test_resnet", "network.arguments.encoder.pretrained=false"),
+    "pe_slice_cnn": ("network.arguments.filters=[4, 4]", "network.arguments.size=64", "network.arguments.dense=[8]"),
+    "pe_slice_encoder": ("network.arguments.backbone=test_resnet", "network.arguments.pretrained=false"),
+    "radnet": ("network.arguments.pretrained=false", "network.arguments.hidden=8"),
+    "pneumothorax_classifier": ("network.arguments.backbone=test_resnet", "network.arguments.pretrained=false"),
+    "pneumothorax_segmenter": ("network.arguments.encoder=resnet18", "network.arguments.pretrained=false"),
+    "chest_classifier": ("network.arguments.backbone=test_resnet", "network.arguments.pretrained=false"),
+    "lung_unet": ("network.arguments.channels=[4, 8, 16]",),
+}
+
+
+def small_overrides(recipe: Recipe, *, more: tuple[str, ...] = ()) -> list[str]:
+    """Return the --set values that make a recipe small."""
+    changes = [*_EVERYWHERE, *_NETWORKS[recipe.network.name], f"preprocessing.size={SIZE}"]
+    changes += [f"stages.{name}.{one}" for name in recipe.stages.present() if name != "encode" for one in _TRAINED]
+    if recipe.task == "lungs":
+        # Every radiograph has lungs.
+        changes.append("stages.segment.sampler.name=natural")
+    if recipe.task == "hemorrhage":
+        changes += ["preprocessing.pixel_mm=4", "stages.scan.slices=4"]
+        if recipe.network.arguments["backbone"] == "densenet40":
+            changes.append("network.arguments.growth=2")
+    if recipe.task == "pe":
+        # As far apart as the phantoms' slices.
+        changes.append("preprocessing.slice_mm=10")
+    if recipe.stages.encode:
+        changes += ["stages.encode.augmented_positives=1"]
+    if recipe.data.per_class:
+        changes.append("data.per_class=12")
+    return [*changes, *more]
+
+
+def small_recipe(name: str, *more: str) -> Recipe:
+    """Return a recipe that ships, cut down."""
+    return read_recipe(name, overrides=small_overrides(read_recipe(name), more=more))
+
+
+def native_data(kind: str, phantom_kind: str, folder: Path) -> Path:
+    """Write small phantoms in the layout of a data set; every other patient is positive."""
+    if kind == "phantoms":
+        return build_phantoms(folder, phantom_kind, patients=PATIENTS, matrix=SIZE)
+    return BUILDERS[kind](folder, patients=PATIENTS, matrix=SIZE)
+
+
+def small_request(recipe: Recipe, tmp_path: Path, *, told: list[str] | None = None, **options) -> RunRequest:
+    """Return a request on one processor."""
+    lines = [] if told is None else told
+    values = {"out": tmp_path / "run", "cache": tmp_path / "cache", **options}
+    return RunRequest(recipe=recipe, hardware=Hardware(accelerator="cpu", tell=lines.append), **values)
+
+
+def silent(_text: str, _share: float) -> None:
+    pass
