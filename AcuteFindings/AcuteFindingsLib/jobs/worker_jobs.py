@@ -159,6 +159,28 @@ def verify(request: Request, tools: Tools) -> dict[str, Any]:
     return {"ok": True, "error": ""}
 
 
+def import_model(request: Request, tools: Tools) -> dict[str, Any]:
+    """Make a model package of weights from elsewhere, in the folder of downloaded packages."""
+    from AcuteFindingsLib.models.find import default_cache
+    from AcuteFindingsLib.models.importing.converted import Options
+    from AcuteFindingsLib.models.importing.import_model import import_model as import_file
+    from AcuteFindingsLib.models.importing.recognise import free_id, recognise
+
+    file = request.path("file")
+    tools.at(f"Reading {file.name}", 0.0)
+    folder = Path(request.optional_text("folder") or default_cache())
+    task: Any = request.optional_text("task")
+    package = import_file(
+        file,
+        architecture=request.optional_text("architecture") or recognise(file),
+        out=folder / free_id(file, folder),
+        options=Options(task=task),
+        progress=tools.span(0.05, 1.0),
+        cancelled=tools.cancelled,
+    )
+    return {"folder": str(package.folder), "id": package.id}
+
+
 def report(request: Request, tools: Tools) -> dict[str, Any]:
     """Write report, finding and pictures of a result that `detect` gave."""
     from AcuteFindingsLib.export.report import write_report
@@ -247,6 +269,7 @@ JOBS: dict[str, Callable[[Request, Tools], dict[str, Any]]] = {
         models,
         card,
         verify,
+        import_model,
         report,
         dicom_seg,
         dicom_sr,

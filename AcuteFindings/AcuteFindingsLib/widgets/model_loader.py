@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.widgets.model_archive import unpack_steps
 from AcuteFindingsLib.widgets.model_checks import ModelChecks
+from AcuteFindingsLib.widgets.model_import import ENDINGS, ModelImport
 from AcuteFindingsLib.widgets.model_rows import (
     ModelRow,
     card_text,
@@ -64,6 +65,7 @@ class ModelLoader:
             tell=self._tell,
             failed=self._on_checked,
         )
+        self._import = ModelImport(worker=lambda: worker or shared_worker(), tell=self._tell, done=self._on_unpacked)
         self._build()
         self.refresh()
 
@@ -142,7 +144,10 @@ class ModelLoader:
         self._tell_added(found)
 
     def add_file(self, file: Path | str) -> None:
-        """Unpack a zip file of a package into the folder of downloaded packages and list it."""
+        """Unpack a zip file of a package into the folder of downloaded packages, or import weights, and list it."""
+        if Path(file).suffix.lower() != ".zip":
+            self._import.start(Path(file), self.task)
+            return
         if self._unpacking is not None and self._unpacking.running:
             self._tell(_("Another model is being unpacked; try again when it is done."))
             return
@@ -196,6 +201,7 @@ class ModelLoader:
         if self._unpacking is not None:
             self._unpacking.stop()
         self._verification.stop()
+        self._import.stop()
 
     def _build(self) -> None:
         self.widget = qt.QWidget()
@@ -326,7 +332,7 @@ class ModelLoader:
 
     def _ask_file(self) -> None:
         file = qt.QFileDialog.getOpenFileName(
-            self.widget, _("Model package"), "", _("Zip file of a model package") + " (*.zip)"
+            self.widget, _("Model package"), "", f"{_('Model packages and weights to import')} ({ENDINGS})"
         )
         if file:
             self.add_file(file)

@@ -16,7 +16,7 @@ from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.resources import resource_path
 
 METADATA, CHECKSUMS, CARD_TEXT = "configs/metadata.json", "checksums.json", "docs/README.md"
-WEIGHTS = ("models/model.safetensors", "models/model.pt")
+WEIGHTS = ("models/model.safetensors", "models/model.pt", "models/model.ts", "models/model.onnx")
 
 SMALL_BYTES = 2**20
 """Files up to this size are held against their checksum whenever the list is made; larger ones by `check_steps`."""

@@ -131,7 +131,7 @@ def convert_densenet(path: Path, options: Options) -> Converted:
     shown = normalised(grey, mean, std)
     xrv = points is not None or form == "torchxrayvision"
     return Converted(
-        task=options.task or "chest",
+        task="chest",
         title=f"DenseNet121 with {count} findings, imported ({_TOLD[form]})",
         network=Network(name="chest_classifier", arguments=arguments),
         state=network_state,

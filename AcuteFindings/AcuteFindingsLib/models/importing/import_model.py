@@ -49,8 +49,8 @@ _ARCHITECTURES: dict[str, tuple[Convert, str]] = {
 }
 
 _NO_TERMS = (
-    "The terms of these weights are not known to this package. Whoever imported them answers for using them and passing "
-    "them on; ask the authors of the source file."
+    "The terms of these weights are not known to this package. Whoever imported them answers for using them and for "
+    "passing them on; ask the authors of the source file."
 )
 
 

@@ -1,0 +1,57 @@
+"""What a file most likely is, so that nobody has to say what can be seen."""
+
+import re
+from pathlib import Path
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.importing.keras_file import read_keras_file
+from AcuteFindingsLib.models.importing.keras_weights import dense_shapes
+from AcuteFindingsLib.models.safe_load import read_state_dict
+
+ENDINGS = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tar", ".ts", ".onnx", ".zip")
+"""Endings of files that `recognise` looks into."""
+
+
+def recognise(path: Path) -> str:
+    """Return the architecture, as `import_model` names it, that a file's ending and content show.
+
+    Raises
+    ------
+    ModelError
+        When the file is damaged, would run code, or is none that can be imported.
+    """
+    ending = path.suffix.lower()
+    if path.is_dir():
+        return "segmentation-model" if (path / "config.json").is_file() else "monai-bundle"
+    if ending in (".onnx", ".ts"):
+        return {".onnx": "onnx", ".ts": "torchscript"}[ending]
+    if ending == ".zip":
+        return "monai-bundle"
+    if ending in (".h5", ".hdf5", ".keras"):
+        return _keras(path)
+    if ending not in ENDINGS:
+        raise ModelError(f"{path.name} is of no kind that can be imported; these are: {', '.join(ENDINGS)}.")
+    names = read_state_dict(path)
+    if any(name.endswith("features.conv0.weight") for name in names):
+        return "densenet121"
+    if any(name.endswith("segmentation_head.0.weight") for name in names):
+        return "segmentation-model"
+    raise ModelError(
+        f"{path.name} holds weights of a network that cannot be imported; DenseNet121 and segmentation models can."
+    )
+
+
+def free_id(path: Path, folder: Path) -> str:
+    """Return an id for the package, made of the file's name, that no other package in `folder` has."""
+    plain = re.sub(r"[^a-z0-9.-]+", "-", path.name.split(".")[0].lower()).strip("-.") or "imported"
+    number = 1
+    while (folder / (plain if number == 1 else f"{plain}-{number}")).exists():
+        number += 1
+    return plain if number == 1 else f"{plain}-{number}"
+
+
+def _keras(path: Path) -> str:
+    file = read_keras_file(path)
+    if any(layer.kind == "LSTM" for layer in file.layers):
+        return "pe-sequence"
+    return "pe-slices" if len(dense_shapes(file)) == 3 else "inception-resnet-v2"
