@@ -41,7 +41,8 @@ class ModelRow:
     folder
         Where it is.
     place
-        ``"shipped"``, ``"downloaded"`` (the cache) or ``"added"`` (a folder that the user named).
+        ``"shipped"``, ``"downloaded"`` (the cache), ``"added"`` (a folder that the user named) or ``"provider"`` (its
+        weights come through a package of their own; see `widgets.provider_rows`).
     error
         Why it cannot be used, in one sentence; empty where nothing is known against it.
     """
@@ -60,8 +61,8 @@ class ModelRow:
 
     @property
     def shipped(self) -> bool:
-        """Whether it came with the extension."""
-        return self.place == "shipped"
+        """Whether it came with the extension, and so cannot be deleted."""
+        return self.place in ("shipped", "provider")
 
 
 def default_cache() -> Path:
@@ -148,6 +149,10 @@ def read_row(folder: Path, *, place: str = "added") -> ModelRow:
 
 def card_text(row: ModelRow) -> str:
     """Return the model card, Markdown; where there is none, what is known of the model."""
+    if row.place == "provider":
+        from AcuteFindingsLib.widgets.provider_rows import terms_text
+
+        return terms_text(row.folder)
     try:
         return (row.folder / CARD_TEXT).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -165,7 +170,10 @@ def check_steps(folder: Path) -> Generator[float, None, str]:
     """Hold every file of a package against its checksum, `READ_BYTES` a step.
 
     Yields the share that is read; returns the error in one sentence, or ``""`` where every file is what it should be.
+    A provider has no files here that could be checked.
     """
+    if folder.is_file():
+        return ""
     try:
         checksums = _checksums(folder)
         fault = _fault(folder, {name: value for name, value in checksums.items() if name not in WEIGHTS})

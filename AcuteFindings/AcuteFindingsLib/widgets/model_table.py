@@ -55,7 +55,12 @@ class ModelTable:
         self._quiet = True
         self._rows = rows
         self.widget.setRowCount(len(rows))
-        places = {"shipped": _("came with the extension"), "downloaded": _("downloaded"), "added": _("added folder")}
+        places = {
+            "shipped": _("came with the extension"),
+            "downloaded": _("downloaded"),
+            "added": _("added folder"),
+            "provider": _("its own package"),
+        }
         for number, row in enumerate(rows):
             trained = f"⚠ {row.trained_on}" if row.phantoms_only else row.trained_on
             cells = (row.id, "", row.task, f"{row.size_mb:.1f} MB", row.licence, trained, places[row.place])
@@ -70,6 +75,8 @@ class ModelTable:
         for number, row in enumerate(self._rows):
             error = state(row)
             words = _("✗ damaged") if error else _("… checking") if error is None else _("✓ verified")
+            if row.place == "provider":
+                words = _("asks before its first use")
             if row is used and not error:
                 words = _("in use, {state}").format(state=words)
             item = self.widget.item(number, STATE)

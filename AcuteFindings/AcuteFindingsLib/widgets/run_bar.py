@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.widgets.model_loader import ModelLoader
 from AcuteFindingsLib.widgets.packages import describe, ensure_packages, missing_packages
+from AcuteFindingsLib.widgets.provider_consent import ensure_provider
 from AcuteFindingsLib.widgets.run_controller import IDLE, RunController
 
 
@@ -66,6 +67,13 @@ class RunBar:
             if missing:
                 text = _("✖ Not run: these packages are missing: {packages}.")
                 self.tell(text.format(packages=describe(missing)))
+            return
+        if not ensure_provider(self.model_loader.model, self.ui.applyButton):
+            self.tell(
+                _("✖ Not run: {model} is used once you have agreed to its terms and it is installed.").format(
+                    model=self.model_loader.model
+                )
+            )
             return
         self._start(volume, self.model_loader.model, self.ui.deviceComboBox.currentText.lower())
 
