@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from AcuteFindingsLib.errors import CancelledError, ModelError
 from AcuteFindingsLib.models.importing.converted import Converted, Options, Probe, SourceMissingError
@@ -195,7 +196,7 @@ def largest_difference(expected: Mapping[str, np.ndarray], given: Mapping[str, n
             )
         ours = given[name].astype(np.float64)
         if name in probe.probabilities:
-            ours = 1 / (1 + np.exp(-ours))
+            ours = expit(ours)
         theirs = np.asarray(theirs, np.float64)
         difference = np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())
         # Not a number is no agreement.

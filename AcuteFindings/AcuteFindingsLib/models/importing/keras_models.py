@@ -89,9 +89,10 @@ def convert_backbone(path: Path, options: Options) -> Converted:
     state, left = torch_weights(file, (graph.layers, ["classes"]), name="InceptionResNetV2", optional=("classes",))
     size = options.size or 256
     batch = random_pictures(channels, size, low=-1, high=1)
-    classes = dense_shapes(file)[-1][1] if left else 0
-    spec = {"network": "backbone", "channels": channels, "size": size, "classes": classes, "nested": file.nested}
-    remark = f"{len(left)} layer of classes was left out ({', '.join(left)})." if left else ""
+    dense = [int(shape[1]) for shape in dense_shapes(file)] if left else []
+    spec = {"network": "backbone", "channels": channels, "size": size, "dense": dense, "nested": file.nested}
+    many = f"{len(left)} layers after it were" if len(left) > 1 else "The layer of classes was"
+    remark = f"{many} left out ({', '.join(left)})." if left else ""
     return Converted(
         task="part",
         title=f"InceptionResNetV2 for {_told(channels)} pictures, imported from Keras",

@@ -35,7 +35,9 @@ def backbone(spec):
     """InceptionResNetV2 with or without classes; its features."""
     images, maps = inception(spec)
     features = layers.GlobalAveragePooling2D()(maps)
-    last = layers.Dense(spec["classes"])(features) if spec["classes"] else features
+    last = features
+    for units in spec["dense"]:
+        last = layers.Dense(units)(last)
     return keras.Model(images, last), keras.Model(images, features), ["features"]
 
 
