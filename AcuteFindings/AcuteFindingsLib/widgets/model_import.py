@@ -6,6 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.widgets.model_rows import default_cache
 from AcuteFindingsLib.widgets.packages import RUN, missing_packages
 from AcuteFindingsLib.widgets.worker_process import WorkerProcess
 
@@ -45,7 +46,7 @@ class ModelImport:
         self._tell(_("Importing {file}…").format(file=file.name))
         self._request = self._worker().request(
             "import_model",
-            {"file": file, **({"task": task} if task else {})},
+            {"file": file, "folder": default_cache(), **({"task": task} if task else {})},
             progress=lambda text, share: self._tell(f"{text} ({round(100 * share)} %)"),
             done=self._on_done,
             failed=lambda text, _kind: self._end(text),

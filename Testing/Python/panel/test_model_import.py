@@ -1,0 +1,72 @@
+"""Weights added in the model loader are imported by the worker; what comes of it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from AcuteFindingsLib.widgets import model_import
+from AcuteFindingsLib.widgets.model_import import ModelImport
+
+
+class Worker:
+    def __init__(self):
+        self.asked, self.cancelled = [], []
+
+    def request(self, do, fields, **answers):
+        self.asked.append((do, fields, answers))
+        return len(self.asked)
+
+    def cancel(self, number):
+        self.cancelled.append(number)
+
+
+@pytest.fixture
+def worker():
+    return Worker()
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def importing(worker, told, monkeypatch, host):
+    monkeypatch.setattr(model_import, "missing_packages", lambda _group: ())
+    folders = []
+    made = ModelImport(worker=lambda: worker, tell=told.append, done=folders.append)
+    made.folders = folders
+    return made
+
+
+def test_a_file_is_imported_for_the_panels_task_and_listed(importing, worker, told):
+    importing.start(Path("/x/lungs.onnx"), "pneumothorax")
+    do, fields, answers = worker.asked[0]
+    assert (do, fields["file"], fields["task"]) == ("import_model", Path("/x/lungs.onnx"), "pneumothorax")
+    answers["progress"]("Comparing with ONNX Runtime", 0.35)
+    assert told[-1] == "Comparing with ONNX Runtime (35 %)"
+    answers["done"]({"folder": "/cache/lungs", "id": "lungs"})
+    assert importing.folders == [Path("/cache/lungs")]
+
+
+def test_why_a_file_was_refused_is_told_and_another_can_be_tried(importing, worker, told):
+    importing.start(Path("/x/evil.pth"), None)
+    importing.start(Path("/x/other.pth"), None)
+    assert told[-1].startswith("Another model is being imported")
+    worker.asked[0][2]["failed"]("evil.pth was refused: it is a pickle that could run code.", "ModelError")
+    assert told[-1].startswith("evil.pth was refused")
+    importing.start(Path("/x/other.pth"), None)
+    assert len(worker.asked) == 2
+
+
+def test_closing_the_panel_gives_the_import_up(importing, worker):
+    importing.start(Path("/x/lungs.onnx"), None)
+    importing.stop()
+    assert worker.cancelled == [1]
+
+
+def test_without_torch_nothing_is_asked(importing, worker, told, monkeypatch):
+    monkeypatch.setattr(model_import, "missing_packages", lambda _group: ("torch",))
+    importing.start(Path("/x/lungs.onnx"), None)
+    assert not worker.asked
+    assert "needs PyTorch" in told[-1]
