@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
-from AcuteFindingsLib.cli import models, pacs, studies
+from AcuteFindingsLib.cli import evaluate, explore, import_model, models, pacs, providers, studies, train
 from AcuteFindingsLib.cli.common import help_without_command, out_console
 from AcuteFindingsLib.errors import AcuteFindingsError
 
@@ -17,10 +17,17 @@ app = typer.Typer(
 )
 for _command in (studies.run, studies.check, studies.predict, studies.phantom, studies.demo):
     app.command()(_command)
+app.command()(explore.explore)
 app.add_typer(models.models_app, name="models")
+models.models_app.command("import")(import_model.models_import)
+app.add_typer(providers.providers_app, name="providers")
 for _command in (pacs.find, pacs.pull, pacs.push):
     app.command()(_command)
 app.add_typer(pacs.servers_app, name="servers")
+app.command()(train.train)
+app.add_typer(train.recipes_app, name="recipes")
+for _command in (evaluate.evaluate, evaluate.compare, evaluate.agree, evaluate.join_runs, evaluate.explain):
+    app.command()(_command)
 
 # What a wrong command line raises; newer versions of typer do not make the class itself public.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]

@@ -1,7 +1,8 @@
 """What every reader checks before anything is trained: tables, columns, labels, files, patients, repeated rows."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ class Problems:
     def __init__(self) -> None:
         self._found: list[Problem] = []
 
-    def add(self, severity: Severity, file: str, field: str, text: str) -> None:
-        """Note one problem; see `Problem`."""
-        self._found.append(Problem(severity, file, field, text))
+    def add(self, severity: Severity, file: str, field: str, text: str, names: Iterable[Any] = ()) -> None:
+        """Note one problem; see `Problem`. Of the names the first few are kept."""
+        self._found.append(Problem(severity, file, field, text, tuple(str(one) for one in islice(names, _NAMED))))
 
     def sorted(self) -> tuple[Problem, ...]:
         """Return all, the worst first."""
@@ -122,11 +123,11 @@ def report_missing(wanted: pd.Series, there: pd.Series, problems: Problems, *, w
     if not lost:
         return
     if lost == len(wanted):
-        text = f"none of the {lost} images is there (looked for {wanted.iloc[0]}); put them beside the table."
-        problems.add("error", what, "", text)
+        text = f"none of the {lost} images is there; put them beside the table."
+        problems.add("error", what, "", text, wanted)
     else:
-        text = f"{lost} of {len(wanted)} images are missing and left out: {named(wanted[~there])}."
-        problems.add("warn", what, "", text)
+        text = f"{lost} of {len(wanted)} images are missing and left out."
+        problems.add("warn", what, "", text, wanted[~there])
 
 
 def binary(values: pd.Series, file: str, problems: Problems) -> pd.Series:
@@ -134,12 +135,8 @@ def binary(values: pd.Series, file: str, problems: Problems) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     wrong = ~numbers.isin([0.0, 1.0])
     if wrong.any():
-        seen = ", ".join(repr(one) if isinstance(one, str) else str(one) for one in values[wrong].unique()[:_NAMED])
-        text = (
-            f"{int(wrong.sum())} labels are neither 0 nor 1 ({seen}; first in row {first_row(wrong)}) and count as "
-            "unknown."
-        )
-        problems.add("warn", file, str(values.name), text)
+        text = f"{counted(wrong, 'label')} neither 0 nor 1 (first in row {first_row(wrong)}); unknown."
+        problems.add("warn", file, str(values.name), text, values[wrong].unique())
     return numbers.mask(wrong)
 
 
@@ -155,13 +152,13 @@ def without_repeats(
     differs = (groups[list(labels)].nunique(dropna=False) > 1) if labels else pd.DataFrame()
     torn = differs.any(axis=1) if labels else pd.Series(dtype=bool)
     dropped = len(frame) - len(kept)
-    text = f"{dropped} {'row repeats' if dropped == 1 else 'rows repeat'} an image (first {named(groups.groups)})."
-    problems.add("info" if not torn.any() else "warn", file, key, f"{text} One each is used.")
+    text = f"{dropped} {'row repeats' if dropped == 1 else 'rows repeat'} an image; one each is used."
+    problems.add("info" if not torn.any() else "warn", file, key, text, groups.groups)
     if torn.any():
         for name in labels:
             kept.loc[kept[key].isin(differs.index[differs[name]]), name] = np.nan
-        text = f"{int(torn.sum())} images have rows that contradict each other ({named(torn.index[torn])}): unknown."
-        problems.add("warn", file, ", ".join(labels[:_NAMED]), text)
+        text = f"{counted(torn, 'image')} with rows that contradict each other; the label is unknown."
+        problems.add("warn", file, ", ".join(labels[:_NAMED]), text, torn.index[torn])
     return kept
 
 
@@ -172,7 +169,7 @@ def with_value(frame: pd.DataFrame, column: str, file: str, problems: Problems) 
         problems.add("error", file, column, "no row has a value; without it patients cannot be kept apart.")
         return frame
     if empty.any():
-        text = f"{int(empty.sum())} rows have no value (first in row {first_row(empty)}) and are left out."
+        text = f"{counted(empty, 'row')} without a value (first in row {first_row(empty)}), left out."
         problems.add("warn", file, column, text)
     return frame[~empty]
 
@@ -187,7 +184,7 @@ def plausible_age(values: pd.Series, file: str, problems: Problems) -> pd.Series
     ages = numbers.fillna(years)
     wrong = (ages < 0) | (ages > _OLDEST)
     if wrong.any():
-        text = f"{int(wrong.sum())} ages are below 0 or above {_OLDEST} (first in row {first_row(wrong)}): unknown."
+        text = f"{counted(wrong, 'age')} below 0 or above {_OLDEST} (first in row {first_row(wrong)}); unknown."
         problems.add("warn", file, str(values.name), text)
     return ages.mask(wrong)
 
@@ -201,11 +198,10 @@ def sex(values: pd.Series) -> pd.Series:
     return letters.where(letters.isin(["F", "M"]), "")
 
 
-def named(names: Iterable[Any]) -> str:
-    """Return the first few names and how many more there are."""
-    listed = [str(one) for one in names]
-    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-    return ", ".join(listed[:_NAMED]) + more
+def counted(what: Sized | pd.Series, noun: str) -> str:
+    """Return ``"1 image"`` or ``"3 images"``: how many there are, or how many are true."""
+    count = int(what.sum()) if isinstance(what, pd.Series) and what.dtype == bool else len(what)
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def first_row(wrong: pd.Series) -> int:

@@ -65,9 +65,7 @@ def scan_headers(
     if cache is not None and todo:
         with replace_when_written(_file(cache, root)) as partial:
             every.to_csv(partial, index_label="file", compression="gzip")
-    return every.loc[list(files), list(COLUMNS)].astype(
-        {name: object if name in _TEXTS else float for name in COLUMNS}
-    )
+    return every.loc[list(files), list(COLUMNS)].astype({name: object if name in _TEXTS else float for name in COLUMNS})
 
 
 def _scan(root: Path, names: Sequence[str], progress: Progress | None) -> pd.DataFrame:

@@ -120,13 +120,21 @@ class Problem:
     field
         Column or tag; empty where it is about the file.
     text
-        What is wrong, how often, what was expected and what was done about it.
+        What is wrong, how often, what was expected and what was done about it. Names no image and no patient.
+    names
+        The first few images or values it is about; for the screen, never for a report.
     """
 
     severity: Severity
     file: str
     field: str
     text: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """The text with the names."""
+        return f"{self.text} (first: {', '.join(self.names)})" if self.names else self.text
 
 
 @dataclass(frozen=True)
@@ -303,7 +311,7 @@ class DataTable:
             more = f" ({len(errors) - 1} more; `acutefindings explore` lists them)" if len(errors) > 1 else ""
             first = errors[0]
             place = f"{first.file}, {first.field}" if first.field else first.file
-            raise DataError(f"{place}: {first.text}{more}")
+            raise DataError(f"{place}: {first.line}{more}")
         left = self.usable()
         if not len(left):
             raise DataError(f"The {self.kind} data set holds no image that can be read; see its table of problems.")

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.study.dicom_files import Progress
-from AcuteFindingsLib.training.data.checks import Problems, named, read_csv
+from AcuteFindingsLib.training.data.checks import Problems, counted, read_csv
 from AcuteFindingsLib.training.data.table import DataTable, Example, MaskSource
 
 KIND = "corrections"
@@ -41,8 +41,8 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
         chosen = next((name for name, _ in counts.most_common() if name in _LABELS), "pneumothorax")
     others = [path.name for path, record in records if record.get("detector") != chosen]
     if others:
-        text = f"{len(others)} corrections are of another detector than {chosen} ({named(others)}); not read."
-        problems.add("info", folder.name, "detector", text)
+        text = f"{counted(others, 'correction')} of another detector than {chosen}; not read."
+        problems.add("info", RECORD, "detector", text, others)
     examples: list[Example] = []
     mine = [(path, record) for path, record in records if record.get("detector") == chosen]
     for number, (path, record) in enumerate(mine):
@@ -153,8 +153,8 @@ def _said(folder: Path, record: dict[str, Any], planes: int, problems: Problems)
         return {}
     strange = ~answers.isin([*_ANSWERS, "unsure", ""])
     if strange.any():
-        text = f"{int(strange.sum())} answers are none of present, absent, unsure ({named(answers[strange])}): unknown."
-        problems.add("warn", where, "corrected", text)
+        text = f"{counted(strange, 'answer')} none of present, absent, unsure; unknown."
+        problems.add("warn", where, "corrected", text, answers[strange])
     numbers = rows["slice"].astype(int) - 1
     return {plane: _ANSWERS.get(answer, float("nan")) for plane, answer in zip(numbers, answers, strict=True) if answer}
 

@@ -11,8 +11,8 @@ from AcuteFindingsLib.training.data.checks import (
     Problems,
     build_table,
     column_names,
+    counted,
     existing,
-    named,
     read_csv,
     with_value,
     without_repeats,
@@ -49,8 +49,8 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
         if source and mask and not _alike(folder / source, folder / mask)
     ]
     if unlike:
-        text = f"{len(unlike)} masks are unreadable or of another shape than their image ({named(unlike)}): left out."
-        problems.add("warn", "masks", "", text)
+        text = f"{counted(unlike, 'mask')} unreadable or of another shape than their image; left out."
+        problems.add("warn", "masks", "", text, unlike)
     frame.loc[(kept == "") | frame["image"].isin(unlike), "source"] = ""
     frame["view"] = frame.get("view", pd.Series("", index=frame.index)).fillna("").astype(str).str.upper()
     stated = frame.get("intubation_present", pd.Series("", index=frame.index)).astype(str).str.upper().str[:1]

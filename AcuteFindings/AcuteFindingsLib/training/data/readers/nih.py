@@ -9,8 +9,8 @@ from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.training.data.checks import (
     Problems,
     build_table,
+    counted,
     files_below,
-    named,
     only_one,
     plausible_age,
     read_csv,
@@ -79,17 +79,16 @@ def _read_findings(frame: pd.DataFrame, file: str, problems: Problems) -> None:
     said = frame["Finding Labels"].str.split("|").explode().str.strip()
     known = said.isin([*FINDINGS, NONE])
     if (~known).any():
-        names = named(said[~known].unique())
-        text = f"{int((~known).sum())} entries are none of the 14 findings ({names!r}) and are left out."
-        problems.add("warn", file, "Finding Labels", text)
+        text = f"{counted(~known, 'word')} none of the 14 findings; left out."
+        problems.add("warn", file, "Finding Labels", text, said[~known].unique())
     for name in FINDINGS:
         frame[name.lower()] = (said == name).groupby(level=0).any().astype(float)
     silent = ~known.groupby(level=0).any()
     frame.loc[silent, [name.lower() for name in FINDINGS]] = float("nan")
     both = (said == NONE).groupby(level=0).any() & frame[[name.lower() for name in FINDINGS]].gt(0).any(axis=1)
     if both.any():
-        text = f"{int(both.sum())} images have findings and {NONE!r} ({named(frame.loc[both, 'Image Index'])})."
-        problems.add("warn", file, "Finding Labels", text)
+        text = f"{counted(both, 'image')} with findings and {NONE!r}; the findings count."
+        problems.add("warn", file, "Finding Labels", text, frame.loc[both, "Image Index"])
 
 
 def _read_facts(frame: pd.DataFrame, file: str, problems: Problems) -> None:
@@ -118,7 +117,7 @@ def _boxes(folder: Path, keys: pd.Series, problems: Problems) -> dict[int, tuple
     numbers = frames.iloc[:, first : first + 4].apply(pd.to_numeric, errors="coerce")
     wrong = numbers.isna().any(axis=1) | (numbers.iloc[:, 2:] <= 0).any(axis=1) | (numbers < 0).any(axis=1)
     if wrong.any():
-        text = f"{int(wrong.sum())} frames have no place or no size and are left out."
+        text = f"{counted(wrong, 'frame')} without a place or a size; left out."
         problems.add("warn", path.name, "Bbox [x,y,w,h]", text)
     rows = pd.Series(keys.index, index=keys)
     boxes: dict[int, list[Box]] = {}

@@ -10,8 +10,8 @@ from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.training.data.checks import (
     Problems,
     build_table,
+    counted,
     files_below,
-    named,
     only_one,
     read_csv,
     report_missing,
@@ -98,8 +98,8 @@ def _frontal(frame: pd.DataFrame, file: str, problems: Problems) -> pd.DataFrame
     kept = projection.isin(PROJECTIONS)
     if (~kept).any():
         counts = ", ".join(f"{count} {name or 'unstated'}" for name, count in projection[~kept].value_counts().items())
-        text = f"{int((~kept).sum())} images are of another projection than PA, AP or AP horizontal ({counts})."
-        problems.add("info", file, "Projection", f"{text} They are left out.")
+        text = f"{counted(~kept, 'image')} of another projection than PA, AP or AP horizontal ({counts}); left out."
+        problems.add("info", file, "Projection", text)
     return frame[kept]
 
 
@@ -119,8 +119,8 @@ def _read_labels(frame: pd.DataFrame, file: str, problems: Problems) -> None:
     if silent.any():
         said = int((silent & listed).sum())
         if said:
-            which = named(frame.loc[silent & listed, "ImageID"])
-            problems.add("info", file, "Labels", f"{said} images say nothing of the findings ({which}): unknown.")
+            text = f"{said} images of which nothing is said but that they are to be excluded or unchanged; unknown."
+            problems.add("info", file, "Labels", text, frame.loc[silent & listed, "ImageID"])
         frame.loc[silent, list(LABELS)] = float("nan")
     frame["findings"] = words[words != ""].groupby(level=0).agg("|".join).reindex(frame.index).fillna("")
 
@@ -136,7 +136,7 @@ def _read_facts(frame: pd.DataFrame, file: str, problems: Problems) -> None:
         age = taken - born
         wrong = (age < 0) | (age > 115)
         if wrong.any():
-            text = f"{int(wrong.sum())} patients would be below 0 or above 115 years old; their age is unknown."
+            text = f"{counted(wrong, 'age')} below 0 or above 115; unknown."
             problems.add("warn", file, "PatientBirth", text)
         frame["age"] = age.mask(wrong)
     if "MethodLabel" in frame:

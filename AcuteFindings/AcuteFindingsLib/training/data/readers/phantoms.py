@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.study.dicom_files import Progress
-from AcuteFindingsLib.training.data.checks import Problems, binary, named, read_csv
+from AcuteFindingsLib.training.data.checks import Problems, binary, counted, read_csv
 from AcuteFindingsLib.training.data.table import DataTable, Example, MaskSource
 
 KIND = "phantoms"
@@ -84,15 +84,15 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     plan = _PLANS[chosen]
     others = [study.name for study in studies if kinds[study] != plan.kind]
     if others:
-        text = f"{len(others)} phantoms are of another kind than {plan.kind} ({named(others)}); not read."
-        problems.add("info", folder.name, "kind", text)
+        text = f"{counted(others, 'phantom')} of another kind than {plan.kind}; not read."
+        problems.add("info", "study.csv", "kind", text, others)
     examples: list[Example] = []
     wanted = [study for study in studies if kinds[study] == plan.kind]
     for number, study in enumerate(wanted):
         progress(f"Reading phantoms: {number} of {len(wanted)}", number / len(wanted))
         examples += _examples(study, plan, chosen, problems)
     if not examples:
-        problems.add("error", folder.name, "", f"no {plan.kind} phantom is here; task {chosen} needs some.")
+        problems.add("error", "study.csv", "kind", f"no {plan.kind} phantom is here; task {chosen} needs some.")
     labels = (*plan.slices, *plan.study)
     return DataTable.from_examples(KIND, chosen, labels, examples, root=folder, problems=problems.sorted())
 

@@ -12,7 +12,7 @@ from AcuteFindingsLib.training.data.checks import (
     Problems,
     binary,
     build_table,
-    named,
+    counted,
     only_one,
     plausible_age,
     read_csv,
@@ -69,13 +69,13 @@ def _wide(rows: pd.DataFrame, file: str, problems: Problems) -> pd.DataFrame:
     if unknown.all():
         raise DataError(f"{file}: column 'ID' must hold ID_…_subtype with a subtype of {', '.join(SUBTYPES)}.")
     if unknown.any():
-        text = f"{int(unknown.sum())} rows are not ID_…_subtype ({named((parts[0] + parts[1] + parts[2])[unknown])})."
-        problems.add("warn", file, "ID", f"{text} They are left out.")
+        text = f"{counted(unknown, 'row')} not of the form ID_…_subtype; left out."
+        problems.add("warn", file, "ID", text, (parts[0] + parts[1] + parts[2])[unknown])
     rows["Label"] = binary(rows["Label"], file, problems)
     rows = rows[~unknown]
     repeats = rows.duplicated(["key", "subtype"])
     if repeats.any():
-        text = f"{int(repeats.sum())} rows repeat an image and subtype (the public table does); one each is used."
+        text = f"{counted(repeats, 'row')} said twice (the public table repeats some); one each is used."
         problems.add("info", file, "ID", text)
         doubled = rows[rows.duplicated(["key", "subtype"], keep=False)]
         torn = doubled.groupby(["key", "subtype"], sort=False)["Label"].nunique(dropna=False) > 1
@@ -83,7 +83,7 @@ def _wide(rows: pd.DataFrame, file: str, problems: Problems) -> pd.DataFrame:
         if torn.any():
             pairs = pd.MultiIndex.from_frame(rows[["key", "subtype"]])
             rows.loc[pairs.isin(torn.index[torn]), "Label"] = np.nan
-            text = f"{int(torn.sum())} labels are given both as 0 and as 1; they count as unknown."
+            text = f"{counted(torn, 'label')} given both as 0 and as 1; unknown."
             problems.add("warn", file, "Label", text)
     codes, keys = pd.factorize(rows["key"])
     values = np.full((len(keys), len(SUBTYPES)), np.nan)
@@ -92,12 +92,12 @@ def _wide(rows: pd.DataFrame, file: str, problems: Problems) -> pd.DataFrame:
     frame["key"] = np.asarray(keys, object)
     lacking = frame[list(SUBTYPES)].isna().any(axis=1)
     if lacking.any():
-        text = f"{int(lacking.sum())} images lack a label of some subtype ({named(frame.loc[lacking, 'key'])})."
-        problems.add("warn", file, "ID", text)
+        text = f"{counted(lacking, 'image')} without a label of some subtype; unknown."
+        problems.add("warn", file, "ID", text, frame.loc[lacking, "key"])
     torn_any = frame["any"].notna() & (frame["any"] != frame[list(SUBTYPES[1:])].max(axis=1)) & ~lacking
     if torn_any.any():
-        text = f"{int(torn_any.sum())} images have an 'any' that the subtypes contradict."
-        problems.add("warn", file, "any", f"{text} 'any' is taken as it stands ({named(frame.loc[torn_any, 'key'])}).")
+        text = f"{counted(torn_any, 'image')} with an 'any' that the subtypes contradict; it is taken as it stands."
+        problems.add("warn", file, "any", text, frame.loc[torn_any, "key"])
     return frame
 
 
@@ -105,15 +105,15 @@ def _with_headers(frame: pd.DataFrame, headers: pd.DataFrame, place: str, proble
     what = f"{place}ID_….dcm"
     damaged = headers.index[headers["unreadable"] != ""]
     if len(damaged):
-        text = f"{len(damaged)} files cannot be read as DICOM and are left out: {named(damaged)}."
-        problems.add("warn", what, "", text)
+        text = f"{counted(damaged, 'file')} that cannot be read as DICOM; left out."
+        problems.add("warn", what, "", text, damaged)
         frame.loc[frame["source"].isin(damaged), "source"] = ""
     of_image = headers.reindex(frame["source"])
     of_image.index = frame.index
     known = of_image["patient"].notna() & (of_image["patient"] != "")
     readable = frame["source"] != ""
     if (readable & ~known).any():
-        text = f"{int((readable & ~known).sum())} images state no patient; each is taken as a patient of its own."
+        text = f"{counted(readable & ~known, 'image')} without a patient; each is taken as a patient of its own."
         problems.add("warn", what, "PatientID (0010,0020)", text)
     frame["patient"] = of_image["patient"].where(known, frame["key"])
     frame["series"] = of_image["series"].fillna("")

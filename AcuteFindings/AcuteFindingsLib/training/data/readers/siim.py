@@ -11,8 +11,8 @@ from AcuteFindingsLib.study.rle import is_empty, run_numbers
 from AcuteFindingsLib.training.data.checks import (
     Problems,
     build_table,
+    counted,
     files_below,
-    named,
     only_one,
     plausible_age,
     read_csv,
@@ -47,8 +47,8 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     frame["source"] = sources.fillna("").astype(object)
     unlisted = found.index.difference(frame["key"])
     if len(unlisted):
-        text = f"{len(unlisted)} DICOM files are not in the table and are not used ({named(unlisted)})."
-        problems.add("info", path.name, "ImageId", text)
+        text = f"{counted(unlisted, 'DICOM file')} not in the table; not used."
+        problems.add("info", path.name, "ImageId", text, unlisted)
     headers = scan_headers(folder, frame.loc[there, "source"].tolist(), cache=cache, progress=progress)
     frame = _with_headers(frame, headers, problems)
     masks = _masks(frame, runs, path.name, problems)
@@ -71,18 +71,18 @@ def _by_image(rows: pd.DataFrame, file: str, problems: Problems) -> tuple[pd.Dat
     rows = rows.apply(lambda column: column.str.strip())
     unnamed = rows["ImageId"] == ""
     if unnamed.any():
-        problems.add("warn", file, "ImageId", f"{int(unnamed.sum())} rows name no image and are left out.")
+        problems.add("warn", file, "ImageId", f"{counted(unnamed, 'row')} without an image; left out.")
         rows = rows[~unnamed]
     repeats = rows.duplicated()
     if repeats.any():
-        problems.add("info", file, "", f"{int(repeats.sum())} rows stand there twice; one each is used.")
+        problems.add("info", file, "", f"{counted(repeats, 'row')} said twice; one each is used.")
         rows = rows[~repeats]
     empty = rows["EncodedPixels"].map(is_empty)
     marked = rows[~empty].groupby("ImageId", sort=False)["EncodedPixels"].agg(tuple)
     both = rows.loc[empty, "ImageId"][rows.loc[empty, "ImageId"].isin(marked.index)]
     if len(both):
-        text = f"{len(both)} images have both a mask and -1 ({named(both)}); the mask is used."
-        problems.add("warn", file, "EncodedPixels", text)
+        text = f"{counted(both, 'image')} with both a mask and -1; the mask is used."
+        problems.add("warn", file, "EncodedPixels", text, both)
     frame = pd.DataFrame({"key": rows["ImageId"].drop_duplicates()}).reset_index(drop=True)
     return frame, marked.to_dict()
 
@@ -91,16 +91,15 @@ def _with_headers(frame: pd.DataFrame, headers: pd.DataFrame, problems: Problems
     what = "…/ImageId.dcm"
     damaged = headers.index[headers["unreadable"] != ""]
     if len(damaged):
-        names = named(Path(one).name for one in damaged)
-        text = f"{len(damaged)} files cannot be read as DICOM and are left out: {names}."
-        problems.add("warn", what, "", text)
+        text = f"{counted(damaged, 'file')} that cannot be read as DICOM; left out."
+        problems.add("warn", what, "", text, (Path(one).name for one in damaged))
         frame.loc[frame["source"].isin(damaged), "source"] = ""
     of_image = headers.reindex(frame["source"])
     of_image.index = frame.index
     known = of_image["patient"].notna() & (of_image["patient"] != "")
     lacking = int(((frame["source"] != "") & ~known).sum())
     if lacking:
-        text = f"{lacking} images state no patient; each is taken as a patient of its own."
+        text = f"{counted(range(lacking), 'image')} without a patient; each is taken as a patient of its own."
         problems.add("warn", what, "PatientID (0010,0020)", text)
     frame["patient"] = of_image["patient"].where(known, frame["key"])
     frame["sex"] = sex(of_image["sex"].fillna(""))
@@ -129,13 +128,13 @@ def _masks(
             wrong.append(key)
     if wrong:
         text = (
-            f"{len(wrong)} masks are no pairs of whole numbers or are larger than their image ({named(wrong)}); their "
-            "images have no mask and no label."
+            f"{counted(wrong, 'mask')} not in pairs of whole numbers, or larger than the image; image without mask and "
+            "label."
         )
-        problems.add("warn", file, "EncodedPixels", text)
+        problems.add("warn", file, "EncodedPixels", text, wrong)
     if turned:
-        text = f"{len(turned)} images with a mask are stored turned or mirrored ({named(turned)}); they are left out."
-        problems.add("warn", "…/ImageId.dcm", "PatientOrientation (0020,0020)", text)
+        text = f"{counted(turned, 'image')} with a mask stored turned or mirrored; left out."
+        problems.add("warn", "…/ImageId.dcm", "PatientOrientation (0020,0020)", text, turned)
         frame.loc[frame["key"].isin(turned), "source"] = ""
     return masks
 

@@ -1,0 +1,57 @@
+"""`acutefindings explore`: look at a data set before anything is trained on it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from AcuteFindingsLib.cli.common import one_of, out_console, progress_bar
+
+_TASKS = ("pe", "hemorrhage", "pneumothorax", "chest", "lungs")
+
+
+def explore(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the data set, in its own layout.")],
+    kind: Annotated[str | None, typer.Option("--kind", help="Layout; recognised by itself where left out.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for explore.html and explore.json.")] = Path(
+        "explore-output"
+    ),
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="pe, hemorrhage, pneumothorax, chest or lungs, where a set holds several."),
+    ] = None,
+    images: Annotated[int, typer.Option("--images", min=1, help="How many images to open.")] = 200,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder that keeps what was read of headers.")] = None,
+) -> None:
+    """Check a data set and show its counts, classes, people, sizes and pictures."""
+    from typing import cast
+
+    from AcuteFindingsLib.models.find import default_cache
+    from AcuteFindingsLib.models.metadata import Task
+    from AcuteFindingsLib.training.data.look.page import write_look
+    from AcuteFindingsLib.training.data.look.sample import open_sample
+    from AcuteFindingsLib.training.data.problem_table import problem_table
+    from AcuteFindingsLib.training.data.read import KINDS, read_data
+
+    if kind is not None:
+        one_of("--kind", kind, KINDS)
+    if task is not None:
+        one_of("--task", task, _TASKS)
+    with progress_bar() as progress:
+        table = read_data(
+            kind,
+            data,
+            task=cast(Task | None, task),
+            cache=cache or default_cache(),
+            progress=lambda text, share: progress(text, 0.7 * share),
+        )
+        sample = open_sample(table, count=images, progress=lambda text, share: progress(text, 0.7 + 0.3 * share))
+        page, numbers = write_look(table, sample, out)
+    counts = f"{len(table)} images of {table.rows['patient'].nunique()} patients"
+    if table.main_label:
+        found = table.count()
+        counts += f", {found.positive} positive and {found.negative} negative ({table.main_label})"
+    out_console.print(f"{table.kind}: {counts}")
+    out_console.print(problem_table(table) if table.problems else "  Nothing is missing or wrong.")
+    out_console.print(f"  report   {page}")
+    out_console.print(f"  numbers  {numbers}")

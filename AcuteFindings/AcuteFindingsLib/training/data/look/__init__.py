@@ -1,0 +1,1 @@
+"""The look at a data set before anything is trained: counts, classes, people, sizes, pictures; as a page and JSON."""
