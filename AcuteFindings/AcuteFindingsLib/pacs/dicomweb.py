@@ -11,7 +11,6 @@ import pydicom
 import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.util.retry import Retry
@@ -20,7 +19,7 @@ from AcuteFindingsLib.detectors.detector import Cancelled, stop_if
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.connection import Outgoing, StoreAnswer, by_number, newest_first
 from AcuteFindingsLib.pacs.http_errors import explain_request, explain_status, not_dicomweb
-from AcuteFindingsLib.pacs.instance_files import Inbox, disk_error
+from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error
 from AcuteFindingsLib.pacs.login import read_password, read_token
 from AcuteFindingsLib.pacs.matches import (
     INSTANCE_KEYS,
@@ -46,9 +45,10 @@ _READ_CHUNK = 256 * 1024
 # The client sends what is longer than a chunk without saying its length, which not every server takes.
 _ONE_CHUNK = 1 << 40
 _BUSY = (429, 503)
+# After these, asking for the next instance is of no use.
+_CONCERNS_ALL = (401, 403, 429, 502, 503, 504)
 # As it is stored, compressed or not.
 _AS_STORED = (("application/dicom", "*"),)
-_BAD_ANSWER = (InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError)
 
 
 # Their warnings would otherwise go to the terminal, a traceback for each failed request among them.
@@ -120,9 +120,16 @@ class DicomwebConnection:
         for match in inbox.missing:
             stop_if(cancelled)
             with self._explained():
-                dataset = self._client.retrieve_instance(
-                    match.study_uid, match.series_uid, match.sop_uid, media_types=_AS_STORED
-                )
+                try:
+                    dataset = self._client.retrieve_instance(
+                        match.study_uid, match.series_uid, match.sop_uid, media_types=_AS_STORED
+                    )
+                except requests.HTTPError as error:
+                    status = error.response.status_code if error.response is not None else 0
+                    if status in _CONCERNS_ALL:
+                        raise
+                    inbox.refused.append(f"{match.sop_uid}: the server {explain_status(status)}")
+                    continue
             self._keep(dataset, inbox)
 
     def store(self, files: Sequence[Outgoing], *, cancelled: Cancelled) -> Iterator[StoreAnswer]:
@@ -144,7 +151,7 @@ class DicomwebConnection:
             except requests.RequestException as error:
                 lost = str(explain_request(self._server, error))
                 yield StoreAnswer(file, "not sent", "", lost)
-            except _BAD_ANSWER:
+            except UNREADABLE:
                 yield StoreAnswer(file, "refused", "", "the server's answer could not be read")
 
     def _client_with(self, chunk_size: int) -> DICOMwebClient:
@@ -192,7 +199,7 @@ class DicomwebConnection:
         except requests.RequestException as error:
             # The cause holds the address with its query, and that names patients.
             raise explain_request(self._server, error) from None
-        except _BAD_ANSWER as error:
+        except UNREADABLE as error:
             raise PacsError(
                 f"{self._server.name} ({self._server.url}) gave an answer that cannot be read "
                 f"({type(error).__name__}); check that url ends in the DICOMweb root, often /dicom-web."
@@ -265,7 +272,7 @@ def _read_store_error(file: Outgoing, response: requests.Response | None) -> Sto
     try:
         with quiet_pydicom():
             answer = Dataset.from_json(response.json())
-    except (requests.exceptions.JSONDecodeError, *_BAD_ANSWER):
+    except (requests.exceptions.JSONDecodeError, *UNREADABLE):
         answer = Dataset()
     if answer.get("FailedSOPSequence"):
         return _read_store_answer(file, answer)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, Association, evt
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
@@ -17,7 +16,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from AcuteFindingsLib.detectors.detector import Cancelled, stop_if
 from AcuteFindingsLib.errors import CancelledError, PacsError
 from AcuteFindingsLib.pacs.association import association
-from AcuteFindingsLib.pacs.instance_files import Inbox, disk_error
+from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error
 from AcuteFindingsLib.pacs.matches import InstanceMatch
 from AcuteFindingsLib.pacs.servers import DimseServer
 from AcuteFindingsLib.pacs.tls import receiver_context
@@ -179,7 +178,7 @@ def _take(event: evt.Event, inbox: Inbox) -> int:
         return _SUCCESS if inbox.take_bytes(event.encoded_dataset()) else _REFUSED
     except OSError:
         return _OUT_OF_ROOM
-    except (InvalidDicomError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError):
+    except UNREADABLE:
         return _CANNOT_UNDERSTAND
 
 

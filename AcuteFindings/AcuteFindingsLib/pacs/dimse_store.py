@@ -11,6 +11,7 @@ from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.association import association
 from AcuteFindingsLib.pacs.connection import Outgoing, StoreAnswer
+from AcuteFindingsLib.pacs.instance_files import UNREADABLE
 from AcuteFindingsLib.pacs.servers import DimseServer
 from AcuteFindingsLib.pacs.store_status import explain_failure, explain_warning
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
@@ -92,7 +93,7 @@ def _store(opened: Association, file: Outgoing) -> StoreAnswer | None:
     try:
         with quiet_pydicom():
             status = opened.send_c_store(pydicom.dcmread(file.path))
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, NotImplementedError) as error:
+    except (OSError, *UNREADABLE) as error:
         if not opened.is_established:
             return None
         return StoreAnswer(file, "refused", "", f"the file could not be encoded ({type(error).__name__})")

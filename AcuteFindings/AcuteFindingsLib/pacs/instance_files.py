@@ -1,13 +1,16 @@
 """Instances on disk: named by their UIDs only, written whole or not at all."""
 
 import io
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pydicom
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.files import replace_when_written
@@ -15,8 +18,20 @@ from AcuteFindingsLib.pacs.matches import InstanceMatch, checked_uid
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+# Sequence Delimitation Item (FFFE,E0DD), followed by four zeros, PS3.5 7.5.
+_DELIMITER, _DELIMITER_BIG_ENDIAN, _DELIMITER_LENGTH = b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd", 8
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 _IDENTITY = ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+
+
+# What pydicom raises on what is no DICOM or is cut short.
+UNREADABLE = (
+    InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error,
+)  # fmt: skip
+
+
+class _CutShortError(Exception):
+    """Keeps a file that is not whole from taking its place."""
 
 
 class Inbox:
@@ -81,9 +96,11 @@ class Inbox:
             with quiet_pydicom(), replace_when_written(instance_path(self.folder, uid)) as partial:
                 write(partial)
                 if not is_whole(partial, uid):
-                    with self._lock:
-                        self.refused.append(f"{uid} came cut short")
-                    return False
+                    raise _CutShortError
+        except _CutShortError:
+            with self._lock:
+                self.refused.append(f"{uid} came cut short")
+            return False
         except OSError as error:
             # Raised again by whoever waits: the receiver's thread has nobody to tell.
             self.failure = error
@@ -107,27 +124,46 @@ def instance_path(folder: Path, sop_uid: str) -> Path:
 
 
 def is_whole(path: Path, sop_uid: str) -> bool:
-    """Tell whether a file holds all of one instance: it reads to its end and every element has its full length."""
+    """Tell whether a file holds all of one instance: every element has its full length, and nothing is begun after."""
     try:
         with quiet_pydicom():
             dataset = pydicom.dcmread(path)
-            if str(dataset.get("SOPInstanceUID", "")) != sop_uid:
+            elements = list(dataset.elements())
+            if not elements or str(dataset.get("SOPInstanceUID", "")) != sop_uid:
                 return False
-    except _UNREADABLE:
+    except (OSError, *UNREADABLE):
         return False
-    for element in dataset.elements():
+    for element in elements:
         if (
             isinstance(element, RawDataElement)
             and element.length != _UNDEFINED_LENGTH
             and len(element.value or b"") != element.length
         ):
             return False
-    return "Rows" not in dataset or any(keyword in dataset for keyword in _PIXELS)
+    if "Rows" in dataset and not any(keyword in dataset for keyword in _PIXELS):
+        return False
+    deflated = dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    return deflated or _ends_well(path, elements[-1])
 
 
-# What pydicom raises where a file is missing, no DICOM, or cut short.
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError,
-               pydicom.errors.InvalidDicomError)  # fmt: skip
+def _ends_well(path: Path, last: RawDataElement | DataElement) -> bool:
+    """Tell whether the file ends with its last element: where one is cut within its header, pydicom just stops.
+
+    Zeros may follow, which some programs pad with.
+    """
+    with path.open("rb") as stream:
+        if not isinstance(last, RawDataElement):
+            # A sequence; pydicom has read it already, and tells not where it ended.
+            stream.seek(0)
+            tail = stream.read().rstrip(b"\0")
+            return not last.is_undefined_length or tail.endswith((_DELIMITER, _DELIMITER_BIG_ENDIAN))
+        stream.seek(last.value_tell + len(last.value or b""))
+        tail = stream.read()
+    if last.length == _UNDEFINED_LENGTH:
+        if not tail.startswith((_DELIMITER, _DELIMITER_BIG_ENDIAN)) or len(tail) < _DELIMITER_LENGTH:
+            return False
+        tail = tail[_DELIMITER_LENGTH:]
+    return not tail.strip(b"\0")
 
 
 def disk_error(folder: Path, error: OSError) -> PacsError:

@@ -10,7 +10,7 @@ from pydicom.errors import InvalidDicomError
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.connection import Connection, Outgoing, StoreAnswer
-from AcuteFindingsLib.pacs.instance_files import is_whole
+from AcuteFindingsLib.pacs.instance_files import UNREADABLE, is_whole
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
 
 _TAGS = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality"]
@@ -103,7 +103,7 @@ def _read(path: Path) -> Outgoing | None:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
     except InvalidDicomError:
         raise
-    except (EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError):
+    except UNREADABLE:
         return None
     meta = header.file_meta
     if meta.get("MediaStorageSOPClassUID") == _DIRECTORY_CLASS:

@@ -2,20 +2,24 @@
 
 import json
 import re
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
 import pytest
 
+from AcuteFindingsLib.cli.pacs import _stop_on_interrupt
 from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.pacs.connection import connect
+from AcuteFindingsLib.pacs.instance_files import Inbox
 from AcuteFindingsLib.pacs.matches import StudyQuery
 from AcuteFindingsLib.pacs.pull import pull_studies
 from AcuteFindingsLib.pacs.push import collect_files, push_files
 from AcuteFindingsLib.pacs.servers import find_server
 
 WAYS = ("web", "classic", "classic-get")
-PATIENT = re.compile("geheim|gräfin|4711|0815|19010203", re.IGNORECASE)
+PATIENT = re.compile(r"geheim|gräfin|-4711|-0815|(?<!\d)19010203(?!\d)", re.IGNORECASE)
 
 
 @pytest.fixture(params=WAYS)
@@ -233,3 +237,27 @@ def test_every_server_of_the_file_is_tested(archive, command) -> None:
     assert status == 0
     assert [line.split(":")[0] for line in out.splitlines()] == list(WAYS)
     assert all(": works." in line for line in out.splitlines())
+
+
+def test_the_first_interrupt_asks_to_stop_and_the_second_stops_at_once(capsys) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with _stop_on_interrupt() as cancelled:
+        assert not cancelled()
+        signal.raise_signal(signal.SIGINT)
+        assert cancelled()
+        assert "press Ctrl-C again to stop at once" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_instance_that_the_server_lost_does_not_hold_up_the_rest(on_server, sent_study, tmp_path) -> None:
+    connection = connect(find_server(on_server.servers, "web"))
+    (series,) = [match for match in connection.find_series(sent_study.study_uid) if match.modality == "CT"]
+    wanted = connection.find_instances(sent_study.study_uid, series.series_uid)[:3]
+    lost = replace(wanted[1], sop_uid="1.2.3.4")
+    inbox = Inbox(tmp_path, [wanted[0], lost, wanted[2]], arrived=lambda uid: None)
+    connection.fetch(inbox.missing, inbox, complete=False, cancelled=lambda: False)
+    assert inbox.missing == [lost]
+    assert len(inbox.refused) == 1
+    assert inbox.refused[0].startswith("1.2.3.4: the server ")
