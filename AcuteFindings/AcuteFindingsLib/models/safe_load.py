@@ -1,6 +1,7 @@
 """Weights into a network without running anything that a file brings along."""
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -123,6 +124,9 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        # Neither a pickle nor an archive of one: it wants nothing, it is just something else.
+        if not _is_pickle(path):
+            raise ModelError(f"{path} is no readable PyTorch weights file: it begins like none.") from error
         raise ModelError(
             f"{path} was refused: it is a pickle that holds more than tensors and could run code when opened; "
             "ask for the weights as safetensors."
@@ -134,6 +138,11 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(data, Mapping) or not data or not all(isinstance(item, torch.Tensor) for item in data.values()):
         raise ModelError(f"{path} holds no tensors by name (a state dict was expected); save the model's state_dict().")
     return dict(data)
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2)[:1] == b"\x80" or zipfile.is_zipfile(path)
 
 
 def _first(faults: list[str]) -> str:

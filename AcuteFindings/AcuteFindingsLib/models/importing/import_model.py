@@ -198,7 +198,8 @@ def largest_difference(expected: Mapping[str, np.ndarray], given: Mapping[str, n
         if name in probe.probabilities:
             ours = expit(ours)
         theirs = np.asarray(theirs, np.float64)
-        difference = np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())
+        with np.errstate(invalid="ignore"):
+            difference = np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())
         # Not a number is no agreement.
         largest = max(largest, float(difference) if np.isfinite(difference) else np.inf)
     return largest

@@ -45,8 +45,8 @@ def ask(monkeypatch):
 
 
 def test_a_difference_above_the_tolerance_is_refused_and_nothing_is_written(weights, tmp_path, ask):
-    ask(lambda answers: {"pathologies": answers["pathologies"] + 2e-4})
-    with pytest.raises(ModelError, match=r"torchvision and the import differ by 2\.\de-04, more than 1e-04"):
+    ask(lambda answers: {"pathologies": answers["pathologies"] + 5e-4})
+    with pytest.raises(ModelError, match=r"torchvision and the import differ by \d\.\de-04, more than 1e-04"):
         import_model(weights, architecture="densenet121", out=tmp_path / "x", options=SIZE)
     assert not list(tmp_path.iterdir())
 
@@ -65,9 +65,7 @@ def test_where_the_source_is_not_installed_the_card_says_so(weights, tmp_path, a
     ask(missing)
     package = import_model(weights, architecture="densenet121", out=tmp_path / "x", options=SIZE)
     assert package.card.origin.largest_difference is None
-    assert "Not compared with its source.** Its source was not asked: torchvision" in " ".join(
-        package.read_card_text().split()
-    ).replace("From", "From")
+    assert "**Not compared with its source.** Its source was not asked: torchvision is" in package.read_card_text()
 
 
 def test_a_difference_counts_relative_to_large_numbers_only():

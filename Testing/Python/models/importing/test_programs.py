@@ -103,7 +103,7 @@ def test_covering_shows_where_the_answer_comes_from(tmp_path):
     picture = np.zeros((1, 1, 64, 64), np.float32)
     picture[0, 0, :8, :8] = 1
     heat = load_predictor(package, device="cpu").explain(picture, output="pathologies", index=0)[0]
-    assert heat[4, 4] == pytest.approx(heat.max())
+    assert heat[:8, :8].max() == heat.max()
     assert heat.max() == pytest.approx(1 / (1 + np.exp(-4)), abs=0.02)
     assert heat[32:, 32:].max() < 0.01
 
