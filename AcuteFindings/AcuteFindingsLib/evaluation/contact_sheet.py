@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.errors import EvaluationError
@@ -95,8 +96,8 @@ def disagreement_sheets(
 def _write(rows: Sequence[Sequence[Panel]], target: Path, *, columns: int, side: float) -> Path:
     lines = max((panel.title.count("\n") + 1 for row in rows for panel in row if panel.title), default=0)
     height = side + 0.2 * lines + (0.2 if any(panel.note for row in rows for panel in row) else 0)
-    figure = Figure(figsize=(side * columns, height * len(rows)), facecolor=_BACK, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=(side * columns, height * len(rows)), facecolor=_BACK, layout=layout)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()

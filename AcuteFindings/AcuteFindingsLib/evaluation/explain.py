@@ -148,7 +148,13 @@ def explain_images(
         else default_package(task, folders=folders)
     )
     predictor = load_predictor(package, device=request.device)
-    label, index = _label(predictor, request)
+    if not isinstance(predictor, TorchPredictor):
+        raise EvaluationError(
+            f"The model {package.id} is a stored program without layers to look into; Grad-CAM needs a network that "
+            "this library builds."
+        )
+    index = _label(predictor, request)
+    meaning = predictor.card.labels[index].meaning
     best = _Best(request.count)
     for part in batches(
         len(request.files), 1, text="Reading images", progress=progress, cancelled=cancelled, span=(0.0, 0.5)
@@ -162,26 +168,26 @@ def explain_images(
         except (ValidationError, KeyError, ValueError) as error:
             raise ModelError(f"The model package {package.id} does not fit {request.task}: {error}") from error
     chosen = best.best()
-    maps = []
+    maps: list[np.ndarray] = []
     for part in batches(len(chosen), _BATCH, text="Grad-CAM", progress=progress, cancelled=cancelled, span=(0.5, 0.8)):
         items = chosen[part]
         raw = gradcam_maps(predictor.network, np.stack([seen.batch for seen in items]), index=index)
         maps.extend(evidence(raw, np.array([seen.probability for seen in items])))
     stop_if(cancelled)
     progress("Drawing", 0.8)
-    return _write(request, package, label, chosen, maps, best.total)
+    return _write(request, package, meaning, chosen, maps, best.total)
 
 
-def _label(predictor: TorchPredictor, request: ExplainRequest) -> tuple[str, int]:
+def _label(predictor: TorchPredictor, request: ExplainRequest) -> int:
     names = [item.name for item in predictor.card.labels]
     explained = names[:1] if request.task in ("pe", "pneumothorax") else names
     if request.label is None:
-        return names[0], 0
+        return 0
     if request.label not in explained:
         raise EvaluationError(
             f"--label {request.label}: the model {predictor.card.id} explains {', '.join(explained)} of single images."
         )
-    return request.label, names.index(request.label)
+    return names.index(request.label)
 
 
 def _read_as(task: str) -> str:

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -29,7 +30,7 @@ _VARIABLES = {
     "#7a4a3a": "--c6",
 }
 _DASHES = ("-", (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 2, 2)), (0, (1, 1)), (0, (8, 2, 1, 2, 1, 2)), (0, (4, 4)))
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "acutefindings",
     "font.family": "sans-serif",
@@ -242,7 +243,7 @@ def _mark(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
         )
 
 
-def _legend(axes: Axes, place: str, curves: int) -> None:
+def _legend(axes: Axes, place: Literal["lower right", "lower left"], curves: int) -> None:
     if curves > 1:
         axes.legend(loc=place, handlelength=2.6)
 
