@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from AcuteFindingsLib.cli.common import device_name, err_console, help_without_command, out_console, progress_bar
+from AcuteFindingsLib.cli.common import device_name, help_without_command, out_console, progress_bar
 
 recipes_app = typer.Typer(help="List and show the recipes of published experiments.")
 recipes_app.callback(invoke_without_command=True)(help_without_command)
@@ -67,14 +67,18 @@ def train(
             nodes=nodes,
             strategy=strategy,
             workers=workers,
-            progress_bar=err_console.is_terminal,
             tell=out_console.print,
         ),
         command=command,
     )
     _quiet_lightning()
-    with progress_bar() as progress:
-        summary = run_recipe(request, progress=progress)
+    try:
+        with progress_bar() as progress:
+            summary = run_recipe(request, progress=progress)
+    except (KeyboardInterrupt, SystemExit):
+        # Lightning leaves by SystemExit when it is interrupted.
+        out_console.print("Stopped. The same command with --resume goes on after the last whole epoch.")
+        raise KeyboardInterrupt from None
     if not summary.folds:
         return
     table = Table(

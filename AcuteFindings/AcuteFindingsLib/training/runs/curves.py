@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _COLOURS = {"train_loss": "#7f8c9b", "val_loss": "#0b6e99"}
 _WORDS = {"train_loss": "training", "val_loss": "validation"}
@@ -24,14 +25,14 @@ def stage_log(folder: Path) -> pd.DataFrame:
     return rows.groupby("epoch").last().reset_index()
 
 
-def draw_curves(folders: Sequence[Path]) -> str:
-    """Return the losses of every stage of the given folds as a PNG in base64; empty where nothing was logged."""
+def draw_curves(folders: Sequence[Path], names: Sequence[str]) -> str:
+    """Return the losses of the named stages of some folds as a PNG in base64; empty where nothing was logged."""
     stages: dict[str, list[pd.DataFrame]] = {}
     for folder in folders:
-        for path in sorted(path for path in folder.iterdir() if (path / "csv").is_dir()):
-            log = stage_log(path)
+        for name in names:
+            log = stage_log(folder / name)
             if "train_loss" in log or "val_loss" in log:
-                stages.setdefault(path.name, []).append(log)
+                stages.setdefault(name, []).append(log)
     if not stages:
         return ""
     figure = Figure(figsize=(4.6 * len(stages), 3.2), layout="constrained")
@@ -47,7 +48,7 @@ def draw_curves(folders: Sequence[Path]) -> str:
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False, fontsize=8)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=130)

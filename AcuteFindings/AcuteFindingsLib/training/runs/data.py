@@ -17,8 +17,10 @@ from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.training.data.folds import folds, inseparable, split
 from AcuteFindingsLib.training.data.read import detect_kind, read_data
+from AcuteFindingsLib.training.data.sampling import choose_per_class
 from AcuteFindingsLib.training.data.table import DataTable
 from AcuteFindingsLib.training.recipes.schema import Phantoms, Recipe
+from AcuteFindingsLib.training.runs.labels import trained_labels
 
 Progress = Callable[[str, float], None]
 Tell = Callable[[str], None]
@@ -114,10 +116,9 @@ def drawn(recipe: Recipe, table: DataTable) -> DataTable:
     count = recipe.data.per_class
     if count is None:
         return table
-    values = table.label(table.label_names[0])
-    generator = np.random.default_rng(recipe.seed)
-    chosen = [generator.permutation(np.flatnonzero(group))[:count] for group in (values >= 0.5, values < 0.5)]
-    return table.take(np.sort(np.concatenate(chosen)))
+    found = table.count()
+    # As many of each class, also where there are fewer than the recipe asks for.
+    return choose_per_class(table, per_class=min(count, found.positive, found.negative), seed=recipe.seed)
 
 
 def parts(recipe: Recipe, table: DataTable, fold: int) -> Parts:
@@ -164,11 +165,20 @@ def _usable(table: DataTable, recipe: Recipe, tell: Tell) -> DataTable:
             tell(f"{problem.severity}: {place}: {problem.text}")
     if table.task != recipe.task:
         raise DataError(f"The data set is for {table.task}; the recipe {recipe.id} trains {recipe.task}.")
+    wanted = trained_labels(recipe)
+    missing = [name for name in wanted if name not in table.label_names]
+    if wanted and missing == list(wanted) and recipe.stages.segment is None:
+        raise DataError(
+            f"The {table.kind} data set has none of the labels {', '.join(wanted)}; it has "
+            f"{', '.join(table.label_names)}. Name those to train on with --set data.labels."
+        )
+    if missing:
+        tell(f"The data set has no label {', '.join(missing)}: unknown in every image, so nothing is learned of it.")
     return table.require_usable()
 
 
 def _words(recipe: Recipe, table: DataTable, extra: DataTable | None) -> str:
-    words = f"the data set {table.kind}"
+    words = f"the data set {table.kind}, {len(table)} images"
     if table.kind == PHANTOMS:
         words = f"computer-made {recipe.phantom_kind} phantoms" + (" only, no patient" if extra is None else "")
     return words if extra is None else f"{words} and {len(extra)} images corrected by annotators"

@@ -23,6 +23,7 @@ from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.arrays import Preparation
 from AcuteFindingsLib.training.runs.batches import PictureSet, ScanSet, StackSet
 from AcuteFindingsLib.training.runs.data import (
+    PHANTOMS,
     Parts,
     RunData,
     not_measured_on,
@@ -129,7 +130,7 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
     for turn in turns:
         if not (request.resume and (turn.folder / FOLD).is_file()):
             _run_turn(request, data, prepared, turn, progress)
-    if rank_zero_only.rank:
+    if _is_helper():
         return Summary(recipe=recipe, folds=())
     summary = summarise(recipe, [turn.folder for turn in turns], request.out)
     _copy_best(summary, request.out / MODEL)
@@ -138,7 +139,7 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
 
 def _claim(request: RunRequest) -> None:
     """Take the folder for this run, or go on with the same run."""
-    if rank_zero_only.rank:
+    if _is_helper():
         # Further processes of one run are started when it is under way.
         return
     place, text = request.out / RECIPE, recipe_yaml(request.recipe)
@@ -244,6 +245,7 @@ def _fit(
                 hardware=request.hardware,
                 seed=turn.seed,
                 resume=request.resume,
+                progress=progress,
             )
         )
     return told
@@ -274,14 +276,14 @@ def _conclude(
     progress: Progress,
 ) -> None:
     """Choose operating points, measure, write tables and the package, and mark the fold as done."""
-    if rank_zero_only.rank:
+    if _is_helper():
         return
     recipe = request.recipe
-    facts = {
-        "trained_on": data.words,
-        "count": f"{people(part.train)} patients, {_count(chosen['train'])}"
-        if data.table.kind != "phantoms"
-        else f"{_count(chosen['train'])} of phantoms",
+    who = "phantoms" if data.table.kind == PHANTOMS else "patients"
+    epochs = ", ".join(f"{stage['stage']} {stage['epochs']}" for stage in stages)
+    facts: dict[str, Any] = {
+        "trained_on": data.words[:1].upper() + data.words[1:],
+        "count": f"{people(part.train)} {who}, {_count(chosen['train'])}; epochs: {epochs}",
         "phantoms_only": data.phantoms_only,
     }
     card = make_card(recipe, points=default_points(recipe), evaluation=[], **facts)
@@ -291,7 +293,7 @@ def _conclude(
     card = make_card(recipe, points=points, evaluation=[], **facts)
     scored = score_items(network, recipe, card, chosen["test"], progress)
     figures = measure(
-        recipe, scored, points, data=f"{data.words}: {people(part.test)} kept aside", command=request.command
+        recipe, scored, points, data=f"{people(part.test)} {who} kept aside, of {data.words}", command=request.command
     )
     card = make_card(recipe, points=points, evaluation=figures, **facts)
     write_answers(recipe, scored, turn.folder)
@@ -325,6 +327,11 @@ def _items(prepared: Prepared, table: DataTable, recipe: Recipe) -> list[Item]:
 def _count(items: Sequence[Item]) -> str:
     pictures = sum(item.count for item in items)
     return f"{len(items)} series with {pictures} slices" if pictures > len(items) else f"{pictures} images"
+
+
+def _is_helper() -> bool:
+    """Whether this is a further process of a run on several devices, which leaves writing to the first."""
+    return bool(getattr(rank_zero_only, "rank", 0))
 
 
 def _device(hardware: Hardware) -> str:

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.training.data.cache import prefetch
 from AcuteFindingsLib.training.recipes.plans import TrainStage
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.batches import join
@@ -27,6 +28,8 @@ from AcuteFindingsLib.training.runs.checkpoints import (
 )
 from AcuteFindingsLib.training.runs.module import StageModule
 from AcuteFindingsLib.training.runs.order import EpochOrder
+
+Progress = Callable[[str, float], None]
 
 DONE = "stage.json"
 CHECKPOINTS = "checkpoints"
@@ -44,8 +47,8 @@ class Hardware:
         As `lightning.Trainer` takes them: ``devices="4", strategy="ddp"`` for four cards of one machine.
     workers
         Processes that read arrays ahead.
-    progress_bar
-        Show Lightning's bar; a line an epoch is told otherwise.
+    tell
+        Takes one line for each thing that a person wants to read again later.
     """
 
     accelerator: str = "auto"
@@ -53,7 +56,6 @@ class Hardware:
     nodes: int = 1
     strategy: str = "auto"
     workers: int = 0
-    progress_bar: bool = False
     tell: Callable[[str], None] = field(default=print)
 
 
@@ -78,6 +80,7 @@ def fit_stage(
     hardware: Hardware,
     seed: int,
     resume: bool,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Fit one stage and leave its kept weights in `network`.
 
@@ -123,19 +126,30 @@ def fit_stage(
         num_sanity_val_steps=0,
         log_every_n_steps=min(steps, 20),
         plugins=[WholeCheckpoints()],
-        callbacks=[checkpoints, *_callbacks(plan, stage, hardware, validated=len(validation) > 0)],
+        callbacks=[
+            checkpoints,
+            *_callbacks(plan, _Told(stage, plan, steps, hardware.tell, progress), validated=len(validation) > 0),
+        ],
         logger=[
             CSVLogger(folder, name="csv", flush_logs_every_n_steps=1),
             TensorBoardLogger(folder, name="tensorboard", version=""),
         ],
-        enable_progress_bar=hardware.progress_bar,
+        enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
     )
-    # Encoding and scoring leave it in evaluation mode, which Lightning would keep.
-    network.train()
+    # Encoding and scoring leave it in evaluation mode, which Lightning would keep; several devices want to know before
+    # they start which weights are fitted.
+    network.train().requires_grad_(False)
+    module.part.requires_grad_(True)
     last = folder / CHECKPOINTS / f"{LAST}.ckpt"
-    trainer.fit(module, *loaders, ckpt_path=last if resume and last.is_file() else None, weights_only=False)
+    trainer.fit(
+        module,
+        train_dataloaders=loaders[0],
+        val_dataloaders=loaders[1:] or None,
+        ckpt_path=last if resume and last.is_file() else None,
+        weights_only=True,
+    )
     network.load_state_dict(network_state(kept_file(folder / CHECKPOINTS, best=best)))
     network.requires_grad_(True)
     told = {
@@ -153,13 +167,12 @@ def fit_stage(
 
 
 def _loader(examples: Dataset[Any], batch: int, hardware: Hardware, *, order: EpochOrder | None = None) -> Any:
-    return DataLoader(
+    return prefetch(
         examples,
+        workers=hardware.workers,
         batch_size=batch,
         sampler=order,
         collate_fn=join,
-        num_workers=hardware.workers,
-        persistent_workers=hardware.workers > 0,
         # Batch norm needs more than one picture.
         drop_last=order is not None and len(order) > batch,
         # Loaders draw their workers' seed from here, not from what the epoch was seeded with.
@@ -167,19 +180,27 @@ def _loader(examples: Dataset[Any], batch: int, hardware: Hardware, *, order: Ep
     )
 
 
-def _callbacks(plan: TrainStage, stage: str, hardware: Hardware, *, validated: bool) -> list[Callback]:
+def _callbacks(plan: TrainStage, told: Callback, *, validated: bool) -> list[Callback]:
     callbacks: list[Callback] = [LearningRateMonitor(logging_interval="epoch")]
     if plan.patience and validated:
         callbacks.append(EarlyStopping("val_loss", patience=plan.patience, mode="min", check_on_train_epoch_end=True))
-    callbacks.append(RichProgressBar(leave=True) if hardware.progress_bar else _EpochLines(stage, plan, hardware.tell))
-    return callbacks
+    return [*callbacks, told]
 
 
-class _EpochLines(Callback):
-    """One line an epoch, for logs and terminals that show no bar."""
+class _Told(Callback):
+    """One line an epoch, and how far the stage is after each step."""
 
-    def __init__(self, stage: str, plan: TrainStage, tell: Callable[[str], None]) -> None:
-        self.stage, self.plan, self.tell = stage, plan, tell
+    def __init__(
+        self, stage: str, plan: TrainStage, steps: int, tell: Callable[[str], None], progress: Progress
+    ) -> None:
+        self.stage, self.plan, self.steps = stage, plan, steps
+        self.tell, self.progress = tell, progress
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        """Tell how far the stage is."""
+        if trainer.is_global_zero:
+            text = f"{self.stage}: epoch {trainer.current_epoch + 1} of {self.plan.epochs}"
+            self.progress(text, trainer.global_step / (self.plan.epochs * self.steps))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Tell what the epoch came to."""

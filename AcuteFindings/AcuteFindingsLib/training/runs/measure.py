@@ -85,8 +85,9 @@ def measure(
         That repeats it.
     """
     figures: list[Interval] = []
-    thresholds = {(point.level, point.label): point.threshold for point in points}
-    for level, answers in scored.levels.items():
+    thresholds: dict[tuple[str, str], float] = {(point.level, point.label): point.threshold for point in points}
+    # Studies first: they are what a person asks about.
+    for level, answers in sorted(scored.levels.items(), key=lambda item: item[0] != "study"):
         for column, label in enumerate(_columns(recipe, level, answers)):
             truth, score = _known(answers, column)
             if not truth.any() or truth.all():
@@ -96,7 +97,7 @@ def measure(
             words = {"data": f"{data}, {int(truth.sum())} of {len(truth)} positive", "command": command}
             figures.append(auc_interval(truth, score, metric=f"AUC, {name}", patients=patients, **words))
             # A scan is positive where enough neighbouring slices are: held against the slices' operating point.
-            threshold = thresholds.get((level, label), thresholds.get(("slice", label)))  # type: ignore[call-overload]
+            threshold = thresholds.get((level, label), thresholds.get(("slice", label)))
             if threshold is not None:
                 figures += _decisions(truth, score >= threshold, patients, name, **words)
         if recipe.task == "chest":
@@ -137,19 +138,24 @@ def _decisions(
     truth: np.ndarray, called: np.ndarray, patients: np.ndarray, name: str, *, data: str, command: str
 ) -> list[Interval]:
     found = decision_figures(truth, called, Bootstrap(patients))
-    return [
-        Interval(
-            metric=f"{words}, {name}",
-            value=found[key].value,
-            low=found[key].intervals[0].low,
-            high=found[key].intervals[0].high,
-            data=data,
-            count=found[key].count,
-            command=command,
+    intervals = []
+    for key, words in _WORDS.items():
+        figure = found[key]
+        if figure.value is None or not figure.intervals:
+            continue
+        span = figure.intervals[0]
+        intervals.append(
+            Interval(
+                metric=f"{words}, {name}",
+                value=figure.value,
+                low=span.low,
+                high=span.high,
+                data=data,
+                count=figure.count,
+                command=command,
+            )
         )
-        for key, words in _WORDS.items()
-        if found[key].value is not None and found[key].intervals
-    ]
+    return intervals
 
 
 def _calibration(answers: Answers, *, data: str, command: str) -> list[Interval]:
@@ -174,7 +180,9 @@ def _calibration(answers: Answers, *, data: str, command: str) -> list[Interval]
     ]
 
 
-def _overlap(recipe: Recipe, scored: Scored, thresholds: dict, *, data: str, command: str) -> list[Interval]:
+def _overlap(
+    recipe: Recipe, scored: Scored, thresholds: dict[tuple[str, str], float], *, data: str, command: str
+) -> list[Interval]:
     if not scored.masks:
         return []
     threshold = next((value for (level, _), value in thresholds.items() if level == "mask"), _HALF)

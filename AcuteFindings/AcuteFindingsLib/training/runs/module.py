@@ -16,7 +16,7 @@ from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.changes import apply_changes, random_crops
 from AcuteFindingsLib.training.runs.objectives import Batch, Step, step_for, trained_part
 
-_OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
+_OPTIMISERS: dict[str, Any] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "nadam": torch.optim.NAdam,
@@ -91,7 +91,7 @@ class StageModule(lightning.LightningModule):
         self.log("val_loss", self.losses.compute(), prog_bar=True)
         self.losses.reset()
         if self.auc.target:
-            truth = torch.cat(self.auc.target)  # type: ignore[arg-type]
+            truth = torch.cat(self.auc.target)
             if truth.any() and not truth.all():
                 self.log("val_auc", self.auc.compute(), prog_bar=True)
         self.auc.reset()
@@ -200,7 +200,7 @@ def rate_factor(plan: TrainStage, step: int, steps: int) -> float:
     return 1.0
 
 
-def freeze(network: nn.Module, plan: TrainStage, *, epoch: int) -> None:
+def freeze(network: Any, plan: TrainStage, *, epoch: int) -> None:
     """Hold fixed what an epoch of a stage leaves as it is, and free the rest.
 
     Raises

@@ -7,6 +7,7 @@ from torch import distributed
 from torch.utils.data import Sampler as TorchSampler
 
 from AcuteFindingsLib.errors import TrainingError
+from AcuteFindingsLib.training.data.sampling import non_empty_share
 from AcuteFindingsLib.training.recipes.plans import Sampler
 
 
@@ -53,8 +54,8 @@ class EpochOrder(TorchSampler[tuple[int, int]]):
         """Return which share of this epoch's examples is positive, where the sampler decides it."""
         if self.plan.name == "balanced":
             return self.plan.positive_share
-        done = self.epoch / max(self.epochs - 1, 1)
-        return self.plan.first_share + (self.plan.last_share - self.plan.first_share) * min(done, 1.0)
+        epoch = min(self.epoch, self.epochs - 1)
+        return non_empty_share(epoch, self.epochs, first=self.plan.first_share, last=self.plan.last_share)
 
     def chosen(self) -> np.ndarray:
         """Return the example numbers of this epoch in order, over all processes."""

@@ -103,6 +103,8 @@ def _limits(recipe: Recipe, phantoms_only: bool) -> list[str]:
     said = []
     if phantoms_only and "Never saw a patient" not in recipe.card.limitations:
         said.append("Never saw a patient: on real images its answers mean nothing.")
+    if not phantoms_only:
+        said.append("Fitted to and measured on one data set; the figures need not hold for images from elsewhere.")
     if recipe.task == "pe" and recipe.stages.sequence is None:
         said.append("Answers for single slices; it gives no verdict for a study, so the PE module cannot run it.")
     if recipe.stages.image:

@@ -10,7 +10,7 @@ from scipy.special import expit
 from torch import nn
 
 from AcuteFindingsLib.detectors.detector import batches as parts_of
-from AcuteFindingsLib.detectors.detector import never_cancelled
+from AcuteFindingsLib.detectors.detector import never_cancelled, no_progress
 from AcuteFindingsLib.detectors.pe import PEDetector
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, predict_flipped
 from AcuteFindingsLib.detectors.rules import consecutive_score
@@ -216,5 +216,4 @@ def _any(labels: np.ndarray) -> float:
 
 
 def _parts(count: int) -> list[slice]:
-    silent = {"progress": lambda _text, _share: None, "cancelled": never_cancelled}
-    return list(parts_of(count, _BATCH, text="", span=(0.0, 1.0), **silent))
+    return list(parts_of(count, _BATCH, text="", span=(0.0, 1.0), progress=no_progress, cancelled=never_cancelled))

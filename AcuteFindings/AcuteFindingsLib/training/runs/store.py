@@ -1,29 +1,28 @@
 """Prepared arrays on disk, made once; each folder is named by a digest of everything that shapes what is in it."""
 
 import csv
-import hashlib
-import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from AcuteFindingsLib.errors import AcuteFindingsError, TrainingError
 from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.training.data.table import DataTable, Example, MaskSource
+from AcuteFindingsLib.models.package import WEIGHTS
+from AcuteFindingsLib.training.data.cache import ArrayCache
+from AcuteFindingsLib.training.data.table import DataTable, Example
 from AcuteFindingsLib.training.runs.arrays import Preparation, prepared_arrays
 from AcuteFindingsLib.training.runs.items import IMAGES, MASKS, TRUTH, Item
 
 Progress = Callable[[str, float], None]
 
-# The code that shapes the arrays: an array made by older code is never used.
-_SOURCES = ("preprocessing/*.py", "study/*.py", "detectors/*.py", "training/data/load.py", "training/runs/arrays.py")
 # Fewer than this are made here: starting processes would take longer.
 _FEW = 16
 
@@ -70,7 +69,9 @@ def prepare(
     """
     groups = units(table, series=plan.series)
     jobs = {key: tuple(table.example(row) for row in rows) for key, rows in groups.items()}
-    places = {key: folder / _name(key, examples, plan) for key, examples in jobs.items()}
+    # Its digest of code, options and files names each folder; here arrays lie in files of their own, to be mapped.
+    cache = ArrayCache(folder, prepared_arrays, options={"plan": plan}, sources=_weights(plan))
+    places = {key: cache.path(examples).with_suffix("") for key, examples in jobs.items()}
     missing = [key for key, place in places.items() if not (place / TRUTH).is_file()]
     left_out = []
     for number, (key, reason) in enumerate(_make_all([(k, jobs[k], places[k]) for k in missing], plan, workers), 1):
@@ -112,7 +113,7 @@ def _make(plan: Preparation, job: _Job) -> tuple[str, str]:
     """Prepare one item; returns its key and, where that is not possible, the reason."""
     key, examples, place = job
     try:
-        arrays = prepared_arrays(examples, plan)
+        arrays: dict[str, Any] = prepared_arrays(examples, plan)
     except AcuteFindingsError as error:
         return key, str(error)
     partial_folder = place.with_name(f".{uuid.uuid4().hex[:8]}.partial.{place.name}")
@@ -121,7 +122,7 @@ def _make(plan: Preparation, job: _Job) -> tuple[str, str]:
         np.save(partial_folder / IMAGES, arrays.pop("images"))
         np.save(partial_folder / MASKS, arrays.pop("masks"))
         with (partial_folder / TRUTH).open("wb") as stream:
-            np.savez(stream, **arrays)
+            np.savez(stream, allow_pickle=False, **arrays)
         if place.exists():
             shutil.rmtree(place)
         partial_folder.rename(place)
@@ -130,39 +131,6 @@ def _make(plan: Preparation, job: _Job) -> tuple[str, str]:
     return key, ""
 
 
-def _name(key: str, examples: Sequence[Example], plan: Preparation) -> str:
-    described = [
-        (
-            one.key,
-            _file(one.source),
-            one.frame,
-            one.order,
-            sorted(one.labels.items()),
-            _masks(one),
-            sorted(one.facts.items()),
-        )
-        for one in examples
-    ]
-    shaped = json.dumps([_code(), asdict(plan), key, described], default=str, sort_keys=True)
-    return hashlib.sha256(shaped.encode()).hexdigest()[:32]
-
-
-def _masks(example: Example) -> list[tuple[str, MaskSource, str]]:
-    return [(name, source, _file(source.path)) for name, source in example.masks.items()]
-
-
-def _file(path: Path | None) -> str:
-    if path is None or not path.is_file():
-        return ""
-    status = path.stat()
-    return f"{path}:{status.st_size}:{status.st_mtime_ns}"
-
-
-@cache
-def _code() -> str:
-    library = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256()
-    for pattern in _SOURCES:
-        for source in sorted(library.glob(pattern)):
-            digest.update(source.read_bytes())
-    return digest.hexdigest()
+def _weights(plan: Preparation) -> tuple[Path, ...]:
+    """Return the weights that shape the arrays: those of the lungs model."""
+    return () if plan.lungs is None else tuple(sorted(plan.lungs.glob(f"{Path(WEIGHTS[0]).parent}/*")))

@@ -113,7 +113,10 @@ def summarise(recipe: Recipe, folders: Sequence[Path], out: Path) -> Summary:
     with replace_when_written(out / "summary.md") as partial:
         partial.write_text(_markdown(summary), encoding="utf-8")
     with replace_when_written(out / "summary.html") as partial:
-        partial.write_text(render_page(summary.recipe, summary.rows, told, draw_curves(folders)), encoding="utf-8")
+        partial.write_text(
+            render_page(summary.recipe, summary.rows, told, draw_curves(folders, list(recipe.stages.present()))),
+            encoding="utf-8",
+        )
     # The same images are kept aside in every run of a fold.
     first = [folder for folder, fold in zip(folders, told, strict=True) if fold["fold"] == told[0]["fold"]]
     write_all_runs(first, out / "predictions-runs.csv")

@@ -17,9 +17,8 @@ NAMES = [one.name for one in list_recipes()]
 def test_a_recipe_trains_measures_and_writes_a_package(name: str, tmp_path: Path, data, cache_folder: Path) -> None:
     recipe = small_recipe(name)
     told: list[str] = []
-    run_recipe(
-        small_request(recipe, tmp_path, told=told, data=data(recipe.data.kind, recipe.phantom_kind)), progress=silent
-    )
+    folder = data(recipe.data.kind, recipe.phantom_kind)
+    run_recipe(small_request(recipe, tmp_path, told=told, data=folder, cache=cache_folder), progress=silent)
     package = read_package(tmp_path / "run" / "model")
     package.verify()
     assert package.card.id == recipe.id

@@ -19,6 +19,7 @@ from AcuteFindingsLib.training.runs.experiment import RunRequest, run_recipe
 
 NAME = "chest-tubes"
 EPOCHS = 4
+LIMIT_S = 280
 CHANGES = (f"stages.findings.epochs={EPOCHS}", "stages.findings.patience=null", "stages.findings.sampler.examples=6")
 
 # Trains as the command does, and stands still in the middle of the third epoch.
@@ -68,15 +69,17 @@ def killed(tmp_path_factory: pytest.TempPathFactory, data) -> tuple[Path, Path]:
         data=str(source),
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    limit = time.monotonic() + 240
-    while not marker.exists():
-        if process.poll() is not None:
-            assert process.stdout is not None
-            pytest.fail(process.stdout.read().decode())
-        assert time.monotonic() < limit
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    try:
+        limit = time.monotonic() + LIMIT_S
+        while not marker.exists():
+            if process.poll() is not None:
+                assert process.stdout is not None
+                pytest.fail(process.stdout.read().decode())
+            assert time.monotonic() < limit
+            time.sleep(0.1)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     return folder, source
 
 
