@@ -256,7 +256,10 @@ def download(request: Request, tools: Tools) -> dict[str, Any]:
 
     tools.at("Reading the catalogue", 0.0)
     entry = load_catalogue(request.optional_text("catalogue")).entry(request.text("model"))
-    package = download_model(entry, progress=tools.progress, cancelled=tools.cancelled)
+    cache = request.optional_text("cache")
+    package = download_model(
+        entry, cache=Path(cache) if cache else None, progress=tools.progress, cancelled=tools.cancelled
+    )
     return {"model": package.id, "folder": str(package.folder)}
 
 

@@ -30,7 +30,8 @@ def inference_config(card: Card, *, weights: str) -> dict[str, Any]:
     return {
         "imports": [
             "$import torch",
-            "$from safetensors.torch import load_file",
+            "$from pathlib import Path",
+            "$from AcuteFindingsLib.models.safe_load import read_state_dict",
             f"$from {_PIECES} import list_studies",
         ],
         "bundle_root": ".",
@@ -44,8 +45,7 @@ def inference_config(card: Card, *, weights: str) -> dict[str, Any]:
             "arguments": card.network.arguments,
         },
         "network": "$@network_def.to(@device).eval()",
-        # Half precision on disk needs no care: load_state_dict casts to the network's float32.
-        "weights": f"$load_file(@bundle_root + '/{weights}')",
+        "weights": f"$read_state_dict(Path(@bundle_root) / '{weights}')",
         "preprocessing": {
             "_target_": "Compose",
             "transforms": [

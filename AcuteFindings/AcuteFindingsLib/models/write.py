@@ -163,12 +163,14 @@ def rewrite_package(folder: Path | str, *, build: BuildNetwork | None = None) ->
         "network_data_format": complete_data_format(package.card, package.metadata.network_data_format),
     }
     metadata = parse_metadata(stated, source=folder / METADATA)
-    inference = inference_config(package.card, weights=package.weights)
     partial = folder.with_name(f".{uuid.uuid4().hex[:8]}.partial.{folder.name}")
     try:
         shutil.copytree(folder, partial)
         _write_text(partial / METADATA, json.dumps(metadata.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
-        _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
+        # TorchScript and ONNX files run as they are; there is no network for MONAI to build.
+        if INFERENCE in package.checksums:
+            inference = inference_config(package.card, weights=package.weights)
+            _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
         _seal(partial, folder, build=build)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

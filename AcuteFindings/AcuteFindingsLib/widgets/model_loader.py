@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.widgets.model_archive import unpack_steps
 from AcuteFindingsLib.widgets.model_checks import ModelChecks
+from AcuteFindingsLib.widgets.model_download import ModelDownload
 from AcuteFindingsLib.widgets.model_import import ENDINGS, ModelImport
 from AcuteFindingsLib.widgets.model_rows import (
     ModelRow,
@@ -23,6 +24,7 @@ from AcuteFindingsLib.widgets.model_rows import (
 )
 from AcuteFindingsLib.widgets.model_table import ModelTable
 from AcuteFindingsLib.widgets.model_verification import ModelVerification
+from AcuteFindingsLib.widgets.provider_rows import provider_rows
 from AcuteFindingsLib.widgets.stepper import Stepper
 from AcuteFindingsLib.widgets.worker_process import WorkerProcess, shared_worker
 
@@ -38,6 +40,8 @@ class ModelLoader:
         ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``; None for a manager of all models, in which none is chosen.
     worker
         Process that examines the tensors on "Verify"; by default the one that all modules share.
+    downloader
+        Process that downloads; by default another one that all modules share.
     settings
         The application's settings, a `QSettings`.
 
@@ -49,7 +53,14 @@ class ModelLoader:
         Called with `model` when the choice has changed.
     """
 
-    def __init__(self, task: str | None, *, worker: WorkerProcess | None = None, settings: Any = None) -> None:
+    def __init__(
+        self,
+        task: str | None,
+        *,
+        worker: WorkerProcess | None = None,
+        downloader: WorkerProcess | None = None,
+        settings: Any = None,
+    ) -> None:
         self.task = task
         self.on_changed: Callable[[str], Any] = lambda _model: None
         self._settings = settings if settings is not None else qt.QSettings()
@@ -66,6 +77,14 @@ class ModelLoader:
             failed=self._on_checked,
         )
         self._import = ModelImport(worker=lambda: worker or shared_worker(), tell=self._tell, done=self._on_unpacked)
+        self.download = ModelDownload(
+            task,
+            worker=downloader,
+            settings=self._settings,
+            installed=lambda: {row.id for row in list_rows(user_folders(self._settings))},
+            tell=self._tell,
+            done=self._on_unpacked,
+        )
         self._build()
         self.refresh()
 
@@ -122,7 +141,7 @@ class ModelLoader:
     def refresh(self) -> None:
         """Read the list again."""
         folders = user_folders(self._settings)
-        self._rows = list_rows(folders, task=self.task)
+        self._rows = [*list_rows(folders, task=self.task), *provider_rows(self.task)]
         self._table.show(self._rows)
         self._show_states()
         self._table.select(self.used)
@@ -131,6 +150,8 @@ class ModelLoader:
             self.choose(self._wanted or self._model)
         self._checks.check([row for row in self._rows if not row.error])
         self._show_details()
+        if self.download_button.checked:
+            self.download.refresh()
 
     def add_folder(self, folder: Path | str) -> None:
         """List the models of a folder from now on: a package, or a folder of packages."""
@@ -230,8 +251,21 @@ class ModelLoader:
             self._ask_folder,
         )
         self.add_file_button = self._button(
-            further, "addFileButton", _("Add file…"), _("Install a model package from a zip file."), self._ask_file
+            further,
+            "addFileButton",
+            _("Add file…"),
+            _("Install a model package from a zip file, or import weights."),
+            self._ask_file,
         )
+        self.download_button = self._button(
+            further,
+            "showDownloadButton",
+            _("Download…"),
+            _("Show the models that can be downloaded, with their licences."),
+            None,
+        )
+        self.download_button.setCheckable(True)
+        self.download_button.connect("toggled(bool)", self._on_download)
         self.delete_button = self._button(
             of_model,
             "deleteButton",
@@ -244,6 +278,8 @@ class ModelLoader:
         )
         self.details_button.setCheckable(True)
         self.details_button.connect("toggled(bool)", self._on_details)
+        layout.addWidget(self.download.widget)
+        self.download.widget.hide()
         self.message = qt.QLabel()
         self.message.setObjectName("modelMessage")
         self.message.setWordWrap(True)
@@ -337,6 +373,11 @@ class ModelLoader:
         if file:
             self.add_file(file)
 
+    def _on_download(self, shown: bool) -> None:
+        self.download.widget.setVisible(shown)
+        if shown:
+            self.download.load()
+
     def _on_details(self, shown: bool) -> None:
         self.details.setVisible(shown)
         self._show_details()
@@ -344,7 +385,7 @@ class ModelLoader:
     def _show_details(self) -> None:
         row = self._table.current
         self.delete_button.enabled = row is not None and not row.shipped
-        self.verify_button.enabled = row is not None
+        self.verify_button.enabled = row is not None and row.place != "provider"
         if self.details_button.checked:
             self.details.setMarkdown(card_text(row) if row is not None else "")
 
