@@ -30,8 +30,8 @@ def capture_picture(picture: np.ndarray, caption: str, finding: Finding, source:
     ExportError
         When the headers of the source do not fit the standard.
     """
-    label = codes_of(finding).label
-    arguments = equipment_and_series(finding, source, CAPTURE, f"{label} picture (AcuteFindings)")
+    known = codes_of(finding)
+    arguments = equipment_and_series(finding, source, CAPTURE, f"{known.label} picture (AcuteFindings)")
     with making("secondary capture"):
         image = SCImage.from_ref_dataset(
             source.first,
@@ -43,9 +43,13 @@ def capture_picture(picture: np.ndarray, caption: str, finding: Finding, source:
             transfer_syntax_uid=ExplicitVRLittleEndian,
             **arguments,
         )
-        # A chart has neither (highdicom asks for the first); PS3.3 C.7.6.1 and C.7.3.1 want them stated, even empty.
+        # A chart has none; PS3.3 C.7.6.1 wants it stated, even empty, and so wants C.7.3.1 the side of a body part that
+        # is not known to be unpaired.
         image.PatientOrientation = []
-        image.Laterality = ""
+        if known.body_part:
+            image.BodyPartExamined = known.body_part
+        else:
+            image.Laterality = ""
         image.BurnedInAnnotation = "NO"
         image.ImageComments = ascii_text(caption)
         return image

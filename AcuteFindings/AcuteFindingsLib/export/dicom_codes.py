@@ -29,12 +29,16 @@ _ASCII = str.maketrans({"×": "x", "–": "-", "—": "-", "’": "'", "‘": "'
 
 @dataclass(frozen=True)
 class DetectorCodes:
-    """What a detector looks for, where, in which kind of examination; `label` names its segments and series."""
+    """What a detector looks for, where, in which kind of examination; `label` names its segments and series.
+
+    `body_part` is a term of PS3.16 Annex L for Body Part Examined, empty where not known.
+    """
 
     label: str
     finding: Code
     site: Code | None
     procedure: Code
+    body_part: str = ""
 
 
 CATEGORY = Code("SCT", "49755003", "Morphologically Altered Structure")
@@ -45,18 +49,21 @@ _KNOWN = {
         Code("SCT", "1386000", "Intracranial hemorrhage"),
         Code("SCT", "12738006", "Brain"),
         Code("SCT", "303653007", "Computed tomography of head"),
+        "HEAD",
     ),
     "pe": DetectorCodes(
         "Pulmonary embolism",
         Code("SCT", "59282003", "Pulmonary embolism"),
         Code("SCT", "81040000", "Pulmonary artery"),
         Code("SCT", "77477000", "Computed tomography"),
+        "CHEST",
     ),
     "pneumothorax": DetectorCodes(
         "Pneumothorax",
         Code("SCT", "36118008", "Pneumothorax"),
         Code("SCT", "43799004", "Thoracic cavity structure"),
         Code("SCT", "413815006", "Chest imaging"),
+        "CHEST",
     ),
 }
 

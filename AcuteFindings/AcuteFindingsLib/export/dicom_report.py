@@ -22,6 +22,7 @@ from highdicom.sr import (
     RelationshipTypeValues,
     SourceImageForMeasurement,
     SourceImageForSegmentation,
+    SourceSeriesForSegmentation,
     TextContentItem,
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
@@ -203,11 +204,8 @@ def _of_segment(masks: Segmentation, number: int, arguments: dict) -> Group:
     ]
     first = masks.SourceImageSequence[0]
     if "FrameOfReferenceUID" in masks:
-        images = [
-            SourceImageForSegmentation(item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID)
-            for item in masks.SourceImageSequence
-        ]
-        segment = ReferencedSegment(masks.SOPClassUID, masks.SOPInstanceUID, number, source_images=images)
+        series = SourceSeriesForSegmentation(masks.ReferencedSeriesSequence[0].SeriesInstanceUID)
+        segment = ReferencedSegment(masks.SOPClassUID, masks.SOPInstanceUID, number, source_series=series)
         return VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **arguments)
     frame = ReferencedSegmentationFrame(
         masks.SOPClassUID,
