@@ -3,13 +3,11 @@
     python write_models.py OUT SIZE
 
 Random weights. Files in OUT: `gray.h5`, `rgb.h5` (slice models of the PE source, whole models), `gray.weights.h5`,
-`rgb.keras`, `backbone.weights.h5` (no head), `imagenet.h5` (1000 classes on top, weights only in the old layout),
-`nested.h5` (the backbone as one layer of a model), `sequence.h5`, `sequence.weights.h5`, `other.h5` (an image network
-that is none of these), `order.json` (the layers' names in Keras' own order), and `answers.npz`: for each kind of model
-its input and its outputs.
+`rgb.keras`, `backbone.weights.h5` (no head), `nested.h5` (the backbone as one layer of a model), `sequence.h5`,
+`sequence.weights.h5`, `other.h5` (an image network that is none of these), `answers.npz`: for each kind of model its
+input and its outputs.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -86,7 +84,7 @@ def encode(model, images):
 def main(out, size):
     """Write everything."""
     rng = np.random.default_rng(7)
-    answers, order = {}, {}
+    answers = {}
     for name, channels in (("gray", 1), ("rgb", 3)):
         # Other models come first, as in a notebook: the automatic names do not start at nothing.
         layers.Conv2D(2, 3)
@@ -96,7 +94,6 @@ def main(out, size):
         images = rng.uniform(-1, 1, (2, size, size, channels)).astype(np.float32)
         answers[f"{name}_input"] = images.transpose(0, 3, 1, 2)
         answers[f"{name}_encoding"], answers[f"{name}_slice"] = encode(model, images)
-        order[name] = [layer.name for layer in model.layers]
         model.save(out / f"{name}.h5")
         if name == "gray":
             model.save_weights(out / "gray.weights.h5")
@@ -124,7 +121,6 @@ def main(out, size):
     x = layers.Conv2D(8, 3, activation="relu")(images)
     keras.Model(images, layers.Dense(1)(layers.GlobalAveragePooling2D()(x))).save(out / "other.h5")
     np.savez(out / "answers.npz", **answers)
-    (out / "order.json").write_text(json.dumps(order))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.networks import build_network
 
 TOLERANCE = 1e-4
+# Keras builds three InceptionResNetV2 for the first test.
+pytestmark = pytest.mark.timeout(900)
 
 
 def answer(converted, batch):
