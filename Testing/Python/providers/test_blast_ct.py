@@ -15,6 +15,8 @@ from AcuteFindingsLib.providers.blast_ct import CLASSES, load_blast_ct
 
 pytest.importorskip("blast_ct", reason="BLAST-CT is not installed (extra [test])")
 
+pytestmark = pytest.mark.timeout(900)
+
 PYTHON = Path(sys.executable)
 
 

@@ -14,6 +14,9 @@ from AcuteFindingsLib.providers.install import python_of
 from AcuteFindingsLib.providers.provider import find_provider
 from AcuteFindingsLib.providers.totalsegmentator import Segmenter, load_hemorrhage
 
+# Each process that imports nnU-Net takes seconds of processor time, minutes on a busy computer.
+pytestmark = pytest.mark.timeout(1500)
+
 TOOLS = Path(__file__).resolve().parents[2] / "Providers"
 
 ASK = """
@@ -101,10 +104,9 @@ def test_a_head_ct_becomes_a_finding_and_nothing_is_sent(python, surroundings, m
 
 
 def test_the_licensed_task_is_left_out_without_a_licence(python, surroundings, make_ct) -> None:
-    segmenter = Segmenter(python, "cpu", surroundings)
-    known = segmenter.prepare(["heartchambers_highres"])
-    assert "licence" in known.skipped["heartchambers_highres"]
-    segmented = segmenter.run(to_axial(make_ct(np.zeros((4, 8, 8)))), ["heartchambers_highres"], {})
+    axial = to_axial(make_ct(np.zeros((4, 8, 8))))
+    segmented = Segmenter(python, "cpu", surroundings).run(axial, ["heartchambers_highres"], {})
+    assert "licence" in segmented.skipped["heartchambers_highres"]
     assert segmented.masks == {}
 
 
