@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The environment in which the tests run TotalSegmentator: made by the same code that makes it for a user.
+# make_environment.sh PYTHON FOLDER
+set -euo pipefail
+"$1" - "$2" <<'PY'
+import sys
+from pathlib import Path
+
+from AcuteFindingsLib.providers.install import install
+from AcuteFindingsLib.providers.provider import find_provider
+
+print(install(find_provider("totalsegmentator"), folder=Path(sys.argv[1])))
+PY
