@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 WIDTH, HEIGHT = 470.0, 210.0
-LEFT, RIGHT, TOP, BOTTOM = 44.0, 8.0, 14.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 20.0, 14.0, 40.0
 _MOST_BINS = 20
 _MOST_X_TICKS = 8
 
@@ -53,7 +53,7 @@ class BarChart:
 
 
 def histogram(title: str, axis: str, series: dict[str, np.ndarray], *, whole: bool = False) -> BarChart | None:
-    """Return a histogram of one or several series of numbers; None where there are none.
+    """Return a histogram of one or several series of numbers; None where there are not two different ones.
 
     Several are drawn in percent of each, so that a rare class can be compared with a frequent one.
 
@@ -68,9 +68,9 @@ def histogram(title: str, axis: str, series: dict[str, np.ndarray], *, whole: bo
     """
     known = {name: values[~np.isnan(values)] for name, values in series.items()}
     known = {name: values for name, values in known.items() if len(values)}
-    if not known:
+    every = np.concatenate([*known.values(), np.zeros(0)])
+    if len(np.unique(every)) < 2:
         return None
-    every = np.concatenate(list(known.values()))
     edges, single = _edges(every, whole=whole)
     counts = [np.histogram(values, edges)[0] for values in known.values()]
     if single:
@@ -105,9 +105,6 @@ def _edges(values: np.ndarray, *, whole: bool) -> tuple[np.ndarray, bool]:
     low, high = float(values.min()), float(values.max())
     if whole and high - low < _MOST_BINS:
         return np.arange(np.floor(low), np.floor(high) + 2) - 0.5, True
-    if high <= low:
-        pad = max(abs(low) * 0.05, 1e-6)
-        return np.array([low - pad, low + pad]), False
     steps = [base * 10.0**power for power in range(-9, 10) for base in (1, 2, 5)]
     step = min(step for step in steps if (high - low) / step <= _MOST_BINS - 1)
     first = np.floor(low / step) * step

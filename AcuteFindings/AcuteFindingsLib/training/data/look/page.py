@@ -33,6 +33,7 @@ _TITLES = MappingProxyType(
 )
 _LABELS = MappingProxyType({"pe": "PE in the slice", "pe_present": "PE in the examination", "any": "Any hemorrhage"})
 _MOST_WORDS = 8
+_GEOMETRY = "Geometry and grey levels"
 _SAMPLED = "of the {count} images that were opened"
 
 Group = dict[str, Any]
@@ -107,7 +108,7 @@ def label_text(name: str) -> str:
 
 def _cards(table: DataTable, numbers: dict[str, Any]) -> list[dict[str, Any]]:
     counts = numbers["counts"]
-    cards = [
+    cards: list[dict[str, Any]] = [
         {"value": f"{counts['images']:,}", "text": "slices" if counts["series"] else "images", "tone": False},
         {"value": f"{counts['patients']:,}", "text": "patients, as far as is known", "tone": False},
     ]
@@ -180,17 +181,27 @@ def _groups(table: DataTable, sample: Sample) -> list[Group]:
     alike = (
         "Where two classes are drawn, each adds up to 100 %, so that a rare one can be compared with a frequent one."
     )
+    same = [
+        f"{NUMBERS[name][0].lower()}{NUMBERS[name][1:]} {facts[name].dropna().iloc[0]:.4g}"
+        for name in ("spacing_mm", "thickness_mm", "height", "width")
+        if name in known and facts[name].nunique() == 1
+    ]
     groups = [
         ("People", alike, people),
         ("Views and origin", "", [*views, *origin]),
         ("Slices, masks and measurements", "", found),
-        ("Geometry and grey levels", "", [*geometry, *brightness]),
+        (_GEOMETRY, "", [*geometry, *brightness]),
     ]
-    kept = [
-        {"title": title, "text": text, "charts": [(chart, one) for chart, one in charts if chart is not None]}
+    kept: list[Group] = [
+        {
+            "title": title,
+            "text": text,
+            "charts": [(chart, one) for chart, one in charts if chart is not None],
+            "same": same if title == _GEOMETRY else [],
+        }
         for title, text, charts in groups
     ]
-    return [group for group in kept if group["charts"]]
+    return [group for group in kept if group["charts"] or group["same"]]
 
 
 def _slice_charts(table: DataTable) -> list[tuple[BarChart | None, str]]:

@@ -13,6 +13,7 @@ from scipy import ndimage
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.training.data.checks import Problems, plausible_age, sex
+from AcuteFindingsLib.training.data.folds import inseparable
 from AcuteFindingsLib.training.data.headers import scan_headers
 from AcuteFindingsLib.training.data.load import load_image, load_mask
 from AcuteFindingsLib.training.data.table import DataTable, Example
@@ -66,7 +67,7 @@ def open_sample(
     usable = np.flatnonzero((table.rows["source"] != "").to_numpy())
     labels = table.label(table.main_label) if table.main_label else np.full(len(table), np.nan)
     chosen = _choose(usable, labels, count, seed)
-    drawn = _for_pictures(table, chosen, labels, pictures)
+    drawn = _for_pictures(inseparable(table), chosen, labels, pictures, seed)
     records, kept, shown, maps, unreadable = [], [], [], [], dict[str, int]()
     for number, row in enumerate(chosen.tolist()):
         if progress is not None:
@@ -110,18 +111,17 @@ def _choose(usable: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np
     return np.sort(np.concatenate([chosen, rest[: count - len(chosen)]]))
 
 
-def _for_pictures(table: DataTable, chosen: np.ndarray, labels: np.ndarray, count: int) -> set[int]:
-    """Return which of the chosen are drawn: half positive, half negative, of as many patients as possible."""
+def _for_pictures(people: np.ndarray, chosen: np.ndarray, labels: np.ndarray, count: int, seed: int) -> set[int]:
+    """Return which of the chosen are drawn: half positive, half negative, of as many people as possible."""
     drawn: list[int] = []
-    patients = table.rows["patient"].to_numpy()
-    positive = chosen[labels[chosen] >= 0.5]
-    others = chosen[~(labels[chosen] >= 0.5)]
+    mixed = np.random.default_rng(seed).permutation(chosen)
+    positive = mixed[labels[mixed] >= 0.5]
+    others = mixed[~(labels[mixed] >= 0.5)]
     wanted = min(len(positive), max(count // 2, count - len(others)))
     for rows, places in ((positive, wanted), (others, count - wanted)):
-        seen: set[str] = set()
-        first = [row for row in rows.tolist() if not (patients[row] in seen or seen.add(patients[row]))]
-        again = [row for row in rows.tolist() if row not in set(first)]
-        drawn += (first + again)[:places]
+        _, first = np.unique(people[rows], return_index=True)
+        again = np.setdiff1d(np.arange(len(rows)), first)
+        drawn += rows[np.concatenate([np.sort(first), again])][:places].tolist()
     return set(drawn)
 
 
