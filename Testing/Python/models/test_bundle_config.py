@@ -94,7 +94,12 @@ def studies(tmp_path_factory):
                 make_phantom(kind, 900_001, positive=True, **options), tmp_path_factory.mktemp("written")
             )
             made[name] = tmp_path_factory.mktemp(name)
-            shutil.copytree(written / "dicom", made[name] / "one")
+            (made[name] / "one").mkdir()
+            files = sorted(file for file in (written / "dicom").rglob("*") if file.is_file())
+            # The middle of a chest is as good as all of it here, and takes a third of the time.
+            kept = files[len(files) // 3 : 2 * len(files) // 3] if name == "pe" else files
+            for file in kept:
+                shutil.copy(file, made[name] / "one")
         return made[name]
 
     return of
