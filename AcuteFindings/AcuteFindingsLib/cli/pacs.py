@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from AcuteFindingsLib.cli.common import err_console, help_without_command, one_of, out_console, progress_bar
-from AcuteFindingsLib.errors import PacsError
+from AcuteFindingsLib.errors import CancelledError, PacsError
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.pacs.connection import Connection, StoreAnswer
@@ -237,6 +237,9 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     before = signal.signal(signal.SIGINT, stop)
     try:
         yield lambda: asked
+    except CancelledError as error:
+        print(error, file=sys.stderr)
+        raise typer.Abort from error
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from AcuteFindingsLib.detectors.detector import Cancelled
-from AcuteFindingsLib.errors import PacsError
+from AcuteFindingsLib.errors import CancelledError, PacsError
 from AcuteFindingsLib.pacs.instance_files import Inbox
 from AcuteFindingsLib.pacs.matches import InstanceMatch, SeriesMatch, StudyMatch, StudyQuery
 from AcuteFindingsLib.pacs.servers import Server
@@ -92,6 +92,12 @@ def connect(server: Server) -> Connection:
         raise PacsError(
             f"Archives need the package {error.name}, which is missing; install: pip install 'acutefindings[pacs]'"
         ) from error
+
+
+def stop_if(cancelled: Cancelled) -> None:
+    """Raise `CancelledError` where the user asked to stop a transfer."""
+    if cancelled():
+        raise CancelledError("Stopped on request; what has come is kept, and the same command fetches the rest.")
 
 
 def newest_first(studies: list[StudyMatch]) -> list[StudyMatch]:

@@ -15,9 +15,9 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.util.retry import Retry
 
-from AcuteFindingsLib.detectors.detector import Cancelled, stop_if
+from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
-from AcuteFindingsLib.pacs.connection import Outgoing, StoreAnswer, by_number, newest_first
+from AcuteFindingsLib.pacs.connection import Outgoing, StoreAnswer, by_number, newest_first, stop_if
 from AcuteFindingsLib.pacs.http_errors import explain_request, explain_status, not_dicomweb
 from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error
 from AcuteFindingsLib.pacs.login import read_password, read_token

@@ -13,9 +13,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from AcuteFindingsLib.detectors.detector import Cancelled, stop_if
-from AcuteFindingsLib.errors import CancelledError, PacsError
+from AcuteFindingsLib.detectors.detector import Cancelled
+from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.association import association
+from AcuteFindingsLib.pacs.connection import stop_if
 from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error
 from AcuteFindingsLib.pacs.matches import InstanceMatch
 from AcuteFindingsLib.pacs.servers import DimseServer
@@ -200,9 +201,7 @@ def _follow(
                 break
     if inbox.failure is not None:
         raise disk_error(inbox.folder, inbox.failure) from inbox.failure
-    if watch.stopped:
-        raise CancelledError("Stopped on request; what has come is kept.")
-    stop_if(cancelled)
+    stop_if(lambda: watch.stopped or cancelled())
     if code == _SUCCESS and not inbox.missing:
         return ""
     return _explain(server, code, quiet=watch.quiet)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
+from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.errors import PacsError
-from AcuteFindingsLib.pacs.connection import Connection
+from AcuteFindingsLib.pacs.connection import Connection, stop_if
 from AcuteFindingsLib.pacs.instance_files import Inbox, instance_path, is_whole, series_folder
 from AcuteFindingsLib.pacs.matches import InstanceMatch, SeriesMatch, StudyMatch
 

@@ -186,7 +186,7 @@ def test_a_pull_that_is_stopped_keeps_what_came_and_goes_on_later(way, on_server
     def progress(text: str, fraction: float) -> None:
         seen.append(text)
 
-    with pytest.raises(CancelledError):
+    with pytest.raises(CancelledError, match="what has come is kept, and the same command fetches the rest"):
         pull_studies(
             connection,
             studies,
@@ -261,3 +261,19 @@ def test_an_instance_that_the_server_lost_does_not_hold_up_the_rest(on_server, s
     assert inbox.missing == [lost]
     assert len(inbox.refused) == 1
     assert inbox.refused[0].startswith("1.2.3.4: the server ")
+
+
+def test_an_interrupted_pull_ends_with_the_status_of_an_interrupt(
+    on_server, sent_study, command, monkeypatch, tmp_path
+) -> None:
+    class Interrupting(Inbox):
+        def take_dataset(self, dataset) -> bool:
+            signal.raise_signal(signal.SIGINT)
+            return super().take_dataset(dataset)
+
+    monkeypatch.setattr("AcuteFindingsLib.pacs.pull.Inbox", Interrupting)
+    asked = ("pull", "web", "--study", sent_study.study_uid, "--out", tmp_path, "--servers", on_server.servers)
+    status, _, err = command(*asked)
+    assert status == 130
+    assert "what has come is kept" in err
+    assert len(pulled_files(tmp_path)) == 1
