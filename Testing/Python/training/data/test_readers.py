@@ -4,6 +4,7 @@ import pytest
 
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.training.data import KINDS, detect_kind, read_data
+from AcuteFindingsLib.training.data.load import load_image, load_mask
 
 LAYOUTS = (
     "rsna-pe", "pe-study", "rsna-hemorrhage", "siim", "nih", "padchest", "corrections", "head-slices", "lung-masks",
@@ -178,3 +179,42 @@ def test_headers_are_read_once_and_again_when_a_file_changes(builders, tmp_path,
     header.save_as(changed)
     assert read_data("siim", folder, cache=cache).examples[1].facts["age"] == 77
     assert [name.rpartition("/")[2] for name in read] == [changed.name]
+
+
+def test_what_the_modules_save_is_what_is_read(tmp_path, monkeypatch) -> None:
+    """The writer of corrections, without Slicer: its volume is an array here."""
+    from dataclasses import dataclass
+    from datetime import UTC, datetime
+    from types import SimpleNamespace
+
+    from AcuteFindingsLib.scene import correction_files
+    from AcuteFindingsLib.scene.segment_voxels import Box
+
+    @dataclass
+    class Model:
+        id: str = "m"
+
+    array, matrix = np.full((3, 6, 5), 30, np.int16), np.eye(4)
+    array[:, 0] = -1000
+    monkeypatch.setattr(correction_files, "volume_array", lambda volume: array)
+    monkeypatch.setattr(correction_files, "volume_ijk_to_ras", lambda volume: matrix)
+    finding = SimpleNamespace(
+        detector="hemorrhage",
+        slices=[SimpleNamespace(index=n, sop_instance_uid=f"1.{n}", probabilities={"any": 0.7}) for n in range(3)],
+        main_label="any",
+        slice_threshold=0.5,
+        series_instance_uid="1.2.3",
+        model=Model(),
+        verdict=SimpleNamespace(label="positive", probability=0.7),
+    )
+    corrected = Box(np.ones((1, 2, 2), np.uint8), (1, 3, 2), matrix)
+    segment = correction_files.CorrectedSegment("Hemorrhage", ai=None, corrected=corrected, status="completed")
+    correction_files.write_correction(
+        finding, None, [segment], {0: "absent"}, tmp_path, annotator="someone", saved_at=datetime.now(UTC)
+    )
+    table = read_data(None, tmp_path)
+    assert table.kind == "corrections"
+    assert [one.labels["any"] for one in table.examples] == [0, 1, 0]
+    mask = load_mask(table.examples[1], (6, 5))
+    assert [axis.tolist() for axis in np.nonzero(mask)] == [[3, 3, 4, 4], [2, 3, 2, 3]]
+    assert np.array_equal(load_image(table.examples[1]), array[1])
