@@ -182,7 +182,19 @@ def _header(file: Path, *, whole: bool) -> Dataset:
         # Of text, dates and numbers as DICOM knows them only the latter can be wrong in a way that matters here.
         if element.VR in _CHECKED_VRS and not _is_valid(element.VR, element.value):
             element.value = None
+    _drop_empty(header)
     return header
+
+
+def _drop_empty(header: Dataset) -> None:
+    """Leave out what is stated without a value, as where it was taken out, but where DICOM allows it to be empty."""
+    for element in list(header):
+        if element.is_empty and element.keyword not in _NEVER_MISSING:
+            del header[element.tag]
+    methods = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
+    if header.get("PatientIdentityRemoved") == "YES" and not any(method in header for method in methods):
+        # Required beside it (PS3.3 C.7.1.1); many an anonymiser forgets to.
+        header.DeidentificationMethod = "Not stated"
 
 
 def _know_characters(header: Dataset) -> None:
