@@ -218,6 +218,11 @@ class Recipe(Strict):
         return _SETTINGS[self.task].model_validate(self.preprocessing)
 
     @property
+    def reads_series(self) -> bool:
+        """Whether slices are read with their series, and not one by one."""
+        return self.task == "hemorrhage" or self.stages.sequence is not None
+
+    @property
     def phantom_kind(self) -> str:
         """Return which phantoms stand in for the data set."""
         return PHANTOM_KINDS[self.task]

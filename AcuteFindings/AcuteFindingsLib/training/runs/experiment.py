@@ -108,7 +108,7 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
         Where the folder holds another run, or there is nothing to learn from.
     """
     recipe, tell = request.recipe, request.hardware.tell
-    _claim(request)
+    _check_folder(request)
     for text in (f"{recipe.title} ({recipe.id})", recipe.notes):
         if text:
             tell(text)
@@ -122,6 +122,7 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
         tell=tell,
     )
     prepared = _prepare(request, data, progress)
+    _claim_folder(request)
     turns = [
         _Turn(run, fold, request.out / f"run-{run}" / f"fold-{fold}", recipe.seed + run)
         for run in range(recipe.runs)
@@ -137,8 +138,8 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
     return summary
 
 
-def _claim(request: RunRequest) -> None:
-    """Take the folder for this run, or go on with the same run."""
+def _check_folder(request: RunRequest) -> None:
+    """Refuse a folder that holds another run, or this one where nobody asked to go on with it."""
     if _is_helper():
         # Further processes of one run are started when it is under way.
         return
@@ -153,20 +154,23 @@ def _claim(request: RunRequest) -> None:
                 f"{request.out} holds a run of another recipe, or of this one with other values; a run goes on with "
                 f"those of its {RECIPE}. Name another --out."
             )
-        return
-    with replace_when_written(place) as partial:
-        partial.write_text(text, encoding="utf-8")
+
+
+def _claim_folder(request: RunRequest) -> None:
+    """Mark the folder as this run's, once there is data to train on."""
+    if not _is_helper():
+        with replace_when_written(request.out / RECIPE) as partial:
+            partial.write_text(recipe_yaml(request.recipe), encoding="utf-8")
 
 
 def _prepare(request: RunRequest, data: RunData, progress: Progress) -> dict[str, Prepared]:
     recipe = request.recipe
-    series = recipe.task == "hemorrhage" or recipe.stages.sequence is not None
     lungs = default_package("lungs").folder if recipe.data.region != "whole" else None
     plan = Preparation(
         task=recipe.task,
         settings=recipe.settings().model_dump(),
         labels=trained_labels(recipe),
-        series=series,
+        series=recipe.reads_series,
         region=recipe.data.region,
         lungs=lungs,
     )
@@ -320,8 +324,7 @@ def _conclude(
 
 
 def _items(prepared: Prepared, table: DataTable, recipe: Recipe) -> list[Item]:
-    series = recipe.task == "hemorrhage" or recipe.stages.sequence is not None
-    return prepared.of(table, series=series)
+    return prepared.of(table, series=recipe.reads_series)
 
 
 def _count(items: Sequence[Item]) -> str:

@@ -4,10 +4,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -57,16 +56,6 @@ class Hardware:
     strategy: str = "auto"
     workers: int = 0
     tell: Callable[[str], None] = field(default=print)
-
-
-class ExampleSet(Protocol):
-    """A set of examples that knows which are positive."""
-
-    positive: np.ndarray
-
-    def __len__(self) -> int:
-        """How many there are."""
-        ...
 
 
 def fit_stage(

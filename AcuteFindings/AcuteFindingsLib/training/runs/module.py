@@ -102,6 +102,9 @@ class StageModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the recipe's optimiser and schedule."""
         plan = self.plan.optimiser
+        if self._trainer:
+            # On several devices each takes a part of an epoch's steps, which is known only now.
+            self.steps = max(int(self.trainer.estimated_stepping_batches) // self.plan.epochs, 1)
         optimiser = _OPTIMISERS[plan.name](self.part.parameters(), lr=plan.rate, **_options(plan))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(self.plan, step, self.steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

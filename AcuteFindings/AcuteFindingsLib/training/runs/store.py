@@ -122,7 +122,7 @@ def _make(plan: Preparation, job: _Job) -> tuple[str, str]:
         np.save(partial_folder / IMAGES, arrays.pop("images"))
         np.save(partial_folder / MASKS, arrays.pop("masks"))
         with (partial_folder / TRUTH).open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
+            np.savez(stream, **arrays)
         if place.exists():
             shutil.rmtree(place)
         partial_folder.rename(place)

@@ -16,12 +16,11 @@ from AcuteFindingsLib.training.runs.store import prepare, units
 
 def plan_of(name: str, *more: str, **changes) -> Preparation:
     recipe = small_recipe(name, *more)
-    series = recipe.task == "hemorrhage" or recipe.stages.sequence is not None
     values = {
         "task": recipe.task,
         "settings": recipe.settings().model_dump(),
         "labels": trained_labels(recipe),
-        "series": series,
+        "series": recipe.reads_series,
     }
     return Preparation(**{**values, **changes})
 

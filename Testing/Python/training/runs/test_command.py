@@ -39,13 +39,13 @@ def test_a_wrong_change_is_refused_before_anything_is_made(tmp_path: Path) -> No
 def test_without_data_phantoms_are_made_and_the_card_says_how_to_repeat_it(tmp_path: Path) -> None:
     changes = [
         *small_overrides(read_recipe("pe-slice-cnn")),
-        "data.phantoms={count: 6, options: {matrix: 64, slice_spacing: 20}}",
+        "data.phantoms={count: 10, options: {matrix: 64, slice_spacing: 10}}",
     ]
     options = [part for change in changes for part in ("--set", change)]
     folders = ("--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"))
     result = run("train", "pe-slice-cnn", *folders, "--device", "cpu", *options)
     assert result.exception is None, result.output
-    assert "Making 6 ctpa phantoms" in result.output
+    assert "Making 10 ctpa phantoms" in result.output
     assert "AUC, slice" in result.output
     card = read_package(tmp_path / "run" / "model").card
     assert card.training_data.phantoms_only

@@ -95,7 +95,7 @@ def test_runs_and_folds_are_summed_up_and_the_best_is_the_package(tmp_path: Path
     assert (tmp_path / "run" / "model" / "checksums.json").read_bytes() == chosen.read_bytes()
     written = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert written["best"] == {"run": best["run"], "fold": best["fold"]}
-    assert {figure["metric"] for figure in written["figures"]} >= {"CWCE, study", "AUC, study, effusion"}
+    assert {figure["metric"] for figure in written["figures"]} >= {"CWCE, study", "AUC, study, pneumothorax"}
     assert "AUC, study, pneumothorax" in (tmp_path / "run" / "summary.md").read_text()
     # The runs of one fold score the same images: the form of source 5 holds them side by side.
     with (tmp_path / "run" / "predictions-runs.csv").open() as stream:
@@ -120,3 +120,10 @@ def test_a_data_set_for_another_task_is_refused(tmp_path: Path, table) -> None:
 def test_one_class_alone_is_nothing_to_learn_from() -> None:
     with pytest.raises(TrainingError, match="Of the 3 slices to fit to none is positive"):
         require_both_classes(np.zeros(3, bool), "slices")
+
+
+def test_a_folder_stays_free_where_the_data_could_not_be_used(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        run_recipe(small_request(small_recipe("radnet"), tmp_path, data=tmp_path / "empty"), progress=silent)
+    assert not (tmp_path / "run" / "recipe.yaml").exists()
