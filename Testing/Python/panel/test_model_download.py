@@ -41,7 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for place in range(start, len(data), 65536):
             self.wfile.write(data[place:place + 65536])
             if os.path.exists(sys.argv[1] + "/slow"):
-                time.sleep(0.1)
+                time.sleep(0.4)
 
     def log_message(self, *arguments):
         print(self.path, self.headers.get("Range", ""), file=sys.stderr, flush=True)
@@ -115,7 +115,7 @@ def offered(host, open_loader, served):
     host.type_text(loader.download.address, f"{served[0]}/catalogue.json")
     loader.download.address.clearFocus()
     loader.download._on_address()
-    host.wait_until(lambda: loader.download.offers, 120)
+    host.wait_until(lambda: loader.download.offers, 240)
     host.click_row(loader.download.table, 0)
     return loader
 
@@ -152,7 +152,7 @@ def test_an_own_catalogue_is_listed_and_remembered(host, offered, open_loader, s
     assert table.item(0, LICENCE).text() == "Apache-2.0"
     assert offered.download.button.enabled
     again = open_loader(None)
-    host.wait_until(lambda: again.download.offers, 60)
+    host.wait_until(lambda: again.download.offers, 120)
     assert listed(again) == ["tiny-hemorrhage", "tiny-lungs"]
 
 
@@ -164,7 +164,7 @@ def test_a_model_is_downloaded_after_its_licence_was_shown(host, offered):
     assert "Size:" in asked
     assert offered.download.button.text == "Cancel"
     assert offered.download.bar.visible
-    host.wait_until(lambda: "Added: tiny-hemorrhage" in offered.message.text, 120)
+    host.wait_until(lambda: "Added: tiny-hemorrhage" in offered.message.text, 240)
     assert installed() == ["tiny-hemorrhage"]
     assert "tiny-hemorrhage" in [row.id for row in offered.rows]
     assert listed(offered) == []
@@ -185,10 +185,10 @@ def test_whoever_does_not_agree_downloads_nothing(host, offered):
 def test_cancel_keeps_the_part_and_the_next_download_goes_on(host, offered, served):
     (served[1] / "slow").touch()
     start(host, offered)
-    host.wait_until(lambda: 5 < offered.download.bar.value < 80, 60)
+    host.wait_until(lambda: 5 < offered.download.bar.value < 80, 120)
     assert "Downloading tiny-hemorrhage" in offered.message.text
     host.click(offered.download.button)
-    host.wait_until(lambda: not offered.download.running, 30)
+    host.wait_until(lambda: not offered.download.running, 120)
     assert "goes on from there" in offered.message.text
     assert installed() == []
     (kept,) = (default_cache() / ".downloads").glob("*.partial")
@@ -196,7 +196,7 @@ def test_cancel_keeps_the_part_and_the_next_download_goes_on(host, offered, serv
     assert had > 0
     (served[1] / "slow").unlink()
     start(host, offered)
-    host.wait_until(lambda: "Added" in offered.message.text, 60)
+    host.wait_until(lambda: "Added" in offered.message.text, 240)
     assert installed() == ["tiny-hemorrhage"]
 
 
@@ -205,23 +205,23 @@ def test_a_download_that_fails_says_why_and_can_be_tried_again(host, offered, se
     data = archive.read_bytes()
     archive.unlink()
     start(host, offered)
-    host.wait_until(lambda: not offered.download.running, 60)
+    host.wait_until(lambda: not offered.download.running, 120)
     assert "is not there (HTTP 404)" in offered.message.text
     archive.write_bytes(data[:-10] + bytes(10))
     start(host, offered)
-    host.wait_until(lambda: not offered.download.running, 60)
+    host.wait_until(lambda: not offered.download.running, 120)
     assert "SHA-256" in offered.message.text
     assert installed() == []
     archive.write_bytes(data)
     start(host, offered)
-    host.wait_until(lambda: "Added" in offered.message.text, 60)
+    host.wait_until(lambda: "Added" in offered.message.text, 240)
 
 
 def test_a_catalogue_that_cannot_be_read_is_told(host, open_loader, tmp_path):
     loader = open_loader()
     loader.download.address.text = str(tmp_path / "nowhere.json")
     loader.download._on_address()
-    host.wait_until(lambda: "cannot be read" in loader.message.text, 60)
+    host.wait_until(lambda: "cannot be read" in loader.message.text, 120)
     assert listed(loader) == []
     loader.download.address.text = ""
     loader.download._on_address()
@@ -231,9 +231,9 @@ def test_a_catalogue_that_cannot_be_read_is_told(host, open_loader, tmp_path):
 def test_closing_the_panel_stops_the_download(host, offered, served, worker):
     (served[1] / "slow").touch()
     start(host, offered)
-    host.wait_until(lambda: offered.download.bar.value > 5, 60)
+    host.wait_until(lambda: offered.download.bar.value > 5, 120)
     offered.close()
-    host.wait_until(lambda: not worker.busy, 30)
+    host.wait_until(lambda: not worker.busy, 120)
     assert installed() == []
     assert not offered.download.running
 
@@ -251,7 +251,7 @@ def test_the_window_stays_alive_while_a_model_comes(host, offered, served):
         assert perf_counter() - turn < 0.5
         host.wait(0.01)
     host.click(offered.download.button)
-    host.wait_until(lambda: not offered.download.running, 30)
+    host.wait_until(lambda: not offered.download.running, 120)
 
 
 def test_missing_packages_are_named(host, offered, monkeypatch):
@@ -271,8 +271,8 @@ def test_every_control_has_a_tooltip(open_loader):
 def test_screenshot(host, offered, served, tmp_path):
     (served[1] / "slow").touch()
     start(host, offered)
-    host.wait_until(lambda: offered.download.bar.value > 20, 60)
+    host.wait_until(lambda: offered.download.bar.value > 20, 120)
     picture = host.screenshot(offered.widget, tmp_path / "model_download.png")
     assert picture.stat().st_size > 5000
     host.click(offered.download.button)
-    host.wait_until(lambda: not offered.download.running, 30)
+    host.wait_until(lambda: not offered.download.running, 120)
