@@ -223,6 +223,9 @@ def _is_clear(places: Mapping[str, Sequence[int]], names: Sequence[object]) -> b
 
 def _best_match(scores: Scores, table: pd.DataFrame) -> list[list[int]]:
     known = (*tables.CASE_COLUMNS, *tables.STUDY_COLUMNS)
+    if scores.level == "study":
+        # An image may be called as its study is; the column that names studies goes first.
+        known = (*tables.STUDY_COLUMNS, *tables.CASE_COLUMNS)
     columns = sorted(
         (name for name in table.columns if tables.plain(name) in known),
         key=lambda name: known.index(tables.plain(name)),

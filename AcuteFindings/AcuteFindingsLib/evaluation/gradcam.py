@@ -69,7 +69,7 @@ def gradcam_maps(network: torch.nn.Module, images: np.ndarray, *, index: int = 0
     Raises
     ------
     EvaluationError
-        When the network reads no images, names no `gradcam_layer` or has no such label.
+        When the network reads no images, names no `gradcam_layer`, or that layer gives no maps.
     """
     layer = getattr(network, "gradcam_layer", None)
     if not isinstance(layer, str):
@@ -77,13 +77,18 @@ def gradcam_maps(network: torch.nn.Module, images: np.ndarray, *, index: int = 0
     device = next(network.parameters()).device
     view = LabelLogits(copy.deepcopy(network)).eval()
     view.to(memory_format=torch.contiguous_format)
-    cam = GradCAM(nn_module=view, target_layers=f"network.{layer}", postprocessing=_as_it_is)
+    cam = GradCAM(nn_module=view, target_layers=f"network.{layer}")
     maps = []
     # cuDNN's recurrent layers give no gradients in evaluation mode.
     with torch.enable_grad(), nullcontext() if device.type == "cpu" else torch.backends.cudnn.flags(enabled=False):
         for image in np.asarray(images, np.float32):
             tensor = torch.from_numpy(np.ascontiguousarray(image[None])).to(device)
-            maps.append(cam(tensor, class_idx=index)[0, 0].detach().float().cpu().numpy())
+            found = cam.compute_map(tensor, class_idx=index)
+            if found.ndim != 4:
+                raise EvaluationError(
+                    f"The layer {layer!r} gives numbers, not maps; Grad-CAM has nothing to show for this network."
+                )
+            maps.append(cam.upsampler(tensor.shape[2:])(found)[0, 0].detach().float().cpu().numpy())
     return np.stack(maps)
 
 
@@ -92,7 +97,3 @@ def evidence(maps: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     peak = maps.max((1, 2), keepdims=True)
     scaled = np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0)
     return scaled * np.asarray(probabilities, np.float32).reshape(-1, 1, 1)
-
-
-def _as_it_is(maps: torch.Tensor) -> torch.Tensor:
-    return maps

@@ -43,7 +43,7 @@ def test_radiographs_get_a_sheet_a_picture_each_and_a_report(
 def test_the_most_probable_slices_of_a_study_are_shown(
     kind: str, task: str, small_models: Path, tmp_path: Path
 ) -> None:
-    spacing = {"head-ct": 10, "ctpa": 12}[kind]
+    spacing = {"head-ct": 10, "ctpa": 8}[kind]
     study = write_phantom(make_phantom(kind, 900_001, positive=True, matrix=96, slice_spacing=spacing), tmp_path)
     request = ExplainRequest(task, (study / "dicom",), tmp_path / "out", count=3, model_folders=(small_models,))
     result = explain_images(request)
