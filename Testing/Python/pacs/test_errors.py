@@ -22,22 +22,22 @@ def free_port() -> int:
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Callable[..., Path]:
-    def write(port: int, *, scheme: str = "http", host: str = "127.0.0.1", more: str = "", classic: str = "") -> Path:
+    def write(
+        port: int, *, scheme: str = "http", host: str = "127.0.0.1", timeout: int = 20, classic: str = ""
+    ) -> Path:
         path = tmp_path / "servers.toml"
         path.write_text(
             f"""
 [web]
 kind = "dicomweb"
 url = "{scheme}://{host}:{port}/dicom-web"
-timeout = 1
-{more}
+timeout = {timeout}
 [classic]
 kind = "dicom"
 host = "{host}"
 port = {port}
 ae_title = "ARCHIVE"
-timeout = 1
-{more}
+timeout = {timeout}
 {classic}
 """,
             encoding="utf-8",
@@ -134,12 +134,12 @@ def test_a_host_that_does_not_exist(way, servers, command) -> None:
 
 
 def test_a_web_server_that_does_not_answer(servers, silent_port, command) -> None:
-    line = one_line(command("find", "web", *STUDY, "--servers", servers(silent_port)))
+    line = one_line(command("find", "web", *STUDY, "--servers", servers(silent_port, timeout=1)))
     assert "did not answer within 1 s; try again, or set a longer timeout" in line
 
 
 def test_a_classic_server_that_does_not_answer(servers, silent_port, command) -> None:
-    line = one_line(command("find", "classic", *STUDY, "--servers", servers(silent_port)))
+    line = one_line(command("find", "classic", *STUDY, "--servers", servers(silent_port, timeout=1)))
     assert "does not answer as DICOM does; check the port, and whether it wants TLS" in line
 
 
