@@ -204,12 +204,7 @@ def explain(
     from AcuteFindingsLib.jobs.predict_images import IMAGE_SUFFIXES, listed_images
 
     one_of("--detector", detector, EXPLAINED)
-    single = listing is not None or (
-        detector != "pe"
-        and images.is_dir()
-        and any(path.name.lower().endswith(IMAGE_SUFFIXES) for path in images.iterdir() if path.is_file())
-        and not any(path.suffix.lower() in (".dcm", "") for path in images.iterdir() if path.is_file())
-    )
+    single = listing is not None or (images.is_dir() and _single_images(images, detector, IMAGE_SUFFIXES))
     request = ExplainRequest(
         task=detector,
         files=tuple(listed_images(images, listing)) if single else (images,),
@@ -227,6 +222,14 @@ def explain(
         f"{RESEARCH_USE_ONLY}"
     )
     _print_files((result.sheet, result.report))
+
+
+def _single_images(folder: Path, detector: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether the files of a folder are images each on its own; DICOM files of a CT are the slices of one study."""
+    names = [path.name.lower() for path in folder.iterdir() if path.is_file()]
+    if detector in ("chest", "pneumothorax"):
+        return any(name.endswith(suffixes) for name in names)
+    return detector != "pe" and any(name.endswith((".png", ".jpg", ".jpeg")) for name in names)
 
 
 def _level(level: str | None) -> Literal["slice", "study"] | None:
