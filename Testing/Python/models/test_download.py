@@ -428,7 +428,7 @@ def link(name):
         (lambda e: [*e.items(), ("../outside.txt", b"x")], "outside its folder"),
         (lambda e: [*e.items(), ("/outside.txt", b"x")], "outside its folder"),
         (lambda e: [*e.items(), ("tiny-test/..\\outside.txt", b"x")], "outside its folder"),
-        (lambda e: [*e.items(), (link("tiny-test/docs/link"), b"/etc/passwd")], "link"),
+        (lambda e: [*e.items(), (link("tiny-test/docs/link"), b"/etc/passwd")], "holds a link"),
         (lambda e: [*e.items(), ("tiny-test/license", b"x")], "twice"),
         (lambda e: [*e.items(), ("tiny-test/extra.py", b"x")], "does not belong"),
         (lambda e: [(n, d) for n, d in e.items() if "model.safe" not in n], "missing"),
