@@ -124,10 +124,19 @@ class Converted:
     sources: tuple[str, ...] = ()
 
 
+_FAINT = 0.01
+
+
 def random_pictures(channels: int, size: int, *, low: float, high: float, count: int = 2) -> np.ndarray:
-    """Return the pictures that are shown to source and result: noise, the same in every import."""
-    shape = (count, channels, size, size)
-    return np.random.default_rng(20).uniform(low, high, shape).astype(np.float32)
+    """Return the pictures that are shown to source and result: noise, the same in every import.
+
+    The first one fills the range; the others are faint, so that probabilities that noise drives to certainty, where
+    every network answers alike, are asked for in between too.
+    """
+    pictures = np.random.default_rng(20).uniform(low, high, (count, channels, size, size))
+    middle = (low + high) / 2
+    pictures[1:] = middle + _FAINT * (pictures[1:] - middle)
+    return pictures.astype(np.float32)
 
 
 def normalisation(

@@ -180,7 +180,7 @@ def compare(converted: Converted, predictor: Predictor, *, origin: Origin) -> Or
 
 
 def largest_difference(expected: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray], probe: Probe) -> float:
-    """Return the largest difference over all outputs, relative to an output's largest number where that exceeds 1.
+    """Return the largest difference over all outputs, relative to a picture's largest number where that exceeds 1.
 
     Raises
     ------
@@ -198,8 +198,11 @@ def largest_difference(expected: Mapping[str, np.ndarray], given: Mapping[str, n
         if name in probe.probabilities:
             ours = expit(ours)
         theirs = np.asarray(theirs, np.float64)
+        # Each picture by itself: large numbers of one must not hide a difference in another.
+        rows = (len(theirs), -1)
         with np.errstate(invalid="ignore"):
-            difference = np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())
+            scale = np.maximum(1.0, np.abs(theirs).reshape(rows).max(axis=1))
+            difference = (np.abs(ours - theirs).reshape(rows).max(axis=1) / scale).max()
         # Not a number is no agreement.
         largest = max(largest, float(difference) if np.isfinite(difference) else np.inf)
     return largest
