@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isclose
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
@@ -33,8 +34,8 @@ def inseparable(table: DataTable) -> np.ndarray:
     patient B, all images of both stay together.
     """
     count = len(table)
-    _, patients = np.unique(table.rows["patient"].to_numpy(str), return_inverse=True)
-    _, groups = np.unique(table.rows["group"].to_numpy(str), return_inverse=True)
+    patients, _ = pd.factorize(table.rows["patient"])
+    groups, _ = pd.factorize(table.rows["group"])
     people = int(patients.max(initial=-1)) + 1
     nodes = people + int(groups.max(initial=-1)) + 1
     links = coo_array((np.ones(count, np.int8), (patients, people + groups)), shape=(nodes, nodes))
@@ -108,7 +109,7 @@ def _pieces(table: DataTable, count: int, seed: int, label: str | None) -> np.nd
     values = table.label(label or table.label_names[0]) if table.label_names else np.zeros(len(table))
     strata = np.where(np.isnan(values), 2, values >= 0.5).astype(np.int64)
     # Sorted by key, so that the same examples in another order are divided alike.
-    order = np.argsort(table.keys.astype(str), kind="stable")
+    order = np.argsort(table.keys, kind="stable")
     pieces = np.zeros(len(table), np.int64)
     pieces[order] = _divide(strata[order], _renumbered(together[order]), count, seed)
     return pieces
