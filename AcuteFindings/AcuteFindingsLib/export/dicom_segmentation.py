@@ -23,7 +23,7 @@ from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.export.dicom_codes import CATEGORY, ascii_text, codes_of, concept
 from AcuteFindingsLib.export.dicom_object import HEATMAP, SEGMENTATION, algorithm, equipment_and_series, making
 from AcuteFindingsLib.export.dicom_source import SourceInstances, heights, same_orientation
-from AcuteFindingsLib.study.dicom_projection import _as_seen as as_seen
+from AcuteFindingsLib.study.dicom_projection import as_seen
 from AcuteFindingsLib.study.study import Study
 
 HEATMAP_COLOUR = (1.0, 0.55, 0.0)

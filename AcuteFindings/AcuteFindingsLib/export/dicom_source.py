@@ -18,8 +18,7 @@ from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import VR, format_number_as_ds, validate_value
 
 from AcuteFindingsLib.errors import ExportError
-from AcuteFindingsLib.study.dicom_files import _read as read_tags
-from AcuteFindingsLib.study.dicom_files import read_header
+from AcuteFindingsLib.study.dicom_files import read_header, read_tags
 from AcuteFindingsLib.study.dicom_frames import Frame, frames_of
 from AcuteFindingsLib.study.geometry import normal_of
 from AcuteFindingsLib.study.study import SourceSlice, Study

@@ -7,7 +7,7 @@ import numpy as np
 from AcuteFindingsLib.phantoms import ctpa_anatomy as anatomy
 from AcuteFindingsLib.phantoms.ctpa_body import BodyFields, make_body
 from AcuteFindingsLib.phantoms.ctpa_bones import paint_bones
-from AcuteFindingsLib.phantoms.ctpa_emboli import Embolus, draw_burden, draw_emboli, draw_embolus
+from AcuteFindingsLib.phantoms.ctpa_emboli import BURDENS, Embolus, draw_burden, draw_emboli, draw_embolus
 from AcuteFindingsLib.phantoms.ctpa_heart import make_heart
 from AcuteFindingsLib.phantoms.ctpa_marks import add_marks
 from AcuteFindingsLib.phantoms.ctpa_paint import Lumen, draw_lumen, paint_tissue, paint_vessels
@@ -29,6 +29,7 @@ def make_ctpa(
     matrix: int = 512,
     slice_spacing: float | None = None,
     contrast: float | None = None,
+    burden: str | None = None,
 ) -> Phantom:
     """A chest CT with contrast in the pulmonary arteries.
 
@@ -44,6 +45,9 @@ def make_ctpa(
         Distance between slices in mm, 1 to 5; drawn where None (mostly 3 mm).
     contrast
         HU of the pulmonary artery; 0 gives a chest without contrast agent, where all blood has 40 HU.
+    burden
+        How much clot a positive study has: ``"large"``, ``"moderate"``, ``"small"``, or ``"many"``: 12 to 20 clots,
+        more than any patient has, as training examples. Drawn where None.
 
     Returns
     -------
@@ -55,12 +59,14 @@ def make_ctpa(
     Raises
     ------
     ValueError
-        If `matrix` is under 64 or `slice_spacing` outside 0.5 to 10 mm.
+        If `matrix` is under 64, `slice_spacing` outside 0.5 to 10 mm, or `burden` not known.
     """
     if matrix < 64:
         raise ValueError(f"matrix must be at least 64, got {matrix}")
     if slice_spacing is not None and not 0.5 <= slice_spacing <= 10:
         raise ValueError(f"slice_spacing must lie between 0.5 and 10 mm, got {slice_spacing}")
+    if burden is not None and burden not in BURDENS:
+        raise ValueError(f"burden must be one of {', '.join(BURDENS)}, got {burden!r}")
     names = ("study", "chest", "timing", "surfaces", "trees", "clots", "tissue", "vessels", "marks", "noise")
     seeds = np.random.SeedSequence([seed, 0xC7FA]).spawn(len(names))
     rng = {name: np.random.default_rng(s) for name, s in zip(names, seeds, strict=True)}
@@ -68,7 +74,7 @@ def make_ctpa(
     drawn = bool(rng["study"].random() < 0.5)
     poor = contrast is not None and contrast < POOR_CONTRAST_HU
     sick = (drawn and not poor) if positive is None else positive
-    burden, ratio = draw_burden(rng["clots"], sick)
+    burden, ratio = draw_burden(rng["clots"], sick, burden if sick else None)
     chest = anatomy.draw_chest(rng["chest"], ratio)
     pools = anatomy.draw_enhancement(rng["timing"], contrast)
     grid, spacing = _grid(rng["study"], chest, matrix, slice_spacing)

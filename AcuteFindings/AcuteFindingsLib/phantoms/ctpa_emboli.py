@@ -17,6 +17,8 @@ BURDENS = {
     "moderate": ((1, 4), {CENTRAL: 0.1, LOBAR: 0.4, SEGMENTAL: 0.4, SUBSEGMENTAL: 0.1}, (1.0, 0.14)),
     "small": ((1, 3), {CENTRAL: 0.0, LOBAR: 0.05, SEGMENTAL: 0.6, SUBSEGMENTAL: 0.35}, (0.9, 0.11)),
     "none": ((0, 0), {}, (0.9, 0.11)),
+    # No patient's: many examples in one chest, for slice networks to learn from.
+    "many": ((12, 20), {CENTRAL: 0.05, LOBAR: 0.2, SEGMENTAL: 0.45, SUBSEGMENTAL: 0.3}, (1.0, 0.14)),
 }
 
 
@@ -56,9 +58,10 @@ class Embolus:
         return self.shape == "mural"
 
 
-def draw_burden(rng: np.random.Generator, positive: bool) -> tuple[str, float]:
-    """How much clot, and the RV/LV ratio (0.7 to 1.6) that goes with it."""
+def draw_burden(rng: np.random.Generator, positive: bool, asked: str | None = None) -> tuple[str, float]:
+    """How much clot, drawn where not `asked` for, and the RV/LV ratio (0.7 to 1.6) that goes with it."""
     burden = str(rng.choice(["large", "moderate", "small"], p=[0.35, 0.4, 0.25])) if positive else "none"
+    burden = asked or burden
     mean, sd = BURDENS[burden][2]
     return burden, float(np.clip(rng.normal(mean, sd), 0.7, 1.6))
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -94,12 +95,12 @@ def read_headers(path: Path, *, progress: Progress | None = None) -> Headers:
 
 def read_header(path: Path) -> Dataset:
     """Read one file's header, without its pixels."""
-    return _read(path, HEADER_TAGS, stop_before_pixels=True)
+    return read_tags(path, HEADER_TAGS, stop_before_pixels=True)
 
 
 def read_pixel_dataset(path: Path) -> Dataset:
     """Read one file's encoded pixels and the attributes that describe them."""
-    return _read(path, PIXEL_TAGS, stop_before_pixels=False)
+    return read_tags(path, PIXEL_TAGS, stop_before_pixels=False)
 
 
 @contextmanager
@@ -112,11 +113,13 @@ def quiet_pydicom() -> Iterator[None]:
 
 # What pydicom raises on damaged input; anything else is a fault of this program and must be seen.
 _UNREADABLE: tuple[type[Exception], ...] = (
-    OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, zstandard.ZstdError,
+    OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error,
+    zstandard.ZstdError,
 )  # fmt: skip
 
 
-def _read(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> Dataset:
+def read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> Dataset:
+    """Read some attributes of one file, also of a compressed one and of one without the mark of a DICOM file."""
     with quiet_pydicom(), path.open("rb") as stream:
         start = stream.read(132)
         stream.seek(0)

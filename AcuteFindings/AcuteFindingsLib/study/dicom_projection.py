@@ -42,7 +42,7 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress | None
         text = "The radiograph does not state the size of a pixel; areas cannot be given in mm²."
         notices.append(Notice("no-pixel-spacing", "info", text))
     rows_mm, columns_mm = spacing or (1.0, 1.0)
-    upright, turned = _as_seen(grey, words(frame.header.get("PatientOrientation")))
+    upright, turned = as_seen(grey, words(frame.header.get("PatientOrientation")))
     if turned == "turned":
         rows_mm, columns_mm = columns_mm, rows_mm
     if turned:
@@ -99,7 +99,7 @@ def _is_frontal_chest(frame: Frame) -> bool:
     return view_of(frame.header) in ("PA", "AP", "") and (not part or "CHEST" in part or "THORAX" in part)
 
 
-def _as_seen(grey: np.ndarray, orientation: tuple[str, ...]) -> tuple[np.ndarray, str]:
+def as_seen(grey: np.ndarray, orientation: tuple[str, ...]) -> tuple[np.ndarray, str]:
     """Turn a frontal radiograph so that rows run to the patient's left and columns to the feet.
 
     Patient Orientation names where the rows and the columns run to (PS3.3 C.7.6.1.1.1). Anything else than a frontal

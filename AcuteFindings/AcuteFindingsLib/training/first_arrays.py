@@ -48,13 +48,15 @@ def head_ct_arrays(seed: int, *, settings: dict[str, Any], matrix: int) -> dict[
     }
 
 
-def ctpa_arrays(seed: int, *, settings: dict[str, Any], matrix: int) -> dict[str, np.ndarray]:
+def ctpa_arrays(
+    seed: int, *, settings: dict[str, Any], matrix: int, burden: str | None = None
+) -> dict[str, np.ndarray]:
     """Return `images` ``(m, y, x)``, `slices` ``(m,)``, `exam` ``(9,)`` in the order of `EXAM`, and `where`: uint8.
 
     `where` ``(m, 64, 64)`` marks what the clot touches, on the field of the images.
     """
     chosen = PESettings.model_validate(settings)
-    phantom = make_phantom("ctpa", seed, matrix=matrix)
+    phantom = make_phantom("ctpa", seed, matrix=matrix, burden=burden, positive=True if burden else None)
     prepared = chest_slices(phantom_study(phantom), chosen)
     images = prepared.read(slice(0, len(prepared.plan)))[:, 0]
     top, left, height, width = prepared.box

@@ -116,13 +116,15 @@ def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
     ]
 
 
-def _batches(sets: list[Arrays], steps: int, generator: np.random.Generator) -> Iterator[dict[str, Tensor]]:
+def _batches(
+    sets: list[Arrays], steps: int, generator: np.random.Generator, *, scans: int = SCANS
+) -> Iterator[dict[str, Tensor]]:
     positive = [number for number, item in enumerate(sets) if item["labels"][:, 0].any()]
     if not positive:
         raise ModelError(f"None of the {len(sets)} phantoms to fit to shows a bleed; fit to more studies.")
     for _ in range(steps):
         images, masks, labels = [], [], []
-        for _scan in range(SCANS):
+        for _scan in range(scans):
             chosen = sets[generator.choice(positive) if generator.random() < 0.5 else generator.integers(len(sets))]
             count = len(chosen["images"])
             centre = generator.integers(count)

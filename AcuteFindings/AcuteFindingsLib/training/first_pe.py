@@ -37,6 +37,10 @@ FROZEN_SHARE = 0.3
 SETTINGS = PESettings(size=256, crop=True)
 BATCH = 24
 FINE_STEPS = 2200
+# Then chests with many clots, and the slices without one that the network so far takes for a clot.
+HARD_STEPS = 850
+MANY_SHARE = 0.55
+MANY_SEED = 1000
 STACK_STEPS = 1500
 # Each stack is read so many times for the sequence network to learn from, each time but the first changed at random.
 VIEWS = 2
@@ -57,6 +61,10 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) ->
     network.encoder.freeze_first(FROZEN_SHARE)
     fine = min(FINE_STEPS, 4 * steps)
     fit(network.encoder, _slice_batches(sets, fine, generator), _mask_loss, steps=fine, rate=1e-3)
+    many = _sets(cache, MANY_SEED, max(2, round(MANY_SHARE * studies)), workers, burden="many")
+    mistakes = [_mistaken(_features(network, item), item["slices"]) for item in sets]
+    hard = min(HARD_STEPS, 2 * steps)
+    fit(network.encoder, _hard_batches(sets, many, mistakes, hard, generator), _mask_loss, steps=hard, rate=1e-3)
     stacks = [_features(network, item, changed=view > 0) for view in range(VIEWS) for item in sets]
     rounds = min(STACK_STEPS, 4 * steps)
     # The stack output starts as the mean over the most suspicious slices.
@@ -67,7 +75,7 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int) ->
     return network, card.model_copy(update={"evaluation": evaluate(network, card, tests=tests)})
 
 
-def _sets(cache: Path, first: int, count: int, workers: int) -> list[Arrays]:
+def _sets(cache: Path, first: int, count: int, workers: int, **options: Any) -> list[Arrays]:
     return phantom_arrays(
         ctpa_arrays,
         range(first, first + count),
@@ -76,6 +84,7 @@ def _sets(cache: Path, first: int, count: int, workers: int) -> list[Arrays]:
         sources=("phantoms/ctpa*.py", "detectors/pe.py"),
         settings=SETTINGS.model_dump(),
         matrix=320,
+        **options,
     )
 
 
@@ -112,24 +121,64 @@ def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
 
 
 def _slice_batches(sets: list[Arrays], steps: int, generator: np.random.Generator) -> Iterator[dict[str, Tensor]]:
-    everything = [(n, z) for n, item in enumerate(sets) for z in range(len(item["slices"]))]
-    # A clot of four slices is drawn as often as one of forty.
+    everything, positive = _every_slice(sets), _clots_by_study(sets)
+    half = BATCH // 2
+    for _ in range(steps):
+        chosen = _one_of_each(positive, half, generator)
+        chosen += [everything[i] for i in generator.integers(len(everything), size=BATCH - half)]
+        yield _slice_batch(sets, chosen)
+
+
+def _hard_batches(
+    sets: list[Arrays], many: list[Arrays], mistakes: list[np.ndarray], steps: int, generator: np.random.Generator
+) -> Iterator[dict[str, Tensor]]:
+    """Yield a third of clots from `many`, an eighth from `sets`, a quarter of mistaken slices, the rest at random."""
+    together = sets + many
+    everything, positive = _every_slice(together), _clots_by_study(sets)
+    crowded = [(len(sets) + n, int(z)) for n, item in enumerate(many) for z in np.flatnonzero(item["slices"])]
+    mistaken = [(n, int(z)) for n, weights in enumerate(mistakes) for z in np.flatnonzero(weights)] or everything
+    weights = np.array([mistakes[n][z] for n, z in mistaken]) if mistaken is not everything else np.ones(len(mistaken))
+    for _ in range(steps):
+        chosen = [crowded[i] for i in generator.integers(len(crowded), size=BATCH // 3)]
+        chosen += _one_of_each(positive, BATCH // 8, generator)
+        chosen += [mistaken[i] for i in generator.choice(len(mistaken), BATCH // 4, p=weights / weights.sum())]
+        chosen += [everything[i] for i in generator.integers(len(everything), size=BATCH - len(chosen))]
+        yield _slice_batch(together, chosen)
+
+
+def _every_slice(sets: list[Arrays]) -> list[tuple[int, int]]:
+    return [(n, z) for n, item in enumerate(sets) for z in range(len(item["slices"]))]
+
+
+def _clots_by_study(sets: list[Arrays]) -> list[tuple[int, np.ndarray]]:
     positive = [(n, np.flatnonzero(item["slices"])) for n, item in enumerate(sets) if item["slices"].any()]
     if not positive:
         raise ModelError(f"None of the {len(sets)} phantoms to fit to shows an embolus; fit to more studies.")
-    for _ in range(steps):
-        half = BATCH // 2
-        chosen = [
-            (n, int(generator.choice(slices)))
-            for n, slices in (positive[i] for i in generator.integers(len(positive), size=half))
-        ]
-        chosen += [everything[i] for i in generator.integers(len(everything), size=BATCH - half)]
-        images = torch.from_numpy(np.stack([sets[n]["images"][z] for n, z in chosen])[:, None]).float() / 255
-        where = torch.from_numpy(np.stack([sets[n]["where"][z] for n, z in chosen])[:, None]).float()
-        images, moved = augment(images, where, shift=0.03)
-        assert moved is not None
-        labels = torch.tensor([[float(sets[n]["slices"][z])] for n, z in chosen])
-        yield {"images": images * 2 - 1, "labels": labels, "where": moved}
+    return positive
+
+
+def _one_of_each(
+    positive: list[tuple[int, np.ndarray]], count: int, generator: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Draw studies, then a slice of each: a clot of four slices is seen as often as one of forty."""
+    drawn = (positive[i] for i in generator.integers(len(positive), size=count))
+    return [(n, int(generator.choice(slices))) for n, slices in drawn]
+
+
+def _slice_batch(sets: list[Arrays], chosen: list[tuple[int, int]]) -> dict[str, Tensor]:
+    images = torch.from_numpy(np.stack([sets[n]["images"][z] for n, z in chosen])[:, None]).float() / 255
+    where = torch.from_numpy(np.stack([sets[n]["where"][z] for n, z in chosen])[:, None]).float()
+    images, moved = augment(images, where, shift=0.03)
+    assert moved is not None
+    labels = torch.tensor([[float(sets[n]["slices"][z])] for n, z in chosen])
+    return {"images": images * 2 - 1, "labels": labels, "where": moved}
+
+
+def _mistaken(features: np.ndarray, slices: np.ndarray) -> np.ndarray:
+    """Return for each slice how surely the mask shows a clot where there is none within two slices, else 0."""
+    near = np.convolve(slices, np.ones(5), "same") > 0
+    highest = features[:, -1]
+    return np.where((highest > 0.15) & ~near, highest, 0.0)
 
 
 class Located(nn.Module):
@@ -264,8 +313,8 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
             summary="computer-made CTPA phantoms only, no patient; encoder started from ImageNet",
             phantoms_only=True,
             count=(
-                f"{studies} phantom studies, {steps} + {min(FINE_STEPS, 4 * steps)} steps of {BATCH} slices "
-                "for the encoder"
+                f"{studies} phantom studies and {max(2, round(MANY_SHARE * studies))} with many clots; {steps} + "
+                f"{min(FINE_STEPS, 4 * steps)} + {min(HARD_STEPS, 2 * steps)} steps of {BATCH} slices for the encoder"
             ),
         ),
         evaluation=evaluation,

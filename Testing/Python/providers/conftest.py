@@ -36,10 +36,10 @@ def all_agreed(home: Path, providers: dict[str, Provider]) -> None:
 
 @pytest.fixture(scope="session")
 def apart() -> Path:
-    """The folder of environments that providers have to themselves; ``make providers`` makes it."""
-    folder = Path(os.environ.get("ACUTEFINDINGS_PROVIDERS", ROOT / ".venv-providers"))
+    """The folder of environments that providers have to themselves; ``make test`` makes it."""
+    folder = Path(os.environ.get("ACUTEFINDINGS_PROVIDERS", ROOT / ".venv" / "providers"))
     if not (folder / "totalsegmentator" / "installed.txt").is_file():
-        pytest.skip(f"TotalSegmentator has no environment in {folder}: run `make providers`")
+        pytest.skip(f"TotalSegmentator has no environment in {folder}: run `make test`")
     return folder
 
 

@@ -1,0 +1,201 @@
+"""Real head CT slices on top of phantoms: fitting, cross-validation, and what the pictures' look alone would tell."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from torch import Tensor
+from torch.nn import functional
+
+from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings, head_images
+from AcuteFindingsLib.networks.radnet import RADnet
+from AcuteFindingsLib.preprocessing.head_slice import neutral_head
+from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.training.augment import augment, mask_loss
+from AcuteFindingsLib.training.data import DataTable, folds, read_data
+from AcuteFindingsLib.training.first_arrays import BLEEDS
+from AcuteFindingsLib.training.fit import fit
+from AcuteFindingsLib.training.lesions.bleeds import Bleed, draw_bleed, draw_calcium
+
+STEPS = 220
+FOLDS = 5
+# Bleeds drawn into each slice without one, before fitting.
+DRAWN_EACH = 12
+# Slices with a bleed, without one, and with a drawn one in a batch; a scan of phantom slices comes on top.
+_BLEEDING, _SOUND, _DRAWN = 8, 8, 8
+# Pixels of which a bleed must at least hold so many, for the mask to show one where only the label is known.
+_SEEN_PIXELS = 60
+
+PhantomBatches = Callable[[int, np.random.Generator], Iterator[dict[str, Tensor]]]
+
+
+@dataclass(frozen=True)
+class RealHeads:
+    """Slices as the network reads them.
+
+    Attributes
+    ----------
+    images
+        ``(n, y, x)`` float32 in 0..1, of the pictures as they are.
+    neutral
+        The same of a version cropped to the head, black outside the skull and of one size.
+    bleeding
+        ``(n,)`` bool.
+    look
+        ``(n, 36)``: size, border and histogram of each picture; nothing of anatomy.
+    table
+        The data set; near-duplicates share a group.
+    """
+
+    images: np.ndarray
+    neutral: np.ndarray
+    bleeding: np.ndarray
+    look: np.ndarray
+    table: DataTable
+
+
+def read_heads(folder: Path, settings: HemorrhageSettings, *, neutral_size: int = 256) -> RealHeads:
+    """Read a folder of labelled slices; raises `DataError` where it is not whole."""
+    table = read_data("head-slices", folder)
+    table.require_usable()
+    studies = [read_study(cast(Path, example.source), detector="hemorrhage") for example in table.examples]
+    neutral = [replace(study, array=neutral_head(study.array[0], neutral_size)[None]) for study in studies]
+    return RealHeads(
+        images=np.stack([head_images(study, settings).images[0] for study in studies]),
+        neutral=np.stack([head_images(study, settings).images[0] for study in neutral]),
+        bleeding=np.array([example.labels[table.main_label] == 1 for example in table.examples]),
+        look=np.stack([_look(study.array[0]) for study in studies]),
+        table=table,
+    )
+
+
+def fit_to_heads(
+    network: RADnet,
+    heads: RealHeads,
+    chosen: np.ndarray,
+    phantoms: PhantomBatches,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> RADnet:
+    """Go on fitting a network to the `chosen` (indices) real slices, to bleeds drawn into them, and to phantoms."""
+    torch.manual_seed(seed)
+    generator = np.random.default_rng(seed)
+    drawn = _drawn(heads, chosen[~heads.bleeding[chosen]], generator)
+    batches = _batches(heads, chosen, drawn, phantoms(steps, generator), steps, generator)
+    fit(network, batches, _loss, steps=steps, rate=6e-4)
+    return network
+
+
+def score_heads(network: RADnet, images: np.ndarray) -> np.ndarray:
+    """Return the probability of any hemorrhage ``(n,)``, each slice for itself."""
+    with torch.inference_mode():
+        parts = [
+            network.features(torch.from_numpy(part)[:, None])["features"]
+            for part in np.array_split(images, len(images) // 16 + 1)
+        ]
+        return torch.cat([network.head(part[:, None])["slice"][:, 0, 0].sigmoid() for part in parts]).numpy()
+
+
+def cross_validate(
+    start: Callable[[], RADnet], heads: RealHeads, phantoms: PhantomBatches, *, steps: int = STEPS
+) -> dict[str, np.ndarray]:
+    """Score every slice by a network that saw neither it nor its near-duplicates.
+
+    Returns
+    -------
+    dict
+        ``"images"`` and ``"neutral"``: the network's probabilities ``(n,)``; ``"look"``: those of a random forest that
+        knows size, border and histogram only.
+    """
+    scores = {name: np.zeros(len(heads.bleeding)) for name in ("images", "neutral", "look")}
+    places = {key: number for number, key in enumerate(heads.table.keys)}
+    for fold in folds(heads.table, count=FOLDS):
+        inside = np.array([places[key] for key in fold.train.keys])
+        outside = np.array([places[key] for key in fold.held_out.keys])
+        network = fit_to_heads(start(), heads, inside, phantoms, steps=steps)
+        scores["images"][outside] = score_heads(network, heads.images[outside])
+        scores["neutral"][outside] = score_heads(network, heads.neutral[outside])
+        forest = RandomForestClassifier(500, random_state=0).fit(heads.look[inside], heads.bleeding[inside])
+        scores["look"][outside] = forest.predict_proba(heads.look[outside])[:, 1]
+    return scores
+
+
+def _look(image: np.ndarray) -> np.ndarray:
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    histogram = np.histogram(image, bins=32, range=(0, 1))[0] / image.size
+    return np.array([*image.shape, border.mean(), border.std(), *histogram], np.float32)
+
+
+def _drawn(heads: RealHeads, sound: np.ndarray, generator: np.random.Generator) -> list[Bleed]:
+    bleeds = []
+    for number in np.repeat(sound, DRAWN_EACH):
+        image = heads.images[number]
+        bleed = draw_bleed(generator, draw_calcium(generator, image) if generator.random() < 0.3 else image)
+        if bleed is not None:
+            bleeds.append(bleed)
+    return bleeds
+
+
+def _batches(
+    heads: RealHeads,
+    chosen: np.ndarray,
+    drawn: list[Bleed],
+    phantoms: Iterator[dict[str, Tensor]],
+    steps: int,
+    generator: np.random.Generator,
+) -> Iterator[dict[str, Tensor]]:
+    bleeding, sound = chosen[heads.bleeding[chosen]], chosen[~heads.bleeding[chosen]]
+    for _ in range(steps):
+        real = [heads.images[n] for n in generator.choice(bleeding, _BLEEDING)]
+        for number in generator.choice(sound, _SOUND):
+            image = heads.images[number]
+            real.append(draw_calcium(generator, image) if generator.random() < 0.3 else image)
+        added = [drawn[n] for n in generator.integers(len(drawn), size=_DRAWN)]
+        images = torch.from_numpy(np.stack([*real, *(bleed.image for bleed in added)]))[:, None]
+        masks = torch.zeros_like(images)
+        masks[len(real) :, 0] = torch.from_numpy(np.stack([bleed.mask for bleed in added])).float()
+        labels = torch.zeros(len(images), len(BLEEDS))
+        labels[:_BLEEDING, 0] = 1
+        for row, bleed in enumerate(added, len(real)):
+            labels[row, [0, BLEEDS.index(bleed.kind)]] = 1
+        images, moved = augment(
+            _displayed(images), masks, rotate_deg=15, scale=0.12, shift=0.04, contrast=0.15, noise=0.03
+        )
+        assert moved is not None
+        phantom = next(phantoms)
+        yield {
+            "images": torch.cat([images, phantom["images"]]),
+            "masks": torch.cat([moved, phantom["mask"]]),
+            "labels": labels,
+            "scans": phantom["labels"],
+        }
+
+
+def _displayed(images: Tensor) -> Tensor:
+    """Change grey scale and sharpness: collections differ in window, rendering and compression."""
+    images = images.clamp(0, 1) ** torch.exp((torch.rand(len(images), 1, 1, 1) * 2 - 1) * 0.35)
+    if torch.rand(1) < 0.4:
+        share = float(torch.empty(1).uniform_(0.5, 0.9))
+        small = functional.interpolate(images, scale_factor=share, mode="bilinear", antialias=True)
+        images = functional.interpolate(small, size=images.shape[-2:], mode="bilinear")
+    return images
+
+
+def _loss(network: RADnet, batch: dict[str, Tensor]) -> Tensor:
+    entropy = functional.binary_cross_entropy_with_logits
+    outputs = network.features(batch["images"])
+    features, count = outputs["features"].float(), len(batch["labels"])
+    single = network.head(features[:count, None])["slice"][:, 0].float()
+    scans = network.head(features[count:].reshape(*batch["scans"].shape[:2], -1))["slice"].float()
+    loss = 2 * entropy(single[:, 0], batch["labels"][:, 0]) + 0.5 * entropy(scans, batch["scans"])
+    # Which kind a real bleed is, and where, nobody wrote down.
+    loss = loss + 0.5 * entropy(single[_BLEEDING:], batch["labels"][_BLEEDING:])
+    for name, weight in (("mask", 1.0), ("attention_x2", 0.1), ("attention_x4", 0.1), ("attention_x8", 0.1)):
+        loss = loss + weight * mask_loss(outputs[name][_BLEEDING:], batch["masks"][_BLEEDING:])
+    highest = outputs["mask"][:_BLEEDING].float().flatten(1).topk(_SEEN_PIXELS, dim=1).values.mean(dim=1)
+    return loss + 0.3 * functional.softplus(-highest).mean()
