@@ -21,10 +21,15 @@ def test_every_module_is_added_at_the_root():
     assert [name for name in MODULES if f"add_subdirectory({name})" not in text] == []
 
 
-def test_every_file_of_the_shipped_models_is_named():
-    models = ROOT / "Resources" / "Models"
-    found = {path.relative_to(models).as_posix() for path in models.rglob("*") if path.is_file()}
-    assert set(listed(ROOT / "AcuteFindings" / "CMakeLists.txt", "MODEL_FILES")) == found
+def test_every_file_of_the_shipped_models_and_recipes_is_named():
+    shared = ROOT / "Resources"
+    found = {
+        path.relative_to(shared).as_posix()
+        for folder in ("Models", "Recipes")
+        for path in (shared / folder).rglob("*")
+        if path.is_file()
+    }
+    assert set(listed(ROOT / "AcuteFindings" / "CMakeLists.txt", "SHARED_FILES")) == found
 
 
 def test_installed_into_one_folder_no_two_files_meet():
