@@ -1,7 +1,8 @@
 """The command `acutefindings`."""
 
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -15,19 +16,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=f"Find pulmonary embolism, intracranial hemorrhage and pneumothorax, with evidence. {RESEARCH_USE_ONLY}",
 )
-for _command in (studies.run, studies.check, studies.predict, studies.phantom, studies.demo):
-    app.command()(_command)
-app.command()(explore.explore)
-app.add_typer(models.models_app, name="models")
+_COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "Studies": (studies.run, studies.check, studies.predict, studies.phantom, studies.demo),
+    "Archives": (pacs.find, pacs.pull, pacs.push),
+    "Research": (
+        explore.explore,
+        train.train,
+        evaluate.evaluate,
+        evaluate.compare,
+        evaluate.agree,
+        evaluate.explain,
+        evaluate.join_runs,
+    ),
+}
+for _panel, _commands in _COMMANDS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
 models.models_app.command("import")(import_model.models_import)
-app.add_typer(providers.providers_app, name="providers")
-for _command in (pacs.find, pacs.pull, pacs.push):
-    app.command()(_command)
-app.add_typer(pacs.servers_app, name="servers")
-app.command()(train.train)
-app.add_typer(train.recipes_app, name="recipes")
-for _command in (evaluate.evaluate, evaluate.compare, evaluate.agree, evaluate.join_runs, evaluate.explain):
-    app.command()(_command)
+app.add_typer(models.models_app, name="models", rich_help_panel="Models")
+app.add_typer(providers.providers_app, name="providers", rich_help_panel="Models")
+app.add_typer(pacs.servers_app, name="servers", rich_help_panel="Archives")
+app.add_typer(train.recipes_app, name="recipes", rich_help_panel="Research")
 
 # What a wrong command line raises; newer versions of typer do not make the class itself public.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
