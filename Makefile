@@ -47,6 +47,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 
 $(VENV)/.test: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[scene,test]"
+	$(BIN)/python Testing/Keras/make_environment.py
 	@touch $@
 
 # A public model whose own dependencies are older than ours; its tests skip, saying so, where it cannot be had.

@@ -269,7 +269,7 @@ class PEDetector:
             images = np.concatenate([prepared.read(slice(z, z + 1)) for z in chosen])
             maps = self.predictor.explain(images, output="slice", index=0, part="encode")
             heat[chosen] = np.rint(255 * maps)
-        return Heatmap("Grad-CAM of the slice encoder", heat, prepared.ijk_to_ras)
+        return Heatmap(f"{self.predictor.explanation} of the slice encoder", heat, prepared.ijk_to_ras)
 
     def _verdict(self, stack: float, probability: np.ndarray) -> Verdict:
         threshold = self.study_threshold

@@ -201,7 +201,7 @@ class PneumothoraxDetector:
         square = self.chest.explain(batch, output="pathologies", index=names.index(LABEL))[0]
         heat = np.zeros(study.array.shape, np.uint8)
         heat[len(heat) // 2] = np.rint(255 * np.clip(unfit_square(square, image.shape), 0, 1))
-        return Heatmap("Grad-CAM of the chest findings model", heat, study.ijk_to_ras)
+        return Heatmap(f"{self.chest.explanation} of the chest findings model", heat, study.ijk_to_ras)
 
     def _measurements(
         self,

@@ -10,10 +10,16 @@ from AcuteFindingsLib.models.metadata import Card
 class Predictor(Protocol):
     """A model ready to answer: numpy batches in, named numpy arrays out.
 
-    Torch is the first implementation (`models.torch_predictor`). Outputs are logits exactly as the network gives them,
+    By torch (`models.torch_predictor`), or a stored program (`models.program_predictor`). Outputs are logits exactly as the network gives them,
     float32; a detector applies sigmoid where its rule asks for probabilities.
+
+    Attributes
+    ----------
+    explanation
+        What `explain` gives, for the name of a heat map: ``"Grad-CAM"`` or another method.
     """
 
+    explanation: str
     card: Card
     version: str
     sha256: str
@@ -33,5 +39,8 @@ class Predictor(Protocol):
         ...
 
     def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "") -> np.ndarray:
-        """Return Grad-CAM of one output number for each item: ``(n, y, x)`` float32 in 0..1 at the batch's size."""
+        """Return where the network looked for one output number of each item.
+
+        ``(n, y, x)`` float32 in 0..1 at the batch's size.
+        """
         ...

@@ -67,7 +67,7 @@ class ProgramPredictor:
 
     Attributes
     ----------
-    card, version, sha256, device
+    card, version, sha256, device, explanation
         As of every predictor.
     parts
         What each program is called and gives.
@@ -81,6 +81,7 @@ class ProgramPredictor:
     device: str
     parts: Mapping[str, ProgramPart]
     runs: Mapping[str, Run]
+    explanation: str = "Occlusion map"
 
     def predict(self, batch: np.ndarray, *, part: str = "") -> dict[str, np.ndarray]:
         """Run a program on one batch; see `Predictor.predict`. Probabilities are given back as logits.

@@ -28,6 +28,8 @@ class TorchPredictor:
         The network itself, in evaluation mode, without gradients.
     """
 
+    explanation = "Grad-CAM"
+
     def __init__(self, network: torch.nn.Module, *, card: Card, version: str, sha256: str, device: str) -> None:
         """Move `network` to `device` and take its gradients off."""
         self.card = card

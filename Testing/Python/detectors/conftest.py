@@ -13,7 +13,7 @@ LOGIT = 6.0
 class ScriptedPredictor:
     """Answers by functions of the batch, one a part; `seen` keeps the batches."""
 
-    version, sha256, device = "1.2.3", "ab" * 32, "cpu"
+    version, sha256, device, explanation = "1.2.3", "ab" * 32, "cpu", "Grad-CAM"
 
     def __init__(self, card: Card, parts: dict[str, Callable[[np.ndarray], dict[str, np.ndarray]]]) -> None:
         self.card, self.parts = card, parts

@@ -72,7 +72,9 @@ def open_loader(host, settings, worker):
 
 
 def names(loader):
-    return [loader.table.item(row, NAME).text() for row in range(loader.table.rowCount)]
+    """The packages listed; providers stand below them."""
+    count = sum(row.place != "provider" for row in loader.rows)
+    return [loader.table.item(row, NAME).text() for row in range(count)]
 
 
 def state(loader, model):
