@@ -272,21 +272,22 @@ def _print_evaluation(result: "Evaluation") -> None:
         groups = f", {level.patients} groups ({level.grouped_by})" if level.patients < level.cases else ""
         table = Table(
             "label",
-            *(Column(name, justify="right") for name in ("n", "positive", "AUC", "threshold", "sens.", "spec.", "PPV")),
-            *(Column(name, justify="right") for name in ("NPV", "F1", "cal. error")),
+            *(Column(name, justify="right") for name in ("n", "pos.")),
+            *(Column(name, justify="right", no_wrap=True) for name in ("AUC", "95 % interval")),
+            *(Column(name, justify="right") for name in ("at", "sens.", "spec.", "F1")),
             title=f"{level.level}s: {level.cases}{groups}",
         )
         for item in level.labels:
             point = item.points[0]
-            figures = ("sensitivity", "specificity", "ppv", "npv", "f1")
+            figures = ("sensitivity", "specificity", "f1")
             table.add_row(
                 item.label,
                 str(item.cases),
                 str(item.positives),
-                _with_range(item.auc),
-                f"{point.threshold:.3f}",
+                number_text(item.auc),
+                _range(item.auc),
+                f"{point.threshold:.2f}",
                 *(number_text(point.figures[name], 2) for name in figures),
-                number_text(item.calibration.error),
             )
         out_console.print(table)
         for readers in level.readers:

@@ -97,10 +97,10 @@ def recipes_list(recipes_folder: Folders = None) -> None:
     """List the recipes."""
     from AcuteFindingsLib.training.recipes.read import list_recipes, read_recipe
 
-    table = Table(Column("recipe", no_wrap=True), "task", "stages", "data", "what it is")
+    table = Table(Column("recipe", no_wrap=True), "what it is")
     for one in list_recipes(tuple(recipes_folder or ())):
         recipe = read_recipe(one.path)
-        table.add_row(one.name, recipe.task, ", ".join(recipe.stages.present()), recipe.data.kind, recipe.title)
+        table.add_row(one.name, recipe.title)
     out_console.print(table)
 
 

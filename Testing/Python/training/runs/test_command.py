@@ -38,27 +38,27 @@ def test_a_wrong_change_is_refused_before_anything_is_made(tmp_path: Path) -> No
 
 def test_without_data_phantoms_are_made_and_the_card_says_how_to_repeat_it(tmp_path: Path) -> None:
     changes = [
-        *small_overrides(read_recipe("pe-slice-cnn")),
-        "data.phantoms={count: 10, options: {matrix: 64, slice_spacing: 10}}",
+        *small_overrides(read_recipe("pneumothorax-classifier")),
+        "data.phantoms={count: 16, options: {size: 64}}",
     ]
     options = [part for change in changes for part in ("--set", change)]
     folders = ("--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"))
-    result = run("train", "pe-slice-cnn", *folders, "--device", "cpu", *options)
+    result = run("train", "pneumothorax-classifier", *folders, "--device", "cpu", *options)
     assert result.exception is None, result.output
-    assert "Making 10 ctpa phantoms" in result.output
-    assert "AUC, slice" in result.output
+    assert "Making 16 chest-xray phantoms" in result.output
+    assert "AUC, study" in result.output
     card = read_package(tmp_path / "run" / "model").card
     assert card.training_data.phantoms_only
     assert card.evaluation
     for figure in card.evaluation:
-        assert figure.command.startswith("acutefindings train pe-slice-cnn --set ")
+        assert figure.command.startswith("acutefindings train pneumothorax-classifier --set ")
         assert str(tmp_path) not in figure.command
         assert "phantoms kept aside" in figure.data
 
 
 def test_own_recipes_are_found_in_the_folder_named(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("extends: radnet\nid: mine\ntitle: Of my own\n")
-    assert "Of my own" in run("recipes", "list", "--recipes-folder", str(tmp_path)).output
+    (tmp_path / "mine.yaml").write_text("extends: radnet\nid: mine\ntitle: Own\n")
+    assert "Own" in run("recipes", "list", "--recipes-folder", str(tmp_path)).output
 
 
 @pytest.mark.parametrize("words", [("recipes",), ("train", "--help")])
