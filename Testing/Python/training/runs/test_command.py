@@ -39,13 +39,13 @@ def test_a_wrong_change_is_refused_before_anything_is_made(tmp_path: Path) -> No
 def test_without_data_phantoms_are_made_and_the_card_says_how_to_repeat_it(tmp_path: Path) -> None:
     changes = [
         *small_overrides(read_recipe("pneumothorax-classifier")),
-        "data.phantoms={count: 16, options: {size: 64}}",
+        "data.phantoms={count: 30, options: {size: 64}}",
     ]
     options = [part for change in changes for part in ("--set", change)]
     folders = ("--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"))
     result = run("train", "pneumothorax-classifier", *folders, "--device", "cpu", *options)
     assert result.exception is None, result.output
-    assert "Making 16 chest-xray phantoms" in result.output
+    assert "Making 30 chest-xray phantoms" in result.output
     assert "AUC, study" in result.output
     card = read_package(tmp_path / "run" / "model").card
     assert card.training_data.phantoms_only
