@@ -69,7 +69,8 @@ def test_every_file_of_the_library_ships_and_nothing_else(wheel: Path) -> None:
     }
     wanted |= {
         f"AcuteFindingsLib/{path.relative_to(ROOT).as_posix()}"
-        for path in (ROOT / "Resources" / "Models").rglob("*")
+        for folder in ("Models", "Recipes")
+        for path in (ROOT / "Resources" / folder).rglob("*")
         if path.is_file()
     }
     assert "AcuteFindingsLib/export/report.html.jinja" in wanted
@@ -118,3 +119,8 @@ def test_the_command_lists_and_verifies_a_model_for_every_task(site: Path, tmp_p
         assert str(shipped / package.folder.name) in listed
         assert f"{package.id}: files, tensor names and shapes are as stated" in verified
     assert len(verified) == len(packages)
+
+
+def test_the_command_lists_the_recipes_that_came_with_the_wheel(site: Path, tmp_path: Path) -> None:
+    listed = run_command(site, tmp_path, "recipes", "list")
+    assert [path.stem for path in (ROOT / "Resources" / "Recipes").glob("*.yaml") if path.stem not in listed] == []
