@@ -133,8 +133,10 @@ def run_study(
         timings={"read": reading, **finding.timings, "total": perf_counter() - started},
     )
     stop_if(cancelled)
-    result = write_results(finding, study, loaded, request.out, progress=_part(progress, 0.8, 0.95))
-    if not (request.dicom or request.dicom_chart):
+    wants_dicom = request.dicom or request.dicom_chart
+    share = 0.95 if wants_dicom else 1.0
+    result = write_results(finding, study, loaded, request.out, progress=_part(progress, 0.8, share))
+    if not wants_dicom:
         return result
     kinds = [kind for kind, wanted in ((SEG, request.dicom), (SR, request.dicom), (SC, request.dicom_chart)) if wanted]
     written = write_dicom_results(
@@ -143,7 +145,7 @@ def run_study(
         request.out / DICOM_FOLDER,
         kinds=kinds,
         picture=picture_to_capture(result.pictures),
-        progress=_part(progress, 0.95, 1.0),
+        progress=_part(progress, share, 1.0),
     )
     return replace(result, dicom=written.files, remarks=(*result.remarks, *written.remarks))
 

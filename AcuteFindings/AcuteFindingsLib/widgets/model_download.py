@@ -204,8 +204,7 @@ class ModelDownload:
         return self._own_worker or download_worker()
 
     def _packages_are_there(self) -> bool:
-        if missing_packages(NEEDED):
-            ensure_packages(self.widget)
+        ensure_packages(self.widget, needed=NEEDED)
         missing = missing_packages(NEEDED)
         if missing:
             self._tell(_("Not downloaded: these packages are missing: {packages}.").format(packages=describe(missing)))

@@ -223,6 +223,7 @@ class ModelLoader:
             self._unpacking.stop()
         self._verification.stop()
         self._import.stop()
+        self.download.close()
 
     def _build(self) -> None:
         self.widget = qt.QWidget()

@@ -32,9 +32,6 @@ RUN = (
     Package("pydantic", "pydantic>=2.6", 10),
     Package("scikit-image", "scikit-image>=0.22", 40),
     Package("pillow", "pillow>=10", 25),
-    Package("pooch", "pooch>=1.8", 1),
-    Package("filelock", "filelock>=3.12", 1),
-    Package("requests", "requests>=2.31", 1),
 )
 """What detecting needs."""
 

@@ -20,7 +20,7 @@ from AcuteFindingsLib.widgets.worker_process import WorkerProcess
 JOBS = runpy.run_path(str(Path(__file__).parents[1] / "jobs" / "conftest.py"))
 
 # A process of its own: a thread would starve in the application's event loop. A file named "slow" in the folder makes
-# it take its time.
+# the second half take minutes, so that no test comes too late to stop it.
 SERVER = """
 import http.server, os, sys, time
 
@@ -38,10 +38,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
-        for place in range(start, len(data), 65536):
-            self.wfile.write(data[place:place + 65536])
-            if os.path.exists(sys.argv[1] + "/slow"):
-                time.sleep(0.4)
+        while start < len(data):
+            slow = os.path.exists(sys.argv[1] + "/slow")
+            step = 1024 if slow and start > 0.4 * len(data) else 65536
+            self.wfile.write(data[start:start + step])
+            start += step
+            if slow:
+                time.sleep(0.2)
 
     def log_message(self, *arguments):
         print(self.path, self.headers.get("Range", ""), file=sys.stderr, flush=True)
@@ -254,10 +257,15 @@ def test_the_window_stays_alive_while_a_model_comes(host, offered, served):
     host.wait_until(lambda: not offered.download.running, 120)
 
 
-def test_missing_packages_are_named(host, offered, monkeypatch):
+def test_missing_packages_are_asked_for_and_without_them_nothing_comes(host, offered, monkeypatch):
+    import qt
+
     real = packages.importlib.metadata.version
     monkeypatch.setattr(packages.importlib.metadata, "version", lambda name: "0.1" if name == "pooch" else real(name))
+    host.dialogs.answer(qt.QMessageBox.Cancel)
     host.click(offered.download.button)
+    assert "pooch" in host.dialogs.asked[0]
+    assert "torch" not in host.dialogs.asked[0]
     assert "pooch" in offered.message.text
     assert not offered.download.running
 

@@ -21,7 +21,7 @@ def thick_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         first_arrays,
         "make_phantom",
-        lambda kind, seed, **fields: real(kind, seed, positive=True, slice_spacing=thick[kind], **fields),
+        lambda kind, seed, **fields: real(kind, seed, **{**fields, "positive": True, "slice_spacing": thick[kind]}),
     )
 
 
