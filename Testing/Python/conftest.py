@@ -15,3 +15,15 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real images are not here: {folder} (set ACUTEFINDINGS_DATA)")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print in every run's log what tests recorded by ``record_property("log", ...)``, whichever process ran them."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    said = [
+        text for report in reports if report.when == "call" for name, text in report.user_properties if name == "log"
+    ]
+    if said:
+        terminalreporter.section("said by other programs")
+        for text in said:
+            terminalreporter.write_line(str(text))
