@@ -195,7 +195,8 @@ def _loss(network: RADnet, batch: dict[str, Tensor]) -> Tensor:
     loss = 2 * entropy(single[:, 0], batch["labels"][:, 0]) + 0.5 * entropy(scans, batch["scans"])
     # Which kind a real bleed is, and where, nobody wrote down.
     loss = loss + 0.5 * entropy(single[_BLEEDING:], batch["labels"][_BLEEDING:])
-    for name, weight in (("mask", 1.0), ("attention_x2", 0.1), ("attention_x4", 0.1), ("attention_x8", 0.1)):
+    weights = {"mask": 1.0, **{name: 0.1 for name in outputs if name.startswith("attention_")}}
+    for name, weight in weights.items():
         loss = loss + weight * mask_loss(outputs[name][_BLEEDING:], batch["masks"][_BLEEDING:])
     highest = outputs["mask"][:_BLEEDING].float().flatten(1).topk(_SEEN_PIXELS, dim=1).values.mean(dim=1)
     return loss + 0.3 * functional.softplus(-highest).mean()
