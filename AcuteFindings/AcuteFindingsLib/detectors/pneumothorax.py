@@ -19,6 +19,7 @@ from AcuteFindingsLib.detectors.detector import (
 from AcuteFindingsLib.detectors.finding import Code, Finding, Heatmap, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.radiograph import (
     Lungs,
+    chest_heatmap,
     chest_probabilities,
     lung_masks,
     network_images,
@@ -194,14 +195,9 @@ class PneumothoraxDetector:
         )
 
     def _heatmap(self, study: Study, image: np.ndarray) -> Heatmap | None:
-        names = [label.name for label in self.chest.card.labels]
-        if LABEL not in names:
+        if LABEL not in [label.name for label in self.chest.card.labels]:
             return None
-        batch = network_images([image], radiograph_settings(self.chest))
-        square = self.chest.explain(batch, output="pathologies", index=names.index(LABEL))[0]
-        heat = np.zeros(study.array.shape, np.uint8)
-        heat[len(heat) // 2] = np.rint(255 * np.clip(unfit_square(square, image.shape), 0, 1))
-        return Heatmap(f"{self.chest.explanation} of the chest findings model", heat, study.ijk_to_ras)
+        return chest_heatmap(study, image, self.chest, LABEL, of="the chest findings model")
 
     def _measurements(
         self,

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 from scipy.special import expit
 
+from AcuteFindingsLib.detectors.finding import Heatmap
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.square import fit_square, unfit_square
+from AcuteFindingsLib.study.study import Study
 
 
 class RadiographSettings(BaseModel):
@@ -117,3 +119,25 @@ def chest_probabilities(images: Sequence[np.ndarray], predictor: Predictor) -> n
     outputs = predict_flipped(predictor, network_images(images, settings), settings)
     present = [outputs[name] for name in ("pathologies", "tubes") if name in outputs]
     return np.concatenate(present, axis=1)
+
+
+def chest_heatmap(study: Study, image: np.ndarray, predictor: Predictor, label: str, *, of: str) -> Heatmap:
+    """Show where a chest model looked in a radiograph for one of its pathologies.
+
+    Parameters
+    ----------
+    study
+        Its grid is the heat map's; the picture lies on its middle plane.
+    image
+        ``(y, x)`` in 0..1.
+    label
+        Must be among the labels of `predictor`'s card.
+    of
+        Whose map it is, for its name.
+    """
+    batch = network_images([image], radiograph_settings(predictor))
+    index = [one.name for one in predictor.card.labels].index(label)
+    square = predictor.explain(batch, output="pathologies", index=index)[0]
+    heat = np.zeros(study.array.shape, np.uint8)
+    heat[len(heat) // 2] = np.rint(255 * np.clip(unfit_square(square, image.shape), 0, 1))
+    return Heatmap(f"{predictor.explanation} of {of}", heat, study.ijk_to_ras)

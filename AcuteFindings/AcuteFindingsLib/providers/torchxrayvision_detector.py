@@ -14,20 +14,18 @@ from AcuteFindingsLib.detectors.detector import (
     slice_results,
     stop_if,
 )
-from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Mask, Measurement, Verdict
+from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.pneumothorax import ANATOMICAL, LABEL, LEFT_LUNG, RIGHT_LUNG
 from AcuteFindingsLib.detectors.radiograph import (
+    chest_heatmap,
     chest_probabilities,
     lung_masks,
-    network_images,
-    radiograph_settings,
     split_lungs,
 )
 from AcuteFindingsLib.detectors.shortcut import check_shortcuts
 from AcuteFindingsLib.detectors.single_image import Scores
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.torch_predictor import TorchPredictor
-from AcuteFindingsLib.preprocessing.square import unfit_square
 from AcuteFindingsLib.providers.provided import identity_of_package, provider_notices
 from AcuteFindingsLib.providers.provider import find_provider
 from AcuteFindingsLib.providers.torchxrayvision import ID, package_of
@@ -87,7 +85,7 @@ class XrvPneumothoraxDetector:
         shortcuts = check_shortcuts(
             image, lungs, whole, chest, predictor=self.chest, chest=self.chest, outlines=_answers
         )
-        heatmap = self._heatmap(study, image)
+        heatmap = chest_heatmap(study, image, self.chest, LABEL, of="TorchXRayVision's pneumothorax")
         timings["explain"] = perf_counter() - clock
         progress("Done", 1.0)
 
@@ -134,14 +132,6 @@ class XrvPneumothoraxDetector:
             text = f"The probability is {probability:.2f}; look at the picture for where it is."
             return Verdict("positive", probability, self.threshold, rule, text)
         return Verdict("negative", probability, self.threshold, rule, f"The probability stays at {probability:.2f}.")
-
-    def _heatmap(self, study: Study, image: np.ndarray) -> Heatmap:
-        batch = network_images([image], radiograph_settings(self.chest))
-        index = [label.name for label in self.chest.card.labels].index(LABEL)
-        square = self.chest.explain(batch, output="pathologies", index=index)[0]
-        heat = np.zeros(study.array.shape, np.uint8)
-        heat[len(heat) // 2] = np.rint(255 * np.clip(unfit_square(square, image.shape), 0, 1))
-        return Heatmap("Grad-CAM of TorchXRayVision's pneumothorax", heat, study.ijk_to_ras)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
-from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
+from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.training.augment import augment, mask_loss
+from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.first_arrays import BLEEDS, head_ct_arrays
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
@@ -208,14 +209,6 @@ def _operating_points(network: RADnet, tuning: list[Arrays]) -> tuple[float, flo
 
 
 def _card(studies: int, steps: int, slice_threshold: float, mask_threshold: float, evaluation: list[Interval]) -> Card:
-    meanings = {
-        "any": ("Any intracranial hemorrhage", "1386000"),
-        "epidural": ("Epidural hemorrhage", "428268007"),
-        "intraparenchymal": ("Intraparenchymal hemorrhage", "274100004"),
-        "intraventricular": ("Intraventricular hemorrhage", "23276006"),
-        "subarachnoid": ("Subarachnoid hemorrhage", "21454007"),
-        "subdural": ("Subdural hemorrhage", "35486000"),
-    }
     tuned = "on tuning phantoms that the weights were not fitted to"
     return Card(
         id=ID,
@@ -223,7 +216,7 @@ def _card(studies: int, steps: int, slice_threshold: float, mask_threshold: floa
         title="RADnet head and attention on EfficientNet-Lite0",
         network=NETWORK,
         preprocessing=SETTINGS.model_dump(),
-        labels=[Label(name=name, meaning=meaning, code=code) for name, (meaning, code) in meanings.items()],
+        labels=[label_of(name) for name in BLEEDS],
         operating_points=[
             OperatingPoint(level="slice", label="any", threshold=slice_threshold, chosen=f"Youden's index {tuned}"),
             OperatingPoint(level="mask", label="any", threshold=mask_threshold, chosen=f"highest Dice {tuned}"),

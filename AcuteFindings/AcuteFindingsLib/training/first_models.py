@@ -8,6 +8,7 @@ import typer
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.training import first_hemorrhage, first_pe, first_radiographs
+from AcuteFindingsLib.training.card_parts import image_data_format
 
 # Studies, steps and held-out tests that gave the packages in Resources/Models.
 SIZES = {
@@ -61,7 +62,7 @@ def main(
         description=f"{card.title}. {card.training_data.summary}. Research use only.",
         authors="AcuteFindings",
         copyright="AcuteFindings contributors",
-        network_data_format=_data_format(card),
+        network_data_format=image_data_format(card, value_range=(-1, 1) if card.task == "pe" else (0, 1)),
         card_text="",
         licence_text=_licence(card),
         replace=True,
@@ -70,37 +71,6 @@ def main(
         interval = f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
         print(f"{figure.metric}: {interval}, n = {figure.count}, {figure.data}")
     print(package.folder)
-
-
-def _data_format(card: Card) -> dict:
-    size = card.preprocessing["size"]
-    return {
-        "inputs": {
-            "image": {
-                "type": "image",
-                "format": "hounsfield" if card.task in ("pe", "hemorrhage") else "magnitude",
-                "modality": "CT" if card.task in ("pe", "hemorrhage") else "CR",
-                "num_channels": 1,
-                "spatial_shape": [size, size],
-                "dtype": "float32",
-                "value_range": [-1, 1] if card.task == "pe" else [0, 1],
-                "is_patch_data": False,
-                "channel_def": {"0": "image"},
-            }
-        },
-        "outputs": {
-            "pred": {
-                "type": "probabilities",
-                "format": "classes",
-                "num_channels": len(card.labels),
-                "spatial_shape": [],
-                "dtype": "float32",
-                "value_range": [0, 1],
-                "is_patch_data": False,
-                "channel_def": {str(number): label.name for number, label in enumerate(card.labels)},
-            }
-        },
-    }
 
 
 def _licence(card: Card) -> str:

@@ -13,13 +13,14 @@ from AcuteFindingsLib.detectors.pe import PEDetector, PESettings
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.evaluation.intervals import auc_interval
 from AcuteFindingsLib.evaluation.thresholds import f1_threshold, youden_threshold
-from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
+from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.backbones import PooledBackbone
 from AcuteFindingsLib.networks.pe import PEModel, SliceEncoder
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.training.augment import augment, mask_loss
+from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.first_arrays import EXAM, ctpa_arrays
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
@@ -280,17 +281,6 @@ def _operating_points(network: PEModel, tuning: list[Arrays]) -> tuple[float, fl
 
 
 def _card(studies: int, steps: int, study: float, slices: float, evaluation: list[Interval]) -> Card:
-    meanings = {
-        "pe_present": "Pulmonary embolism in the exam",
-        "left": "Left-sided embolism",
-        "right": "Right-sided embolism",
-        "central": "Central embolism",
-        "rv_lv_ge_1": "RV/LV ratio of 1 or more",
-        "rv_lv_lt_1": "RV/LV ratio below 1",
-        "chronic": "Chronic embolism",
-        "acute_and_chronic": "Acute and chronic embolism",
-        "indeterminate": "Indeterminate exam",
-    }
     tuned = "on tuning phantoms that the weights were not fitted to"
     return Card(
         id=ID,
@@ -298,10 +288,7 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
         title="Slice encoder on EfficientNet-Lite0 with a 96-slice sequence network",
         network=NETWORK,
         preprocessing=SETTINGS.model_dump(),
-        labels=[
-            Label(name="pe", meaning="Pulmonary embolism", code="59282003"),
-            *(Label(name=name, meaning=meanings[name]) for name in EXAM),
-        ],
+        labels=[label_of(name) for name in ("pe", *EXAM)],
         operating_points=[
             OperatingPoint(level="study", label="pe", threshold=study, chosen=f"Youden's index {tuned}"),
             OperatingPoint(level="slice", label="pe", threshold=slices, chosen=f"highest F1 {tuned}"),

@@ -14,11 +14,12 @@ from AcuteFindingsLib.detectors.radiograph import RadiographSettings, chest_prob
 from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
-from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
+from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.chest import ChestClassifier
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training.augment import augment, mask_loss
+from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.first_arrays import PATHOLOGIES, TUBES, chest_xray_arrays
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
@@ -33,17 +34,6 @@ FROZEN_SHARE = 0.3
 SETTINGS = RadiographSettings(size=SIZE, mean=0.5, std=0.25, flip=True)
 SOURCE_3 = "SIIM-ACR pneumothorax segmentation with U-Net and DenseNet121; fourth-place solution's empty-mask branch"
 SOURCE_5 = "Label reliability, tubes and shortcuts on chest X-ray, ITU Copenhagen, 2023"
-MEANINGS = {
-    "pneumothorax": ("Pneumothorax", "36118008"),
-    "effusion": ("Pleural effusion", "60046008"),
-    "atelectasis": ("Atelectasis", "46621007"),
-    "cardiomegaly": ("Cardiomegaly", "8186001"),
-    "consolidation": ("Consolidation", "95436008"),
-    "chest_drain": ("Chest drain", "264957007"),
-    "tracheostomy": ("Tracheostomy tube", "129121000"),
-    "endotracheal": ("Endotracheal tube", "26412008"),
-    "nasogastric": ("Nasogastric tube", "17102003"),
-}
 TUNED = "on tuning phantoms that the weights were not fitted to"
 USE = "To show the software at work from study to report, and to test it. Not for patients."
 
@@ -160,7 +150,7 @@ def _pneumothorax_card(network: Network, studies: int, steps: int, study: float,
         title="U-Net on EfficientNet-Lite0 with the empty-mask branch",
         network=network,
         preprocessing=SETTINGS.model_dump(),
-        labels=[_label("pneumothorax")],
+        labels=[label_of("pneumothorax")],
         operating_points=[
             OperatingPoint(level="study", label="pneumothorax", threshold=study, chosen=f"Youden's index {TUNED}"),
             OperatingPoint(level="mask", label="pneumothorax", threshold=mask, chosen="half, as fitted"),
@@ -224,7 +214,7 @@ def train_chest(cache: Path, *, studies: int, steps: int, tests: int, workers: i
         auc_interval(
             truth[:, n],
             score[:, n],
-            metric=f"AUC, {MEANINGS[name][0].lower()}",
+            metric=f"AUC, {label_of(name).meaning.lower()}",
             data=f"{data}, {int(truth[:, n].sum())} positive",
             command=_command("chest"),
         )
@@ -250,7 +240,7 @@ def _chest_card(network: Network, studies: int, steps: int, thresholds: dict[str
         title="Pathologies and tubes on EfficientNet-Lite0",
         network=network,
         preprocessing=SETTINGS.model_dump(),
-        labels=[_label(name) for name in thresholds],
+        labels=[label_of(name) for name in thresholds],
         operating_points=[
             OperatingPoint(level="study", label=name, threshold=value, chosen=f"Youden's index {TUNED}")
             for name, value in thresholds.items()
@@ -326,7 +316,7 @@ def _lungs_card(network: Network, studies: int, steps: int, real: int) -> Card:
         title="Lung U-Net",
         network=network,
         preprocessing=SETTINGS.model_dump(),
-        labels=[Label(name="lungs", meaning="Lung fields", code="39607008")],
+        labels=[label_of("lungs")],
         operating_points=[OperatingPoint(level="mask", label="lungs", threshold=0.5, chosen="half, as fitted")],
         training_data=TrainingData(
             summary=f"chest radiograph phantoms and {real} real radiographs"
@@ -344,8 +334,3 @@ def _lungs_card(network: Network, studies: int, steps: int, real: int) -> Card:
         ),
         sources=[SOURCE_5],
     )
-
-
-def _label(name: str) -> Label:
-    meaning, code = MEANINGS[name]
-    return Label(name=name, meaning=meaning, code=code)

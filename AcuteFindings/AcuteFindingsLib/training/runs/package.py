@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -11,6 +10,7 @@ from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingP
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.networks import stored_arguments
+from AcuteFindingsLib.training.card_parts import image_data_format
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.labels import card_labels
 from AcuteFindingsLib.training.runs.module import input_range
@@ -76,7 +76,7 @@ def write_model(
         description=f"{card.title}. {card.training_data.summary}. {RESEARCH_USE_ONLY}",
         authors="whoever ran the recipe",
         copyright="whoever ran the recipe",
-        network_data_format=_data_format(recipe, card),
+        network_data_format=image_data_format(card, value_range=input_range(recipe)),
         card_text=text,
         licence_text=_LICENCES.get(card.licence, card.licence),
         replace=True,
@@ -119,35 +119,3 @@ def _limits(recipe: Recipe, phantoms_only: bool) -> list[str]:
             f"Made for radiographs {regions[recipe.data.region]}; not measured on whole ones, as the modules show."
         )
     return said
-
-
-def _data_format(recipe: Recipe, card: Card) -> dict[str, Any]:
-    size = card.preprocessing["size"]
-    tomography = card.task in ("pe", "hemorrhage")
-    return {
-        "inputs": {
-            "image": {
-                "type": "image",
-                "format": "hounsfield" if tomography else "magnitude",
-                "modality": "CT" if tomography else "CR",
-                "num_channels": int(card.preprocessing.get("channels", 1)),
-                "spatial_shape": [size, size],
-                "dtype": "float32",
-                "value_range": list(input_range(recipe)),
-                "is_patch_data": False,
-                "channel_def": {"0": "image"},
-            }
-        },
-        "outputs": {
-            "pred": {
-                "type": "probabilities",
-                "format": "classes",
-                "num_channels": len(card.labels),
-                "spatial_shape": [],
-                "dtype": "float32",
-                "value_range": [0, 1],
-                "is_patch_data": False,
-                "channel_def": {str(number): label.name for number, label in enumerate(card.labels)},
-            }
-        },
-    }
