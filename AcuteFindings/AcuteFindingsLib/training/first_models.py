@@ -7,7 +7,7 @@ import typer
 
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.models.write import write_package
-from AcuteFindingsLib.training import first_hemorrhage, first_pe, first_radiographs
+from AcuteFindingsLib.training import first_chest, first_hemorrhage, first_lungs, first_pe, first_radiographs
 from AcuteFindingsLib.training.card_parts import image_data_format
 
 # Studies, steps and held-out tests that gave the packages in Resources/Models.
@@ -50,9 +50,9 @@ def main(
     elif task == "pneumothorax":
         network, card = first_radiographs.train_pneumothorax(cache, **sizes)
     elif task == "chest":
-        network, card = first_radiographs.train_chest(cache, **sizes)
+        network, card = first_chest.train_chest(cache, **sizes)
     else:
-        network, card = first_radiographs.train_lungs(cache, **sizes, data=data)
+        network, card = first_lungs.train_lungs(cache, **sizes, data=data)
     package = write_package(
         out / card.id,
         state_dict=network.state_dict(),

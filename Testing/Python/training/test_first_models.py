@@ -13,7 +13,16 @@ from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
-from AcuteFindingsLib.training import first_arrays, first_hemorrhage, first_models, first_pe, first_radiographs
+from AcuteFindingsLib.training import (
+    first_arrays,
+    first_chest,
+    first_hemorrhage,
+    first_lungs,
+    first_models,
+    first_pe,
+    first_radiographs,
+    radiograph_sets,
+)
 
 SMALL = {
     "head-ct": {"matrix": 64, "slice_spacing": 10},
@@ -43,15 +52,17 @@ def without_imagenet(name: str, arguments):
 @pytest.fixture
 def train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Run one training on next to nothing: `train("pe")` returns its package."""
-    for module in (first_hemorrhage, first_pe, first_radiographs):
+    for module in (first_hemorrhage, first_pe, first_radiographs, first_chest, first_lungs):
         monkeypatch.setattr(module, "make_phantom", lambda kind, seed, **_: small_phantom(kind, seed))
-        monkeypatch.setattr(module, "phantom_arrays", few_arrays)
         monkeypatch.setattr(module, "build_network", without_imagenet)
+    for module in (first_hemorrhage, first_pe, radiograph_sets):
+        monkeypatch.setattr(module, "phantom_arrays", few_arrays)
     monkeypatch.setattr(first_arrays, "make_phantom", lambda kind, seed, **_: small_phantom(kind, seed))
     monkeypatch.setattr(first_hemorrhage, "SETTINGS", HemorrhageSettings(pixel_mm=4.0, size=64))
     monkeypatch.setattr(first_pe, "SETTINGS", PESettings(size=64, crop=True))
-    monkeypatch.setattr(first_radiographs, "SETTINGS", RadiographSettings(size=64, mean=0.5, std=0.25, flip=True))
-    monkeypatch.setattr(first_radiographs, "SIZE", 64)
+    for module in (radiograph_sets, first_radiographs, first_chest, first_lungs):
+        monkeypatch.setattr(module, "SETTINGS", RadiographSettings(size=64, mean=0.5, std=0.25, flip=True))
+    monkeypatch.setattr(radiograph_sets, "SIZE", 64)
 
     def run(task: str) -> ModelPackage:
         out = tmp_path / "models"
@@ -68,7 +79,7 @@ def test_a_training_writes_a_package_that_verifies_and_loads(task: str, train, m
     if task == "chest":
         # Four phantoms do not show every finding.
         monkeypatch.setattr(
-            first_radiographs,
+            first_chest,
             "auc_interval",
             lambda truth, score, **words: Interval(value=0.5, low=0.5, high=0.5, count=len(truth), **words),
         )
