@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.special import expit
 
 from AcuteFindingsLib.detectors.detector import (
@@ -24,7 +24,7 @@ from AcuteFindingsLib.detectors.rules import consecutive_runs, run_extent_mm, wi
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.lungs_heart import lungs_heart_mask
 from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
-from AcuteFindingsLib.preprocessing.pe_input import prepare_pe_slices
+from AcuteFindingsLib.preprocessing.pe_input import prepare_pe_slices, with_neighbours
 from AcuteFindingsLib.preprocessing.resample import SlicePlan, plan_slices
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
@@ -35,7 +35,9 @@ class PESettings(BaseModel):
     """Preprocessing numbers of a PE model; the defaults are the published ones (SOURCES.md 1).
 
     `crop` cuts the picture to the lungs and heart before resizing, so that a small network sees the arteries larger;
-    the published model does not. `window` and `stride` are slices of `slice_mm`.
+    the published model does not. With `adjacent` the three channels are a slice and those before and after it, not one
+    slice three times as published: vessels go on from slice to slice, noise does not. `window` and `stride` are slices
+    of `slice_mm`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +46,7 @@ class PESettings(BaseModel):
     window_width: float = 700.0
     size: int = Field(default=386, gt=0)
     channels: int = Field(default=1, ge=1, le=3)
+    adjacent: bool = False
     slice_mm: float = Field(default=3.0, gt=0)
     mask: bool = True
     crop: bool = False
@@ -51,6 +54,17 @@ class PESettings(BaseModel):
     window: int = Field(default=96, gt=0)
     stride: int = Field(default=48, gt=0)
     batch: int = Field(default=16, gt=0)
+
+    @model_validator(mode="after")
+    def _three_where_adjacent(self) -> Self:
+        if self.adjacent and self.channels != 3:
+            raise ValueError(f"adjacent slices take 3 channels, not {self.channels}; set channels to 3")
+        return self
+
+    @property
+    def reach(self) -> int:
+        """How many slices on each side the network sees beside the one it judges."""
+        return 1 if self.adjacent else 0
 
 
 class PERule(BaseModel):
@@ -87,15 +101,16 @@ class ChestSlices:
         """Return the images of some new slices: ``(n, channels, size, size)`` float32 in -1..1."""
         settings = self.settings
         top, left, height, width = self.box
-        hu = self.plan.read(self.axial.array[:, top : top + height, left : left + width], part.start, part.stop)
+        wide, places = with_neighbours(part, len(self.plan), settings.reach)
+        hu = self.plan.read(self.axial.array[:, top : top + height, left : left + width], wide.start, wide.stop)
         images = prepare_pe_slices(
             hu,
-            None if self.masks is None else self.masks[part, top : top + height, left : left + width],
+            None if self.masks is None else self.masks[wide, top : top + height, left : left + width],
             level=settings.window_level,
             width=settings.window_width,
             size=settings.size,
         )
-        return np.repeat(images[:, None], settings.channels, axis=1)
+        return images[places] if settings.adjacent else np.repeat(images[:, None], settings.channels, axis=1)
 
     @property
     def ijk_to_ras(self) -> np.ndarray:

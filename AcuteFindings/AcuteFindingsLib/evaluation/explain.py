@@ -237,7 +237,7 @@ def _pe(predictor: TorchPredictor, study: Study, name: str, _index: int) -> Iter
     # Only what may be shown is prepared a second time: the images of a whole study would fill the memory.
     for number in np.argsort(-probabilities)[:_MOST_SLICES]:
         image = prepared.read(slice(int(number), int(number) + 1))[0]
-        picture = (image[0] + 1) / 2
+        picture = (image[len(image) // 2] + 1) / 2
         shown = None if soft is None else _stretched(soft[number], picture.shape)
         yield Seen(
             name=f"{name}, slice {number + 1} of {count} from below",

@@ -6,6 +6,25 @@ from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 from AcuteFindingsLib.preprocessing.windows import apply_window
 
 
+def with_neighbours(part: slice, count: int, reach: int) -> tuple[slice, np.ndarray]:
+    """Say which slices to read so that each of some slices can be shown with those beside it.
+
+    Parameters
+    ----------
+    part
+        First and last + 1 of the slices that are judged, of `count`.
+    reach
+        How many on each side. Where the series ends, its last slice stands in for the missing ones.
+
+    Returns
+    -------
+    The slices to read, and ``(n, 2 * reach + 1)`` int: for each judged slice which of those read are its channels.
+    """
+    start, stop = max(part.start - reach, 0), min(part.stop + reach, count)
+    places = np.arange(part.start, part.stop)[:, None] + np.arange(-reach, reach + 1)
+    return slice(start, stop), np.clip(places, 0, count - 1) - start
+
+
 def prepare_pe_slices(
     slices: np.ndarray,
     mask: np.ndarray | None = None,

@@ -36,6 +36,7 @@ def fit(
     steps: int,
     rate: float,
     report_every: int = 50,
+    hold_norms: bool = False,
 ) -> nn.Module:
     """Fit for a number of steps in bfloat16 mixed precision; returns the network in evaluation mode.
 
@@ -45,6 +46,9 @@ def fit(
         An iterable that yields at least `steps` batches.
     loss
         Function of network and batch.
+    hold_norms
+        Leave the statistics of batch norms, and dropout, as in use: for batches that look unlike what the network will
+        read.
     """
     trainer = lightning.Trainer(
         max_steps=steps,
@@ -58,7 +62,7 @@ def fit(
         gradient_clip_val=1.0,
         callbacks=[_Report(report_every)],
     )
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last).train(not hold_norms)
     trainer.fit(Fitting(network, loss, rate=rate, steps=steps), train_dataloaders=batches)
     return network.eval()
 

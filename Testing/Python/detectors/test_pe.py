@@ -138,3 +138,22 @@ def test_run_stops_within_one_batch_of_being_asked(detector, study: Study) -> No
     with pytest.raises(CancelledError):
         made.run(stack_of(study, 40, 3.0), cancelled=lambda: len(made.predictor.seen) >= 1)
     assert len(made.predictor.seen) == 1
+
+
+def test_adjacent_slices_are_the_channels_whatever_the_batch(study: Study) -> None:
+    prepared = chest_slices(study, PESettings(size=64, mask=False, channels=3, adjacent=True))
+    alone = chest_slices(study, PESettings(size=64, mask=False))
+    count = len(prepared.plan)
+    single = alone.read(slice(0, count))[:, 0]
+    whole = prepared.read(slice(0, count))
+    np.testing.assert_array_equal(whole[:, 1], single)
+    np.testing.assert_array_equal(whole[1:, 0], single[:-1])
+    np.testing.assert_array_equal(whole[:-1, 2], single[1:])
+    np.testing.assert_array_equal(whole[[0, -1], [0, 2]], single[[0, -1]])
+    parts = [prepared.read(slice(z, min(z + 7, count))) for z in range(0, count, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_adjacent_slices_need_three_channels() -> None:
+    with pytest.raises(ValueError, match="3 channels, not 1"):
+        PESettings(adjacent=True)

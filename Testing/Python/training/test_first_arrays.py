@@ -44,7 +44,7 @@ def test_a_chest_gives_pictures_of_the_models_spacing_with_their_labels() -> Non
     count = len(arrays["images"])
     assert arrays["images"].shape == (count, 64, 64)
     assert arrays["slices"].shape == (count,)
-    assert arrays["where"].shape == (count, 64, 64)
+    assert arrays["where"].shape == (count, 16, 16)
     assert arrays["exam"].shape == (len(EXAM),)
     assert arrays["exam"][EXAM.index("pe_present")] == 1
     assert arrays["slices"].any()

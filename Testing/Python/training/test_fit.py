@@ -20,3 +20,19 @@ def test_a_few_steps_lower_the_loss(capsys) -> None:
     assert float(loss(network, batch).detach()) < 0.7 * before
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step")]
     assert [line.split(":")[0] for line in told] == ["step 20", "step 40"]
+
+
+def test_a_network_that_was_in_use_is_put_back_into_training_unless_its_norms_are_held() -> None:
+    modes = []
+
+    def loss(model, part):
+        modes.append(model.training)
+        return model(part).square().mean()
+
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).eval()
+    batches = [torch.randn(4, 2) + 3 for _ in range(2)]
+    fit(network, iter(batches), loss, steps=2, rate=0.01, hold_norms=True)
+    assert torch.equal(network[1].running_mean, torch.zeros(2))
+    fit(network, iter(batches), loss, steps=2, rate=0.01)
+    assert not torch.equal(network[1].running_mean, torch.zeros(2))
+    assert modes == [False, False, True, True]

@@ -95,7 +95,7 @@ def _ct_series(examples: Sequence[Example], plan: Preparation) -> Arrays:
     labels = np.where(weights @ known.astype(np.float32) > 0.999, (share >= 0.5).astype(np.float32), np.nan)
     images = np.concatenate(
         [
-            prepared.read(slice(z, min(z + settings.batch, len(weights))))[:, 0]
+            prepared.read(slice(z, min(z + settings.batch, len(weights))))[:, settings.channels // 2]
             for z in range(0, len(weights), settings.batch)
         ]
     )

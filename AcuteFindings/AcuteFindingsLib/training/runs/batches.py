@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -23,8 +24,8 @@ Index = int | tuple[int, int]
 class PictureSet(Dataset[Batch]):
     """Single pictures: each slice of each series, or each radiograph."""
 
-    def __init__(self, items: Sequence[Item], *, channels: int) -> None:
-        self.items, self.channels = list(items), channels
+    def __init__(self, items: Sequence[Item], *, settings: BaseModel) -> None:
+        self.items, self.settings = list(items), settings
         self.places = [(item, z) for item in self.items for z in range(item.count)]
         self.positive = np.array([item.positive[z] for item, z in self.places], bool)
 
@@ -36,7 +37,7 @@ class PictureSet(Dataset[Batch]):
         """Return one picture."""
         item, z = self.places[_number(index)]
         return {
-            "images": _channels(torch.from_numpy(item.images(slice(z, z + 1)).copy()), self.channels)[0],
+            "images": torch.from_numpy(item.pictures(slice(z, z + 1), self.settings)[0]),
             "mask": torch.from_numpy(item.masks(slice(z, z + 1)).copy()),
             "mask_known": torch.tensor(float(item.mask_known[z])),
             "labels": torch.from_numpy(item.labels[z]),
@@ -47,8 +48,8 @@ class PictureSet(Dataset[Batch]):
 class ScanSet(Dataset[Batch]):
     """Whole scans, or some neighbouring slices of each: half of the time around a positive one, either way up."""
 
-    def __init__(self, items: Sequence[Item], *, channels: int, slices: int | None, seed: int) -> None:
-        self.items, self.channels, self.slices, self.seed = list(items), channels, slices, seed
+    def __init__(self, items: Sequence[Item], *, settings: BaseModel, slices: int | None, seed: int) -> None:
+        self.items, self.settings, self.slices, self.seed = list(items), settings, slices, seed
         self.positive = np.array([item.positive.any() for item in self.items], bool)
 
     def __len__(self) -> int:
@@ -62,11 +63,12 @@ class ScanSet(Dataset[Batch]):
         if isinstance(index, tuple):
             generator = np.random.default_rng((self.seed, index[1]))
             part, backwards = self._window(item, generator), bool(generator.random() < 0.5)
-        images, masks, labels, known = item.images(part), item.masks(part), item.labels[part], item.mask_known[part]
+        images, masks = item.pictures(part, self.settings), item.masks(part)
+        labels, known = item.labels[part], item.mask_known[part]
         if backwards:
             images, masks, labels, known = images[::-1], masks[::-1], labels[::-1], known[::-1]
         return {
-            "images": _channels(torch.from_numpy(images.copy()), self.channels),
+            "images": torch.from_numpy(images.copy()),
             "mask": torch.from_numpy(masks.copy())[:, None],
             "mask_known": torch.from_numpy(known.astype(np.float32)),
             "labels": torch.from_numpy(labels.copy()),
@@ -137,11 +139,6 @@ def _padded(value: Tensor, length: int) -> Tensor:
     if len(value) == length:
         return value
     return torch.cat([value, value.new_zeros((length - len(value), *value.shape[1:]))])
-
-
-def _channels(images: Tensor, channels: int) -> Tensor:
-    """Return ``(n, channels, y, x)`` for ``(n, y, x)``."""
-    return images[:, None].expand(-1, channels, -1, -1)
 
 
 def _number(index: Any) -> int:

@@ -73,9 +73,8 @@ def _versions(item: Item, plan: EncodeStage, seed: int) -> int:
 def _encode_one(
     network: nn.Module, item: Item, recipe: Recipe, plan: EncodeStage, *, changed: bool, device: str
 ) -> np.ndarray:
-    channels = int(getattr(recipe.settings(), "channels", 1))
     low, high = input_range(recipe)
-    pictures = torch.from_numpy(item.images().copy())[:, None]
+    pictures = torch.from_numpy(item.pictures(slice(0, item.count), recipe.settings()))
     positive = torch.from_numpy(item.positive)
     parts = []
     with torch.inference_mode():
@@ -86,7 +85,7 @@ def _encode_one(
                 torch.manual_seed(torch.initial_seed())
                 everything = torch.tensor([bool(positive.any())])
                 images, _ = apply_changes(images, None, plan.augmentation, positive=everything, groups=len(images))
-            images = (images * (high - low) + low).expand(-1, channels, -1, -1)
+            images = images * (high - low) + low
             parts.append(network.encode(images)["encoding"].float().cpu())  # type: ignore[operator]
     return torch.cat(parts).numpy()
 

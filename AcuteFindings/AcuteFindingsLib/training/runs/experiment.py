@@ -258,15 +258,15 @@ def _fit(
 def _examples(
     name: str, recipe: Recipe, chosen: dict[str, list[Item]], stacks: dict[str, list[Any]], part: str, seed: int
 ) -> Any:
-    channels = int(getattr(recipe.settings(), "channels", 1))
+    settings = recipe.settings()
     if name == "sequence":
         length = int(recipe.network.arguments.get("sequence", {}).get("length", 96))
         return StackSet(stacks[part], length=length, seed=seed)
     if name == "scan":
         plan = recipe.stages.scan
         assert plan is not None
-        return ScanSet(chosen[part], channels=channels, slices=plan.slices, seed=seed)
-    return PictureSet(chosen[part], channels=channels)
+        return ScanSet(chosen[part], settings=settings, slices=plan.slices, seed=seed)
+    return PictureSet(chosen[part], settings=settings)
 
 
 def _conclude(

@@ -5,6 +5,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel
+
+from AcuteFindingsLib.preprocessing.pe_input import with_neighbours
 
 TRUTH = "truth.npz"
 IMAGES = "images.npy"
@@ -70,6 +73,14 @@ class Item:
     def images(self, part: slice = slice(None)) -> np.ndarray:
         """Return some pictures ``(n, y, x)`` as bytes."""
         return np.load(self.folder / IMAGES, mmap_mode="r")[part]
+
+    def pictures(self, part: slice, settings: BaseModel) -> np.ndarray:
+        """Return some pictures as the network of those settings sees them: ``(n, channels, y, x)`` bytes."""
+        wide, places = with_neighbours(part, self.count, getattr(settings, "reach", 0))
+        images = self.images(wide)
+        return (
+            images[places] if places.shape[1] > 1 else np.repeat(images[:, None], getattr(settings, "channels", 1), 1)
+        )
 
     def masks(self, part: slice = slice(None)) -> np.ndarray:
         """Return their masks, 0/1 as bytes."""

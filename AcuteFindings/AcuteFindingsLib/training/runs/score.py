@@ -187,9 +187,8 @@ _SCORERS: dict[str, Callable[[_OnDevice, Recipe, Item], Sequence[Any]]] = {
 
 def _scaled(item: Item, recipe: Recipe) -> np.ndarray:
     low, high = input_range(recipe)
-    channels = int(getattr(recipe.settings(), "channels", 1))
-    images = item.images().astype(np.float32) / 255 * (high - low) + low
-    return np.repeat(images[:, None], channels, axis=1)
+    pictures = item.pictures(slice(0, item.count), recipe.settings())
+    return pictures.astype(np.float32) / 255 * (high - low) + low
 
 
 def _flipped(predictor: _OnDevice, recipe: Recipe, item: Item) -> dict[str, np.ndarray]:
