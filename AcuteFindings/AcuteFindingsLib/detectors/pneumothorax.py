@@ -25,11 +25,12 @@ from AcuteFindingsLib.detectors.radiograph import (
     network_images,
     predict_flipped,
     radiograph_settings,
+    shown_box,
     split_lungs,
+    unfit_shown,
 )
 from AcuteFindingsLib.detectors.shortcut import ShortcutCheck, check_shortcuts
 from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.preprocessing.square import unfit_square
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
@@ -67,19 +68,23 @@ class PneumothoraxRule(BaseModel):
         return np.zeros_like(outline.mask) if empty or small else outline.mask
 
 
-def outlines(images: list[np.ndarray], predictor: Predictor) -> list[Outline]:
+def outlines(images: list[np.ndarray], predictor: Predictor, lungs: list[np.ndarray] | None = None) -> list[Outline]:
     """Segment ``(y, x)`` pictures in one batch; the probability is one minus that of the empty-mask branch.
 
-    A model without that branch gives the highest pixel of its mask as probability.
+    A model without that branch gives the highest pixel of its mask as probability. `lungs` as in `network_images`.
     """
     settings = radiograph_settings(predictor)
     threshold = predictor.card.threshold("mask", LABEL)
-    outputs = predict_flipped(predictor, network_images(images, settings), settings)
+    outputs = predict_flipped(predictor, network_images(images, settings, lungs), settings)
     soft = outputs["mask"][:, 0]
     probability = 1 - outputs["empty"][:, 0] if "empty" in outputs else soft.max(axis=(1, 2))
+    boxes = [
+        shown_box(image.shape, settings, None if lungs is None else lungs[number])
+        for number, image in enumerate(images)
+    ]
     return [
-        Outline(unfit_square(square, image.shape) >= threshold, float(value))
-        for square, image, value in zip(soft, images, probability, strict=True)
+        Outline(unfit_shown(square, image.shape, box) >= threshold, float(value))
+        for square, image, box, value in zip(soft, images, boxes, probability, strict=True)
     ]
 
 
@@ -112,7 +117,7 @@ class PneumothoraxDetector:
 
         clock = perf_counter()
         progress("Looking for pneumothorax", 0.25)
-        outline = outlines([image], self.predictor)[0]
+        outline = outlines([image], self.predictor, [lungs.both])[0]
         mask = self.rule.kept(outline, self.empty_threshold)
         timings["network"] = perf_counter() - clock
         stop_if(cancelled)
@@ -122,7 +127,7 @@ class PneumothoraxDetector:
         chest = dict(
             zip(
                 (label.name for label in self.chest.card.labels),
-                chest_probabilities([image], self.chest)[0],
+                chest_probabilities([image], self.chest, [lungs.both])[0],
                 strict=True,
             )
         )
@@ -132,9 +137,16 @@ class PneumothoraxDetector:
         clock = perf_counter()
         progress("Checking what the answer leans on", 0.7)
         shortcuts = check_shortcuts(
-            image, lungs, outline.probability, chest, predictor=self.predictor, chest=self.chest, outlines=outlines
+            image,
+            lungs,
+            outline.probability,
+            chest,
+            predictor=self.predictor,
+            chest=self.chest,
+            # The lungs lie where they lay before the picture was altered.
+            outlines=lambda pictures, model: outlines(pictures, model, [lungs.both] * len(pictures)),
         )
-        heatmap = self._heatmap(study, image)
+        heatmap = self._heatmap(study, image, lungs)
         timings["explain"] = perf_counter() - clock
 
         others = {name: value for name, value in chest.items() if name != LABEL}
@@ -194,10 +206,10 @@ class PneumothoraxDetector:
             Mask("Left lung", volume(lungs.left), ANATOMICAL, LEFT_LUNG, None, (0.35, 0.75, 0.60)),
         )
 
-    def _heatmap(self, study: Study, image: np.ndarray) -> Heatmap | None:
+    def _heatmap(self, study: Study, image: np.ndarray, lungs: Lungs) -> Heatmap | None:
         if LABEL not in [label.name for label in self.chest.card.labels]:
             return None
-        return chest_heatmap(study, image, self.chest, LABEL, of="the chest findings model")
+        return chest_heatmap(study, image, self.chest, LABEL, of="the chest findings model", lungs=lungs.both)
 
     def _measurements(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +10,7 @@ from scipy import ndimage
 from scipy.special import expit
 
 from AcuteFindingsLib.detectors.finding import Heatmap
+from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.square import fit_square, unfit_square
 from AcuteFindingsLib.study.study import Study
@@ -18,6 +20,8 @@ class RadiographSettings(BaseModel):
     """Preprocessing numbers of a radiograph model: pixels a side, and the scale on which 0..1 is shown to it.
 
     `flip` averages the answer with that for the mirrored picture, as the fourth-place solution does (SOURCES.md 3).
+    `region` is what of the picture the model is shown: all of it, a crop to the lungs (third-place solution, SOURCES.md
+    3), nothing but the lungs, or all but them (SOURCES.md 5); what is not shown is black.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,6 +31,11 @@ class RadiographSettings(BaseModel):
     std: float = Field(default=1.0, gt=0)
     flip: bool = False
     equalise: bool = True
+    region: Literal["whole", "lung-crop", "lungs-only", "lungs-removed"] = "whole"
+
+
+# How far a crop reaches beyond the lungs, as a share of the picture: the pleura and the costophrenic angles stay in it.
+_CROP_MARGIN = 0.05
 
 
 def radiograph_settings(predictor: Predictor) -> RadiographSettings:
@@ -42,10 +51,55 @@ def stretch_grey(image: np.ndarray) -> np.ndarray:
     return np.clip((image - low) / (high - low), 0, 1).astype(np.float32)
 
 
-def network_images(images: Sequence[np.ndarray], settings: RadiographSettings) -> np.ndarray:
-    """Pad, resize and scale ``(y, x)`` pictures in 0..1: ``(n, 1, size, size)`` float32."""
-    squares = [fit_square(stretch_grey(image) if settings.equalise else image, settings.size) for image in images]
+def network_images(
+    images: Sequence[np.ndarray], settings: RadiographSettings, lungs: Sequence[np.ndarray] | None = None
+) -> np.ndarray:
+    """Cut to the settings' region, pad, resize and scale ``(y, x)`` pictures in 0..1: ``(n, 1, size, size)`` float32.
+
+    Parameters
+    ----------
+    lungs
+        ``(y, x)`` bool of each picture. A picture without lungs found is shown whole.
+
+    Raises
+    ------
+    ModelError
+        The model is shown part of the pictures and `lungs` is None.
+    """
+    squares = []
+    for number, image in enumerate(images):
+        box = shown_box(image.shape, settings, None if lungs is None else lungs[number])
+        square = fit_square(stretch_grey(image[box]) if settings.equalise else image[box], settings.size)
+        if settings.region in ("lungs-only", "lungs-removed") and lungs is not None and lungs[number].any():
+            inside = fit_square(lungs[number].astype(np.float32), settings.size) >= 0.5
+            square *= inside if settings.region == "lungs-only" else ~inside
+        squares.append(square)
     return ((np.stack(squares)[:, None] - settings.mean) / settings.std).astype(np.float32)
+
+
+def shown_box(shape: tuple[int, ...], settings: RadiographSettings, lungs: np.ndarray | None) -> tuple[slice, slice]:
+    """Return the part of a picture that the network is shown; raises ModelError where that needs lungs that lack."""
+    if settings.region == "whole":
+        return slice(0, shape[0]), slice(0, shape[1])
+    if lungs is None:
+        raise ModelError(
+            f"The model is shown radiographs with region {settings.region!r}; it needs the lungs outlined first."
+        )
+    rows, columns = np.flatnonzero(lungs.any(axis=1)), np.flatnonzero(lungs.any(axis=0))
+    if settings.region != "lung-crop" or not len(rows):
+        return slice(0, shape[0]), slice(0, shape[1])
+    (top, bottom), (left, right) = (
+        (max(int(found[0]) - margin, 0), min(int(found[-1]) + margin + 1, length))
+        for found, length, margin in zip((rows, columns), shape, (round(_CROP_MARGIN * s) for s in shape), strict=True)
+    )
+    return slice(top, bottom), slice(left, right)
+
+
+def unfit_shown(square: np.ndarray, shape: tuple[int, ...], box: tuple[slice, slice]) -> np.ndarray:
+    """Bring a network's ``(size, size)`` map back on the picture ``(y, x)`` of which it was shown `box`: float32."""
+    out = np.zeros(shape, np.float32)
+    out[box] = unfit_square(square, (box[0].stop - box[0].start, box[1].stop - box[1].start))
+    return out
 
 
 def predict_flipped(predictor: Predictor, batch: np.ndarray, settings: RadiographSettings) -> dict[str, np.ndarray]:
@@ -113,15 +167,22 @@ def split_lungs(mask: np.ndarray) -> Lungs:
     return Lungs(right, mask & ~right)
 
 
-def chest_probabilities(images: Sequence[np.ndarray], predictor: Predictor) -> np.ndarray:
-    """Return the chest model's probabilities ``(n, labels)`` in the order of its card's labels."""
+def chest_probabilities(
+    images: Sequence[np.ndarray], predictor: Predictor, lungs: Sequence[np.ndarray] | None = None
+) -> np.ndarray:
+    """Return the chest model's probabilities ``(n, labels)`` in the order of its card's labels.
+
+    `lungs` as in `network_images`.
+    """
     settings = radiograph_settings(predictor)
-    outputs = predict_flipped(predictor, network_images(images, settings), settings)
+    outputs = predict_flipped(predictor, network_images(images, settings, lungs), settings)
     present = [outputs[name] for name in ("pathologies", "tubes") if name in outputs]
     return np.concatenate(present, axis=1)
 
 
-def chest_heatmap(study: Study, image: np.ndarray, predictor: Predictor, label: str, *, of: str) -> Heatmap:
+def chest_heatmap(
+    study: Study, image: np.ndarray, predictor: Predictor, label: str, *, of: str, lungs: np.ndarray | None = None
+) -> Heatmap:
     """Show where a chest model looked in a radiograph for one of its pathologies.
 
     Parameters
@@ -134,10 +195,14 @@ def chest_heatmap(study: Study, image: np.ndarray, predictor: Predictor, label: 
         Must be among the labels of `predictor`'s card.
     of
         Whose map it is, for its name.
+    lungs
+        ``(y, x)`` bool, for a model that is shown part of the picture.
     """
-    batch = network_images([image], radiograph_settings(predictor))
+    settings = radiograph_settings(predictor)
+    batch = network_images([image], settings, None if lungs is None else [lungs])
     index = [one.name for one in predictor.card.labels].index(label)
     square = predictor.explain(batch, output="pathologies", index=index)[0]
     heat = np.zeros(study.array.shape, np.uint8)
-    heat[len(heat) // 2] = np.rint(255 * np.clip(unfit_square(square, image.shape), 0, 1))
+    shown = unfit_shown(square, image.shape, shown_box(image.shape, settings, lungs))
+    heat[len(heat) // 2] = np.rint(255 * np.clip(shown, 0, 1))
     return Heatmap(f"{predictor.explanation} of {of}", heat, study.ijk_to_ras)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from AcuteFindingsLib.detectors.radiograph import Lungs, network_images, radiograph_settings
+from AcuteFindingsLib.detectors.radiograph import Lungs, network_images, radiograph_settings, shown_box, unfit_shown
 from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.preprocessing.square import unfit_square
 from AcuteFindingsLib.study.notice import Notice
 
 TUBES = ("chest_drain", "tracheostomy", "endotracheal", "nasogastric")
@@ -66,7 +65,7 @@ def check_shortcuts(
     known = [name for name in TUBES if name in chest_probabilities]
     tubes = [name for name in known if chest_probabilities[name] >= chest.card.threshold("study", name)]
     if tubes:
-        pictures["tubes covered"] = np.where(_tube_region(image, tubes, chest), np.float32(image.mean()), image)
+        pictures["tubes covered"] = np.where(_tube_region(image, lungs, tubes, chest), np.float32(image.mean()), image)
     if not pictures:
         return ShortcutCheck({}, ())
     answers = outlines(list(pictures.values()), predictor)
@@ -103,12 +102,14 @@ def _notices(whole: float, probabilities: dict[str, float], tubes: list[str], th
     return notices
 
 
-def _tube_region(image: np.ndarray, tubes: list[str], chest: Predictor) -> np.ndarray:
+def _tube_region(image: np.ndarray, lungs: Lungs, tubes: list[str], chest: Predictor) -> np.ndarray:
     names = [label.name for label in chest.card.labels]
     order = [name for name in names if name in TUBES]
-    batch = network_images([image], radiograph_settings(chest))
+    settings = radiograph_settings(chest)
+    batch = network_images([image], settings, [lungs.both])
+    box = shown_box(image.shape, settings, lungs.both)
     region = np.zeros(image.shape, bool)
     for tube in tubes:
-        seen = unfit_square(chest.explain(batch, output="tubes", index=order.index(tube))[0], image.shape)
+        seen = unfit_shown(chest.explain(batch, output="tubes", index=order.index(tube))[0], image.shape, box)
         region |= seen >= _TUBE_REGION * seen.max()
     return region

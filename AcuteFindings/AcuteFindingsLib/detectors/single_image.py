@@ -1,6 +1,6 @@
 """Single images through a model in batches, for tables of predictions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxRule, outlines
-from AcuteFindingsLib.detectors.radiograph import chest_probabilities, lung_masks
+from AcuteFindingsLib.detectors.radiograph import chest_probabilities, lung_masks, radiograph_settings
 from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.find import default_package, find_package
 from AcuteFindingsLib.models.metadata import Task
@@ -53,9 +53,29 @@ def load_image_scorer(
     package = find_package(model, task=task, folders=folders) if model else default_package(task, folders=folders)
     predictor = load_predictor(package, device=device)
     try:
-        return _SCORERS[task](predictor)
+        if task == "hemorrhage":
+            return _HemorrhageScorer(predictor)
+        if task == "lungs":
+            return _LungsScorer(predictor)
+        lungs = lungs_for(predictor, device=device, folders=folders)
+        return _PneumothoraxScorer(predictor, lungs) if task == "pneumothorax" else _ChestScorer(predictor, lungs)
     except (ValueError, KeyError) as error:
         raise ModelError(f"The model package {package.id} does not fit {task}: {error}") from error
+
+
+def lungs_for(predictor: Predictor, *, device: str = "auto", folders: tuple[Path, ...] = ()) -> Predictor | None:
+    """Load the model that outlines the lungs for a radiograph model that is shown part of the picture, else None.
+
+    Raises
+    ------
+    ModelError
+        It is missing or damaged.
+    """
+    if radiograph_settings(predictor).region == "whole":
+        return None
+    named = predictor.card.companions.get("lungs")
+    package = find_package(named, task="lungs", folders=folders) if named else default_package("lungs", folders=folders)
+    return load_predictor(package, device=device)
 
 
 class _HemorrhageScorer:
@@ -75,24 +95,26 @@ class _HemorrhageScorer:
 class _PneumothoraxScorer:
     labels = ("pneumothorax",)
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
+    def __init__(self, predictor: Predictor, lungs: Predictor | None) -> None:
+        self.predictor, self.lungs = predictor, lungs
         self.rule = PneumothoraxRule.model_validate(predictor.card.rule)
         self.empty_threshold = predictor.card.threshold("empty", "pneumothorax")
 
     def score(self, studies: Sequence[Study]) -> Scores:
-        answers = outlines(_pictures(studies), self.predictor)
+        pictures = _pictures(studies)
+        answers = outlines(pictures, self.predictor, _lungs_in(pictures, self.lungs))
         masks = [self.rule.kept(answer, self.empty_threshold) for answer in answers]
         return Scores(np.array([[answer.probability] for answer in answers]), masks)
 
 
 class _ChestScorer:
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
+    def __init__(self, predictor: Predictor, lungs: Predictor | None) -> None:
+        self.predictor, self.lungs = predictor, lungs
         self.labels = tuple(label.name for label in predictor.card.labels)
 
     def score(self, studies: Sequence[Study]) -> Scores:
-        return Scores(chest_probabilities(_pictures(studies), self.predictor))
+        pictures = _pictures(studies)
+        return Scores(chest_probabilities(pictures, self.predictor, _lungs_in(pictures, self.lungs)))
 
 
 class _LungsScorer:
@@ -106,12 +128,8 @@ class _LungsScorer:
         return Scores(np.empty((len(masks), 0)), masks)
 
 
-_SCORERS: dict[Task, Callable[[Predictor], ImageScorer]] = {
-    "hemorrhage": _HemorrhageScorer,
-    "pneumothorax": _PneumothoraxScorer,
-    "chest": _ChestScorer,
-    "lungs": _LungsScorer,
-}
+def _lungs_in(pictures: list[np.ndarray], lungs: Predictor | None) -> list[np.ndarray] | None:
+    return None if lungs is None else lung_masks(pictures, lungs)
 
 
 def _pictures(studies: Sequence[Study]) -> list[np.ndarray]:

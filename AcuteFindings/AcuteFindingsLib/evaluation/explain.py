@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +14,15 @@ from AcuteFindingsLib.detectors.detector import Cancelled, Progress, batches, ne
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pe import PEDetector, chest_slices
 from AcuteFindingsLib.detectors.pneumothorax import outlines
-from AcuteFindingsLib.detectors.radiograph import chest_probabilities, network_images, radiograph_settings
+from AcuteFindingsLib.detectors.radiograph import (
+    chest_probabilities,
+    lung_masks,
+    network_images,
+    radiograph_settings,
+    shown_box,
+    unfit_shown,
+)
+from AcuteFindingsLib.detectors.single_image import lungs_for
 from AcuteFindingsLib.errors import EvaluationError, ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
 from AcuteFindingsLib.evaluation.gradcam import evidence, gradcam_maps
@@ -21,8 +30,8 @@ from AcuteFindingsLib.evaluation.report import picture_source, render_page, writ
 from AcuteFindingsLib.models.find import default_package, find_package
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.torch_predictor import TorchPredictor, load_predictor
-from AcuteFindingsLib.preprocessing.square import unfit_square
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
@@ -89,6 +98,8 @@ class Seen:
         Of the label, as the detector gives it.
     mask, soft
         ``(y, x)``: what the model outlines (bool), and its attention in 0..1; None where it has none.
+    box
+        What of a radiograph the network was shown, as a square; None where its picture is `picture` itself.
     """
 
     name: str
@@ -97,6 +108,7 @@ class Seen:
     probability: float
     mask: np.ndarray | None = None
     soft: np.ndarray | None = None
+    box: tuple[slice, slice] | None = None
 
 
 Reader = Callable[[TorchPredictor, Study, str, int], Iterator[Seen]]
@@ -251,24 +263,42 @@ def _pe(predictor: TorchPredictor, study: Study, name: str, _index: int) -> Iter
 
 def _chest(predictor: TorchPredictor, study: Study, name: str, index: int) -> Iterator[Seen]:
     picture = _radiograph(study)
+    lungs = _lungs(picture, predictor)
     yield Seen(
         name=name,
-        batch=network_images([picture], radiograph_settings(predictor))[0],
+        batch=network_images([picture], radiograph_settings(predictor), lungs)[0],
         picture=picture,
-        probability=float(chest_probabilities([picture], predictor)[0, index]),
+        probability=float(chest_probabilities([picture], predictor, lungs)[0, index]),
+        box=_box(picture, predictor, lungs),
     )
 
 
 def _pneumothorax(predictor: TorchPredictor, study: Study, name: str, _index: int) -> Iterator[Seen]:
     picture = _radiograph(study)
-    outline = outlines([picture], predictor)[0]
+    lungs = _lungs(picture, predictor)
+    outline = outlines([picture], predictor, lungs)[0]
     yield Seen(
         name=name,
-        batch=network_images([picture], radiograph_settings(predictor))[0],
+        batch=network_images([picture], radiograph_settings(predictor), lungs)[0],
         picture=picture,
         probability=outline.probability,
         mask=outline.mask,
+        box=_box(picture, predictor, lungs),
     )
+
+
+def _lungs(picture: np.ndarray, predictor: TorchPredictor) -> list[np.ndarray] | None:
+    model = _lungs_model(predictor)
+    return None if model is None else lung_masks([picture], model)
+
+
+@lru_cache(maxsize=1)
+def _lungs_model(predictor: TorchPredictor) -> Predictor | None:
+    return lungs_for(predictor)
+
+
+def _box(picture: np.ndarray, predictor: Predictor, lungs: list[np.ndarray] | None) -> tuple[slice, slice]:
+    return shown_box(picture.shape, radiograph_settings(predictor), lungs[0] if lungs else None)
 
 
 _READERS: dict[str, Reader] = {"hemorrhage": _hemorrhage, "pe": _pe, "chest": _chest, "pneumothorax": _pneumothorax}
@@ -288,7 +318,7 @@ def _stretched(soft: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _panels(seen: Seen, heat: np.ndarray, label: str) -> list[Panel]:
-    over = unfit_square(heat, seen.picture.shape) if heat.shape != seen.picture.shape else heat
+    over = heat if seen.box is None else unfit_shown(heat, seen.picture.shape, seen.box)
     panels = [
         Panel(seen.picture, title=f"{seen.name}\n{label} {seen.probability:.2f}"),
         Panel(seen.picture, title="Grad-CAM", heat=np.clip(over, 0, 1)),

@@ -214,8 +214,9 @@ class Recipe(Strict):
         return self
 
     def settings(self) -> PESettings | HemorrhageSettings | RadiographSettings:
-        """Return the preprocessing numbers with the task's defaults filled in."""
-        return _SETTINGS[self.task].model_validate(self.preprocessing)
+        """Return the preprocessing numbers with the task's defaults filled in, and what of the picture is shown."""
+        shown = {} if self.data.region == "whole" else {"region": self.data.region}
+        return _SETTINGS[self.task].model_validate({**self.preprocessing, **shown})
 
     @property
     def reads_series(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pe import PESettings, chest_slices
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, lung_masks, network_images
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, lung_masks, network_images, shown_box
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.find import find_package
 from AcuteFindingsLib.models.predictor import Predictor
@@ -31,7 +31,6 @@ from AcuteFindingsLib.training.runs.items import Arrays
 _CLOT_REDUCTION = 4
 # A pixel of such a mask counts where a tenth of it is clot: most clots are thinner than it is wide.
 _CLOT_SHARE = 0.1
-_CROP_MARGIN = 0.05
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,6 @@ class Preparation:
         Names of the labels, in order.
     series
         Whether slices are read with their series.
-    region
-        As in `DataPlan`.
     lungs
         Folder of the model package that outlines lungs where the data set does not; None where nobody asks for lungs.
     """
@@ -58,7 +55,6 @@ class Preparation:
     settings: dict[str, Any]
     labels: tuple[str, ...]
     series: bool
-    region: str = "whole"
     lungs: Path | None = None
 
 
@@ -164,20 +160,11 @@ def _radiograph(example: Example, plan: Preparation) -> Arrays:
     if mask is None:
         mask = np.zeros(image.shape, bool)
         known = plan.task == "pneumothorax" and bool(labels[0, 0] == 0)
-    if plan.region == "whole":
-        square = network_images([image], plain)[0, 0]
-    else:
-        lungs = _lungs(example, image, plan)
-        if plan.region == "lung-crop":
-            box = _around(lungs)
-            image, mask = image[box], mask[box]
-            square = network_images([image], plain)[0, 0]
-        else:
-            inside = fit_square(lungs.astype(np.float32), settings.size) >= 0.5
-            shown = inside if plan.region == "lungs-only" else ~inside
-            square = network_images([image], plain)[0, 0] * shown
-    fitted = fit_square(mask.astype(np.float32), settings.size) >= 0.5
-    return _arrays(square[None], fitted[None].astype(np.uint8), labels, np.array([known]), keys=[example.key])
+    lungs = None if settings.region == "whole" else _lungs(example, image, plan)
+    square = network_images([image], plain, None if lungs is None else [lungs])[0]
+    box = shown_box(image.shape, settings, lungs)
+    fitted = fit_square(mask[box].astype(np.float32), settings.size) >= 0.5
+    return _arrays(square, fitted[None].astype(np.uint8), labels, np.array([known]), keys=[example.key])
 
 
 def _arrays(
@@ -236,18 +223,6 @@ def _exam(stated: np.ndarray, name: str, slices: np.ndarray) -> float:
     """Return an exam label: as the data set states it beside each slice, or what the slices say of embolism."""
     values = stated if not np.isnan(stated).all() or name != "pe_present" else slices
     return float("nan") if np.isnan(values).all() else float(np.nanmax(values) >= 0.5)
-
-
-def _around(lungs: np.ndarray) -> tuple[slice, slice]:
-    """Return the box of the lungs with a margin; the whole picture where none were found."""
-    if not lungs.any():
-        return slice(None), slice(None)
-    box = []
-    for axis in (1, 0):
-        found = np.flatnonzero(lungs.any(axis=axis))
-        margin = round(_CROP_MARGIN * lungs.shape[1 - axis])
-        box.append(slice(max(int(found[0]) - margin, 0), int(found[-1]) + margin + 1))
-    return box[0], box[1]
 
 
 def _lungs(example: Example, image: np.ndarray, plan: Preparation) -> np.ndarray:

@@ -171,7 +171,6 @@ def _prepare(request: RunRequest, data: RunData, progress: Progress) -> dict[str
         settings=recipe.settings().model_dump(),
         labels=trained_labels(recipe),
         series=recipe.reads_series,
-        region=recipe.data.region,
         lungs=lungs,
     )
     found = {}

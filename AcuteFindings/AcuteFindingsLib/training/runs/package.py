@@ -115,7 +115,5 @@ def _limits(recipe: Recipe, phantoms_only: bool) -> list[str]:
         "lungs-removed": "with the lungs black",
     }
     if recipe.data.region in regions:
-        said.append(
-            f"Made for radiographs {regions[recipe.data.region]}; not measured on whole ones, as the modules show."
-        )
+        said.append(f"It is shown radiographs {regions[recipe.data.region]}, by the lungs model that goes with it.")
     return said

@@ -96,7 +96,7 @@ def test_the_mask_of_a_radiograph_lies_where_the_run_lengths_say(radiographs) ->
 def test_regions_keep_or_remove_the_lungs(with_lungs) -> None:
     example = with_lungs.example(0)
     whole, only, removed, crop = (
-        prepared_arrays((example,), plan_of("pneumothorax-unet", region=region))["images"][0]
+        prepared_arrays((example,), plan_of("pneumothorax-unet", f"data.region={region}"))["images"][0]
         for region in ("whole", "lungs-only", "lungs-removed", "lung-crop")
     )
     lungs = patient("chest-xray", 0).masks["lungs"][0] > 0
@@ -114,7 +114,7 @@ def test_arrays_are_made_once_and_anew_when_anything_that_shapes_them_changes(wi
     assert {item.folder: (item.folder / "images.npy").stat().st_mtime_ns for item in again.items.values()} == places
     for other in (
         plan_of("pneumothorax-unet", "preprocessing.size=32"),
-        plan_of("pneumothorax-unet", region="lungs-only"),
+        plan_of("pneumothorax-unet", "data.region=lungs-only"),
     ):
         made = prepare(with_lungs, other, tmp_path, workers=0, progress=silent)
         assert not {item.folder for item in made.items.values()} & set(places)

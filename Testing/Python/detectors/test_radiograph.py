@@ -1,0 +1,119 @@
+"""Models that are shown part of a radiograph: the lungs, what lies around them, or a crop."""
+
+import numpy as np
+import pytest
+
+from AcuteFindingsLib.detectors.pneumothorax import outlines
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, chest_probabilities, network_images
+from AcuteFindingsLib.detectors.single_image import load_image_scorer
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.models.write import write_package
+from AcuteFindingsLib.networks import build_network
+from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.training.card_parts import image_data_format
+
+SIZE = 64
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).random((SIZE, SIZE), np.float32) * 0.8 + 0.1
+
+
+@pytest.fixture
+def lungs() -> np.ndarray:
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[20:44, 16:28] = mask[20:44, 36:48] = True
+    return mask
+
+
+def test_only_the_region_is_shown(picture, lungs) -> None:
+    shown = {
+        region: network_images([picture], RadiographSettings(size=SIZE, equalise=False, region=region), [lungs])[0, 0]
+        for region in ("whole", "lungs-only", "lungs-removed", "lung-crop")
+    }
+    np.testing.assert_allclose(shown["whole"], picture, atol=1e-6)
+    np.testing.assert_allclose(shown["lungs-only"], picture * lungs, atol=1e-6)
+    np.testing.assert_allclose(shown["lungs-removed"], picture * ~lungs, atol=1e-6)
+    # 24 rows and 32 columns of lungs with three pixels on each side, padded to a square.
+    assert shown["lung-crop"].std() > 0
+    assert not shown["lung-crop"][:4].any()
+    assert shown["lung-crop"][32].all()
+
+
+@pytest.mark.parametrize("region", ["lungs-only", "lungs-removed", "lung-crop"])
+def test_a_picture_without_lungs_found_is_shown_whole(picture, region: str) -> None:
+    settings = RadiographSettings(size=SIZE, equalise=False, region=region)
+    shown = network_images([picture], settings, [np.zeros_like(picture, bool)])[0, 0]
+    np.testing.assert_allclose(shown, picture, atol=1e-6)
+
+
+def test_without_lungs_a_regional_model_says_what_it_needs(picture) -> None:
+    with pytest.raises(ModelError, match="region 'lung-crop'; it needs the lungs outlined first"):
+        network_images([picture], RadiographSettings(size=SIZE, region="lung-crop"))
+
+
+def test_an_outline_in_a_crop_lies_where_it_was_seen_in_the_picture(scripted, card, as_logits, picture, lungs) -> None:
+    picture[30:38, 20:26] = 3.0
+
+    def bright(batch: np.ndarray) -> dict[str, np.ndarray]:
+        return {"mask": as_logits(batch > 2)}
+
+    points = [("study", "pneumothorax", 0.5), ("mask", "pneumothorax", 0.5)]
+    settings = {"size": 4 * SIZE, "equalise": False, "region": "lung-crop"}
+    model = scripted(card("pneumothorax", labels=["pneumothorax"], points=points, preprocessing=settings), {"": bright})
+    found = outlines([picture], model, [lungs])[0].mask
+    expected = np.zeros_like(lungs)
+    expected[30:38, 20:26] = True
+    assert (found == expected).mean() > 0.99
+    assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.85
+
+
+def test_findings_of_a_model_for_lungs_alone_do_not_hang_on_what_lies_around_them(
+    scripted, card, picture, lungs
+) -> None:
+    def brightness(batch: np.ndarray) -> dict[str, np.ndarray]:
+        return {"pathologies": batch.mean(axis=(2, 3))}
+
+    settings = {"size": SIZE, "equalise": False, "region": "lungs-only"}
+    made = card("chest", labels=["pneumothorax"], points=[("study", "pneumothorax", 0.5)], preprocessing=settings)
+    model = scripted(made, {"": brightness})
+    around = np.where(lungs, picture, 0.9).astype(np.float32)
+    own, changed = (chest_probabilities([image], model, [lungs])[0, 0] for image in (picture, around))
+    assert own == pytest.approx(changed)
+
+
+def test_single_images_are_cut_by_the_lungs_model_that_ships(tmp_path, card) -> None:
+    arguments = {"backbone": "tf_efficientnet_lite0", "pathologies": ["pneumothorax"], "tubes": []}
+    packages: dict[str, ModelPackage] = {}
+    for region in ("whole", "lungs-removed"):
+        made = card(
+            "chest",
+            labels=["pneumothorax"],
+            points=[("study", "pneumothorax", 0.5)],
+            preprocessing={"size": SIZE, "region": region},
+        ).model_copy(update={"network": {"name": "chest_classifier", "arguments": arguments}, "id": f"chest-{region}"})
+        made = type(made).model_validate(made.model_dump())
+        network = build_network("chest_classifier", arguments)
+        packages[region] = write_package(
+            tmp_path / made.id,
+            state_dict=network.state_dict(),
+            card=made,
+            version="1.0.0",
+            changelog={"1.0.0": "test"},
+            description="test",
+            authors="test",
+            copyright="test",
+            network_data_format=image_data_format(made, value_range=(0, 1)),
+            card_text="",
+            licence_text="test",
+        )
+    study = phantom_study(make_phantom("chest-xray", 4, size=192))
+    answers = {}
+    for region, package in packages.items():
+        scorer = load_image_scorer("chest", model=str(package.folder), device="cpu")
+        answers[region] = scorer.score([study]).probabilities
+        assert answers[region].shape == (1, 1)
+    assert scorer.lungs is not None
