@@ -97,7 +97,7 @@ def draw_many(radiographs: Sequence[Radiograph], *, count: int, seed: int) -> li
     """Draw into one picture after the other, each with and without a pneumothorax by turns."""
     rngs = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(count)]
     return [
-        draw_findings(rng, radiographs[n % len(radiographs)], positive=(n + n // len(radiographs)) % 2 == 0)
+        draw_findings(rng, radiographs[n % len(radiographs)], positive=sum(divmod(n, len(radiographs))) % 2 == 0)
         for n, rng in enumerate(rngs)
     ]
 
