@@ -1,0 +1,1 @@
+"""The comparisons of the source papers, repeated on phantoms."""
