@@ -41,6 +41,7 @@ def render_card(metadata: Metadata, text: str = "") -> str:
             ),
             empty="Not evaluated.",
         ),
+        *(f"![{_one_line(picture.caption)}]({picture.file})\n\n{picture.caption}" for picture in card.pictures),
         "## Operating points",
         _table(
             ("Level", "Label", "Threshold", "How it was chosen"),
@@ -80,7 +81,11 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, empty: str
 
 
 def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_one_line(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _list(items: Iterable[str]) -> str:

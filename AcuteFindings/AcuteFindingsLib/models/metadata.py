@@ -76,6 +76,13 @@ class Origin(_Strict):
     remark: str = ""
 
 
+class Picture(_Strict):
+    """A picture that the model card shows: a file in the package's `docs/`, and what is to be seen."""
+
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    caption: str
+
+
 class Card(_Strict):
     """Our section of `configs/metadata.json`, under the key ``acutefindings``."""
 
@@ -95,6 +102,7 @@ class Card(_Strict):
     limitations: str
     sources: list[str] = Field(default_factory=list)
     origin: Origin | None = None
+    pictures: list[Picture] = Field(default_factory=list)
 
     def threshold(self, level: str, label: str) -> float:
         """Return the operating point for a label at a level; KeyError names what is missing."""

@@ -50,6 +50,7 @@ def write_package(
     network_data_format: dict[str, Any],
     card_text: str,
     licence_text: str,
+    documents: Mapping[str, bytes] | None = None,
     half: bool = True,
     replace: bool = False,
     build: BuildNetwork | None = None,
@@ -76,6 +77,8 @@ def write_package(
         Free text for the model card, Markdown; its tables and sections come from `card`.
     licence_text
         Full text of the licence of the weights.
+    documents
+        Further files for `docs/` by name; the card's pictures must be among them.
     half
         Store weights as float16. One-dimensional tensors (biases, batch-norm statistics), integers, and tensors with
         values beyond float16 keep their precision.
@@ -92,12 +95,16 @@ def write_package(
     Raises
     ------
     ModelError
-        When the target exists and `replace` is False, or what was written would not verify: tensors that do not fit
-        the network that `card` names, values that are not finite.
+        When the target exists and `replace` is False, a picture of the card is missing, or what was written would not
+        verify: tensors that do not fit the network that `card` names, values that are not finite.
     """
     folder = Path(folder)
     if folder.exists() and not replace:
         raise ModelError(f"{folder} exists already; choose another folder or ask to replace it.")
+    documents = documents or {}
+    lacking = [picture.file for picture in card.pictures if picture.file not in documents]
+    if lacking:
+        raise ModelError(f"The model card of {card.id} shows {lacking[0]}, which is not among its documents; add it.")
     arguments = stored_arguments(card.network.arguments)
     card = card.model_copy(update={"network": card.network.model_copy(update={"arguments": arguments})})
     metadata = parse_metadata(
@@ -130,6 +137,8 @@ def write_package(
             inference = inference_config(card, weights=WEIGHTS[0])
             _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
         _write_text(partial / CARD_TEXT, render_card(metadata, card_text))
+        for name, content in documents.items():
+            (partial / CARD_TEXT).with_name(name).write_bytes(content)
         _write_text(partial / LICENCE, licence_text.rstrip() + "\n")
         if programs:
             for name, file in programs.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -20,8 +21,9 @@ from AcuteFindingsLib.training.data import DataTable, folds, read_data
 from AcuteFindingsLib.training.first_arrays import BLEEDS
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.lesions.bleeds import Bleed, draw_bleed, draw_calcium
+from AcuteFindingsLib.training.remembered import Remembered
 
-STEPS = 220
+STEPS = 180
 FOLDS = 5
 # Bleeds drawn into each slice without one, before fitting.
 DRAWN_EACH = 12
@@ -56,6 +58,11 @@ class RealHeads:
     bleeding: np.ndarray
     look: np.ndarray
     table: DataTable
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Return the near-duplicate group of each slice ``(n,)``."""
+        return np.array([example.group for example in self.table.examples])
 
 
 def read_heads(folder: Path, settings: HemorrhageSettings, *, neutral_size: int = 256) -> RealHeads:
@@ -102,27 +109,66 @@ def score_heads(network: RADnet, images: np.ndarray) -> np.ndarray:
 
 
 def cross_validate(
-    start: Callable[[], RADnet], heads: RealHeads, phantoms: PhantomBatches, *, steps: int = STEPS
+    start: Callable[[], RADnet],
+    heads: RealHeads,
+    phantoms: PhantomBatches,
+    *,
+    steps: int = STEPS,
+    kept: Remembered | None = None,
 ) -> dict[str, np.ndarray]:
     """Score every slice by a network that saw neither it nor its near-duplicates.
+
+    Parameters
+    ----------
+    start
+        Gives the network to go on from, a new one for each fold; it must not have seen any of the slices.
+    kept
+        Holds the scores of folds that are done.
 
     Returns
     -------
     dict
         ``"images"`` and ``"neutral"``: the network's probabilities ``(n,)``; ``"look"``: those of a random forest that
-        knows size, border and histogram only.
+        knows size, border and histogram only; ``"fold"``: in which fold each slice was held out, from 1.
     """
-    scores = {name: np.zeros(len(heads.bleeding)) for name in ("images", "neutral", "look")}
+    kept = kept or Remembered(None)
     places = {key: number for number, key in enumerate(heads.table.keys)}
+    scores: dict[str, np.ndarray] = {}
     for fold in folds(heads.table, count=FOLDS):
         inside = np.array([places[key] for key in fold.train.keys])
         outside = np.array([places[key] for key in fold.held_out.keys])
-        network = fit_to_heads(start(), heads, inside, phantoms, steps=steps)
-        scores["images"][outside] = score_heads(network, heads.images[outside])
-        scores["neutral"][outside] = score_heads(network, heads.neutral[outside])
-        forest = RandomForestClassifier(500, random_state=0).fit(heads.look[inside], heads.bleeding[inside])
-        scores["look"][outside] = forest.predict_proba(heads.look[outside])[:, 1]
+        make = partial(_fold, start, heads, inside, outside, phantoms, steps)
+        part = kept.part(f"heads-fold-{fold.number + 1}", make)
+        for name, values in {**part, "fold": np.full(len(outside), fold.number + 1)}.items():
+            scores.setdefault(name, np.zeros(len(heads.bleeding), values.dtype))[outside] = values
     return scores
+
+
+def _fold(
+    start: Callable[[], RADnet],
+    heads: RealHeads,
+    inside: np.ndarray,
+    outside: np.ndarray,
+    phantoms: PhantomBatches,
+    steps: int,
+) -> dict[str, np.ndarray]:
+    network = fit_to_heads(start(), heads, inside, phantoms, steps=steps)
+    forest = RandomForestClassifier(500, random_state=0).fit(heads.look[inside], heads.bleeding[inside])
+    return {
+        "images": score_heads(network, heads.images[outside]),
+        "neutral": score_heads(network, heads.neutral[outside]),
+        "look": forest.predict_proba(heads.look[outside])[:, 1],
+    }
+
+
+def mask_heads(network: RADnet, images: np.ndarray) -> np.ndarray:
+    """Return the attention mask's probability ``(n, y, x)`` of each slice."""
+    with torch.inference_mode():
+        parts = [
+            network.features(torch.from_numpy(part)[:, None])["mask"][:, 0].sigmoid()
+            for part in np.array_split(images, len(images) // 16 + 1)
+        ]
+        return torch.cat(parts).float().numpy()
 
 
 def _look(image: np.ndarray) -> np.ndarray:
@@ -155,13 +201,13 @@ def _batches(
         for number in generator.choice(sound, _SOUND):
             image = heads.images[number]
             real.append(draw_calcium(generator, image) if generator.random() < 0.3 else image)
-        added = [drawn[n] for n in generator.integers(len(drawn), size=_DRAWN)]
+        added = [drawn[n] for n in generator.integers(len(drawn), size=_DRAWN)] if drawn else []
         images = torch.from_numpy(np.stack([*real, *(bleed.image for bleed in added)]))[:, None]
         masks = torch.zeros_like(images)
-        masks[len(real) :, 0] = torch.from_numpy(np.stack([bleed.mask for bleed in added])).float()
         labels = torch.zeros(len(images), len(BLEEDS))
         labels[:_BLEEDING, 0] = 1
         for row, bleed in enumerate(added, len(real)):
+            masks[row, 0] = torch.from_numpy(bleed.mask).float()
             labels[row, [0, BLEEDS.index(bleed.kind)]] = 1
         images, moved = augment(
             _displayed(images), masks, rotate_deg=15, scale=0.12, shift=0.04, contrast=0.15, noise=0.03

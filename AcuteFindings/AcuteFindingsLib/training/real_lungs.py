@@ -1,45 +1,179 @@
-"""Real radiographs with lung masks, read in place, split by patient."""
+"""Real radiographs with lung masks beside phantoms: fitting, and cross-validation by patient."""
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
+from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.preprocessing.square import fit_square
-from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.training.augment import augment, mask_loss
+from AcuteFindingsLib.training.data import DataTable, folds, read_data
+from AcuteFindingsLib.training.data.load import load_image, load_mask
+from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.phantom_sets import Arrays
+from AcuteFindingsLib.training.remembered import Remembered
 
-_HELD_OUT_SHARE = 0.3
+FOLDS = 4
+# Real radiographs and phantoms in a batch; phantoms only where there are no real ones.
+_REAL, _PHANTOMS = 10, 4
+_RATE = 1.5e-3
+
+Outline = Callable[[nn.Module, np.ndarray], np.ndarray]
+"""A network and a picture ``(y, x)`` in 0..1 to the mask ``(y, x)`` bool that the detector would draw."""
 
 
-def training_lungs(data: Path, settings: RadiographSettings) -> list[Arrays]:
-    """Return the pictures and masks of the patients that are trained on, as the network reads them."""
+@dataclass(frozen=True)
+class RealLungs:
+    """Radiographs and the lungs that people drew.
+
+    Attributes
+    ----------
+    pictures, masks
+        ``(y, x)`` each, as they are: float32 in 0..1, bool.
+    images, lungs
+        ``(n, size, size)`` uint8 as the network is fitted to them: 0..255 before scaling, 0/1.
+    table
+        The data set, with the patients.
+    """
+
+    pictures: list[np.ndarray]
+    masks: list[np.ndarray]
+    images: np.ndarray
+    lungs: np.ndarray
+    table: DataTable
+
+    @property
+    def patients(self) -> np.ndarray:
+        """Return whose each radiograph is ``(n,)``."""
+        return np.array([example.patient for example in self.table.examples])
+
+
+def read_lungs(folder: Path, settings: RadiographSettings) -> RealLungs:
+    """Read a folder of radiographs with masks; raises `DataError` where it is not whole."""
+    table = read_data("lung-masks", folder)
+    table.require_usable()
+    pictures = [load_image(example) for example in table.examples]
+    masks = []
+    for example, picture in zip(table.examples, pictures, strict=True):
+        mask = load_mask(example, picture.shape)
+        assert mask is not None
+        masks.append(mask)
     plain = settings.model_copy(update={"mean": 0.0, "std": 1.0})
-    return [
-        {
-            "image": np.rint(255 * network_images([image], plain)[0, 0]).astype(np.uint8),
-            "lungs": (fit_square(mask.astype(np.float32), settings.size) >= 0.5).astype(np.uint8),
-        }
-        for image, mask in _pairs(data, held_out=False)
-    ]
+    return RealLungs(
+        pictures=pictures,
+        masks=masks,
+        images=np.rint(255 * network_images(pictures, plain)[:, 0]).astype(np.uint8),
+        lungs=np.stack([on_square(mask, settings.size) for mask in masks]).astype(np.uint8),
+        table=table,
+    )
 
 
-def held_out_lungs(data: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return pictures ``(y, x)`` in 0..1 and masks of the other patients."""
-    return list(_pairs(data, held_out=True))
+def on_square(mask: np.ndarray, size: int) -> np.ndarray:
+    """Return a mask ``(y, x)`` as the network would draw it: bool ``(size, size)``."""
+    return fit_square(mask.astype(np.float32), size) >= 0.5
 
 
-def _pairs(data: Path, *, held_out: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    folder = data / "chest-xray-lungs"
-    with (folder / "index.csv").open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    patients = sorted({row["patient"] for row in rows})
-    shuffled = np.random.default_rng(0).permutation(patients)
-    kept = set(shuffled[: round(_HELD_OUT_SHARE * len(patients))])
-    for row in rows:
-        if (row["patient"] in kept) == held_out:
-            image = read_study(folder / "images" / row["image"], detector="pneumothorax").array[0]
-            mask = read_study(folder / "masks" / row["image"], detector="pneumothorax").array[0] > 0.5
-            yield image, mask
+def fit_to_lungs(
+    network: nn.Module,
+    real: RealLungs | None,
+    chosen: np.ndarray,
+    phantoms: list[Arrays],
+    *,
+    scaled: Callable[[Tensor], Tensor],
+    steps: int,
+    seed: int = 0,
+) -> nn.Module:
+    """Fit to the `chosen` (indices) real radiographs and to phantoms, or to phantoms only where there are none.
+
+    `scaled` brings pictures in 0..1 to the scale that the network reads.
+    """
+    torch.manual_seed(seed)
+    batches = _batches(real, chosen, phantoms, scaled, steps, np.random.default_rng(seed))
+    return fit(network, batches, _loss, steps=steps, rate=_RATE)
+
+
+def cross_validate(
+    start: Callable[[], nn.Module],
+    real: RealLungs,
+    phantoms: list[Arrays],
+    outline: Outline,
+    *,
+    scaled: Callable[[Tensor], Tensor],
+    steps: int,
+    kept: Remembered | None = None,
+) -> Arrays:
+    """Outline every radiograph by a network that saw none of its patient's.
+
+    Returns
+    -------
+    dict
+        ``"dice"`` ``(n,)`` at the radiograph's own size; ``"drawn"`` ``(n, size, size)`` bool, for pictures; ``"fold"``
+        ``(n,)`` from 1.
+    """
+    kept = kept or Remembered(None)
+    places = {key: number for number, key in enumerate(real.table.keys)}
+    found: Arrays = {}
+    for fold in folds(real.table, count=FOLDS):
+        inside = np.array([places[key] for key in fold.train.keys])
+        outside = np.array([places[key] for key in fold.held_out.keys])
+        make = partial(_fold, start, real, inside, outside, phantoms, outline, scaled, steps)
+        part = kept.part(f"lungs-fold-{fold.number + 1}", make)
+        print(f"fold {fold.number + 1}: Dice {part['dice'].mean():.4f}", flush=True)
+        for name, values in {**part, "fold": np.full(len(outside), fold.number + 1)}.items():
+            found.setdefault(name, np.zeros((len(places), *values.shape[1:]), values.dtype))[outside] = values
+    return found
+
+
+def _fold(
+    start: Callable[[], nn.Module],
+    real: RealLungs,
+    inside: np.ndarray,
+    outside: np.ndarray,
+    phantoms: list[Arrays],
+    outline: Outline,
+    scaled: Callable[[Tensor], Tensor],
+    steps: int,
+) -> Arrays:
+    network = fit_to_lungs(start(), real, inside, phantoms, scaled=scaled, steps=steps)
+    masks = [outline(network, real.pictures[number]) for number in outside]
+    return {
+        "dice": np.array([dice(real.masks[number], mask) for number, mask in zip(outside, masks, strict=True)]),
+        "drawn": np.stack([on_square(mask, real.images.shape[-1]) for mask in masks]),
+    }
+
+
+def _batches(
+    real: RealLungs | None,
+    chosen: np.ndarray,
+    phantoms: list[Arrays],
+    scaled: Callable[[Tensor], Tensor],
+    steps: int,
+    generator: np.random.Generator,
+) -> Iterator[dict[str, Tensor]]:
+    for _ in range(steps):
+        drawn = generator.integers(len(phantoms), size=_PHANTOMS if real else _REAL + _PHANTOMS)
+        images = [phantoms[number]["image"] for number in drawn]
+        lungs = [phantoms[number]["lungs"] for number in drawn]
+        if real:
+            numbers = generator.choice(chosen, _REAL)
+            images += list(real.images[numbers])
+            lungs += list(real.lungs[numbers])
+        pictures = torch.from_numpy(np.stack(images)[:, None]).float() / 255
+        masks = torch.from_numpy(np.stack(lungs)[:, None]).float()
+        pictures, moved = augment(
+            pictures, masks, rotate_deg=12, scale=0.15, shift=0.05, flip=True, contrast=0.25, noise=0.04
+        )
+        assert moved is not None
+        # Exposure and processing differ between machines.
+        bent = pictures ** torch.exp((torch.rand(len(pictures), 1, 1, 1) * 2 - 1) * 0.4)
+        yield {"images": scaled(bent), "masks": moved}
+
+
+def _loss(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    return mask_loss(network(batch["images"])["mask"], batch["masks"])

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.metadata import Picture
 from AcuteFindingsLib.models.package import read_package
 from AcuteFindingsLib.models.safe_load import load_network
 
@@ -93,3 +94,17 @@ def test_the_metadata_has_every_field_that_monai_demands(package):
     assert not [
         name for name in [*wanted.split(), "copyright", "network_data_format", "changelog"] if not data.get(name)
     ]
+
+
+def test_a_picture_of_the_card_is_in_the_package_and_shown(tmp_path, network, write, make_card):
+    card = make_card(pictures=[Picture(file="masks.png", caption="Masks of\n70 slices.")])
+    package = write(
+        tmp_path / "shown", network.state_dict(), card=card, documents={"masks.png": b"PNG", "folds.csv": b"1"}
+    )
+    assert (package.folder / "docs" / "masks.png").read_bytes() == b"PNG"
+    assert {"docs/masks.png", "docs/folds.csv"} <= set(package.checksums)
+    assert "![Masks of 70 slices.](masks.png)" in package.read_card_text()
+    assert package.card == card
+    with pytest.raises(ModelError, match=r"masks\.png"):
+        write(tmp_path / "lacking", network.state_dict(), card=card)
+    assert not (tmp_path / "lacking").exists()

@@ -3,11 +3,15 @@
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+import typer
 
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings
 from AcuteFindingsLib.detectors.pe import PESettings
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.evaluation.evaluate import Request, evaluate
 from AcuteFindingsLib.models.metadata import Interval
 from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.torch_predictor import load_predictor
@@ -16,12 +20,18 @@ from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training import (
     first_arrays,
     first_chest,
+    first_chest64,
     first_hemorrhage,
     first_lungs,
     first_models,
     first_pe,
     first_radiographs,
+    hemorrhage_card,
+    hemorrhage_phantoms,
     radiograph_sets,
+    real_chest,
+    real_heads,
+    real_lungs,
 )
 
 SMALL = {
@@ -52,23 +62,28 @@ def without_imagenet(name: str, arguments):
 @pytest.fixture
 def train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Run one training on next to nothing: `train("pe")` returns its package."""
-    for module in (first_hemorrhage, first_pe, first_radiographs, first_chest, first_lungs):
+    for module in (hemorrhage_phantoms, first_pe, first_radiographs, first_chest, first_lungs):
         monkeypatch.setattr(module, "make_phantom", lambda kind, seed, **_: small_phantom(kind, seed))
         monkeypatch.setattr(module, "build_network", without_imagenet)
-    for module in (first_hemorrhage, first_pe, radiograph_sets):
+    monkeypatch.setattr(first_chest64, "build_network", without_imagenet)
+    for module in (hemorrhage_phantoms, first_pe, radiograph_sets):
         monkeypatch.setattr(module, "phantom_arrays", few_arrays)
     monkeypatch.setattr(first_arrays, "make_phantom", lambda kind, seed, **_: small_phantom(kind, seed))
-    monkeypatch.setattr(first_hemorrhage, "SETTINGS", HemorrhageSettings(pixel_mm=4.0, size=64))
-    monkeypatch.setattr(first_pe, "SETTINGS", PESettings(size=64, crop=True))
+    for module in (first_hemorrhage, hemorrhage_card, hemorrhage_phantoms):
+        monkeypatch.setattr(module, "SETTINGS", HemorrhageSettings(pixel_mm=4.0, size=64))
+    for module in (real_heads, real_lungs, real_chest):
+        monkeypatch.setattr(module, "FOLDS", 2)
+    monkeypatch.setattr(first_pe, "SETTINGS", PESettings(size=160, crop=True, channels=3, adjacent=True))
     for module in (radiograph_sets, first_radiographs, first_chest, first_lungs):
         monkeypatch.setattr(module, "SETTINGS", RadiographSettings(size=64, mean=0.5, std=0.25, flip=True))
     monkeypatch.setattr(radiograph_sets, "SIZE", 64)
+    monkeypatch.setattr(first_chest64, "SETTINGS", RadiographSettings(size=64, mean=0.5, std=0.25))
 
-    def run(task: str) -> ModelPackage:
+    def run(task: str, *, version: str | None = None, **options) -> ModelPackage:
         out = tmp_path / "models"
-        first_models.main(
-            task, out=out, cache=tmp_path, data=None, studies=FEW, steps=2, tests=FEW, threads=1, version="0.0.1"
-        )
+        sizes = {"studies": FEW, "steps": 2, "tests": FEW, "threads": 1, "real_steps": 1}
+        paths = {"data": None, "start": None, "sheets": tmp_path / "sheets", "cache": tmp_path}
+        first_models.main(task, out=out, version=version, **{**sizes, **paths, **options})
         return read_package(next(out.iterdir()))
 
     return run
@@ -83,7 +98,7 @@ def test_a_training_writes_a_package_that_verifies_and_loads(task: str, train, m
             "auc_interval",
             lambda truth, score, **words: Interval(value=0.5, low=0.5, high=0.5, count=len(truth), **words),
         )
-    package = train(task)
+    package = train(task, version="0.0.1")
     package.verify()
     card = package.card
     assert (card.task, package.version) == (task, "0.0.1")
@@ -95,3 +110,76 @@ def test_a_training_writes_a_package_that_verifies_and_loads(task: str, train, m
         assert "800000 to 800003" in figure.data
     assert "pretrained" not in str(card.network.arguments)
     assert load_predictor(package, device="cpu").card == card
+
+
+def figure(package: ModelPackage, metric: str) -> Interval:
+    return next(item for item in package.card.evaluation if item.metric.startswith(metric))
+
+
+def evaluated(table: Path, truth: Path, label: str):
+    """Return the AUC that `acutefindings evaluate` finds."""
+    (level,) = evaluate(table, Request(truth=truth)).levels
+    return next(item.auc for item in level.labels if item.label == label)
+
+
+def test_hemorrhage_goes_on_with_real_slices_and_its_card_can_be_checked(train, builders, tmp_path: Path) -> None:
+    real = tmp_path / "data"
+    builders.build_head_slices(real / "head-ct-slices", patients=8)
+    start = tmp_path / "start"
+    train("hemorrhage", steps=1).folder.rename(start)
+    package = train("hemorrhage", data=real, start=start)
+    package.verify()
+    card = package.card
+    assert package.version == "0.2.0"
+    assert not card.training_data.phantoms_only
+    assert "licence" in card.training_data.restriction
+    assert card.training_data.restriction in (package.folder / "LICENSE").read_text()
+    truth = real / "head-ct-slices" / "labels.csv"
+    for words, name in (("as they are", "cross-validation.csv"), ("neutral", "cross-validation-neutral.csv")):
+        told = figure(package, f"AUC, slice, cross-validated, {words}")
+        again = evaluated(package.folder / "docs" / name, truth, "any")
+        assert again.value == pytest.approx(told.value, abs=1e-12)
+        assert any(
+            (span.low, span.high) == pytest.approx((told.low, told.high), abs=1e-9) for span in again.intervals
+        ), "the interval draws groups of near-duplicates, as evaluate does"
+    for metric in ("AUC, slice, cross-validated, baseline", "AUC, slice, resubstitution", "AUC, study", "Dice"):
+        assert figure(package, metric).command
+    assert (package.folder / "docs" / card.pictures[0].file).read_bytes().startswith(b"\x89PNG")
+    assert card.pictures[0].caption in package.read_card_text()
+    assert [file.name for file in (tmp_path / "sheets").iterdir()] == ["hemorrhage-masks.png"]
+    with pytest.raises(ModelError, match="more than phantoms"):
+        train("hemorrhage", data=real, start=package.folder)
+
+
+def test_lungs_are_measured_on_patients_that_were_not_fitted_to(train, builders, tmp_path: Path) -> None:
+    builders.build_lung_masks(tmp_path / "data" / "chest-xray-lungs", patients=4)
+    package = train("lungs", data=tmp_path / "data", steps=1)
+    package.verify()
+    card = package.card
+    assert package.version == "0.2.0"
+    assert "non-commercial" in card.training_data.restriction
+    rows = (package.folder / "docs" / "cross-validation.csv").read_text().splitlines()[1:]
+    told = figure(package, "Dice, cross-validated")
+    assert np.mean([float(row.split(",")[2]) for row in rows]) == pytest.approx(told.value)
+    assert told.count == len(rows)
+    assert figure(package, "Dice, phantoms").data.startswith("held-out")
+    assert (package.folder / "docs" / card.pictures[0].file).is_file()
+
+
+def test_chest_findings_at_64_pixels_say_how_well_they_are_told_and_calibrated(train, builders, tmp_path: Path) -> None:
+    folder = builders.build_nih(tmp_path / "data" / "chest-xray-64", patients=12)
+    with pytest.raises(typer.BadParameter, match="--data"):
+        train("chest-64")
+    package = train("chest-64", data=tmp_path / "data", steps=1)
+    package.verify()
+    card = package.card
+    assert (card.task, card.id) == ("chest", "chest-nih14-64")
+    assert len(card.labels) == 14
+    told = figure(package, "AUC, pneumothorax")
+    again = evaluated(
+        package.folder / "docs" / "cross-validation.csv",
+        next(folder.glob("Data_Entry*.csv")),
+        "pneumothorax",
+    )
+    assert again.value == pytest.approx(told.value, abs=1e-12)
+    assert figure(package, "CWCE, pneumothorax").low <= figure(package, "CWCE, pneumothorax").value

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,17 @@ from torch import Tensor
 
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings
 from AcuteFindingsLib.networks.radnet import RADnet
-from AcuteFindingsLib.training.real_heads import RealHeads, cross_validate, fit_to_heads, read_heads, score_heads
+from AcuteFindingsLib.training import real_heads
+from AcuteFindingsLib.training.real_heads import (
+    RealHeads,
+    cross_validate,
+    fit_to_heads,
+    mask_heads,
+    read_heads,
+    score_heads,
+)
+from AcuteFindingsLib.training.real_heads_card import mask_panels, score_tables
+from AcuteFindingsLib.training.remembered import Remembered
 
 SETTINGS = HemorrhageSettings(pixel_mm=2.5, size=96)
 
@@ -60,9 +71,44 @@ def test_fitting_goes_on_from_the_weights_given(heads: RealHeads) -> None:
     assert not np.allclose(before, after)
 
 
-def test_every_slice_is_scored_in_both_versions_beside_what_its_look_tells(heads: RealHeads) -> None:
-    scores = cross_validate(network, heads, phantoms, steps=1)
-    assert set(scores) == {"images", "neutral", "look"}
-    for values in scores.values():
-        assert values.shape == (20,)
-        assert ((values > 0) & (values < 1) | (scores["look"] == values)).all()
+def test_every_slice_is_scored_in_both_versions_beside_what_its_look_tells(
+    heads: RealHeads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Remembered(tmp_path, "these slices")
+    scores = cross_validate(network, heads, phantoms, steps=1, kept=kept)
+    for name in ("images", "neutral", "look"):
+        assert scores[name].shape == (20,)
+        assert ((scores[name] >= 0) & (scores[name] <= 1)).all()
+    assert set(scores["fold"]) == {1, 2, 3, 4, 5}
+    for group in set(heads.groups):
+        assert len(set(scores["fold"][heads.groups == group])) == 1, "near-duplicates are held out together"
+
+    def refuse(*_: object, **__: object) -> RADnet:
+        raise AssertionError("a fold that is done is not fitted again")
+
+    monkeypatch.setattr(real_heads, "fit_to_heads", refuse)
+    again = cross_validate(network, heads, phantoms, steps=1, kept=Remembered(tmp_path, "these slices"))
+    assert all(np.array_equal(again[name], scores[name]) for name in scores)
+    with pytest.raises(AssertionError, match="not fitted again"):
+        cross_validate(network, heads, phantoms, steps=1, kept=Remembered(tmp_path, "other slices"))
+
+
+def test_tables_hold_the_scores_to_the_last_digit(heads: RealHeads) -> None:
+    score = np.random.default_rng(0).random(20)
+    scores = {"images": score, "neutral": score.astype(np.float32), "look": score, "fold": np.arange(20) % 5 + 1}
+    tables = score_tables(heads, scores)
+    for file, values in (("cross-validation.csv", score), ("cross-validation-neutral.csv", scores["neutral"])):
+        rows = [line.split(",") for line in tables[file].decode().splitlines()]
+        assert rows[0] == ["image", "any"]
+        assert [float(row[1]) for row in rows[1:]] == values.tolist()
+    assert tables["folds.csv"].decode().splitlines()[:2] == ["image,fold", "000.png,1"]
+
+
+def test_a_sheet_for_a_package_shows_nothing_of_the_slices_but_where_the_head_is(heads: RealHeads) -> None:
+    masks = mask_heads(network().eval(), heads.images)
+    assert masks.shape == heads.images.shape
+    shown = mask_panels(heads, masks, np.zeros(20), 0.5, images=True)
+    flat = mask_panels(heads, masks, np.zeros(20), 0.5, images=False)
+    assert len(shown) == len(flat) == 10, "one for each slice with a bleed"
+    assert all(len(np.unique(panel.image)) <= 2 for panel in flat)
+    assert all(len(np.unique(panel.image)) > 2 for panel in shown)

@@ -1,0 +1,224 @@
+"""The model of chest findings at 64×64 pixels: the NIH's fourteen, fitted to real radiographs."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from torch import Tensor
+
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings
+from AcuteFindingsLib.evaluation.calibration import calibration_error, calibration_measure
+from AcuteFindingsLib.evaluation.intervals import auc_interval
+from AcuteFindingsLib.evaluation.resampling import Bootstrap, auc_measure
+from AcuteFindingsLib.evaluation.thresholds import youden_threshold
+from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, TrainingData
+from AcuteFindingsLib.networks import build_network, stored_arguments
+from AcuteFindingsLib.networks.chest import ChestClassifier
+from AcuteFindingsLib.training.card_parts import label_of
+from AcuteFindingsLib.training.phantom_sets import Arrays
+from AcuteFindingsLib.training.radiograph_sets import SOURCE_5, command_for
+from AcuteFindingsLib.training.real_chest import FOLDS, RealChests, cross_validate, fit_to_chests, read_chests
+from AcuteFindingsLib.training.remembered import Remembered
+from AcuteFindingsLib.training.trained import Trained
+
+# Comes after the id of the model with tube labels: the first by id answers where nobody names one.
+ID = "chest-nih14-64"
+FOLDER = "chest-xray-64"
+# Twice the pixels there are: the backbone halves its input five times.
+SETTINGS = RadiographSettings(size=128, mean=0.5, std=0.25)
+# A finding of fewer people is in too few folds for a figure to say anything.
+ENOUGH_PEOPLE = 10
+_TABLE = "cross-validation.csv"
+
+
+def train_chest64(cache: Path, *, steps: int, data: Path) -> Trained:
+    """Cross-validate by patient, then fit to all radiographs of `chest-xray-64` in the folder `data`."""
+    chests = read_chests(data / FOLDER, SETTINGS)
+    arguments: dict[str, Any] = {
+        "backbone": "tf_efficientnet_lite0",
+        "pathologies": list(chests.names),
+        "tubes": [],
+        "dropout": 0.3,
+        "pretrained": True,
+    }
+
+    def start() -> ChestClassifier:
+        return cast(ChestClassifier, build_network("chest_classifier", arguments))
+
+    kept = Remembered(cache / "cross-validation", chests.images, chests.labels, chests.patients, arguments, steps)
+    found = cross_validate(start, chests, scaled=_scaled, steps=steps, kept=kept)
+    network = fit_to_chests(start(), chests, np.arange(len(chests.images)), scaled=_scaled, steps=steps)
+    card = _card(Network(name="chest_classifier", arguments=stored_arguments(arguments)), chests, found, steps)
+    return Trained(
+        network,
+        card,
+        text=_text(chests),
+        documents={_TABLE: _table(chests, found)},
+        changelog={"0.2.0": "first model"},
+    )
+
+
+def figures(chests: RealChests, found: Arrays) -> list[Interval]:
+    """Return AUC and calibration error of each finding, and their means, with intervals over patients."""
+    command = f"acutefindings evaluate Resources/Models/{ID}/docs/{_TABLE} --truth DATA/{FOLDER}/Data_Entry.csv"
+    told = f"{len(chests.images)} real radiographs at 64×64 pixels of {len(set(chests.patients))} people, each by a "
+    told += f"network that saw none of its patient's ({FOLDS} folds)"
+    score = found["probabilities"]
+    measured = [number for number in range(len(chests.names)) if chests.patients_with(number) >= ENOUGH_PEOPLE]
+    means = [
+        *([_mean_auc(chests, score, measured, data=told, command=command)] if measured else []),
+        _class_wise(chests, score, metric="CWCE, mean over all findings, cross-validated", data=told, command=command),
+        _class_wise(
+            chests,
+            found["often"],
+            metric="CWCE of one who does not look and states how often each finding occurs",
+            data=told,
+            command=f"{command_for('chest-64')} --data DATA",
+        ),
+    ]
+    single: list[Interval] = []
+    for number, name in enumerate(chests.names):
+        truth, probability = chests.labels[:, number] == 1, score[:, number]
+        meaning, people = label_of(name).meaning.lower(), chests.patients_with(number)
+        data = f"the same, {int(truth.sum())} with it, of {people} people"
+        data += "" if number in measured else ": too few people to tell"
+        if truth.any():
+            words = {"metric": f"AUC, {meaning}", "data": data, "command": command}
+            single.append(auc_interval(truth, probability, **words, patients=chests.patients))
+        single.append(
+            _error(truth, probability, chests.patients, metric=f"CWCE, {meaning}", data=data, command=command)
+        )
+    return [*means, *single]
+
+
+def _scaled(images: Tensor) -> Tensor:
+    return (images - SETTINGS.mean) / SETTINGS.std
+
+
+def _error(
+    truth: np.ndarray, probability: np.ndarray, patients: np.ndarray, *, metric: str, data: str, command: str
+) -> Interval:
+    value = calibration_error(truth, probability)
+    span = Bootstrap(patients).interval(calibration_measure(truth, probability))
+    low, high = (span.low, span.high) if span else (value, value)
+    # Resampling adds noise, and noise adds to this error: the interval may lie above the figure.
+    return Interval(
+        metric=metric,
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        data=data,
+        count=len(truth),
+        command=command,
+    )
+
+
+def _class_wise(chests: RealChests, score: np.ndarray, *, metric: str, data: str, command: str) -> Interval:
+    truths = [chests.labels[:, number] == 1 for number in range(len(chests.names))]
+    value = float(np.mean([calibration_error(truth, score[:, n]) for n, truth in enumerate(truths)]))
+    measures = [calibration_measure(truth, score[:, n]) for n, truth in enumerate(truths)]
+    span = Bootstrap(chests.patients).interval(lambda weights: np.mean([one(weights) for one in measures], axis=0))
+    low, high = (span.low, span.high) if span else (value, value)
+    return Interval(
+        metric=metric,
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        data=data,
+        count=len(chests.images),
+        command=command,
+    )
+
+
+def _mean_auc(chests: RealChests, score: np.ndarray, measured: list[int], *, data: str, command: str) -> Interval:
+    measures = [auc_measure(chests.labels[:, n] == 1, score[:, n]) for n in measured]
+
+    def mean(weights: np.ndarray) -> np.ndarray:
+        return np.mean([one(weights) for one in measures], axis=0)
+
+    value = float(mean(np.ones((1, len(score))))[0])
+    span = Bootstrap(chests.patients).interval(mean)
+    low, high = (span.low, span.high) if span else (value, value)
+    return Interval(
+        metric=f"AUC, mean over the {len(measured)} findings of {ENOUGH_PEOPLE} people or more, cross-validated",
+        value=value,
+        low=low,
+        high=high,
+        data=data,
+        count=len(score),
+        command=command,
+    )
+
+
+def _table(chests: RealChests, found: Arrays) -> bytes:
+    lines = [",".join(["image", *chests.names])]
+    for key, row in zip(chests.table.keys, found["probabilities"].tolist(), strict=True):
+        lines.append(",".join([key, *(repr(value) for value in row)]))
+    return "\n".join([*lines, ""]).encode()
+
+
+def _text(chests: RealChests) -> str:
+    few = [
+        f"{label_of(name).meaning.lower()} ({chests.patients_with(number)})"
+        for number, name in enumerate(chests.names)
+        if chests.patients_with(number) < ENOUGH_PEOPLE
+    ]
+    return f"""## How it was measured
+
+{FOLDS} networks were fitted, each to the radiographs of four fifths of the patients; each answered for those of the
+others. The answers are in `docs/{_TABLE}`, so the figures can be computed again without training:
+
+    acutefindings evaluate docs/{_TABLE} --truth DATA/{FOLDER}/Data_Entry.csv
+
+AUC says how well a finding is told apart from its absence. CWCE, the class-wise calibration error, says how far the
+stated probabilities are from what is observed (0 is best); it is small for rare findings whatever the model says, so it
+stands beside that of one who does not look. Intervals draw whole patients.
+
+Too few people to tell, fewer than {ENOUGH_PEOPLE}: {", ".join(few) or "none"}. Their figures are in the table all the
+same and mean nothing. **Pneumothorax above all: 28 radiographs of 2 people.** The labels were read from reports by a
+program, not from the pictures by people. The weights that ship were then fitted to all radiographs."""
+
+
+def _card(network: Network, chests: RealChests, found: Arrays, steps: int) -> Card:
+    thresholds = {
+        name: youden_threshold(chests.labels[:, number] == 1, found["probabilities"][:, number])
+        for number, name in enumerate(chests.names)
+        if chests.labels[:, number].any()
+    }
+    return Card(
+        id=ID,
+        task="chest",
+        title="Fourteen chest findings at 64×64 pixels",
+        network=network,
+        preprocessing=SETTINGS.model_dump(),
+        labels=[label_of(name) for name in chests.names],
+        operating_points=[
+            OperatingPoint(
+                level="study", label=name, threshold=value, chosen="Youden's index on the cross-validated answers"
+            )
+            for name, value in thresholds.items()
+        ],
+        training_data=TrainingData(
+            summary="real radiographs of NIH ChestX-ray14 at 64×64 pixels; backbone started from ImageNet",
+            phantoms_only=False,
+            count=f"{len(chests.images)} radiographs of {len(set(chests.patients))} people, {steps} steps of 32",
+            restriction=(
+                "NIH ChestX-ray14 is free to use with acknowledgement of the NIH Clinical Center as its source."
+            ),
+        ),
+        evaluation=figures(chests, found),
+        licence="Apache-2.0",
+        intended_use=(
+            "To compare training and calibration on few small radiographs, as source 5 does on many large ones. The "
+            "pneumothorax detector does not use it. Research only."
+        ),
+        limitations=(
+            "At 64×64 pixels small findings cannot be seen. Knows no tubes. Few people, several radiographs each. The "
+            "published classifier reads 512 pixels and was fitted to tens of thousands of radiographs."
+        ),
+        sources=[
+            SOURCE_5,
+            "Wang X. et al., ChestX-ray8: Hospital-scale chest X-ray database and benchmarks, 2017 (images provided by "
+            "the NIH Clinical Center)",
+        ],
+    )
