@@ -71,7 +71,7 @@ def draw_pneumothorax(
     scale = max(image.shape) / _DRAWN_AT
     distance, gap = _off_the_pleura(rng, field, side, kind)
     open_ = np.clip(gap / (7 * scale) - 0.3, 0, 1)
-    air = _soft(distance, 0.8 * scale) * open_ * _near_wall(field, scale)
+    air = _largest(_soft(distance, 0.8 * scale) * open_ * _near_wall(field, scale))
     mask = (air > 0.5) & field
     share = float(mask.sum() / field.sum())
     if share < 0.02:
@@ -134,6 +134,12 @@ def lung_markings(image: np.ndarray, lungs: np.ndarray) -> np.ndarray:
     grain = part - ndimage.gaussian_filter(part, 0.8 * scale)
     out[box] = part - calm - np.clip(grain, -0.03, 0.03)
     return out
+
+
+def _largest(air: np.ndarray) -> np.ndarray:
+    """Keep the largest connected part: where an outline of the lung is notched, specks would be left."""
+    labels, count = ndimage.label(air > 0.1)
+    return air * (labels == np.bincount(labels.ravel())[1:].argmax() + 1) if count > 1 else air
 
 
 def _around(field: np.ndarray, margin: int) -> tuple[slice, slice]:
