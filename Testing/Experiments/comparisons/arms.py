@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,12 +16,15 @@ import pandas as pd
 
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.find import default_package, find_package
+from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.safe_load import load_network
+from AcuteFindingsLib.training.data.read import read_data
+from AcuteFindingsLib.training.data.table import DataTable
 from AcuteFindingsLib.training.recipes.read import read_recipe, recipe_yaml
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.arrays import Preparation
-from AcuteFindingsLib.training.runs.data import open_data, parts
+from AcuteFindingsLib.training.runs.data import PHANTOMS, parts, phantom_folder
 from AcuteFindingsLib.training.runs.experiment import MODEL, RunRequest, run_recipe
 from AcuteFindingsLib.training.runs.fit_stage import Hardware
 from AcuteFindingsLib.training.runs.items import Item
@@ -142,15 +146,10 @@ def train(name: str, recipe: Recipe, place: Place, *, data: Path | None = None) 
 
 def kept_items(recipe: Recipe, place: Place, *, data: Path | None = None, part: str | None = None) -> list[Item]:
     """Return the prepared phantoms of a part (``train``, ``validation``, ``test``), or all, making those missing."""
-    opened = open_data(
-        recipe,
-        data,
-        corrections=None,
-        cache=place.work,
-        workers=place.workers,
-        progress=_silent,
-        tell=lambda line: None,
+    folder = data or phantom_folder(
+        recipe, place.work / "phantoms", workers=place.workers, progress=_silent, tell=lambda line: None
     )
+    table = _table(folder, recipe.task)
     plan = Preparation(
         task=recipe.task,
         settings=recipe.settings().model_dump(),
@@ -158,9 +157,15 @@ def kept_items(recipe: Recipe, place: Place, *, data: Path | None = None, part: 
         series=recipe.reads_series,
         lungs=default_package("lungs").folder if recipe.data.region != "whole" else None,
     )
-    prepared = prepare(opened.table, plan, place.work / "arrays", workers=place.workers, progress=_silent)
-    table = opened.table if part is None else getattr(parts(recipe, opened.table, 0), part)
-    return prepared.of(table, series=recipe.reads_series)
+    prepared = prepare(table, plan, place.work / "arrays", workers=place.workers, progress=_silent)
+    chosen = table if part is None else getattr(parts(recipe, table, 0), part)
+    return prepared.of(chosen, series=recipe.reads_series)
+
+
+@lru_cache(maxsize=8)
+def _table(folder: Path, task: Task) -> DataTable:
+    """Read phantoms that are all there; the same ones are asked for by every arm."""
+    return read_data(PHANTOMS, folder, task=task)
 
 
 def answers_of(arm: Trained, items: Sequence[Item]) -> Scored:

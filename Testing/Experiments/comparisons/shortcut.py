@@ -17,7 +17,7 @@ NAME = "shortcut"
 REGIONS = ("whole", "lungs only", "lungs removed")
 FILES = {"whole": "shortcut-whole", "lungs only": "shortcut-lungs-only", "lungs removed": "shortcut-lungs-removed"}
 CONTROL = "whole, drains by chance"
-_SETS = ("like those trained on", "drains by chance")
+_SETS = ("like those trained on", "with drains by chance")
 _QUICK = (
     "preprocessing={size: 64, mean: 0.5, std: 0.25}",
     "network.arguments.encoder=resnet18",
@@ -33,9 +33,9 @@ class _Sizes:
     """How many phantoms are trained and measured on, and from which seed on."""
 
     first: int = 60_000
-    count: int = 380
+    count: int = 300
     first_apart: int = 70_000
-    apart: int = 160
+    apart: int = 120
     pixels: int = 192
 
 
