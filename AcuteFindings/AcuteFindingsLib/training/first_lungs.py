@@ -6,23 +6,27 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from AcuteFindingsLib.detectors.radiograph import lung_masks
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, lung_masks
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.intervals import mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.preprocessing.square import fit_square
 from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, Arrays
-from AcuteFindingsLib.training.radiograph_sets import SETTINGS, SOURCE_5, command_for, radiograph_sets, scaled
-from AcuteFindingsLib.training.real_lungs import FOLDS, RealLungs, cross_validate, fit_to_lungs, read_lungs
+from AcuteFindingsLib.training.radiograph_sets import SOURCE_5, command_for, radiograph_sets, scaled
+from AcuteFindingsLib.training.real_lungs import FOLDS, RealLungs, cross_validate, fit_to_lungs, on_square, read_lungs
 from AcuteFindingsLib.training.remembered import Remembered
 from AcuteFindingsLib.training.sheets import sheet_bytes
 from AcuteFindingsLib.training.trained import Trained
 
 FOLDER = "chest-xray-lungs"
+# At 160 pixels a side the lungs that people drew come back with a Dice of 0.9935, at 256 with 0.9954 and in 2.5 times
+# the time.
+SETTINGS = RadiographSettings(size=160, mean=0.5, std=0.25, flip=True)
 ARGUMENTS: dict[str, Any] = {"encoder": "tf_efficientnet_lite0", "decoder_channels": 32, "pretrained": True}
 RESTRICTION = (
     "The radiographs are CC BY-NC-SA (covid-chestxray-dataset; masks by V7 Labs): these weights are for non-commercial "
@@ -54,7 +58,7 @@ def train_lungs(
         Where the sheet of outlines over the radiographs themselves is written; their licence keeps it out of the
         package.
     """
-    phantoms = radiograph_sets(cache, TRAIN_SEED, studies, workers)
+    phantoms = [_smaller(item) for item in radiograph_sets(cache, TRAIN_SEED, studies, workers)]
     named = Network(name="lung_unet", arguments=stored_arguments(ARGUMENTS))
     real = read_lungs(data / FOLDER, SETTINGS) if data else None
     card = _card(named, studies, steps, real)
@@ -97,6 +101,14 @@ def train_lungs(
         if real
         else {"0.1.0": "first model"},
     )
+
+
+def _smaller(item: Arrays) -> Arrays:
+    """Return a phantom at the size that this network reads; the other radiograph models read more pixels."""
+    return {
+        "image": np.rint(fit_square(item["image"].astype(np.float32), SETTINGS.size)).astype(np.uint8),
+        "lungs": on_square(item["lungs"], SETTINGS.size).astype(np.uint8),
+    }
 
 
 def _cross_validated(real: RealLungs, found: Arrays) -> list[Interval]:
@@ -222,7 +234,7 @@ def _card(network: Network, studies: int, steps: int, real: RealLungs | None) ->
         intended_use="To outline the lung fields of frontal radiographs for the pneumothorax detector. Research only.",
         limitations=(
             "Few real radiographs, most of them of adults with COVID-19; a collapsed lung was seen on phantoms only. "
-            f"Reads {SETTINGS.size} pixels a side."
+            f"Reads {SETTINGS.size} pixels a side, because it was fitted on two cores."
         ),
         sources=[
             SOURCE_5,

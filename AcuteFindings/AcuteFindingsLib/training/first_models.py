@@ -25,8 +25,8 @@ SIZES = {
     "pe": (240, 700, 60),
     "pneumothorax": (1200, 420, 200),
     "chest": (1200, 220, 150),
-    "chest-64": (1, 120, 1),
-    "lungs": (300, 120, 100),
+    "chest-64": (1, 100, 1),
+    "lungs": (300, 110, 100),
 }
 
 app = typer.Typer(add_completion=False)

@@ -85,7 +85,8 @@ def make_card(
         ),
         limitations=limitations
         + "The published RADnet uses DenseNet-40 and stochastic gradient descent; this one, fitted on two cores, pixels"
-        " of 1.25 mm, a smaller backbone, a mask decoder and AdamW.",
+        " of 1.25 mm, a smaller backbone, a mask decoder and AdamW."
+        + (" The finest layers were left as phantoms had taught them, to save time." if real else ""),
         sources=[
             "Grewal M. et al., RADnet: Radiologist level accuracy using deep learning for hemorrhage detection in CT "
             "scans, 2018",

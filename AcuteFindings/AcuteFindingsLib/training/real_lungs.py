@@ -95,7 +95,7 @@ def fit_to_lungs(
     """
     torch.manual_seed(seed)
     batches = _batches(real, chosen, phantoms, scaled, steps, np.random.default_rng(seed))
-    return fit(network, batches, _loss, steps=steps, rate=_RATE)
+    return fit(network, batches, _loss, steps=steps, rate=_RATE, report_every=20)
 
 
 def cross_validate(
