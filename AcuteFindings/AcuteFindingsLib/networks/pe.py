@@ -140,12 +140,16 @@ class SequenceNetwork(nn.Module):
         0: the stack output reads the probability of every slice at its place, as published. Else: it reads the logits
         of so many slices, the most suspicious first, wherever they lie; so a clot of three slices counts as much at
         the top of a stack as in its middle, and many slices of faint suspicion do not add up to a certain answer.
+    residual
+        Add a slice's own answer, linear in its encoding, to what the LSTM says of it, so that neighbours correct an
+        encoder that is already good instead of having to learn all of it again; from few stacks that costs less.
     mask_padding
         Keep padding out of batch norm, LSTM, pooling and stack output. False lets padding through the network like
         slices, as published: right for weights that were trained so.
     """
 
     exam_head: Final[bool]
+    residual: Final[bool]
     mask_padding: Final[bool]
     padded_logit: Final[float]
     stack_top: Final[int]
@@ -162,6 +166,7 @@ class SequenceNetwork(nn.Module):
         dropout: float = 0.05,
         exam_head: bool = True,
         stack_top: int = 0,
+        residual: bool = False,
         mask_padding: bool = True,
     ) -> None:
         super().__init__()
@@ -170,6 +175,7 @@ class SequenceNetwork(nn.Module):
         self.stack_top = stack_top
         self.least_logit, self.most_logit = _LEAST_LOGIT, _MOST_LOGIT
         self.exam_head = exam_head
+        self.residual = residual
         self.mask_padding = mask_padding
         self.padded_logit = PADDED_LOGIT
         # Keras' epsilon, so that imported weights give the same numbers.
@@ -182,6 +188,8 @@ class SequenceNetwork(nn.Module):
             nn.ReLU(),
             nn.Linear(dense[1], 1),
         )
+        if residual:
+            self.own = nn.Linear(encoding, 1)
         self.dropout = nn.Dropout(dropout)
         self.stack = nn.Linear(stack_top or length, 1)
         if exam_head:
@@ -215,6 +223,8 @@ class SequenceNetwork(nn.Module):
         inside = steps < lengths.unsqueeze(1)
         features = self.lstm(self._normalise(encodings, inside), lengths)
         slices = self.slices(features).squeeze(2)
+        if self.residual:
+            slices = slices + self.own(encodings).squeeze(2)
         if self.mask_padding:
             slices = slices.masked_fill(~inside, self.padded_logit)
         outputs = {"slice": slices, "stack": self.stack(self.dropout(self._stack_input(slices, inside)))}

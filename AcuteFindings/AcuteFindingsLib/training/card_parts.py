@@ -49,18 +49,20 @@ def image_data_format(card: Card, *, value_range: Sequence[float]) -> dict[str, 
     """
     size = card.preprocessing["size"]
     tomography = card.task in ("pe", "hemorrhage")
+    channels = int(card.preprocessing.get("channels", 1))
+    names = ("slice below", "slice", "slice above") if card.preprocessing.get("adjacent") else ("image",) * channels
     return {
         "inputs": {
             "image": {
                 "type": "image",
                 "format": "hounsfield" if tomography else "magnitude",
                 "modality": "CT" if tomography else "CR",
-                "num_channels": int(card.preprocessing.get("channels", 1)),
+                "num_channels": channels,
                 "spatial_shape": [size, size],
                 "dtype": "float32",
                 "value_range": list(value_range),
                 "is_patch_data": False,
-                "channel_def": {"0": "image"},
+                "channel_def": {str(number): name for number, name in enumerate(names)},
             }
         },
         "outputs": {

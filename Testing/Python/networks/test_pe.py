@@ -94,6 +94,15 @@ def test_the_stack_read_from_the_most_suspicious_slices_does_not_ask_where_they_
         SequenceNetwork(length=12, stack_top=13)
 
 
+def test_a_residual_sequence_network_starts_from_the_slices_own_answers(answer):
+    network, stack = SequenceNetwork(length=12, residual=True).eval(), torch.randn(2, 12, 64)
+    torch.nn.init.zeros_(network.slices[-1].weight)
+    torch.nn.init.zeros_(network.slices[-1].bias)
+    torch.testing.assert_close(answer(network, stack)["slice"], network.own(stack)[:, :, 0])
+    stack[0, 9:] = 0
+    assert (answer(network, stack)["slice"][0, 9:] == -30).all()
+
+
 def test_a_slice_is_read_with_its_neighbours_on_both_sides(answer):
     network, stack = sequence(), torch.randn(1, 12, 64)
     changed = stack.clone()
