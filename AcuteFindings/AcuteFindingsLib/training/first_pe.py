@@ -122,8 +122,9 @@ def _fit_sequence(network: PEModel, sets: list[Arrays], rounds: int, generator: 
     fit(network.encoder, batches, _own_loss, steps=OWN_STEPS, rate=2e-3)
     sequence = network.sequence_network
     sequence.own.load_state_dict(network.encoder.output.state_dict())
-    nn.init.zeros_(sequence.slices[-1].weight)
-    nn.init.zeros_(sequence.slices[-1].bias)
+    last = cast(nn.Linear, sequence.slices[-1])
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
     nn.init.zeros_(sequence.stack.bias)
     with torch.no_grad():
         sequence.stack.weight[0] = torch.tensor(STACK_START)
