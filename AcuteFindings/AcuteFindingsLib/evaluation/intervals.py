@@ -46,6 +46,26 @@ def mean_interval(values: np.ndarray, *, metric: str, data: str, command: str, p
     return Interval(metric=metric, value=value, low=low, high=high, data=data, count=len(values), command=command)
 
 
+def measure_interval(
+    measure: Measure, value: float, *, metric: str, data: str, command: str, patients: Sequence | np.ndarray
+) -> Interval:
+    """Return a figure of any other kind with its bootstrap interval over patients; `value` is that of the data.
+
+    The interval always holds the figure: resampling adds noise, and to some figures, such as calibration errors, noise
+    only adds.
+    """
+    low, high = _spread(measure, value, len(patients), patients)
+    return Interval(
+        metric=metric,
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        data=data,
+        count=len(patients),
+        command=command,
+    )
+
+
 def _spread(measure: Measure, value: float, count: int, patients: Patients) -> tuple[float, float]:
     span = Bootstrap(np.arange(count) if patients is None else patients).interval(measure)
     return (value, value) if span is None else (span.low, span.high)

@@ -144,14 +144,20 @@ def missed_clots(encoder: SliceEncoder, sets: list[Arrays]) -> Focus:
 
 def outlined(encoder: SliceEncoder, item: Arrays, chosen: np.ndarray) -> np.ndarray:
     """Return the encoder's probability of clot in every cell of some slices: ``(n, y/4, x/4)``."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return read_slices(encoder, item, chosen, "mask")[:, 0].float().sigmoid().numpy()
+
+
+def read_slices(encoder: SliceEncoder, item: Arrays, chosen: np.ndarray, output: str) -> Tensor:
+    """Return one of `SliceEncoder.features`' outputs for some slices of a study, a few at a time."""
     encoder.eval()
     parts = []
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode():
         for part in np.array_split(chosen, max(1, len(chosen) // CLOSE_BATCH)):
             images = torch.from_numpy(np.stack([stacked(item, int(z)) for z in part])).float() / 127.5 - 1
             images = images.contiguous(memory_format=torch.channels_last)
-            parts.append(encoder.features(images)["mask"][:, 0].float().sigmoid().numpy())
-    return np.concatenate(parts)
+            parts.append(encoder.features(images)[output])
+    return torch.cat(parts)
 
 
 def _every_slice(sets: list[Arrays]) -> list[tuple[int, int]]:

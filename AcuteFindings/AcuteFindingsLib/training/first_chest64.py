@@ -1,19 +1,19 @@
 """The model of chest findings at 64×64 pixels: the NIH's fourteen, fitted to real radiographs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from torch import Tensor
 
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings
-from AcuteFindingsLib.evaluation.calibration import calibration_error, calibration_measure
-from AcuteFindingsLib.evaluation.intervals import auc_interval
-from AcuteFindingsLib.evaluation.resampling import Bootstrap, auc_measure
+from AcuteFindingsLib.evaluation.calibration import calibration_measure, class_wise_calibration_error
+from AcuteFindingsLib.evaluation.intervals import auc_interval, measure_interval
+from AcuteFindingsLib.evaluation.resampling import Measure, auc_measure
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.chest import ChestClassifier
+from AcuteFindingsLib.training import radiograph_sets
 from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.phantom_sets import Arrays
 from AcuteFindingsLib.training.radiograph_sets import SOURCE_5, command_for
@@ -25,7 +25,7 @@ from AcuteFindingsLib.training.trained import Trained
 ID = "chest-nih14-64"
 FOLDER = "chest-xray-64"
 # Twice the pixels there are: the backbone halves its input five times.
-SETTINGS = RadiographSettings(size=128, mean=0.5, std=0.25)
+SETTINGS = radiograph_sets.SETTINGS.model_copy(update={"size": 128, "flip": False})
 # A finding of fewer people is in too few folds for a figure to say anything.
 ENOUGH_PEOPLE = 10
 _TABLE = "cross-validation.csv"
@@ -46,8 +46,8 @@ def train_chest64(cache: Path, *, steps: int, data: Path) -> Trained:
         return cast(ChestClassifier, build_network("chest_classifier", arguments))
 
     kept = Remembered(cache / "cross-validation", chests.images, chests.labels, chests.patients, arguments, steps)
-    found = cross_validate(start, chests, scaled=_scaled, steps=steps, kept=kept)
-    network = fit_to_chests(start(), chests, np.arange(len(chests.images)), scaled=_scaled, steps=steps)
+    found = cross_validate(start, chests, steps=steps, kept=kept)
+    network = fit_to_chests(start(), chests, np.arange(len(chests.images)), steps=steps)
     card = _card(Network(name="chest_classifier", arguments=stored_arguments(arguments)), chests, found, steps)
     return Trained(
         network,
@@ -64,13 +64,22 @@ def figures(chests: RealChests, found: Arrays) -> list[Interval]:
     told = f"{len(chests.images)} real radiographs at 64×64 pixels of {len(set(chests.patients))} people, each by a "
     told += f"network that saw none of its patient's ({FOLDS} folds)"
     score = found["probabilities"]
-    measured = [number for number in range(len(chests.names)) if chests.patients_with(number) >= ENOUGH_PEOPLE]
+    everything = range(len(chests.names))
+    measured = [number for number in everything if chests.patients_with(number) >= ENOUGH_PEOPLE]
     means = [
         *([_mean_auc(chests, score, measured, data=told, command=command)] if measured else []),
-        _class_wise(chests, score, metric="CWCE, mean over all findings, cross-validated", data=told, command=command),
+        _class_wise(
+            chests,
+            score,
+            everything,
+            metric="CWCE, mean over all findings, cross-validated",
+            data=told,
+            command=command,
+        ),
         _class_wise(
             chests,
             found["often"],
+            everything,
             metric="CWCE of one who does not look and states how often each finding occurs",
             data=told,
             command=f"{command_for('chest-64')} --data DATA",
@@ -85,69 +94,33 @@ def figures(chests: RealChests, found: Arrays) -> list[Interval]:
         if truth.any():
             words = {"metric": f"AUC, {meaning}", "data": data, "command": command}
             single.append(auc_interval(truth, probability, **words, patients=chests.patients))
-        single.append(
-            _error(truth, probability, chests.patients, metric=f"CWCE, {meaning}", data=data, command=command)
-        )
+        single.append(_class_wise(chests, score, [number], metric=f"CWCE, {meaning}", data=data, command=command))
     return [*means, *single]
 
 
-def _scaled(images: Tensor) -> Tensor:
-    return (images - SETTINGS.mean) / SETTINGS.std
+def _class_wise(chests: RealChests, score: np.ndarray, findings: Sequence[int], **words: str) -> Interval:
+    truths, scores = _columns(chests, score, findings)
+    value = class_wise_calibration_error(truths, scores)
+    measure = _mean([calibration_measure(truth, column) for truth, column in zip(truths, scores, strict=True)])
+    return measure_interval(measure, value, patients=chests.patients, **words)
 
 
-def _error(
-    truth: np.ndarray, probability: np.ndarray, patients: np.ndarray, *, metric: str, data: str, command: str
-) -> Interval:
-    value = calibration_error(truth, probability)
-    span = Bootstrap(patients).interval(calibration_measure(truth, probability))
-    low, high = (span.low, span.high) if span else (value, value)
-    # Resampling adds noise, and noise adds to this error: the interval may lie above the figure.
-    return Interval(
-        metric=metric,
-        value=value,
-        low=min(low, value),
-        high=max(high, value),
-        data=data,
-        count=len(truth),
-        command=command,
-    )
+def _mean_auc(chests: RealChests, score: np.ndarray, findings: Sequence[int], **words: str) -> Interval:
+    truths, scores = _columns(chests, score, findings)
+    measure = _mean([auc_measure(truth, column) for truth, column in zip(truths, scores, strict=True)])
+    value = float(measure(np.ones((1, len(score))))[0])
+    metric = f"AUC, mean over the {len(findings)} findings of {ENOUGH_PEOPLE} people or more, cross-validated"
+    return measure_interval(measure, value, metric=metric, patients=chests.patients, **words)
 
 
-def _class_wise(chests: RealChests, score: np.ndarray, *, metric: str, data: str, command: str) -> Interval:
-    truths = [chests.labels[:, number] == 1 for number in range(len(chests.names))]
-    value = float(np.mean([calibration_error(truth, score[:, n]) for n, truth in enumerate(truths)]))
-    measures = [calibration_measure(truth, score[:, n]) for n, truth in enumerate(truths)]
-    span = Bootstrap(chests.patients).interval(lambda weights: np.mean([one(weights) for one in measures], axis=0))
-    low, high = (span.low, span.high) if span else (value, value)
-    return Interval(
-        metric=metric,
-        value=value,
-        low=min(low, value),
-        high=max(high, value),
-        data=data,
-        count=len(chests.images),
-        command=command,
-    )
+def _columns(
+    chests: RealChests, score: np.ndarray, findings: Sequence[int]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    return [chests.labels[:, n] == 1 for n in findings], [score[:, n] for n in findings]
 
 
-def _mean_auc(chests: RealChests, score: np.ndarray, measured: list[int], *, data: str, command: str) -> Interval:
-    measures = [auc_measure(chests.labels[:, n] == 1, score[:, n]) for n in measured]
-
-    def mean(weights: np.ndarray) -> np.ndarray:
-        return np.mean([one(weights) for one in measures], axis=0)
-
-    value = float(mean(np.ones((1, len(score))))[0])
-    span = Bootstrap(chests.patients).interval(mean)
-    low, high = (span.low, span.high) if span else (value, value)
-    return Interval(
-        metric=f"AUC, mean over the {len(measured)} findings of {ENOUGH_PEOPLE} people or more, cross-validated",
-        value=value,
-        low=low,
-        high=high,
-        data=data,
-        count=len(score),
-        command=command,
-    )
+def _mean(measures: Sequence[Measure]) -> Measure:
+    return lambda weights: np.mean([measure(weights) for measure in measures], axis=0)
 
 
 def _table(chests: RealChests, found: Arrays) -> bytes:

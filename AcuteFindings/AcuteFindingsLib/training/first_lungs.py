@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, lung_masks
+from AcuteFindingsLib.detectors.radiograph import lung_masks
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.intervals import mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
@@ -14,24 +14,21 @@ from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingP
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.preprocessing.square import fit_square
+from AcuteFindingsLib.training import radiograph_sets
 from AcuteFindingsLib.training.card_parts import label_of
+from AcuteFindingsLib.training.lesions.radiographs import FOLDER, RESTRICTION
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, Arrays
-from AcuteFindingsLib.training.radiograph_sets import SOURCE_5, command_for, radiograph_sets, scaled
+from AcuteFindingsLib.training.radiograph_sets import SOURCE_5, command_for
 from AcuteFindingsLib.training.real_lungs import FOLDS, RealLungs, cross_validate, fit_to_lungs, on_square, read_lungs
 from AcuteFindingsLib.training.remembered import Remembered
 from AcuteFindingsLib.training.sheets import sheet_bytes
 from AcuteFindingsLib.training.trained import Trained
 
-FOLDER = "chest-xray-lungs"
 # At 160 pixels a side the lungs that people drew come back with a Dice of 0.9935, at 256 with 0.9954 and in 2.5 times
 # the time.
-SETTINGS = RadiographSettings(size=160, mean=0.5, std=0.25, flip=True)
+SETTINGS = radiograph_sets.SETTINGS.model_copy(update={"size": 160})
 ARGUMENTS: dict[str, Any] = {"encoder": "tf_efficientnet_lite0", "decoder_channels": 32, "pretrained": True}
-RESTRICTION = (
-    "The radiographs are CC BY-NC-SA (covid-chestxray-dataset; masks by V7 Labs): these weights are for non-commercial "
-    "use."
-)
 _SHEET = "outlines-without-images.png"
 _COLUMNS = 10
 _GREY = 0.4
@@ -58,7 +55,7 @@ def train_lungs(
         Where the sheet of outlines over the radiographs themselves is written; their licence keeps it out of the
         package.
     """
-    phantoms = [_smaller(item) for item in radiograph_sets(cache, TRAIN_SEED, studies, workers)]
+    phantoms = [_smaller(item) for item in radiograph_sets.radiograph_sets(cache, TRAIN_SEED, studies, workers)]
     named = Network(name="lung_unet", arguments=stored_arguments(ARGUMENTS))
     real = read_lungs(data / FOLDER, SETTINGS) if data else None
     card = _card(named, studies, steps, real)
@@ -75,8 +72,8 @@ def train_lungs(
     everyone = np.arange(len(real.pictures) if real else 0)
     if real:
         kept = Remembered(cache / "cross-validation", real.images, real.lungs, real.patients, ARGUMENTS, steps, studies)
-        found = cross_validate(start, real, phantoms, outline, scaled=scaled, steps=steps, kept=kept)
-        network = fit_to_lungs(start(), real, everyone, phantoms, scaled=scaled, steps=steps)
+        found = cross_validate(start, real, phantoms, outline, steps=steps, kept=kept)
+        network = fit_to_lungs(start(), real, everyone, phantoms, steps=steps)
         figures = [*_cross_validated(real, found), _resubstituted(real, network, card)]
         pictures = [Picture(file=_SHEET, caption=_caption(real, found))]
         documents = {
@@ -87,7 +84,7 @@ def train_lungs(
             sheets.mkdir(parents=True, exist_ok=True)
             (sheets / "lung-outlines.png").write_bytes(sheet_bytes(_panels(real, found, images=True), columns=_COLUMNS))
     else:
-        network = fit_to_lungs(start(), None, everyone, phantoms, scaled=scaled, steps=steps)
+        network = fit_to_lungs(start(), None, everyone, phantoms, steps=steps)
     figures.append(_on_phantoms(network, card, tests))
     return Trained(
         network,

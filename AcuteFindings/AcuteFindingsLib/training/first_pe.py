@@ -27,7 +27,7 @@ from AcuteFindingsLib.training.clot_slices import (
     close_ups,
     missed_clots,
     mistaken_places,
-    stacked,
+    read_slices,
     whole_slices,
 )
 from AcuteFindingsLib.training.first_arrays import EXAM, ctpa_arrays
@@ -105,20 +105,18 @@ def _fit_sequence(network: PEModel, sets: list[Arrays], rounds: int, generator: 
     The hidden layer is left the mask's numbers alone. The means over a slice, of which there are a thousand, are learnt
     by heart on so few studies.
     """
-    known = {id(item): _features(network, item) for item in sets}
+    known = {id(item): _mask_numbers(network, item) for item in sets}
     stacks = [known[id(item)] for item in sets]
-    for features in known.values():
-        features[:, :-MASK_FEATURES] = 0
     with torch.no_grad():
         network.encoder.hidden.weight[:, :-MASK_FEATURES] = 0
     features, labels = np.concatenate(stacks), np.concatenate([item["slices"] for item in sets])
-    share = np.where(labels > 0, 0.5 / max(labels.sum(), 1), 0.5 / max((labels == 0).sum(), 1))
+    # As many slices with a clot as without.
+    share = np.where(labels > 0, 1 / max(labels.sum(), 1), 1 / max((labels == 0).sum(), 1))
+    share /= share.sum()
     batches = (
         {"features": torch.from_numpy(features[chosen]), "labels": torch.from_numpy(labels[chosen, None]).float()}
-        for chosen in (generator.choice(len(labels), OWN_BATCH, p=share / share.sum()) for _ in range(OWN_STEPS))
+        for chosen in (generator.choice(len(labels), OWN_BATCH, p=share) for _ in range(OWN_STEPS))
     )
-    for part in (network.encoder.backbone, network.encoder.decoder):
-        part.requires_grad_(False)
     fit(network.encoder, batches, _own_loss, steps=OWN_STEPS, rate=2e-3)
     sequence = network.sequence_network
     sequence.own.load_state_dict(network.encoder.output.state_dict())
@@ -129,6 +127,17 @@ def _fit_sequence(network: PEModel, sets: list[Arrays], rounds: int, generator: 
     with torch.no_grad():
         sequence.stack.weight[0] = torch.tensor(STACK_START)
     fit(network, _stack_batches(stacks, sets, rounds, generator), _stack_loss, steps=rounds, rate=7e-4)
+
+
+def _features(network: PEModel, item: Arrays) -> np.ndarray:
+    return read_slices(network.encoder, item, np.arange(len(item["slices"])), "features").numpy()
+
+
+def _mask_numbers(network: PEModel, item: Arrays) -> np.ndarray:
+    """Return what the hidden layer reads of each slice, the mask's numbers alone and the rest 0."""
+    features = _features(network, item)
+    features[:, :-MASK_FEATURES] = 0
+    return features
 
 
 def _own_loss(encoder: SliceEncoder, batch: dict[str, Tensor]) -> Tensor:
@@ -238,16 +247,6 @@ def _mask_loss(encoder: nn.Module, batch: dict[str, Tensor]) -> Tensor:
 def _against_truth(mask: Tensor, where: Tensor) -> Tensor:
     share = functional.interpolate(where, mask.shape[-2:], mode="area")
     return mask_loss(mask, (share >= 0.5).float())
-
-
-def _features(network: PEModel, item: Arrays) -> np.ndarray:
-    parts = []
-    with torch.inference_mode():
-        for chosen in np.array_split(np.arange(len(item["slices"])), max(1, len(item["slices"]) // 32)):
-            images = torch.from_numpy(np.stack([stacked(item, int(z)) for z in chosen])).float() / 127.5 - 1
-            images = images.contiguous(memory_format=torch.channels_last)
-            parts.append(network.encoder.features(images)["features"].numpy())
-    return np.concatenate(parts)
 
 
 def _stack_batches(

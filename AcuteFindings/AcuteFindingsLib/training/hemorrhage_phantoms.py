@@ -53,7 +53,7 @@ def fitted_to_phantoms(sets: list[Arrays], steps: int) -> RADnet:
     # Eight slices at a time teach the backbone; the head then learns from whole scans.
     rounds = min(HEAD_STEPS, 4 * steps)
     scans = [_features(network, item, changed=view > 0) for view in range(VIEWS) for item in sets]
-    fit(network, _scanphantom_batches(scans, sets, rounds, generator), _scan_loss, steps=rounds, rate=1e-3)
+    fit(network, _scan_batches(scans, sets, rounds, generator), _scan_loss, steps=rounds, rate=1e-3)
     return network
 
 
@@ -150,7 +150,7 @@ def _features(network: RADnet, item: Arrays, *, changed: bool) -> Tensor:
         return torch.cat([network.features(part)["features"] for part in images.split(16)])
 
 
-def _scanphantom_batches(
+def _scan_batches(
     scans: list[Tensor], sets: list[Arrays], steps: int, generator: np.random.Generator
 ) -> Iterator[dict[str, Tensor]]:
     for _ in range(steps):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,9 @@ from AcuteFindingsLib.training.augment import augment
 from AcuteFindingsLib.training.data import DataTable, read_data
 from AcuteFindingsLib.training.data.load import load_image
 from AcuteFindingsLib.training.fit import fit
+from AcuteFindingsLib.training.out_of_fold import out_of_fold
 from AcuteFindingsLib.training.phantom_sets import Arrays
+from AcuteFindingsLib.training.radiograph_sets import scaled
 from AcuteFindingsLib.training.remembered import Remembered
 
 FOLDS = 5
@@ -78,7 +79,6 @@ def fit_to_chests(
     chests: RealChests,
     chosen: np.ndarray,
     *,
-    scaled: Callable[[Tensor], Tensor],
     steps: int,
     seed: int = 0,
 ) -> ChestClassifier:
@@ -93,12 +93,12 @@ def fit_to_chests(
     with torch.no_grad():
         network.pathologies.bias.copy_(torch.from_numpy(logit(often)))
     network.freeze_first(FROZEN_SHARE)
-    batches = _batches(chests, chosen, scaled, steps, np.random.default_rng(seed))
+    batches = _batches(chests, chosen, steps, np.random.default_rng(seed))
     fit(network, batches, _loss, steps=steps, rate=_RATE)
     return network
 
 
-def score_chests(network: ChestClassifier, images: np.ndarray, *, scaled: Callable[[Tensor], Tensor]) -> np.ndarray:
+def score_chests(network: ChestClassifier, images: np.ndarray) -> np.ndarray:
     """Return the probabilities ``(n, findings)``."""
     with torch.inference_mode():
         parts = [
@@ -112,7 +112,6 @@ def cross_validate(
     start: Callable[[], ChestClassifier],
     chests: RealChests,
     *,
-    scaled: Callable[[Tensor], Tensor],
     steps: int,
     kept: Remembered | None = None,
 ) -> Arrays:
@@ -124,31 +123,18 @@ def cross_validate(
         ``"probabilities"`` ``(n, findings)``, ``"often"`` likewise: how often each finding is in what was fitted to,
         the answer of one who does not look; ``"fold"`` ``(n,)`` from 1.
     """
-    kept = kept or Remembered(None)
-    found: Arrays = {}
+
+    def answer(inside: np.ndarray, outside: np.ndarray) -> Arrays:
+        network = fit_to_chests(start(), chests, inside, steps=steps)
+        often = chests.labels[inside].mean(axis=0)
+        return {
+            "probabilities": score_chests(network, chests.images[outside]),
+            "often": np.tile(often, (len(outside), 1)),
+        }
+
     divider = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     turns = divider.split(chests.images, _strata(chests.labels), chests.patients)
-    for number, (inside, outside) in enumerate(turns, 1):
-        part = kept.part(f"chests-fold-{number}", partial(_fold, start, chests, inside, outside, scaled, steps))
-        for name, values in {**part, "fold": np.full(len(outside), number)}.items():
-            found.setdefault(name, np.zeros((len(chests.images), *values.shape[1:]), values.dtype))[outside] = values
-    return found
-
-
-def _fold(
-    start: Callable[[], ChestClassifier],
-    chests: RealChests,
-    inside: np.ndarray,
-    outside: np.ndarray,
-    scaled: Callable[[Tensor], Tensor],
-    steps: int,
-) -> Arrays:
-    network = fit_to_chests(start(), chests, inside, scaled=scaled, steps=steps)
-    often = chests.labels[inside].mean(axis=0)
-    return {
-        "probabilities": score_chests(network, chests.images[outside], scaled=scaled),
-        "often": np.tile(often, (len(outside), 1)),
-    }
+    return out_of_fold("chests", turns, answer, kept)
 
 
 def _strata(labels: np.ndarray) -> np.ndarray:
@@ -160,7 +146,6 @@ def _strata(labels: np.ndarray) -> np.ndarray:
 def _batches(
     chests: RealChests,
     chosen: np.ndarray,
-    scaled: Callable[[Tensor], Tensor],
     steps: int,
     generator: np.random.Generator,
 ) -> Iterator[dict[str, Tensor]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -17,10 +16,11 @@ from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.preprocessing.head_slice import neutral_head
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.training.augment import augment, mask_loss
-from AcuteFindingsLib.training.data import DataTable, folds, read_data
+from AcuteFindingsLib.training.data import DataTable, read_data
 from AcuteFindingsLib.training.first_arrays import BLEEDS
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.lesions.bleeds import Bleed, draw_bleed, draw_calcium
+from AcuteFindingsLib.training.out_of_fold import out_of_fold, turns_of
 from AcuteFindingsLib.training.remembered import Remembered
 
 STEPS = 100
@@ -137,34 +137,17 @@ def cross_validate(
         ``"images"`` and ``"neutral"``: the network's probabilities ``(n,)``; ``"look"``: those of a random forest that
         knows size, border and histogram only; ``"fold"``: in which fold each slice was held out, from 1.
     """
-    kept = kept or Remembered(None)
-    places = {key: number for number, key in enumerate(heads.table.keys)}
-    scores: dict[str, np.ndarray] = {}
-    for fold in folds(heads.table, count=FOLDS):
-        inside = np.array([places[key] for key in fold.train.keys])
-        outside = np.array([places[key] for key in fold.held_out.keys])
-        make = partial(_fold, start, heads, inside, outside, phantoms, steps)
-        part = kept.part(f"heads-fold-{fold.number + 1}", make)
-        for name, values in {**part, "fold": np.full(len(outside), fold.number + 1)}.items():
-            scores.setdefault(name, np.zeros(len(heads.bleeding), values.dtype))[outside] = values
-    return scores
 
+    def answer(inside: np.ndarray, outside: np.ndarray) -> dict[str, np.ndarray]:
+        network = fit_to_heads(start(), heads, inside, phantoms, steps=steps)
+        forest = RandomForestClassifier(500, random_state=0).fit(heads.look[inside], heads.bleeding[inside])
+        return {
+            "images": score_heads(network, heads.images[outside]),
+            "neutral": score_heads(network, heads.neutral[outside]),
+            "look": forest.predict_proba(heads.look[outside])[:, 1],
+        }
 
-def _fold(
-    start: Callable[[], RADnet],
-    heads: RealHeads,
-    inside: np.ndarray,
-    outside: np.ndarray,
-    phantoms: PhantomBatches,
-    steps: int,
-) -> dict[str, np.ndarray]:
-    network = fit_to_heads(start(), heads, inside, phantoms, steps=steps)
-    forest = RandomForestClassifier(500, random_state=0).fit(heads.look[inside], heads.bleeding[inside])
-    return {
-        "images": score_heads(network, heads.images[outside]),
-        "neutral": score_heads(network, heads.neutral[outside]),
-        "look": forest.predict_proba(heads.look[outside])[:, 1],
-    }
+    return out_of_fold("heads", turns_of(heads.table, FOLDS), answer, kept)
 
 
 def mask_heads(network: RADnet, images: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,12 @@ from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_im
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.preprocessing.square import fit_square
 from AcuteFindingsLib.training.augment import augment, mask_loss
-from AcuteFindingsLib.training.data import DataTable, folds, read_data
+from AcuteFindingsLib.training.data import DataTable, read_data
 from AcuteFindingsLib.training.data.load import load_image, load_mask
 from AcuteFindingsLib.training.fit import fit
+from AcuteFindingsLib.training.out_of_fold import out_of_fold, turns_of
 from AcuteFindingsLib.training.phantom_sets import Arrays
+from AcuteFindingsLib.training.radiograph_sets import scaled
 from AcuteFindingsLib.training.remembered import Remembered
 
 FOLDS = 4
@@ -85,16 +86,12 @@ def fit_to_lungs(
     chosen: np.ndarray,
     phantoms: list[Arrays],
     *,
-    scaled: Callable[[Tensor], Tensor],
     steps: int,
     seed: int = 0,
 ) -> nn.Module:
-    """Fit to the `chosen` (indices) real radiographs and to phantoms, or to phantoms only where there are none.
-
-    `scaled` brings pictures in 0..1 to the scale that the network reads.
-    """
+    """Fit to the `chosen` (indices) real radiographs and to phantoms, or to phantoms only where there are none."""
     torch.manual_seed(seed)
-    batches = _batches(real, chosen, phantoms, scaled, steps, np.random.default_rng(seed))
+    batches = _batches(real, chosen, phantoms, steps, np.random.default_rng(seed))
     return fit(network, batches, _loss, steps=steps, rate=_RATE, report_every=20)
 
 
@@ -104,7 +101,6 @@ def cross_validate(
     phantoms: list[Arrays],
     outline: Outline,
     *,
-    scaled: Callable[[Tensor], Tensor],
     steps: int,
     kept: Remembered | None = None,
 ) -> Arrays:
@@ -116,43 +112,25 @@ def cross_validate(
         ``"dice"`` ``(n,)`` at the radiograph's own size; ``"drawn"`` ``(n, size, size)`` bool, for pictures; ``"fold"``
         ``(n,)`` from 1.
     """
-    kept = kept or Remembered(None)
-    places = {key: number for number, key in enumerate(real.table.keys)}
-    found: Arrays = {}
-    for fold in folds(real.table, count=FOLDS):
-        inside = np.array([places[key] for key in fold.train.keys])
-        outside = np.array([places[key] for key in fold.held_out.keys])
-        make = partial(_fold, start, real, inside, outside, phantoms, outline, scaled, steps)
-        part = kept.part(f"lungs-fold-{fold.number + 1}", make)
-        print(f"fold {fold.number + 1}: Dice {part['dice'].mean():.4f}", flush=True)
-        for name, values in {**part, "fold": np.full(len(outside), fold.number + 1)}.items():
-            found.setdefault(name, np.zeros((len(places), *values.shape[1:]), values.dtype))[outside] = values
-    return found
 
+    def answer(inside: np.ndarray, outside: np.ndarray) -> Arrays:
+        network = fit_to_lungs(start(), real, inside, phantoms, steps=steps)
+        masks = [outline(network, real.pictures[number]) for number in outside]
+        return {
+            "dice": np.array([dice(real.masks[number], mask) for number, mask in zip(outside, masks, strict=True)]),
+            "drawn": np.stack([on_square(mask, real.images.shape[-1]) for mask in masks]),
+        }
 
-def _fold(
-    start: Callable[[], nn.Module],
-    real: RealLungs,
-    inside: np.ndarray,
-    outside: np.ndarray,
-    phantoms: list[Arrays],
-    outline: Outline,
-    scaled: Callable[[Tensor], Tensor],
-    steps: int,
-) -> Arrays:
-    network = fit_to_lungs(start(), real, inside, phantoms, scaled=scaled, steps=steps)
-    masks = [outline(network, real.pictures[number]) for number in outside]
-    return {
-        "dice": np.array([dice(real.masks[number], mask) for number, mask in zip(outside, masks, strict=True)]),
-        "drawn": np.stack([on_square(mask, real.images.shape[-1]) for mask in masks]),
-    }
+    def report(number: int, part: Arrays) -> None:
+        print(f"fold {number}: Dice {part['dice'].mean():.4f}", flush=True)
+
+    return out_of_fold("lungs", turns_of(real.table, FOLDS), answer, kept, report=report)
 
 
 def _batches(
     real: RealLungs | None,
     chosen: np.ndarray,
     phantoms: list[Arrays],
-    scaled: Callable[[Tensor], Tensor],
     steps: int,
     generator: np.random.Generator,
 ) -> Iterator[dict[str, Tensor]]:

@@ -42,7 +42,7 @@ def test_radiographs_come_with_fourteen_findings_and_their_patients(chests: Real
 
 def test_a_finding_starts_as_probable_as_it_is_often(chests: RealChests) -> None:
     often = chests.labels.mean(axis=0)
-    fitted = fit_to_chests(network(chests), chests, np.arange(len(chests.images)), scaled=scaled, steps=1)
+    fitted = fit_to_chests(network(chests), chests, np.arange(len(chests.images)), steps=1)
     stated = torch.sigmoid(fitted.pathologies.bias.detach()).numpy()
     finding = chests.names.index(LABEL)
     assert stated[finding] == pytest.approx(often[finding], abs=0.02)
@@ -50,7 +50,7 @@ def test_a_finding_starts_as_probable_as_it_is_often(chests: RealChests) -> None
 
 
 def test_no_patient_is_scored_by_a_network_that_saw_them(chests: RealChests) -> None:
-    found = cross_validate(lambda: network(chests), chests, scaled=scaled, steps=1)
+    found = cross_validate(lambda: network(chests), chests, steps=1)
     assert found["probabilities"].shape == found["often"].shape == chests.labels.shape
     for patient in set(chests.patients):
         assert len(set(found["fold"][chests.patients == patient])) == 1
@@ -61,7 +61,7 @@ def test_no_patient_is_scored_by_a_network_that_saw_them(chests: RealChests) -> 
 
 def test_probabilities_are_those_of_the_network(chests: RealChests) -> None:
     fresh = network(chests).eval()
-    scores = score_chests(fresh, chests.images[:3], scaled=scaled)
+    scores = score_chests(fresh, chests.images[:3])
     with torch.inference_mode():
         images = scaled(torch.from_numpy(chests.images[:3].astype(np.float32))[:, None])
         assert scores == pytest.approx(fresh(images)["pathologies"].sigmoid().numpy(), abs=1e-6)

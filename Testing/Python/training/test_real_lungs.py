@@ -47,7 +47,7 @@ def test_no_patient_is_outlined_by_a_network_that_saw_them(real: RealLungs) -> N
         (number,) = [n for n, other in enumerate(real.pictures) if other is picture]
         return real.masks[number]
 
-    found = cross_validate(network, real, phantoms(real), outline, scaled=scaled, steps=1)
+    found = cross_validate(network, real, phantoms(real), outline, steps=1)
     assert found["dice"] == pytest.approx(np.ones(8))
     assert np.array_equal(found["drawn"], real.lungs == 1)
     for fold in set(found["fold"]):
@@ -60,7 +60,7 @@ def test_no_patient_is_outlined_by_a_network_that_saw_them(real: RealLungs) -> N
 def test_fitting_learns_to_outline(real: RealLungs, with_real: bool, tmp_path: Path) -> None:
     given = real if with_real else None
     everyone = np.arange(8 if with_real else 0)
-    fitted = fit_to_lungs(network(), given, everyone, phantoms(real), scaled=scaled, steps=12)
+    fitted = fit_to_lungs(network(), given, everyone, phantoms(real), steps=12)
     with torch.inference_mode():
         pictures = scaled(torch.from_numpy(real.images[:, None]).float() / 255)
         soft = fitted(pictures)["mask"].sigmoid()[:, 0].numpy()
