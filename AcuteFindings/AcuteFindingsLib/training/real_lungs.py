@@ -21,9 +21,8 @@ from AcuteFindingsLib.training.radiograph_sets import scaled
 from AcuteFindingsLib.training.remembered import Remembered
 
 FOLDS = 4
-BATCH = 12
-# Real radiographs in a batch, the rest are phantoms; phantoms only where there are no real ones.
-REAL_PER_BATCH = 10
+# Real radiographs and phantoms in a batch; phantoms only where there are no real ones.
+_REAL, _PHANTOMS = 10, 4
 _RATE = 1.5e-3
 
 Outline = Callable[[nn.Module, np.ndarray], np.ndarray]
@@ -136,11 +135,11 @@ def _batches(
     generator: np.random.Generator,
 ) -> Iterator[dict[str, Tensor]]:
     for _ in range(steps):
-        drawn = generator.integers(len(phantoms), size=BATCH - REAL_PER_BATCH if real else BATCH)
+        drawn = generator.integers(len(phantoms), size=_PHANTOMS if real else _REAL + _PHANTOMS)
         images = [phantoms[number]["image"] for number in drawn]
         lungs = [phantoms[number]["lungs"] for number in drawn]
         if real:
-            numbers = generator.choice(chosen, REAL_PER_BATCH)
+            numbers = generator.choice(chosen, _REAL)
             images += list(real.images[numbers])
             lungs += list(real.lungs[numbers])
         pictures = torch.from_numpy(np.stack(images)[:, None]).float() / 255
