@@ -11,10 +11,13 @@ from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.resources import resource_path
+from AcuteFindingsLib.training.real_lesions import COUNTS, lesions_command
 
 TASKS = ("pe", "hemorrhage", "pneumothorax", "lungs", "chest")
 MODELS = resource_path("Models")
 PACKAGES = sorted(folder.name for folder in MODELS.iterdir() if folder.is_dir())
+# Measured on findings drawn into real images.
+DRAWN = ("pe-sequence-small",)
 FITTED_TO_PATIENTS = {"lungs-unet-small", "chest-nih14-64"}
 # Its figures come from answers that ship beside it, those of the others from the training itself.
 CROSS_VALIDATED = "chest-nih14-64"
@@ -72,9 +75,24 @@ def test_every_figure_has_its_count_interval_and_command(name: str) -> None:
         if name == CROSS_VALIDATED:
             stored = f"acutefindings evaluate Resources/Models/{name}/docs/cross-validation.csv --truth DATA/"
             assert figure.command.startswith(stored) or figure.command.endswith("first_models chest-64 --data DATA")
+        elif "drawn" in figure.metric:
+            assert figure.command.endswith(lesions_command(card.task))
         else:
             assert figure.command.endswith(f"first_models {card.task}")
         assert figure.data
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_where_real_positives_are_too_few_the_card_says_so_and_shows_drawn_ones(name: str) -> None:
+    package = read_package(MODELS / name)
+    card = package.card
+    assert "too few to measure" in card.limitations
+    drawn = [figure for figure in card.evaluation if "drawn" in figure.metric]
+    assert any(figure.metric.startswith("AUC") and figure.count == COUNTS[card.task] for figure in drawn)
+    assert any(figure.data.startswith("held-out") for figure in card.evaluation)
+    (picture,) = card.pictures
+    assert (package.folder / "docs" / picture.file).read_bytes().startswith(b"\x89PNG")
+    assert picture.caption in package.read_card_text()
 
 
 def test_who_names_no_model_gets_the_one_that_knows_tubes(tmp_path: Path) -> None:

@@ -46,6 +46,53 @@ def create_backbone(name: str, *, in_channels: int, pretrained: bool, **options:
     return backbone
 
 
+class Freezable(nn.Module):
+    """A module whose first layers can be held fixed while the rest is trained.
+
+    Frozen batch norms also keep their statistics, as in Keras; they stay in evaluation mode when the module is put
+    into training mode.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frozen: tuple[str, ...] = ()
+
+    def freeze_first(self, share: float) -> int:
+        """Freeze the first `share` (0..1) of the layers that have weights, and free all others.
+
+        Returns
+        -------
+        int
+            How many layers are frozen.
+
+        Raises
+        ------
+        ModelError
+            When `share` is not within 0..1.
+        """
+        if not 0.0 <= share <= 1.0:
+            raise ModelError(f"The share of layers to freeze is {share}; it must lie between 0 and 1.")
+        layers = list(self._layers())
+        count = round(share * len(layers))
+        self._frozen = tuple(name for name, _ in layers[:count])
+        for number, (_, layer) in enumerate(layers):
+            layer.requires_grad_(number >= count)
+        self.train(self.training)
+        return count
+
+    def train(self, mode: bool = True) -> "Freezable":
+        """Set training or evaluation mode; frozen layers stay in evaluation mode."""
+        super().train(mode)
+        for name in self._frozen:
+            self.get_submodule(name).train(False)
+        return self
+
+    def _layers(self) -> Iterator[tuple[str, nn.Module]]:
+        for name, layer in self.named_modules():
+            if any(True for _ in layer.parameters(recurse=False)):
+                yield name, layer
+
+
 class PooledBackbone(nn.Module):
     """A convolutional timm model without its head, then the mean over the feature map.
 
@@ -101,7 +148,7 @@ class ImageFeatures(nn.Module):
         return {"features": self.backbone(images)}
 
 
-class PyramidBackbone(nn.Module):
+class PyramidBackbone(Freezable):
     """A timm model that gives its feature maps from fine to coarse.
 
     Attributes
@@ -120,50 +167,3 @@ class PyramidBackbone(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the maps ``(n, channels[i], ~y / reductions[i], ~x / reductions[i])``."""
         return self.network(images)
-
-
-class Freezable(nn.Module):
-    """A module whose first layers can be held fixed while the rest is trained.
-
-    Frozen batch norms also keep their statistics, as in Keras; they stay in evaluation mode when the module is put
-    into training mode.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._frozen: tuple[str, ...] = ()
-
-    def freeze_first(self, share: float) -> int:
-        """Freeze the first `share` (0..1) of the layers that have weights, and free all others.
-
-        Returns
-        -------
-        int
-            How many layers are frozen.
-
-        Raises
-        ------
-        ModelError
-            When `share` is not within 0..1.
-        """
-        if not 0.0 <= share <= 1.0:
-            raise ModelError(f"The share of layers to freeze is {share}; it must lie between 0 and 1.")
-        layers = list(self._layers())
-        count = round(share * len(layers))
-        self._frozen = tuple(name for name, _ in layers[:count])
-        for number, (_, layer) in enumerate(layers):
-            layer.requires_grad_(number >= count)
-        self.train(self.training)
-        return count
-
-    def train(self, mode: bool = True) -> "Freezable":
-        """Set training or evaluation mode; frozen layers stay in evaluation mode."""
-        super().train(mode)
-        for name in self._frozen:
-            self.get_submodule(name).train(False)
-        return self
-
-    def _layers(self) -> Iterator[tuple[str, nn.Module]]:
-        for name, layer in self.named_modules():
-            if any(True for _ in layer.parameters(recurse=False)):
-                yield name, layer

@@ -1,22 +1,18 @@
 """The hemorrhage model: RADnet's head and attention on a small backbone, fitted to phantoms, then to real slices."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from torch import Tensor
 
-from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
-from AcuteFindingsLib.models.package import read_package
-from AcuteFindingsLib.models.safe_load import load_network
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.training.hemorrhage_card import (
     ARGUMENTS,
     COMMAND,
-    ID,
     NETWORK,
     PACKAGE,
     SETTINGS,
@@ -51,6 +47,7 @@ from AcuteFindingsLib.training.real_heads_card import (
 )
 from AcuteFindingsLib.training.remembered import Remembered
 from AcuteFindingsLib.training.sheets import sheet_bytes
+from AcuteFindingsLib.training.stages import fitted_before, stored_precision
 from AcuteFindingsLib.training.trained import Trained
 
 # Phantoms shown beside real slices.
@@ -89,7 +86,8 @@ def train(
         `start` is no model of this kind, or has seen more than phantoms.
     """
     sets = head_phantoms(cache, TRAIN_SEED, min(studies, BESIDE_REAL) if start and data else studies, workers)
-    network = _started(start) if start else fitted_to_phantoms(sets, steps)
+    before = fitted_before(start, task="hemorrhage", network=NETWORK) if start else fitted_to_phantoms(sets, steps)
+    network = cast(RADnet, before)
     tuning = head_phantoms(cache, TUNE_SEED, max(20, tests // 2), workers)
     if data is None:
         slice_threshold, mask_threshold = operating_points(network, tuning)
@@ -155,21 +153,3 @@ def _with_real_slices(
             "0.2.0": f"fitted to {len(heads.bleeding)} real head CT slices as well, with bleeds drawn into them",
         },
     )
-
-
-def _started(folder: Path) -> RADnet:
-    package = read_package(folder)
-    if (package.card.task, package.card.network) != ("hemorrhage", NETWORK):
-        raise ModelError(f"--start {folder} holds {package.card.title}; expected {NETWORK.name} as {ID} has it.")
-    if not package.card.training_data.phantoms_only:
-        # What was fitted to the slices themselves would be measured on what it learnt by heart.
-        raise ModelError(f"--start {folder} was fitted to more than phantoms; its cross-validation would mean nothing.")
-    return cast(RADnet, load_network(package))
-
-
-def stored_precision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights as a package keeps them, so that what is measured is what ships."""
-    return {
-        name: value.half().float() if value.is_floating_point() and value.ndim > 1 else value.clone()
-        for name, value in weights.items()
-    }

@@ -37,13 +37,15 @@ def main(
     task: Annotated[str, typer.Argument(help=", ".join(SIZES))],
     out: Annotated[Path, typer.Option(help="Folder that holds the packages.")] = Path("Resources/Models"),
     cache: Annotated[Path, typer.Option(help="Folder for phantom arrays.")] = Path("build/phantoms"),
-    data: Annotated[Path | None, typer.Option(help="Folder of real images, for all but pe and chest.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of real images, for all but chest.")] = None,
     start: Annotated[
-        Path | None, typer.Option(help="hemorrhage, pneumothorax: a package to fit further instead.")
+        Path | None, typer.Option(help="hemorrhage, pneumothorax: a package fitted to phantoms, to go on from.")
     ] = None,
     studies: Annotated[int | None, typer.Option(min=1, help="Phantoms to fit to.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of fitting.")] = None,
-    real_steps: Annotated[int | None, typer.Option(min=1, help="hemorrhage: steps of fitting to real slices.")] = None,
+    real_steps: Annotated[
+        int | None, typer.Option(min=1, help="hemorrhage, pneumothorax: steps of fitting to real images.")
+    ] = None,
     tests: Annotated[int | None, typer.Option(min=1, help="Held-out phantoms.")] = None,
     threads: Annotated[int, typer.Option(help="Processor threads; as many processes make phantoms.")] = 2,
     version: Annotated[str | None, typer.Option(help="Of the package; else that of the last change.")] = None,
@@ -66,9 +68,9 @@ def main(
             cache, **sizes, data=data, start=start, real_steps=real_steps, sheets=sheets if data else None
         )
     elif task == "pe":
-        answer = first_pe.train(cache, **sizes)
+        answer = first_pe.train(cache, **sizes, data=data)
     elif task == "pneumothorax":
-        answer = first_radiographs.train_pneumothorax(cache, **sizes, data=data, start=start)
+        answer = first_radiographs.train_pneumothorax(cache, **sizes, data=data, start=start, real_steps=real_steps)
     elif task == "chest":
         answer = first_chest.train_chest(cache, **sizes)
     elif task == "chest-64":

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxRule, outlines
+from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
-from AcuteFindingsLib.models.package import ModelPackage, read_package
-from AcuteFindingsLib.models.safe_load import load_network
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training.augment import mask_loss
@@ -40,8 +39,9 @@ from AcuteFindingsLib.training.radiograph_sets import (
     radiograph_batches,
     radiograph_sets,
 )
-from AcuteFindingsLib.training.real_lesions import COUNTS, SEED, measure_pneumothorax, real_row
+from AcuteFindingsLib.training.real_lesions import COUNTS, SEED, lesions_command, measure_pneumothorax, real_row
 from AcuteFindingsLib.training.sheets import sheet_bytes
+from AcuteFindingsLib.training.stages import fitted_before, stored_precision
 from AcuteFindingsLib.training.trained import Trained
 
 SOURCE_3 = "SIIM-ACR pneumothorax segmentation with U-Net and DenseNet121; fourth-place solution's empty-mask branch"
@@ -51,6 +51,9 @@ ARGUMENTS: dict[str, Any] = {
     "empty_branch": True,
     "pretrained": True,
 }
+NETWORK = Network(name="pneumothorax_segmenter", arguments=stored_arguments(ARGUMENTS))
+# Steps of fitting with real radiographs as well.
+REAL_STEPS = 180
 # Pictures drawn from the real radiographs that are trained on; pictures in a batch, and how many of them are such.
 REAL_PICTURES = 320
 _BATCH, _REAL_IN_BATCH = 16, 5
@@ -70,54 +73,67 @@ def train_pneumothorax(
     workers: int,
     data: Path | None = None,
     start: Path | None = None,
+    real_steps: int | None = None,
 ) -> Trained:
-    """Fit the U-Net with the empty-mask branch.
+    """Fit the U-Net with the empty-mask branch on phantoms and, where `data` holds them, go on with real radiographs.
 
     Parameters
     ----------
     data
-        Folder of real images: about a third of each batch is then real radiographs (chest-xray-lungs) with drawn
-        findings; patients that are measured on are not among them.
+        Folder of real images: about a third of each batch of the second stage is real radiographs (chest-xray-lungs)
+        with drawn findings; patients that are measured on are not among them.
     start
-        A package whose weights are fitted further, in place of ImageNet's.
+        A package of this model fitted to phantoms, in place of the first stage.
+    real_steps
+        Of the second stage; `REAL_STEPS` when None.
+
+    Raises
+    ------
+    ModelError
+        `start` is no model of this kind, or has seen more than phantoms.
     """
-    torch.manual_seed(0)
-    package = read_package(start) if start else None
-    network = load_network(package).requires_grad_(True) if package else _new_network()
-    phantoms = radiograph_sets(cache, TRAIN_SEED, studies, workers)
-    real = read_radiographs(data, held_out=False, longest=DRAWN) if data else []
-    drawn = lesion_arrays(real, SETTINGS, count=REAL_PICTURES) if real else []
-    # What has been fitted before is moved gently, lest it forget.
-    fit(network, _batches(phantoms, drawn, steps), _loss, steps=steps, rate=4e-4 if package else 1e-3)
-    named = Network(name="pneumothorax_segmenter", arguments=stored_arguments(ARGUMENTS))
-    card = _card(named, _Fitted(studies, steps, real, package), 0.5)
-    study = _threshold(MemoryPredictor(network, card), max(60, tests // 2), real)
-    card = _card(named, _Fitted(studies, steps, real, package), study)
-    figures = _evaluate_pneumothorax(network, card, tests)
+    phantoms = [] if start and not data else radiograph_sets(cache, TRAIN_SEED, studies, workers)
+    network = fitted_before(start, task="pneumothorax", network=NETWORK) if start else _fitted_to(phantoms, steps)
+    network.load_state_dict(stored_precision(network.state_dict()))
+    fitted = _Fitted(studies, steps)
     if not data:
-        return Trained(network, card.model_copy(update={"evaluation": figures}))
-    predictor = MemoryPredictor(network, card)
+        card = _with_threshold(network, fitted, tests)
+        return Trained(network, card.model_copy(update={"evaluation": _evaluate_pneumothorax(network, card, tests)}))
     kept = draw_many(read_radiographs(data, held_out=True), count=COUNTS["pneumothorax"], seed=SEED)
-    command = command_for("pneumothorax")
-    figures += measure_pneumothorax(predictor, kept, command=command)[0]
-    text = _text(figures, measure_pneumothorax(_predictor(package), kept, command=command)[0] if package else [])
-    row = real_row(data, predictor)
+    command = lesions_command("pneumothorax")
+    before = MemoryPredictor(network, _with_threshold(network, fitted, tests))
+    drawn_before, row_before = measure_pneumothorax(before, kept, command=command)[0], real_row(data, before)
+    real = read_radiographs(data, held_out=False, longest=DRAWN)
+    fitted = _Fitted(studies, steps, real, real_steps or REAL_STEPS)
+    torch.manual_seed(0)
+    drawn = lesion_arrays(real, SETTINGS, count=REAL_PICTURES)
+    # What has been fitted before is moved gently, lest it forget.
+    network.requires_grad_(True)
+    fit(network, _batches(phantoms, drawn, fitted.real_steps), _loss, steps=fitted.real_steps, rate=4e-4)
+    network.load_state_dict(stored_precision(network.state_dict()))
+    card = _with_threshold(network, fitted, tests)
+    predictor = MemoryPredictor(network, card)
+    drawn_now, row = measure_pneumothorax(predictor, kept, command=command)[0], real_row(data, predictor)
+    figures = [*_evaluate_pneumothorax(network, card, tests, data="--data DATA"), *drawn_now]
     pictures = [Picture(file=_ROW, caption=_CAPTION)] if row else []
     return Trained(
         network,
         card.model_copy(update={"evaluation": figures, "pictures": pictures}),
-        text=text,
+        text=_text(drawn_before, drawn_now, row_before, row),
         documents={_ROW: sheet_bytes(row, columns=len(row))} if row else {},
         changelog=_CHANGELOG,
     )
 
 
-def _new_network() -> nn.Module:
-    return build_network("pneumothorax_segmenter", ARGUMENTS)
+def _fitted_to(phantoms: list[Arrays], steps: int) -> nn.Module:
+    torch.manual_seed(0)
+    network = build_network(NETWORK.name, ARGUMENTS)
+    return fit(network, _batches(phantoms, [], steps), _loss, steps=steps, rate=1e-3)
 
 
-def _predictor(package: ModelPackage) -> MemoryPredictor:
-    return MemoryPredictor(load_network(package), package.card)
+def _with_threshold(network: nn.Module, fitted: "_Fitted", tests: int) -> Card:
+    found = _threshold(MemoryPredictor(network, _card(fitted, 0.5)), max(60, tests // 2), fitted.real)
+    return _card(fitted, found)
 
 
 def _loss(model: nn.Module, batch: dict[str, Any]) -> Tensor:
@@ -149,7 +165,7 @@ def _threshold(predictor: MemoryPredictor, tests: int, real: list[Radiograph]) -
     return youden_threshold(np.array([positive for _, positive in pictures]), np.array(score))
 
 
-def _evaluate_pneumothorax(network: nn.Module, card: Card, tests: int) -> list[Interval]:
+def _evaluate_pneumothorax(network: nn.Module, card: Card, tests: int, *, data: str = "") -> list[Interval]:
     predictor = MemoryPredictor(network, card)
     rule, empty = PneumothoraxRule.model_validate(card.rule), card.threshold("empty", "pneumothorax")
     truth, score, overlaps = [], [], []
@@ -160,20 +176,20 @@ def _evaluate_pneumothorax(network: nn.Module, card: Card, tests: int) -> list[I
         score.append(answer.probability)
         if phantom.positive:
             overlaps.append(dice(phantom.masks["pneumothorax"][0], rule.kept(answer, empty)))
-    data = f"held-out chest radiograph phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}"
-    command = command_for("pneumothorax")
+    told = f"held-out chest radiograph phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}"
+    command = f"{command_for('pneumothorax')} {data}".rstrip()
     return [
         auc_interval(
             np.array(truth),
             np.array(score),
             metric="AUC, study",
-            data=f"{data}, {sum(truth)} positive",
+            data=f"{told}, {sum(truth)} positive",
             command=command,
         ),
         mean_interval(
             np.array(overlaps),
             metric="Dice of the mask, after the empty rule",
-            data=f"positive ones of the {data}",
+            data=f"positive ones of the {told}",
             command=command,
         ),
     ]
@@ -182,21 +198,21 @@ def _evaluate_pneumothorax(network: nn.Module, card: Card, tests: int) -> list[I
 class _Fitted:
     """What the weights were fitted to, in words."""
 
-    def __init__(self, studies: int, steps: int, real: list[Radiograph], start: ModelPackage | None) -> None:
-        self.real = bool(real)
-        began = "encoder started from ImageNet"
+    def __init__(self, studies: int, steps: int, real: list[Radiograph] | None = None, real_steps: int = 0) -> None:
+        self.real, self.real_steps = real or [], real_steps
         self.count = f"{studies} phantom radiographs, {steps} steps of {_BATCH}"
         if real:
             people = len({one.patient for one in real})
-            self.count += f"; {REAL_PICTURES} drawings into {len(real)} real radiographs of {people} people"
-        if start is not None:
-            began = f"weights of version {start.version} fitted further"
-            self.count = f"{start.card.training_data.count}; then {self.count}"
-        self.summary = (
-            f"chest radiograph phantoms, and real radiographs with a drawn pneumothorax; {began}"
+            self.count += (
+                f"; then {real_steps} steps, {_REAL_IN_BATCH} of each {_BATCH} being of {REAL_PICTURES} drawings into "
+                f"{len(real)} real radiographs of {people} people"
+            )
+        seen = (
+            "chest radiograph phantoms, then also real radiographs with a drawn pneumothorax"
             if real
-            else f"computer-made chest radiograph phantoms only, no patient; {began}"
+            else "computer-made chest radiograph phantoms only, no patient"
         )
+        self.summary = f"{seen}; encoder started from ImageNet"
 
 
 _LIMITS = {
@@ -218,27 +234,33 @@ _CAPTION = (
 )
 
 
-def _text(now: list[Interval], before: list[Interval]) -> str:
+def _text(before: list[Interval], now: list[Interval], row_before: list[Panel], row: list[Panel]) -> str:
     lines = [
         "How the drawn figures are made: `python -m AcuteFindingsLib.training.real_lesions pneumothorax --data DATA "
         "--out OUT` draws a pneumothorax into real radiographs of patients kept aside, and skin folds, scapular edges, "
         "bare patches and tubes into those with and without alike. It also writes the pictures, which the licence of "
         "the radiographs keeps out of this package."
     ]
-    drawn = {one.metric: one for one in now}
-    for one in before:
-        new = drawn[one.metric]
-        lines.append(f"{one.metric}: {one.value:.3f} with the weights before, {new.value:.3f} with these.")
+    lines += [
+        f"{new.metric}: {old.value:.3f} after phantoms alone, {new.value:.3f} with these weights."
+        for old, new in zip(before, now, strict=True)
+    ]
+    lines += [
+        f"The real radiograph {' '.join(new.title.removesuffix('the model').split())} {old.note} after phantoms alone; "
+        f"{new.note} with these weights."
+        for old, new in zip(row_before, row, strict=True)
+        if new.note
+    ]
     return "\n\n".join(lines)
 
 
-def _card(network: Network, fitted: _Fitted, study: float) -> Card:
+def _card(fitted: _Fitted, study: float) -> Card:
     tuned = f"{TUNED}, and on further drawings in the radiographs of training" if fitted.real else TUNED
     return Card(
         id="pneumothorax-unet-small",
         task="pneumothorax",
         title="U-Net on EfficientNet-Lite0 with the empty-mask branch",
-        network=network,
+        network=NETWORK,
         preprocessing=SETTINGS.model_dump(),
         labels=[label_of("pneumothorax")],
         operating_points=[
@@ -260,6 +282,8 @@ def _card(network: Network, fitted: _Fitted, study: float) -> Card:
         evaluation=[],
         licence="CC-BY-NC-SA-4.0" if fitted.real else "Apache-2.0",
         intended_use=USE,
-        limitations=f"{_LIMITS[fitted.real]} Reads {SIZE} pixels a side; the published segmenters read 512 to 1024.",
+        limitations=(
+            f"{_LIMITS[bool(fitted.real)]} Reads {SIZE} pixels a side; the published segmenters read 512 to 1024."
+        ),
         sources=[SOURCE_3],
     )

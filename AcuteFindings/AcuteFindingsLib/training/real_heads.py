@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings, head_images
+from AcuteFindingsLib.networks.backbones import PyramidBackbone
 from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.preprocessing.head_slice import neutral_head
 from AcuteFindingsLib.study.reader import read_study
@@ -96,11 +97,10 @@ def fit_to_heads(
     generator = np.random.default_rng(seed)
     drawn = _drawn(heads, chosen[~heads.bleeding[chosen]], generator)
     batches = _batches(heads, chosen, drawn, phantoms(steps, generator), steps, generator)
-    layers = [layer for layer in network.backbone.modules() if any(True for _ in layer.parameters(recurse=False))]
-    for layer in layers[: round(FROZEN_SHARE * len(layers))]:
-        layer.requires_grad_(False)
+    backbone = cast(PyramidBackbone, network.backbone)
+    backbone.freeze_first(FROZEN_SHARE)
     fit(network, batches, _loss, steps=steps, rate=6e-4, report_every=20)
-    network.requires_grad_(True)
+    backbone.freeze_first(0.0)
     return network
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
-from AcuteFindingsLib.evaluation.intervals import auc_interval
-from AcuteFindingsLib.evaluation.operating_points import decision_figures
+from AcuteFindingsLib.evaluation.intervals import auc_interval, decision_intervals
 from AcuteFindingsLib.models.metadata import Interval, Picture
 from AcuteFindingsLib.preprocessing.head_slice import head_region_windowed
 from AcuteFindingsLib.training.real_heads import FOLDS, RealHeads
@@ -57,21 +56,13 @@ def cross_validated(heads: RealHeads, scores: Mapping[str, np.ndarray], *, packa
 
 def at_threshold(heads: RealHeads, score: np.ndarray, threshold: float, *, command: str) -> list[Interval]:
     """Return sensitivity and specificity of cross-validated scores at the threshold that was chosen on them."""
-    found = decision_figures(heads.bleeding, score >= threshold)
-    return [
-        Interval(
-            metric=f"{name.capitalize()}, slice, cross-validated, at {threshold:.2f}",
-            value=figure.value,
-            low=figure.intervals[0].low,
-            high=figure.intervals[0].high,
-            data="the same slices as they are; the threshold was chosen on these scores, so a little too good",
-            count=figure.count,
-            command=command,
-        )
-        for name in ("sensitivity", "specificity")
-        for figure in [found[name]]
-        if figure.value is not None
-    ]
+    return decision_intervals(
+        heads.bleeding,
+        score >= threshold,
+        metric=f"slice, cross-validated, at {threshold:.2f}",
+        data="the same slices as they are; the threshold was chosen on these scores, so a little too good",
+        command=command,
+    )
 
 
 def resubstituted(heads: RealHeads, scores: Mapping[str, np.ndarray], *, package: str, command: str) -> list[Interval]:

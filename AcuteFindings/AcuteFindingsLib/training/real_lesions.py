@@ -18,7 +18,7 @@ from scipy import ndimage
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.pneumothorax import LABEL, Outline, PneumothoraxRule, outlines
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
-from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
+from AcuteFindingsLib.evaluation.intervals import auc_interval, decision_intervals, mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.metadata import Interval
@@ -37,6 +37,12 @@ SEED = 900_000
 _BATCH = 8
 _CTA = "cta-pulmonary-artery"
 _SIIM = "chest-xray-dicom"
+
+
+def lesions_command(task: str, count: int | None = None) -> str:
+    """Return the command that measures on drawn findings the package that ships, as cards name it."""
+    number = count or COUNTS[task]
+    return f"python -m AcuteFindingsLib.training.real_lesions {task} --data DATA --out OUT --count {number}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def measure_pe(
     command: str,
     report: Callable[[str], None] = print,
 ) -> tuple[list[Interval], list[Panel]]:
-    """Return the AUC of slices and studies on drawn angiograms, and a picture of each volume that has clots.
+    """Return AUCs and verdicts on drawn angiograms as figures, and a picture of each volume that has clots.
 
     Parameters
     ----------
@@ -87,7 +93,7 @@ def measure_pe(
     artery_slices
         ``(z,)`` bool: slices that hold pulmonary artery, where alone a clot can be drawn.
     """
-    truth, score, volumes, studies, verdicts, panels = [], [], [], [], [], []
+    truth, score, volumes, studies, verdicts, called, panels = [], [], [], [], [], [], []
     for number, one in enumerate(drawn):
         finding = run(one.study)
         area = one.mask.sum(axis=(1, 2)) * float(np.prod(one.study.spacing[1:]))
@@ -97,6 +103,7 @@ def measure_pe(
         volumes.append(np.full(len(values), number))
         studies.append(bool(one.kinds))
         verdicts.append(finding.verdict.probability)
+        called.append(finding.verdict.label == "positive")
         report(f"volume {number + 1}: {', '.join(one.kinds) or 'no clot'}, probability {verdicts[-1]:.2f}")
         if one.kinds:
             z = int(area.argmax())
@@ -122,7 +129,23 @@ def measure_pe(
             command=command,
             patients=groups[near],
         ),
+        *decision_intervals(
+            np.array(studies), np.array(called), metric="study, drawn clots", data=data, command=command
+        ),
     ], panels
+
+
+def measure_drawn_clots(
+    run: Callable[[Study], Finding], data: Path, *, count: int = COUNTS["pe"]
+) -> tuple[list[Interval], list[Panel]]:
+    """Draw clots into the CT angiogram of `data` and return what `measure_pe` makes of a detector's answers."""
+    artery = read_study(data / _CTA / "pulmonary_artery.nii.gz", detector="pe").array > 0.5
+    return measure_pe(
+        run,
+        draw_angiograms(data, count=count),
+        np.any(artery, axis=(1, 2)),
+        command=lesions_command("pe", count),
+    )
 
 
 def measure_pneumothorax(
@@ -184,10 +207,10 @@ def real_row(data: Path, predictor: Predictor) -> list[Panel]:
         title = "without pneumothorax" if truth is None or not truth.any() else "with pneumothorax"
         note = f"probability {answer.probability:.2f}, outline {100 * kept.mean():.1f} %"
         if truth is not None and truth.any():
-            panels.append(Panel(image, title=f"{title}: the reader", outline=truth))
+            panels.append(Panel(image, title=f"{title}:\nthe reader", outline=truth))
             note += f", Dice {dice(truth, kept):.2f}"
         twin = ", stored inverted" if name == "monochrome1_twin" else ""
-        panels.append(Panel(image, title=f"{title}{twin}: the model", note=note, outline=kept))
+        panels.append(Panel(image, title=f"{title}{twin}:\nthe model", note=note, outline=kept))
     return panels
 
 
@@ -222,19 +245,15 @@ def main(
         raise typer.BadParameter(f"TASK {task}: choose one of {', '.join(COUNTS)}.")
     torch.set_num_threads(threads)
     number = count or COUNTS[task]
-    command = f"python -m AcuteFindingsLib.training.real_lesions {task} --data DATA --out OUT --count {number}"
     out.mkdir(parents=True, exist_ok=True)
     if task == "pe":
         detector = load_detector("pe", model=model, device="cpu").detector
-        artery = read_study(data / _CTA / "pulmonary_artery.nii.gz", detector="pe").array > 0.5
-        figures, panels = measure_pe(
-            detector.run, draw_angiograms(data, count=number), np.any(artery, axis=(1, 2)), command=command
-        )
+        figures, panels = measure_drawn_clots(detector.run, data, count=number)
     else:
         package = find_package(model, task="pneumothorax") if model else default_package("pneumothorax")
         predictor = load_predictor(package, device="cpu")
         drawn = draw_many(read_radiographs(data, held_out=True), count=number, seed=SEED)
-        figures, panels = measure_pneumothorax(predictor, drawn, command=command)
+        figures, panels = measure_pneumothorax(predictor, drawn, command=lesions_command(task, number))
         row = real_row(data, predictor)
         if row:
             print(write_row(row, out / "pneumothorax-real.png"))

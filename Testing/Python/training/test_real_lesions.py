@@ -9,14 +9,14 @@ from typer.testing import CliRunner
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings
-from AcuteFindingsLib.models.package import read_package
+from AcuteFindingsLib.models.find import default_package
+from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
-from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.training import first_radiographs, radiograph_sets
 from AcuteFindingsLib.training.first_arrays import chest_xray_arrays
 from AcuteFindingsLib.training.lesions.radiographs import draw_many, lesion_arrays, read_radiographs
-from AcuteFindingsLib.training.real_lesions import app, draw_angiograms, measure_pe
+from AcuteFindingsLib.training.real_lesions import app, draw_angiograms, measure_pe, real_row
 
 PEOPLE = ("1", "1", "2", "3", "4", "5", "142")
 
@@ -90,6 +90,21 @@ def test_the_command_measures_the_model_that_ships(lungs_folder: Path, tmp_path:
     assert CliRunner().invoke(app, ["bleeds", "--data", ".", "--out", str(tmp_path)]).exit_code != 0
 
 
+def test_the_real_radiographs_stand_beside_the_readers_outline(data_folder: Path) -> None:
+    row = real_row(data_folder, load_predictor(default_package("pneumothorax"), device="cpu"))
+    assert [one.title for one in row] == [
+        "with pneumothorax:\nthe reader",
+        "with pneumothorax:\nthe model",
+        "without pneumothorax:\nthe model",
+        "without pneumothorax, stored inverted:\nthe model",
+    ]
+    assert row[0].outline is not None
+    assert row[0].outline.any()
+    # An inverted file is the same picture.
+    assert row[2].note == row[3].note
+    assert [bool(one.note) for one in row] == [False, True, True, True]
+
+
 class _Seer:
     """A detector that sees what was drawn: mean brightness of the artery by slice."""
 
@@ -101,7 +116,9 @@ class _Seer:
 
         low = np.where(self.artery, study.array < 130, False).sum(axis=(1, 2)) / 200
         slices = [SimpleNamespace(probabilities={"pe": float(value)}) for value in np.clip(low, 0, 1)]
-        return SimpleNamespace(slices=slices, verdict=SimpleNamespace(probability=float(low.max())))  # type: ignore[return-value]
+        highest = float(low.max())
+        verdict = SimpleNamespace(probability=highest, label="positive" if highest > 0.5 else "negative")
+        return SimpleNamespace(slices=slices, verdict=verdict)  # type: ignore[return-value]
 
 
 def test_who_sees_the_drawn_clots_is_given_a_high_figure_that_owns_up_to_one_patient(data_folder: Path) -> None:
@@ -116,7 +133,8 @@ def test_who_sees_the_drawn_clots_is_given_a_high_figure_that_owns_up_to_one_pat
         command="python",
         report=lambda _: None,
     )
-    assert [one.count for one in figures] == [4, 4 * len(artery), 4 * int(artery.any(axis=(1, 2)).sum())]
+    assert [one.count for one in figures] == [4, 4 * len(artery), 4 * int(artery.any(axis=(1, 2)).sum()), 2, 2]
+    assert [one.metric.split(",")[0] for one in figures[3:]] == ["Sensitivity", "Specificity"]
     assert figures[1].value > 0.8
     assert all("ONE patient" in one.data for one in figures)
     assert len(panels) == 2
@@ -139,10 +157,8 @@ def test_training_with_real_radiographs_says_so_in_the_card(
     )
     monkeypatch.setattr(first_radiographs, "REAL_PICTURES", 8)
     monkeypatch.setitem(first_radiographs.COUNTS, "pneumothorax", 8)
-    start = resource_path("Models") / "pneumothorax-unet-small"
-    trained = first_radiographs.train_pneumothorax(
-        tmp_path, studies=4, steps=1, tests=4, workers=1, data=lungs_folder, start=start
-    )
+    sizes = {"studies": 4, "steps": 1, "tests": 4, "workers": 1}
+    trained = first_radiographs.train_pneumothorax(tmp_path, **sizes, data=lungs_folder, real_steps=1)
     card = trained.card
     assert not card.training_data.phantoms_only
     assert "non-commercial" in card.training_data.restriction
@@ -152,5 +168,7 @@ def test_training_with_real_radiographs_says_so_in_the_card(
     drawn = [one for one in card.evaluation if one.metric.endswith("drawn findings")]
     assert len(drawn) == 2
     assert all("not trained on" in one.data for one in drawn)
-    assert "with the weights before" in trained.text
-    assert read_package(start).version in card.training_data.summary
+    assert all(one.command.endswith("real_lesions pneumothorax --data DATA --out OUT --count 8") for one in drawn)
+    assert all(one.command.endswith("pneumothorax --data DATA") for one in card.evaluation if one not in drawn)
+    assert trained.text.count("after phantoms alone") == 2
+    assert "1 steps, 5 of each 16" in card.training_data.count
