@@ -24,7 +24,6 @@ _METRICS = (
 _QUICK = (
     "data.phantoms={count: 14, seed: 61000, options: {matrix: 64, slice_spacing: 15.0}}",
     "preprocessing={pixel_mm: 5, size: 48, window_level: 40, window_width: 80}",
-    "network.arguments.growth=2",
     "network.arguments.hidden=8",
     "stages.scan.epochs=1",
     "stages.scan.slices=3",
@@ -88,6 +87,7 @@ def _describe(page: Page, arms: list[Trained], scans: list[Answered]) -> None:
         f"{told['patients']['test']} kept aside ({int(scans[0].truth.sum())} with a bleed). Seed of weights and order: "
         f"{recipe.seed}. Recipes: {', '.join(f'`{file}.yaml`' for _, file, _ in ARMS)}."
     )
+    page.say(f"All stand on `{recipe.network.arguments['backbone']}` from ImageNet; those published on DenseNet-40.")
     page.say("A scan is positive where three or more neighbouring slices are. Published: 77 scans, 44 with a bleed.")
 
 
