@@ -18,6 +18,7 @@ from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.first_arrays import PATHOLOGIES, TUBES
 from AcuteFindingsLib.training.fit import fit
+from AcuteFindingsLib.training.held_out import held_out
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, TUNE_SEED
 from AcuteFindingsLib.training.radiograph_sets import (
@@ -66,7 +67,7 @@ def train_chest(cache: Path, *, studies: int, steps: int, tests: int, workers: i
     thresholds = {name: youden_threshold(truth[:, n], score[:, n]) for n, name in enumerate(names)}
     card = _chest_card(named, studies, steps, thresholds)
     truth, score = _score_chest(network, card, TEST_SEED, tests)
-    data = f"held-out chest radiograph phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}"
+    data = held_out("chest radiograph", tests)
     evaluation = [
         auc_interval(
             truth[:, n],

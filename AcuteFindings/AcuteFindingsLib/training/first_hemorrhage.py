@@ -141,7 +141,7 @@ def _with_real_slices(
         *cross_validated(heads, scores, package=PACKAGE),
         *at_threshold(heads, scores["images"], slice_threshold, command=command),
         *resubstituted(heads, shipped, package=PACKAGE, command=command),
-        *evaluate(network, card, tests=tests),
+        *evaluate(network, card, tests=tests, command=command),
     ]
     return Trained(
         network,

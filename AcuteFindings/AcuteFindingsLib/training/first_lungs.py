@@ -16,6 +16,7 @@ from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.preprocessing.square import fit_square
 from AcuteFindingsLib.training import radiograph_sets
 from AcuteFindingsLib.training.card_parts import label_of
+from AcuteFindingsLib.training.held_out import held_out
 from AcuteFindingsLib.training.lesions.radiographs import FOLDER, RESTRICTION
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, Arrays
@@ -85,7 +86,8 @@ def train_lungs(
             (sheets / "lung-outlines.png").write_bytes(sheet_bytes(_panels(real, found, images=True), columns=_COLUMNS))
     else:
         network = fit_to_lungs(start(), None, everyone, phantoms, steps=steps)
-    figures.append(_on_phantoms(network, card, tests))
+    command = f"{command_for('lungs')} --data DATA" if real else command_for("lungs")
+    figures.append(_on_phantoms(network, card, tests, command))
     return Trained(
         network,
         card.model_copy(update={"evaluation": figures, "pictures": pictures}),
@@ -153,7 +155,7 @@ def _resubstituted(real: RealLungs, network: nn.Module, card: Card) -> Interval:
     )
 
 
-def _on_phantoms(network: nn.Module, card: Card, tests: int) -> Interval:
+def _on_phantoms(network: nn.Module, card: Card, tests: int, command: str) -> Interval:
     predictor = MemoryPredictor(network, card)
     overlaps = []
     for seed in range(TEST_SEED, TEST_SEED + tests):
@@ -162,8 +164,8 @@ def _on_phantoms(network: nn.Module, card: Card, tests: int) -> Interval:
     return mean_interval(
         np.array(overlaps),
         metric="Dice, phantoms",
-        data=f"held-out chest radiograph phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}",
-        command=command_for("lungs"),
+        data=held_out("chest radiograph", tests),
+        command=command,
     )
 
 

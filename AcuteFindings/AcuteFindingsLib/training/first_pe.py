@@ -10,15 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from AcuteFindingsLib.detectors.pe import PEDetector, PESettings
-from AcuteFindingsLib.evaluation.intervals import auc_interval
 from AcuteFindingsLib.evaluation.thresholds import f1_threshold, youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.backbones import PooledBackbone
 from AcuteFindingsLib.networks.mask_decoder import MASK_FEATURES
 from AcuteFindingsLib.networks.pe import PEModel, SliceEncoder
-from AcuteFindingsLib.phantoms import make_phantom
-from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.training.augment import mask_loss
 from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.clot_slices import (
@@ -32,8 +29,9 @@ from AcuteFindingsLib.training.clot_slices import (
 )
 from AcuteFindingsLib.training.first_arrays import EXAM, ctpa_arrays
 from AcuteFindingsLib.training.fit import fit
+from AcuteFindingsLib.training.held_out import held_out_aucs
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
-from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, TUNE_SEED, Arrays, phantom_arrays
+from AcuteFindingsLib.training.phantom_sets import TRAIN_SEED, TUNE_SEED, Arrays, phantom_arrays
 from AcuteFindingsLib.training.real_lesions import measure_drawn_clots
 from AcuteFindingsLib.training.sheets import sheet_bytes
 from AcuteFindingsLib.training.stages import stored_precision
@@ -186,33 +184,7 @@ def _sets(cache: Path, first: int, count: int, workers: int, **options: Any) -> 
 def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
     """Run the detector itself on phantoms that nothing was fitted or tuned on, at full matrix."""
     detector = PEDetector(MemoryPredictor(network, card))
-    truth, score = [], []
-    slice_truth: list[bool] = []
-    slice_score: list[float] = []
-    for seed in range(TEST_SEED, TEST_SEED + tests):
-        phantom = make_phantom("ctpa", seed)
-        finding = detector.run(phantom_study(phantom))
-        truth.append(phantom.positive)
-        score.append(finding.verdict.probability)
-        slice_truth.extend(phantom.slice_labels["pe"])
-        slice_score.extend(item.probabilities["pe"] for item in finding.slices)
-    data = f"held-out CTPA phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}"
-    return [
-        auc_interval(
-            np.array(truth),
-            np.array(score),
-            metric="AUC, study",
-            data=f"{data}, {sum(truth)} positive",
-            command=COMMAND,
-        ),
-        auc_interval(
-            np.array(slice_truth),
-            np.array(slice_score),
-            metric="AUC, slice",
-            data=f"slices of the {data}",
-            command=COMMAND,
-        ),
-    ]
+    return held_out_aucs(detector.run, "ctpa", "pe", name="CTPA", tests=tests, command=COMMAND)
 
 
 class Located(nn.Module):

@@ -20,6 +20,7 @@ from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training.augment import mask_loss
 from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.fit import fit
+from AcuteFindingsLib.training.held_out import held_out
 from AcuteFindingsLib.training.lesions.radiographs import (
     RESTRICTION,
     Radiograph,
@@ -176,7 +177,7 @@ def _evaluate_pneumothorax(network: nn.Module, card: Card, tests: int, *, data: 
         score.append(answer.probability)
         if phantom.positive:
             overlaps.append(dice(phantom.masks["pneumothorax"][0], rule.kept(answer, empty)))
-    told = f"held-out chest radiograph phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}"
+    told = held_out("chest radiograph", tests)
     command = f"{command_for('pneumothorax')} {data}".rstrip()
     return [
         auc_interval(

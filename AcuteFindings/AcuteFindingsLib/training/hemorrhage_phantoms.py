@@ -9,22 +9,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
+from AcuteFindingsLib.evaluation.intervals import mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval
 from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.networks.radnet import RADnet
-from AcuteFindingsLib.phantoms import make_phantom
-from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.phantoms import Phantom
 from AcuteFindingsLib.training.augment import augment, mask_loss
 from AcuteFindingsLib.training.first_arrays import BLEEDS, head_ct_arrays
 from AcuteFindingsLib.training.fit import fit
+from AcuteFindingsLib.training.held_out import held_out, held_out_aucs
 from AcuteFindingsLib.training.hemorrhage_card import ARGUMENTS, COMMAND, NETWORK, SCANS, SETTINGS, SLICES
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
-from AcuteFindingsLib.training.phantom_sets import TEST_SEED, Arrays, phantom_arrays
+from AcuteFindingsLib.training.phantom_sets import Arrays, phantom_arrays
 
 HEAD_STEPS = 1000
 # Each scan is read so many times for the head to learn from, each time but the first changed at random.
@@ -57,44 +58,23 @@ def fitted_to_phantoms(sets: list[Arrays], steps: int) -> RADnet:
     return network
 
 
-def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
+def evaluate(network: nn.Module, card: Card, *, tests: int, command: str = COMMAND) -> list[Interval]:
     """Run the detector itself on phantoms that nothing was fitted or tuned on, at full matrix."""
-    detector = HemorrhageDetector(MemoryPredictor(network, card))
-    truth, score, overlaps, errors = [], [], [], []
-    slice_truth: list[bool] = []
-    slice_score: list[float] = []
-    for seed in range(TEST_SEED, TEST_SEED + tests):
-        phantom = make_phantom("head-ct", seed)
-        finding = detector.run(phantom_study(phantom))
-        truth.append(phantom.positive)
-        score.append(finding.verdict.probability)
-        slice_truth.extend(phantom.slice_labels["any"])
-        slice_score.extend(item.probabilities["any"] for item in finding.slices)
+    overlaps, errors = [], []
+
+    def compare(phantom: Phantom, finding: Finding) -> None:
         if phantom.positive:
             overlaps.append(dice(phantom.masks["hemorrhage"], finding.masks[0].array))
             measured = next(item.value for item in finding.measurements if item.name == "Hemorrhage volume")
             errors.append(abs(measured - phantom.study_labels["volume_ml"]))
-    data, positive = (
-        f"held-out head CT phantoms, seeds {TEST_SEED} to {TEST_SEED + tests - 1}",
-        f"{sum(truth)} positive",
-    )
+
+    detector = HemorrhageDetector(MemoryPredictor(network, card))
+    areas = held_out_aucs(detector.run, "head-ct", "any", name="head CT", tests=tests, command=command, seen=compare)
+    data = f"positive ones of the {held_out('head CT', tests)}"
     return [
-        auc_interval(
-            np.array(truth), np.array(score), metric="AUC, study", data=f"{data}, {positive}", command=COMMAND
-        ),
-        auc_interval(
-            np.array(slice_truth),
-            np.array(slice_score),
-            metric="AUC, slice",
-            data=f"slices of the {data}",
-            command=COMMAND,
-        ),
-        mean_interval(
-            np.array(overlaps), metric="Dice of the mask", data=f"positive ones of the {data}", command=COMMAND
-        ),
-        mean_interval(
-            np.array(errors), metric="Volume error, mL (absolute)", data=f"positive ones of the {data}", command=COMMAND
-        ),
+        *areas,
+        mean_interval(np.array(overlaps), metric="Dice of the mask", data=data, command=command),
+        mean_interval(np.array(errors), metric="Volume error, mL (absolute)", data=data, command=command),
     ]
 
 

@@ -11,6 +11,7 @@ from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings
 from AcuteFindingsLib.detectors.pe import PESettings
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.evaluate import Request, evaluate
 from AcuteFindingsLib.models.metadata import Interval
 from AcuteFindingsLib.models.package import ModelPackage, read_package
@@ -26,6 +27,7 @@ from AcuteFindingsLib.training import (
     first_models,
     first_pe,
     first_radiographs,
+    held_out,
     hemorrhage_card,
     hemorrhage_phantoms,
     radiograph_sets,
@@ -62,8 +64,9 @@ def without_imagenet(name: str, arguments):
 @pytest.fixture
 def train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Run one training on next to nothing: `train("pe")` returns its package."""
-    for module in (hemorrhage_phantoms, first_pe, first_radiographs, first_chest, first_lungs):
+    for module in (held_out, first_radiographs, first_chest, first_lungs):
         monkeypatch.setattr(module, "make_phantom", lambda kind, seed, **_: small_phantom(kind, seed))
+    for module in (hemorrhage_phantoms, first_pe, first_radiographs, first_chest, first_lungs):
         monkeypatch.setattr(module, "build_network", without_imagenet)
     monkeypatch.setattr(first_chest64, "build_network", without_imagenet)
     for module in (hemorrhage_phantoms, first_pe, radiograph_sets):
@@ -147,8 +150,28 @@ def test_hemorrhage_goes_on_with_real_slices_and_its_card_can_be_checked(train, 
     assert (package.folder / "docs" / card.pictures[0].file).read_bytes().startswith(b"\x89PNG")
     assert card.pictures[0].caption in package.read_card_text()
     assert [file.name for file in (tmp_path / "sheets").iterdir()] == ["hemorrhage-masks.png"]
+    assert figure(package, "AUC, study").command.endswith("first_models hemorrhage --data DATA")
     with pytest.raises(ModelError, match="more than phantoms"):
         train("hemorrhage", data=real, start=package.folder)
+    with pytest.raises(ModelError, match="expected pneumothorax_segmenter"):
+        train("pneumothorax", data=real, start=start)
+
+
+def test_the_pe_card_shows_what_becomes_of_drawn_clots(train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Interval(metric="AUC, study, drawn clots", value=0.5, low=0.4, high=0.6, data="one", count=24, command="run")
+    asked = []
+
+    def drawn(run, data: Path):
+        asked.append((callable(run), data))
+        return [told], [Panel(np.zeros((8, 8), np.float32), title="central")]
+
+    monkeypatch.setattr(first_pe, "measure_drawn_clots", drawn)
+    package = train("pe", data=tmp_path)
+    package.verify()
+    assert asked == [(True, tmp_path)]
+    assert package.card.evaluation[-1] == told
+    (picture,) = package.card.pictures
+    assert (package.folder / "docs" / picture.file).read_bytes().startswith(b"\x89PNG")
 
 
 def test_lungs_are_measured_on_patients_that_were_not_fitted_to(train, builders, tmp_path: Path) -> None:
