@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
 
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings
@@ -18,6 +19,7 @@ from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.training import (
     first_arrays,
     first_chest,
@@ -157,7 +159,7 @@ def test_hemorrhage_goes_on_with_real_slices_and_its_card_can_be_checked(train, 
         train("pneumothorax", data=real, start=start)
 
 
-def test_the_pe_card_shows_what_becomes_of_drawn_clots(train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pe_card_shows_what_becomes_of_drawn_clots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Interval(metric="AUC, study, drawn clots", value=0.5, low=0.4, high=0.6, data="one", count=24, command="run")
     asked = []
 
@@ -166,12 +168,17 @@ def test_the_pe_card_shows_what_becomes_of_drawn_clots(train, tmp_path: Path, mo
         return [told], [Panel(np.zeros((8, 8), np.float32), title="central")]
 
     monkeypatch.setattr(first_pe, "measure_drawn_clots", drawn)
-    package = train("pe", data=tmp_path)
-    package.verify()
+    card = read_package(resource_path("Models") / first_pe.ID).card
+    trained = first_pe.with_figures(torch.nn.Identity(), card, [figure_of(0.9)], data=tmp_path)
     assert asked == [(True, tmp_path)]
-    assert package.card.evaluation[-1] == told
-    (picture,) = package.card.pictures
-    assert (package.folder / "docs" / picture.file).read_bytes().startswith(b"\x89PNG")
+    assert trained.card.evaluation == [figure_of(0.9), told]
+    (picture,) = trained.card.pictures
+    assert trained.documents[picture.file].startswith(b"\x89PNG")
+    assert first_pe.with_figures(torch.nn.Identity(), card, [], data=None).card.pictures == []
+
+
+def figure_of(value: float) -> Interval:
+    return Interval(metric="AUC, study", value=value, low=value, high=value, data="phantoms", count=4, command="run")
 
 
 def test_lungs_are_measured_on_patients_that_were_not_fitted_to(train, builders, tmp_path: Path) -> None:
