@@ -29,6 +29,7 @@ from AcuteFindingsLib.training.hemorrhage_phantoms import (
 )
 from AcuteFindingsLib.training.phantom_sets import TRAIN_SEED, TUNE_SEED, Arrays
 from AcuteFindingsLib.training.real_heads import (
+    ON_THE_WAY,
     STEPS,
     cross_validate,
     fit_to_heads,
@@ -121,7 +122,8 @@ def _with_real_slices(
     def phantoms(count: int, generator: np.random.Generator) -> Iterator[dict[str, Tensor]]:
         return phantom_batches(sets, count, generator, scans=1)
 
-    kept = Remembered(cache / "cross-validation", weights, heads.images, heads.bleeding, real_steps, len(sets))
+    shaped = (heads.images, heads.bleeding, real_steps, len(sets), ON_THE_WAY)
+    kept = Remembered(cache / "cross-validation", weights, *shaped)
     scores = cross_validate(again, heads, phantoms, steps=real_steps, kept=kept)
     network = fit_to_heads(again(), heads, np.arange(len(heads.bleeding)), phantoms, steps=real_steps)
     network.load_state_dict(stored_precision(network.state_dict()))

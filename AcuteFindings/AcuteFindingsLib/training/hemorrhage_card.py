@@ -11,7 +11,7 @@ from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.first_arrays import BLEEDS
 from AcuteFindingsLib.training.phantom_sets import Arrays
-from AcuteFindingsLib.training.real_heads import RealHeads
+from AcuteFindingsLib.training.real_heads import ON_THE_WAY, RealHeads
 from AcuteFindingsLib.training.real_heads_card import FOLDER, RESTRICTION
 
 ID = "hemorrhage-radnet-small"
@@ -55,7 +55,10 @@ def make_card(
             "computer-made head CT phantoms, then real single head CT slices (“Head CT - hemorrhage”), as they are and "
             "with bleeds drawn into those without one; backbone started from ImageNet"
         )
-        count += f"; then {real} real slices, {real_steps} steps of 16 real, 8 drawn and {SLICES} phantom slices"
+        count += (
+            f"; then {real} real slices, {real_steps} steps of 16 real, 8 drawn and {SLICES} phantom slices; mean of "
+            f"the weights before ({1 - ON_THE_WAY:.0%}) and after ({ON_THE_WAY:.0%})"
+        )
         limitations = (
             "The real slices are few, of one collection, already windowed, and one to a person: how it answers for "
             "whole scans of patients was measured on phantoms only. Where a real bleed is and of which kind, the data "

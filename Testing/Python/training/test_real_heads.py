@@ -61,14 +61,31 @@ def test_slices_are_read_as_the_detector_reads_them(heads: RealHeads) -> None:
     assert np.abs(heads.images - heads.neutral).mean() < 0.05
 
 
-def test_fitting_goes_on_from_the_weights_given(heads: RealHeads) -> None:
+def test_fitting_goes_on_from_the_weights_given_and_stays_near_them(
+    heads: RealHeads, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start = network()
-    before = score_heads(start.eval(), heads.images)
-    fitted = fit_to_heads(start, heads, np.arange(20), phantoms, steps=2)
-    after = score_heads(fitted, heads.images)
+    given = {name: value.clone() for name, value in start.state_dict().items()}
+
+    def fitted(share: float) -> RADnet:
+        again = network()
+        again.load_state_dict(given)
+        monkeypatch.setattr(real_heads, "ON_THE_WAY", share)
+        return fit_to_heads(again, heads, np.arange(20), phantoms, steps=2)
+
+    whole, between = fitted(1.0), fitted(0.7)
+    after = score_heads(between, heads.images)
     assert after.shape == (20,)
     assert ((after >= 0) & (after <= 1)).all()
-    assert not np.allclose(before, after)
+    assert not np.allclose(score_heads(start.eval(), heads.images), after)
+    ends = whole.state_dict()
+    for name, value in between.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, 0.3 * given[name] + 0.7 * ends[name], rtol=1e-4, atol=1e-6)
+    # The first layers were held, the later ones are free again.
+    first = next(name for name, _ in whole.backbone.named_parameters())
+    torch.testing.assert_close(ends[f"backbone.{first}"], given[f"backbone.{first}"], rtol=0, atol=0)
+    assert all(value.requires_grad for value in whole.parameters())
 
 
 def test_every_slice_is_scored_in_both_versions_beside_what_its_look_tells(
