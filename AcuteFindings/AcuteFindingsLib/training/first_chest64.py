@@ -1,6 +1,7 @@
 """The model of chest findings at 64×64 pixels: the NIH's fourteen, fitted to real radiographs."""
 
 from collections.abc import Sequence
+from inspect import getsource
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.chest import ChestClassifier
-from AcuteFindingsLib.training import radiograph_sets
+from AcuteFindingsLib.training import radiograph_sets, real_chest
 from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.phantom_sets import Arrays
 from AcuteFindingsLib.training.radiograph_sets import SOURCE_5, command_for
@@ -45,7 +46,8 @@ def train_chest64(cache: Path, *, steps: int, data: Path) -> Trained:
     def start() -> ChestClassifier:
         return cast(ChestClassifier, build_network("chest_classifier", arguments))
 
-    kept = Remembered(cache / "cross-validation", chests.images, chests.labels, chests.patients, arguments, steps)
+    shaped = (chests.images, chests.labels, chests.patients, arguments, steps, getsource(real_chest))
+    kept = Remembered(cache / "cross-validation", *shaped)
     found = cross_validate(start, chests, steps=steps, kept=kept)
     network = fit_to_chests(start(), chests, np.arange(len(chests.images)), steps=steps)
     card = _card(Network(name="chest_classifier", arguments=stored_arguments(arguments)), chests, found, steps)

@@ -1,6 +1,7 @@
 """The hemorrhage model: RADnet's head and attention on a small backbone, fitted to phantoms, then to real slices."""
 
 from collections.abc import Iterator
+from inspect import getsource
 from pathlib import Path
 from typing import cast
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.radnet import RADnet
+from AcuteFindingsLib.training import real_heads
 from AcuteFindingsLib.training.hemorrhage_card import (
     ARGUMENTS,
     COMMAND,
@@ -29,7 +31,6 @@ from AcuteFindingsLib.training.hemorrhage_phantoms import (
 )
 from AcuteFindingsLib.training.phantom_sets import TRAIN_SEED, TUNE_SEED, Arrays
 from AcuteFindingsLib.training.real_heads import (
-    ON_THE_WAY,
     STEPS,
     cross_validate,
     fit_to_heads,
@@ -122,7 +123,7 @@ def _with_real_slices(
     def phantoms(count: int, generator: np.random.Generator) -> Iterator[dict[str, Tensor]]:
         return phantom_batches(sets, count, generator, scans=1)
 
-    shaped = (heads.images, heads.bleeding, real_steps, len(sets), ON_THE_WAY)
+    shaped = (heads.images, heads.bleeding, real_steps, len(sets), getsource(real_heads))
     kept = Remembered(cache / "cross-validation", weights, *shaped)
     scores = cross_validate(again, heads, phantoms, steps=real_steps, kept=kept)
     network = fit_to_heads(again(), heads, np.arange(len(heads.bleeding)), phantoms, steps=real_steps)

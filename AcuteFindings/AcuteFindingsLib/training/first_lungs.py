@@ -1,5 +1,6 @@
 """The lung model: a U-Net on a small encoder, fitted to real radiographs with lung masks and to phantoms."""
 
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingP
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.preprocessing.square import fit_square
-from AcuteFindingsLib.training import radiograph_sets
+from AcuteFindingsLib.training import radiograph_sets, real_lungs
 from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.held_out import held_out
 from AcuteFindingsLib.training.lesions.radiographs import FOLDER, RESTRICTION
@@ -72,7 +73,8 @@ def train_lungs(
     documents: dict[str, bytes] = {}
     everyone = np.arange(len(real.pictures) if real else 0)
     if real:
-        kept = Remembered(cache / "cross-validation", real.images, real.lungs, real.patients, ARGUMENTS, steps, studies)
+        shaped = (real.images, real.lungs, real.patients, ARGUMENTS, steps, studies, getsource(real_lungs))
+        kept = Remembered(cache / "cross-validation", *shaped)
         found = cross_validate(start, real, phantoms, outline, steps=steps, kept=kept)
         network = fit_to_lungs(start(), real, everyone, phantoms, steps=steps)
         figures = [*_cross_validated(real, found), _resubstituted(real, network, card)]

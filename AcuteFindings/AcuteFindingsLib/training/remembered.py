@@ -20,8 +20,8 @@ class Remembered:
     folder
         Where they are kept; None keeps none.
     made_of
-        What shapes all of them: text, arrays, tensors by name. Anything else there gives another digest, so what was
-        made of it is not used.
+        What shapes all of them: text (source too), arrays, tensors by name. Anything else there gives another digest,
+        so what was made of it is not used.
     """
 
     def __init__(self, folder: Path | None, *made_of: Any) -> None:
