@@ -227,9 +227,7 @@ def _card(network: Network, studies: int, steps: int, real: RealLungs | None) ->
             if real
             else "chest radiograph phantoms only; encoder started from ImageNet",
             phantoms_only=not real,
-            count=(
-                f"{studies} phantom radiographs and {count} real ones, opacities drawn into some; {steps} steps of 14"
-            ),
+            count=f"{studies} phantom radiographs and {count} real ones, {steps} steps of 14",
             restriction=RESTRICTION if real else "",
         ),
         evaluation=[],

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
 from AcuteFindingsLib.evaluation.masks import dice
@@ -25,8 +24,6 @@ FOLDS = 4
 # Real radiographs and phantoms in a batch; phantoms only where there are no real ones.
 _REAL, _PHANTOMS = 10, 4
 _RATE = 1.5e-3
-# Share of the pictures with a drawn opacity.
-_VEILED = 0.6
 
 Outline = Callable[[nn.Module, np.ndarray], np.ndarray]
 """A network and a picture ``(y, x)`` in 0..1 to the mask ``(y, x)`` bool that the detector would draw."""
@@ -151,27 +148,9 @@ def _batches(
             pictures, masks, rotate_deg=12, scale=0.15, shift=0.05, flip=True, contrast=0.25, noise=0.04
         )
         assert moved is not None
-        pictures = _opacified(pictures, moved)
         # Exposure and processing differ between machines.
         bent = pictures ** torch.exp((torch.rand(len(pictures), 1, 1, 1) * 2 - 1) * 0.4)
         yield {"images": scaled(bent), "masks": moved}
-
-
-def _opacified(pictures: Tensor, lungs: Tensor) -> Tensor:
-    """Veil lungs in part, the lower parts more often, in some of the pictures.
-
-    Consolidation and effusion hide the diaphragm, and most outlines that go wrong do so there.
-    """
-    count, _, height, width = pictures.shape
-    # As dense as the heart and the liver.
-    bright = pictures.flatten(1).quantile(0.85, dim=1)[:, None, None, None]
-    clouds = functional.interpolate(torch.randn(count, 1, 5, 5), (height, width), mode="bicubic")
-    down = torch.linspace(-1, 1, height)[None, None, :, None] * torch.rand(count, 1, 1, 1) * 5
-    veil = torch.sigmoid(3 * (clouds + down - torch.rand(count, 1, 1, 1) * 2)) * torch.rand(count, 1, 1, 1).sqrt()
-    veil = veil * (torch.rand(count, 1, 1, 1) < _VEILED)
-    # Its edge is not that of the lung.
-    within = functional.avg_pool2d(lungs, 9, stride=1, padding=4)
-    return torch.lerp(pictures, torch.maximum(pictures, bright), veil * within)
 
 
 def _loss(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
