@@ -18,7 +18,7 @@ MODELS = resource_path("Models")
 PACKAGES = sorted(folder.name for folder in MODELS.iterdir() if folder.is_dir())
 # Measured on findings drawn into real images.
 DRAWN = ("pe-sequence-small", "pneumothorax-unet-small")
-FITTED_TO_PATIENTS = {"lungs-unet-small", "chest-nih14-64", "pneumothorax-unet-small"}
+FITTED_TO_PATIENTS = {"lungs-unet-small", "chest-nih14-64", "hemorrhage-radnet-small", "pneumothorax-unet-small"}
 # Its figures come from answers that ship beside it, those of the others from the training itself.
 CROSS_VALIDATED = "chest-nih14-64"
 FIRST = "python -m AcuteFindingsLib.training.first_models"
@@ -30,8 +30,22 @@ COMMANDS = {
         "acutefindings evaluate Resources/Models/chest-nih14-64/docs/cross-validation.csv "
         "--truth DATA/chest-xray-64/Data_Entry.csv",
     },
-    "hemorrhage-radnet-small": {f"{FIRST} hemorrhage"},
-    "lungs-unet-small": {f"{FIRST} lungs"},
+    "hemorrhage-radnet-small": {
+        f"{FIRST} hemorrhage --data DATA",
+        *(
+            f"acutefindings evaluate Resources/Models/hemorrhage-radnet-small/docs/cross-validation{version}.csv "
+            "--truth DATA/head-ct-slices/labels.csv"
+            for version in ("", "-neutral", "-baseline")
+        ),
+        "acutefindings predict --detector hemorrhage --model Resources/Models/hemorrhage-radnet-small "
+        "--images DATA/head-ct-slices/images --list DATA/head-ct-slices/labels.csv --out p.csv "
+        "&& acutefindings evaluate p.csv --truth DATA/head-ct-slices/labels.csv",
+    },
+    "lungs-unet-small": {
+        f"{FIRST} lungs --data DATA",
+        "acutefindings predict --detector lungs --model Resources/Models/lungs-unet-small "
+        "--images DATA/chest-xray-lungs/images --out p && acutefindings evaluate p --truth DATA/chest-xray-lungs/masks",
+    },
     "pe-sequence-small": {f"{FIRST} pe", lesions_command("pe")},
     "pneumothorax-unet-small": {f"{FIRST} pneumothorax --data DATA", lesions_command("pneumothorax")},
 }

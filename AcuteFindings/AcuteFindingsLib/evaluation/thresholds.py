@@ -4,9 +4,18 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 
-def youden_threshold(truth: np.ndarray, score: np.ndarray) -> float:
-    """Return the threshold with the largest sensitivity + specificity, in the middle of the gap to the next score."""
-    false_positive, sensitivity, thresholds = roc_curve(np.asarray(truth, bool), np.asarray(score, float))
+def youden_threshold(truth: np.ndarray, score: np.ndarray, *, sets: np.ndarray | None = None) -> float:
+    """Return the threshold with the largest sensitivity + specificity, in the middle of the gap to the next score.
+
+    Where `sets` ``(n,)`` says from which set each case is, the mean over the sets counts, however large each is.
+    """
+    truth = np.asarray(truth, bool)
+    weights = None
+    if sets is not None:
+        # Each set's positives weigh as much as any other's, and so do its negatives.
+        _, place, counts = np.unique(np.stack([sets, truth]), axis=1, return_inverse=True, return_counts=True)
+        weights = 1 / counts[place.ravel()]
+    false_positive, sensitivity, thresholds = roc_curve(truth, np.asarray(score, float), sample_weight=weights)
     best = int(np.argmax(sensitivity - false_positive))
     at = float(thresholds[best])
     below = np.asarray(score, float)[np.asarray(score, float) < at]

@@ -42,7 +42,9 @@ def make_card(
     """Return the card without figures, for so many phantom studies, real slices and steps of fitting to each."""
     tuned = "on tuning phantoms that the weights were not fitted to"
     chosen = (
-        f"Youden's index on the cross-validated answers for {real} real slices" if real else f"Youden's index {tuned}"
+        f"Youden's index, the mean of that on the cross-validated answers for {real} real slices and that {tuned}"
+        if real
+        else f"Youden's index {tuned}"
     )
     summary = "computer-made head CT phantoms only, no patient; backbone started from ImageNet"
     count = f"{studies} phantom studies, {steps} steps of {SCANS} x {SLICES} slices"
@@ -133,8 +135,8 @@ else. The neutral version (`docs/cross-validation-neutral.csv`) takes that away:
 skull, one size. `docs/folds.csv` names each slice's fifth. The weights that ship were then fitted to all slices, so
 that `acutefindings predict` on this set shows what they learnt, not how good they are: the rows called resubstitution.
 
-The slice threshold was chosen on the cross-validated answers. With it, the rule of {RULE} consecutive slices finds
-{int((present & called).sum())} of {int(present.sum())} tuning phantoms with hemorrhage and calls
-{int((~present & called).sum())} of {int((~present).sum())} without.
+The slice threshold was chosen on the cross-validated answers and on tuning phantoms alike. With it, the rule of {RULE}
+consecutive slices finds {int((present & called).sum())} of {int(present.sum())} tuning phantoms with hemorrhage and
+calls {int((~present & called).sum())} of {int((~present).sum())} without.
 
 The sheet of masks over the slices themselves is written by `{COMMAND} --data DATA` to `build/sheets`."""

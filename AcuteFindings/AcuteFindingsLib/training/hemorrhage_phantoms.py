@@ -153,9 +153,14 @@ def _scan_loss(network: RADnet, batch: dict[str, Tensor]) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits[batch["valid"]], batch["labels"][batch["valid"]])
 
 
-def operating_points(network: RADnet, tuning: list[Arrays]) -> tuple[float, float]:
-    """Return the slice threshold by Youden's index and the mask threshold with the highest Dice."""
-    truth, score = [], []
+def operating_points(
+    network: RADnet, tuning: list[Arrays], real: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[float, float]:
+    """Return the slice threshold by Youden's index and the mask threshold with the highest Dice.
+
+    `real` holds truth and score of real slices ``(n,)`` that count for the slice threshold as much as the phantoms.
+    """
+    truth, score = ([real[0]], [real[1]]) if real else ([], [])
     grid = np.linspace(0.2, 0.8, 13)
     overlaps: list[list[float]] = []
     with torch.inference_mode():
@@ -167,4 +172,6 @@ def operating_points(network: RADnet, tuning: list[Arrays]) -> tuple[float, floa
                 soft = outputs["mask"][0, :, 0].sigmoid().numpy()
                 overlaps.append([dice(item["mask"], soft >= threshold) for threshold in grid])
     best = float(grid[int(np.argmax(np.mean(overlaps, axis=0)))])
-    return youden_threshold(np.concatenate(truth), np.concatenate(score)), best
+    flat = np.concatenate(truth)
+    sets = np.arange(len(flat)) < (len(real[0]) if real else 0)
+    return youden_threshold(flat, np.concatenate(score), sets=sets), best

@@ -60,7 +60,7 @@ def at_threshold(heads: RealHeads, score: np.ndarray, threshold: float, *, comma
         heads.bleeding,
         score >= threshold,
         metric=f"slice, cross-validated, at {threshold:.2f}",
-        data="the same slices as they are; the threshold was chosen on these scores, so a little too good",
+        data="the same slices as they are; the threshold was chosen on these scores too, so a little too good",
         command=command,
     )
 
