@@ -26,7 +26,7 @@ def test_a_study_and_its_results_go_through_the_archive(archive, command, tmp_pa
     from AcuteFindingsLib.export.dicom_results import write_dicom_results
 
     sent = tmp_path / "sent"
-    write_ct(make_head_ct(SEED, positive=True, matrix=128, slice_spacing=12.0), sent)
+    write_ct(make_head_ct(SEED, positive=True, matrix=128, slice_spacing=6.0), sent)
     study_uid = pydicom.dcmread(sent / "0001.dcm").StudyInstanceUID
     assert command("push", "web", sent, "--servers", archive.servers)[0] == 0
 
