@@ -84,7 +84,7 @@ def figures(chests: RealChests, found: Arrays) -> list[Interval]:
             everything,
             metric="CWCE of one who does not look and states how often each finding occurs",
             data=told,
-            command=f"{command_for('chest-64')} --data DATA",
+            command=command_for("chest-64", data=True),
         ),
     ]
     single: list[Interval] = []

@@ -88,7 +88,7 @@ def train_lungs(
             (sheets / "lung-outlines.png").write_bytes(sheet_bytes(_panels(real, found, images=True), columns=_COLUMNS))
     else:
         network = fit_to_lungs(start(), None, everyone, phantoms, steps=steps)
-    command = f"{command_for('lungs')} --data DATA" if real else command_for("lungs")
+    command = command_for("lungs", data=real is not None)
     figures.append(_on_phantoms(network, card, tests, command))
     return Trained(
         network,
@@ -121,7 +121,7 @@ def _cross_validated(real: RealLungs, found: Arrays) -> list[Interval]:
             found["dice"][chosen],
             metric=f"Dice, cross-validated, {view} views",
             data=f"those of them in {view} view",
-            command=f"{command_for('lungs')} --data DATA",
+            command=command_for("lungs", data=True),
             patients=patients[chosen],
         )
         for view in ("PA", "AP")
@@ -132,7 +132,7 @@ def _cross_validated(real: RealLungs, found: Arrays) -> list[Interval]:
         found["dice"],
         metric="Dice, cross-validated",
         data=told,
-        command=f"{command_for('lungs')} --data DATA",
+        command=command_for("lungs", data=True),
         patients=patients,
     )
     return [whole, *adult]
@@ -208,7 +208,7 @@ others, whole and at their own size as the detector does it (`docs/cross-validat
 then fitted to all {len(real.pictures)}. In these masks the lungs reach behind the heart, close to the spine; against
 masks that stop at the heart's edge the Dice is lower.
 
-The sheet of outlines over the radiographs themselves is written by `{command_for("lungs")} --data DATA` to
+The sheet of outlines over the radiographs themselves is written by `{command_for("lungs", data=True)}` to
 `build/sheets`."""
 
 

@@ -115,7 +115,7 @@ def train_pneumothorax(
     card = _with_threshold(network, fitted, tests)
     predictor = MemoryPredictor(network, card)
     drawn_now, row = measure_pneumothorax(predictor, kept, command=command)[0], real_row(data, predictor)
-    figures = [*_evaluate_pneumothorax(network, card, tests, data="--data DATA"), *drawn_now]
+    figures = [*_evaluate_pneumothorax(network, card, tests, data=True), *drawn_now]
     pictures = [Picture(file=_ROW, caption=_CAPTION)] if row else []
     return Trained(
         network,
@@ -166,7 +166,7 @@ def _threshold(predictor: MemoryPredictor, tests: int, real: list[Radiograph]) -
     return youden_threshold(np.array([positive for _, positive in pictures]), np.array(score))
 
 
-def _evaluate_pneumothorax(network: nn.Module, card: Card, tests: int, *, data: str = "") -> list[Interval]:
+def _evaluate_pneumothorax(network: nn.Module, card: Card, tests: int, *, data: bool = False) -> list[Interval]:
     predictor = MemoryPredictor(network, card)
     rule, empty = PneumothoraxRule.model_validate(card.rule), card.threshold("empty", "pneumothorax")
     truth, score, overlaps = [], [], []
@@ -178,7 +178,7 @@ def _evaluate_pneumothorax(network: nn.Module, card: Card, tests: int, *, data: 
         if phantom.positive:
             overlaps.append(dice(phantom.masks["pneumothorax"][0], rule.kept(answer, empty)))
     told = held_out("chest radiograph", tests)
-    command = f"{command_for('pneumothorax')} {data}".rstrip()
+    command = command_for("pneumothorax", data=data)
     return [
         auc_interval(
             np.array(truth),

@@ -37,9 +37,9 @@ def radiograph_sets(cache: Path, first: int, count: int, workers: int) -> list[A
     )
 
 
-def command_for(task: str) -> str:
-    """Return the command that fits a model anew, as cards name it."""
-    return f"python -m AcuteFindingsLib.training.first_models {task}"
+def command_for(task: str, *, data: bool = False) -> str:
+    """Return the command that fits a model anew, as cards name it; `data` where real images are fitted to as well."""
+    return f"python -m AcuteFindingsLib.training.first_models {task}{' --data DATA' if data else ''}"
 
 
 def scaled(images: Tensor) -> Tensor:
