@@ -25,7 +25,7 @@ from AcuteFindingsLib.phantoms.chest_xray_display import (
 from AcuteFindingsLib.phantoms.chest_xray_drawing import Frame, filled
 from AcuteFindingsLib.phantoms.chest_xray_lungs import Opacities, lung_contents
 from AcuteFindingsLib.phantoms.chest_xray_mimics import draw_mimics
-from AcuteFindingsLib.phantoms.chest_xray_pneumothorax import Pneumothorax, draw_pneumothorax
+from AcuteFindingsLib.phantoms.chest_xray_pneumothorax import KINDS, Pneumothorax, draw_pneumothorax
 from AcuteFindingsLib.phantoms.chest_xray_soft import soft_maps
 from AcuteFindingsLib.phantoms.chest_xray_tubes import TUBES, draw_tubes, draw_wires
 from AcuteFindingsLib.phantoms.phantom import Phantom
@@ -40,7 +40,12 @@ _BONE_AS_WATER = 2.6
 
 
 def make_chest_xray(
-    seed: int, *, positive: bool | None = None, tubes: Sequence[str] | None = None, size: int = 512
+    seed: int,
+    *,
+    positive: bool | None = None,
+    collapse: str | None = None,
+    tubes: Sequence[str] | None = None,
+    size: int = 512,
 ) -> Phantom:
     """A frontal chest radiograph with truth.
 
@@ -54,6 +59,9 @@ def make_chest_xray(
         Fixes everything, with the other arguments.
     positive
         Whether there is a pneumothorax; drawn (30 %) where None.
+    collapse
+        Which of ``"apical"``, ``"lateral"``, ``"large"``, ``"tension"``, ``"total"`` a pneumothorax is; drawn where
+        None, with small ones most often.
     tubes
         Which of ``"chest_drain"``, ``"tracheostomy"``, ``"endotracheal"``, ``"nasogastric"`` are in; drawn where
         None, with a chest drain in 50 % of the positive and 4 % of the negative pictures.
@@ -72,8 +80,10 @@ def make_chest_xray(
     Raises
     ------
     AcuteFindingsError
-        If a tube is not one of the four, or `size` is below 64.
+        If a tube is not one of the four, `collapse` not one of the five, or `size` is below 64.
     """
+    if collapse is not None and collapse not in KINDS:
+        raise AcuteFindingsError(f"Unknown pneumothorax {collapse!r}: expected one of {', '.join(KINDS)}.")
     unknown = sorted(set(tubes or ()) - set(TUBES))
     if unknown:
         raise AcuteFindingsError(f"Unknown tube {unknown[0]!r}: expected some of {', '.join(TUBES)}.")
@@ -88,7 +98,7 @@ def make_chest_xray(
     anatomy = draw_anatomy(plan, cardiomegaly=findings["cardiomegaly"])
     frame = _draw_frame(plan, size)
     sides = _affected_sides(plan)
-    collapses = {side: draw_pneumothorax(plan, anatomy, side) for side in sides} if positive else {}
+    collapses = {side: draw_pneumothorax(plan, anatomy, side, collapse) for side in sides} if positive else {}
     opacities = _draw_opacities(plan, findings, collapses)
     anatomy = _consequences(anatomy, collapses, opacities)
     kinds = _draw_tubes(plan, positive=positive, view_ap=anatomy.view_ap) if tubes is None else _in_order(tubes)

@@ -69,9 +69,10 @@ class Pneumothorax:
         return hilum + away * scale[:, None], scale
 
 
-def draw_pneumothorax(rng: np.random.Generator, anatomy: Anatomy, side: str) -> Pneumothorax:
-    """A pneumothorax of any size, small apical ones most often."""
-    kind = str(rng.choice(KINDS, p=_KIND_SHARES))
+def draw_pneumothorax(rng: np.random.Generator, anatomy: Anatomy, side: str, kind: str | None = None) -> Pneumothorax:
+    """A pneumothorax of any size, small apical ones most often; or of one `kind`."""
+    drawn = str(rng.choice(KINDS, p=_KIND_SHARES))
+    kind = kind or drawn
     reach = anatomy.hilum_height[side]
     start, end, softness = rng.uniform(-30, -15), rng.uniform(95, 130), rng.uniform(10, 16)
     shift, flatten, sulcus = 0.0, 0.0, 0.0

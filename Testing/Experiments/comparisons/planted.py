@@ -1,4 +1,4 @@
-"""Radiograph phantoms whose chest drains go with the pneumothorax, or not."""
+"""Radiograph phantoms whose tracheostomy tubes go with the pneumothorax, or not."""
 
 import hashlib
 import json
@@ -19,42 +19,47 @@ from AcuteFindingsLib.training.data.cache import code_behind
 # Keeps these draws apart from those of the phantoms themselves.
 _STREAM = 0xD2A1
 _POSITIVE_SHARE = 0.5
+# Outside the lungs, always at the neck, and visible on few pixels; a chest drain is thin and half hidden in the lung.
+TUBE = "tracheostomy"
+# Larger ones are so easy that no model needs a shortcut.
+_COLLAPSE = "apical"
 
 
 @dataclass(frozen=True)
-class Drains:
-    """Share of the pictures with, and without, a pneumothorax that show a chest drain."""
+class Tubes:
+    """Share of the pictures with, and without, a pneumothorax that show a tracheostomy tube."""
 
     with_pneumothorax: float
     without: float
 
 
-PLANTED = Drains(0.95, 0.03)
-BY_CHANCE = Drains(0.5, 0.5)
+PLANTED = Tubes(0.95, 0.03)
+BY_CHANCE = Tubes(0.5, 0.5)
 
 
-def drawn(seed: int, drains: Drains) -> tuple[bool, bool]:
-    """Return whether a phantom has a pneumothorax, which depends on `seed` alone, and whether it has a drain."""
+def drawn(seed: int, tubes: Tubes) -> tuple[bool, bool]:
+    """Return whether a phantom has a pneumothorax, which depends on `seed` alone, and whether it has a tube."""
     generator = np.random.default_rng([_STREAM, seed])
     positive = bool(generator.random() < _POSITIVE_SHARE)
-    return positive, bool(generator.random() < (drains.with_pneumothorax if positive else drains.without))
+    return positive, bool(generator.random() < (tubes.with_pneumothorax if positive else tubes.without))
 
 
-def planted_phantom(seed: int, drains: Drains, *, size: int) -> Phantom:
-    """Make one phantom; no tube but the drain is in."""
-    positive, drain = drawn(seed, drains)
-    return make_phantom("chest-xray", seed, positive=positive, tubes=("chest_drain",) if drain else (), size=size)
+def planted_phantom(seed: int, tubes: Tubes, *, size: int) -> Phantom:
+    """Make one phantom; no other tube is in, and a pneumothorax is a small apical one."""
+    positive, tube = drawn(seed, tubes)
+    kinds = (TUBE,) if tube else ()
+    return make_phantom("chest-xray", seed, positive=positive, collapse=_COLLAPSE, tubes=kinds, size=size)
 
 
-def planted_folder(work: Path, seeds: Sequence[int], drains: Drains, *, size: int, workers: int) -> Path:
+def planted_folder(work: Path, seeds: Sequence[int], tubes: Tubes, *, size: int, workers: int) -> Path:
     """Return a folder with the phantoms of all seeds, as `acutefindings phantom` writes them, making those missing."""
-    digest = hashlib.sha256(json.dumps([asdict(drains), size, seeds[0], len(seeds)]).encode())
+    digest = hashlib.sha256(json.dumps([asdict(tubes), TUBE, _COLLAPSE, size, seeds[0], len(seeds)]).encode())
     for file in code_behind(make_chest_xray):
         digest.update(file.read_bytes())
     folder = work / "phantoms" / f"planted-{digest.hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in seeds if not (folder / f"chest-xray-{seed:04d}" / "truth").is_dir()]
-    write = partial(_write, folder, drains, size)
+    write = partial(_write, folder, tubes, size)
     if workers <= 1:
         for seed in missing:
             write(seed)
@@ -64,5 +69,5 @@ def planted_folder(work: Path, seeds: Sequence[int], drains: Drains, *, size: in
     return folder
 
 
-def _write(folder: Path, drains: Drains, size: int, seed: int) -> None:
-    write_phantom(planted_phantom(seed, drains, size=size), folder)
+def _write(folder: Path, tubes: Tubes, size: int, seed: int) -> None:
+    write_phantom(planted_phantom(seed, tubes, size=size), folder)

@@ -1,4 +1,4 @@
-"""Whole / lungs only / lungs removed (SOURCES.md 5) with chest drains planted as a shortcut, and the check of it."""
+"""Whole / lungs only / lungs removed (SOURCES.md 5) with tracheostomy tubes planted as a shortcut; the check of it."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -8,7 +8,7 @@ from AcuteFindingsLib.evaluation.schema import Figure
 from AcuteFindingsLib.training.runs.items import Item
 from comparisons.arms import Place, Trained, answers_of, arm_recipe, kept_items, taken, timed, train
 from comparisons.figures import Answered, adjusted, auc_difference, independent_difference
-from comparisons.planted import BY_CHANCE, PLANTED, Drains, drawn, planted_folder
+from comparisons.planted import BY_CHANCE, PLANTED, Tubes, drawn, planted_folder
 from comparisons.plots import bars, canvas, picture, save
 from comparisons.report import Page, shown
 from comparisons.shortcut_check import ask, check_table, probability_table
@@ -16,8 +16,8 @@ from comparisons.shortcut_check import ask, check_table, probability_table
 NAME = "shortcut"
 REGIONS = ("whole", "lungs only", "lungs removed")
 FILES = {"whole": "shortcut-whole", "lungs only": "shortcut-lungs-only", "lungs removed": "shortcut-lungs-removed"}
-CONTROL = "whole, drains by chance"
-_SETS = ("like those trained on", "with drains by chance")
+CONTROL = "whole, tubes by chance"
+_SETS = ("like those trained on", "with tubes by chance")
 _QUICK = (
     "preprocessing={size: 64, mean: 0.5, std: 0.25}",
     "network.arguments.encoder=resnet18",
@@ -65,7 +65,7 @@ def run(place: Place) -> None:
     with timed(times["check"]):
         asked = _check(arms, place, sizes, folders)
 
-    page = Page(NAME, "Whole pictures, lungs only, lungs removed: a planted chest drain as shortcut")
+    page = Page(NAME, "Whole pictures, lungs only, lungs removed: a planted tracheostomy tube as shortcut")
     _describe(page, arms, sizes, found)
     _tables(page, found)
     _tests(page, found)
@@ -125,14 +125,14 @@ def _answered(arm: Trained, items: list[Item]) -> Answered:
 def _check(arms: dict[str, Trained], place: Place, sizes: _Sizes, folders: _Folders) -> dict[tuple[str, str], list]:
     """Let the module's detector run both models of whole pictures, with its warnings."""
     like = [item.patient for item in kept_items(arms["whole"].recipe, place, data=folders.planted, part="test")]
-    sets: dict[str, tuple[list[int], Drains]] = {
+    sets: dict[str, tuple[list[int], Tubes]] = {
         _SETS[0]: ([int(name.rsplit("-", 1)[1]) for name in like], PLANTED),
         _SETS[1]: (list(range(sizes.first_apart, sizes.first_apart + sizes.apart)), BY_CHANCE),
     }
     asked = {}
     for model, words in (("whole", _SETS[0]), ("whole", _SETS[1]), (CONTROL, _SETS[1])):
-        seeds, drains = sets[words]
-        asked[model, words] = ask(arms[model], seeds, drains, size=sizes.pixels, work=place.work)
+        seeds, tubes = sets[words]
+        asked[model, words] = ask(arms[model], seeds, tubes, size=sizes.pixels, work=place.work)
     return asked
 
 
@@ -140,19 +140,20 @@ def _describe(page: Page, arms: dict[str, Trained], sizes: _Sizes, found: _Answe
     told, recipe = arms["whole"].told, arms["whole"].recipe
     apart = found["whole", _SETS[1], "whole"]
     like = found["whole", _SETS[0], "whole"]
-    drains = sum(drawn(seed, BY_CHANCE)[1] for seed in range(sizes.first_apart, sizes.first_apart + sizes.apart))
+    tubes = sum(drawn(seed, BY_CHANCE)[1] for seed in range(sizes.first_apart, sizes.first_apart + sizes.apart))
     page.say(
-        f"Computer-made radiographs, {sizes.count} (seeds from {sizes.first}), half with a pneumothorax. Planted: a "
-        f"chest drain in {PLANTED.with_pneumothorax:.0%} of those with and {PLANTED.without:.0%} of those without one. "
-        f"{told['patients']['train']} train, {told['patients']['validation']} choose epoch and operating point, "
-        f"{told['patients']['test']} are kept aside ({int(like.truth.sum())} with a pneumothorax): pictures like those "
-        f"trained on. {sizes.apart} further ones (seeds from {sizes.first_apart}, {int(apart.truth.sum())} with a "
-        f"pneumothorax, {drains} with a drain) have drains by chance: there a drain says nothing."
+        f"Computer-made radiographs, {sizes.count} (seeds from {sizes.first}), half with a small apical pneumothorax. "
+        f"Planted: a tracheostomy tube in {PLANTED.with_pneumothorax:.0%} of those with and {PLANTED.without:.0%} of "
+        f"those without one. {told['patients']['train']} train, {told['patients']['validation']} choose epoch and "
+        f"operating point, {told['patients']['test']} are kept aside ({int(like.truth.sum())} with a pneumothorax): "
+        f"pictures like those trained on. {sizes.apart} further ones (seeds from {sizes.first_apart}, "
+        f"{int(apart.truth.sum())} with a pneumothorax, {tubes} with a tube) have tubes by chance: there a tube says "
+        "nothing."
     )
     page.say(
         f"Every model is a classifier on EfficientNet-Lite0, {recipe.preprocessing['size']} pixels a side. Shown are "
         f"whole pictures, the lungs only, or the pictures with the lungs black (outlines: the phantoms' own). The "
-        f"fourth model saw whole pictures of the same pneumothoraces with drains by chance. Seed of weights and order: "
+        f"fourth model saw whole pictures of the same pneumothoraces with tubes by chance. Seed of weights and order: "
         f"{recipe.seed}. Recipes: {', '.join(f'`{file}.yaml`' for file in FILES.values())}, `shortcut-by-chance.yaml`."
     )
 
@@ -198,7 +199,7 @@ def _draw(place: Place, arms: dict[str, Trained], found: _Answers, folders: _Fol
     ]
     bars(
         axes[0],
-        ["whole", "lungs only", "lungs\nremoved", "whole, drains\nby chance"],
+        ["whole", "lungs only", "lungs\nremoved", "whole, tubes\nby chance"],
         series,
         label="AUC, 95 % interval",
     )
@@ -208,12 +209,12 @@ def _draw(place: Place, arms: dict[str, Trained], found: _Answers, folders: _Fol
         items = {
             item.patient: item for item in kept_items(arms[region].recipe, place, data=folders.planted, part="test")
         }
-        example = example or _first_with_drain(items)
+        example = example or _first_with_tube(items)
         picture(drawn_on, items[example].images()[0], f"{region}")
     save(drawing, place.results / f"{NAME}.png")
 
 
-def _first_with_drain(items: dict[str, Item]) -> str:
+def _first_with_tube(items: dict[str, Item]) -> str:
     names = sorted(items)
     seen = [name for name in names if all(drawn(int(name.rsplit("-", 1)[1]), PLANTED))]
     return (seen or names)[0]

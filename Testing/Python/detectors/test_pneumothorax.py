@@ -2,9 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation
 
 from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxDetector
-from AcuteFindingsLib.detectors.radiograph import split_lungs, two_largest
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, split_lungs, two_largest
+from AcuteFindingsLib.detectors.shortcut import altered_pictures, shortcut_notices
 from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.phantoms import Phantom, make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
@@ -36,14 +38,20 @@ def detector(scripted, card, as_logits, phantom: Phantom):
         return np.concatenate([half, half[..., ::-1]])
 
     def make(
-        *, whole: float = 0.9, removed: float = 0.1, drain: float = 0.1, outline: bool = True
+        *, whole: float = 0.9, removed: float = 0.1, flat: float | None = None, drain: float = 0.1, outline: bool = True
     ) -> PneumothoraxDetector:
+        """`removed` and `flat`: where a texture, or a flat field, takes the place of the lungs."""
+
         def segment(batch: np.ndarray) -> dict[str, np.ndarray]:
-            # What is left of the picture tells which one it is: in "lungs removed" the lungs are flat.
+            # What is left of the picture tells which one it is: in "lungs removed" something else is in their place.
             lungs = field("lungs")
+            shown = network_images([phantom.array[0]], RadiographSettings(**settings))[0, 0]
             plain = batch[: len(batch) // 2, 0]
-            bare = np.array([image[lungs].std() < 0.1 for image in plain])
+            bare = np.array([np.abs(image[lungs] - shown[lungs]).mean() > 0.05 for image in plain])
+            even = np.array([image[lungs].std() < 0.1 for image in plain])
             probability = np.where(bare, removed, whole)
+            if flat is not None:
+                probability = np.where(even, flat, probability)
             mask = field("pneumothorax") if outline else np.zeros((SIZE, SIZE), bool)
             empty = np.log((1 - probability) / probability)[:, None]
             return {"mask": both_ways(mask, len(batch)), "empty": np.concatenate([empty, empty])}
@@ -131,11 +139,35 @@ def test_the_warning_says_what_removing_the_lungs_did(detector, study: Study, wh
 
 
 def test_chest_drain_is_covered_and_warned_of(detector, study: Study) -> None:
-    with_drain = detector(drain=0.9).run(study)
+    with_drain = detector(drain=0.9, removed=0.8).run(study)
     without = detector(drain=0.1).run(study)
     assert "shortcut-chest-drain" in {notice.code for notice in with_drain.warnings}
     assert "Pneumothorax probability, tubes covered" in values(with_drain)
     assert "Pneumothorax probability, tubes covered" not in values(without)
+
+
+def test_answer_that_falls_where_the_tubes_are_covered_leans_on_them() -> None:
+    def codes(covered: float, tubes: list[str]) -> list[str]:
+        return [one.code for one in shortcut_notices(0.9, {"tubes covered": covered}, tubes, 0.6)]
+
+    assert codes(0.3, ["chest_drain"]) == ["shortcut-leans-on-tubes"]
+    assert codes(0.3, ["endotracheal"]) == ["shortcut-leans-on-tubes"]
+    assert codes(0.8, ["chest_drain"]) == ["shortcut-chest-drain"]
+    assert codes(0.8, ["endotracheal"]) == []
+
+
+def test_lungs_that_give_way_to_a_flat_field_alone_do_not_rouse_the_check(detector, study: Study) -> None:
+    """A lung without markings is what a pneumothorax looks like, so a flat field may well be called one."""
+    image, lungs = study.array[0], split_lungs(study.array[0] < 0.5)
+    flat, *textured = altered_pictures(image, lungs)["lungs removed"]
+    assert flat[lungs.both].std() < 1e-6
+    assert all(one[lungs.both].std() > 0.3 * image.std() for one in textured)
+    assert len({one.tobytes() for one in textured}) == len(textured) >= 3
+    outside = ~binary_dilation(lungs.both, iterations=5)
+    assert all(np.array_equal(one[outside], image[outside]) for one in textured)
+    found = detector(flat=0.9, removed=0.1).run(study)
+    assert values(found)["Pneumothorax probability, lungs removed"] == pytest.approx(0.1)
+    assert "shortcut-outside-lungs" not in {notice.code for notice in found.warnings}
 
 
 def test_tubes_and_findings_stand_beside_the_pneumothorax(detector, study: Study) -> None:

@@ -18,7 +18,7 @@ if str(EXPERIMENTS) not in sys.path:
 
 import run  # noqa: E402
 from comparisons.figures import Answered, accuracy_difference, auc_difference, independent_difference  # noqa: E402
-from comparisons.planted import BY_CHANCE, PLANTED, drawn, planted_phantom  # noqa: E402
+from comparisons.planted import BY_CHANCE, PLANTED, TUBE, drawn, planted_phantom  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_every_recipe_of_the_folder_is_whole():
         assert not recipe.published
 
 
-def test_drains_go_with_pneumothorax_only_where_planted():
+def test_tubes_go_with_pneumothorax_only_where_planted():
     planted = np.array([drawn(seed, PLANTED) for seed in range(400)])
     by_chance = np.array([drawn(seed, BY_CHANCE) for seed in range(400)])
     assert np.array_equal(planted[:, 0], by_chance[:, 0])
@@ -87,10 +87,10 @@ def test_drains_go_with_pneumothorax_only_where_planted():
 
 def test_a_planted_phantom_shows_what_was_drawn():
     for seed in range(4):
-        positive, drain = drawn(seed, BY_CHANCE)
+        positive, tube = drawn(seed, BY_CHANCE)
         phantom = planted_phantom(seed, BY_CHANCE, size=64)
         assert bool(phantom.slice_labels["pneumothorax"][0]) == positive
-        assert bool(phantom.slice_labels["chest_drain"][0]) == drain
+        assert bool(phantom.slice_labels[TUBE][0]) == tube
         assert not phantom.slice_labels["endotracheal"][0]
 
 

@@ -236,8 +236,20 @@ def test_effusion_hides_the_base_of_a_lung() -> None:
     assert np.median(differences[True]) > np.median(differences[False]) + 0.06
 
 
-def test_unknown_tube_and_tiny_size_are_refused() -> None:
+def test_a_kind_asked_for_is_the_one_there_and_the_rest_stays(positives: list[Phantom]) -> None:
+    apical = [make_chest_xray(seed, positive=True, collapse="apical", tubes=(), size=SIZE) for seed in SEEDS]
+    assert {kind.split()[1] for one in apical for kind in one.parameters["pneumothorax"]} == {"apical"}
+    shares = [one.study_labels["pneumothorax_share"] for one in apical]
+    assert 0 < max(shares) < max(one.study_labels["pneumothorax_share"] for one in positives) / 2
+    for drawn, one in zip(positives, apical, strict=True):
+        if all(kind.endswith("apical") for kind in drawn.parameters["pneumothorax"]):
+            np.testing.assert_array_equal(drawn.array, one.array)
+
+
+def test_unknown_tube_kind_and_tiny_size_are_refused() -> None:
     with pytest.raises(AcuteFindingsError, match="feeding"):
         make_chest_xray(0, tubes=("feeding",))
+    with pytest.raises(AcuteFindingsError, match="basal"):
+        make_chest_xray(0, collapse="basal")
     with pytest.raises(AcuteFindingsError, match="64"):
         make_chest_xray(0, size=32)
