@@ -63,3 +63,9 @@ class ConsentError(ProviderError):
 
 class DownloadError(AcuteFindingsError):
     """A model could not be downloaded: says why and what to do; what has come is kept where it is of use."""
+
+
+def named_error(kind: str, text: str, otherwise: type[AcuteFindingsError] = AcuteFindingsError) -> AcuteFindingsError:
+    """Return the error of the class that another process named, or `otherwise` where no class has that name."""
+    known = globals().get(kind)
+    return known(text) if isinstance(known, type) and issubclass(known, AcuteFindingsError) else otherwise(text)

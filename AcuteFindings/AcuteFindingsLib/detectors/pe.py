@@ -24,7 +24,7 @@ from AcuteFindingsLib.detectors.rules import consecutive_runs, run_extent_mm, wi
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.lungs_heart import lungs_heart_mask
 from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
-from AcuteFindingsLib.preprocessing.pe_input import prepare_pe_slices, with_neighbours
+from AcuteFindingsLib.preprocessing.pe_input import as_channels, prepare_pe_slices, with_neighbours
 from AcuteFindingsLib.preprocessing.resample import SlicePlan, plan_slices
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
@@ -110,7 +110,7 @@ class ChestSlices:
             width=settings.window_width,
             size=settings.size,
         )
-        return images[places] if settings.adjacent else np.repeat(images[:, None], settings.channels, axis=1)
+        return as_channels(images, places, settings.channels)
 
     @property
     def ijk_to_ras(self) -> np.ndarray:

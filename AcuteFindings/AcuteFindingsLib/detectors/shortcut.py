@@ -112,8 +112,8 @@ def shortcut_notices(whole: float, probabilities: dict[str, float], tubes: list[
     covered = probabilities.get("tubes covered")
     if covered is not None and whole >= threshold and whole - covered >= _FALL:
         text = (
-            f"With the place of the tubes covered the pneumothorax probability falls from {whole:.2f} to {covered:.2f}: "
-            "part of the answer comes from there."
+            f"With the place of the tubes covered the pneumothorax probability falls from {whole:.2f} to "
+            f"{covered:.2f}: part of the answer comes from there."
         )
         notices.append(Notice("shortcut-leans-on-tubes", "warn", text))
     elif covered is not None and whole >= threshold and "chest_drain" in tubes:

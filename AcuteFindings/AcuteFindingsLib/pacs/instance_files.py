@@ -1,7 +1,6 @@
 """Instances on disk: named by their UIDs only, written whole or not at all."""
 
 import io
-import struct
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.pacs.matches import InstanceMatch, checked_uid
-from AcuteFindingsLib.study.dicom_files import quiet_pydicom
+from AcuteFindingsLib.study.dicom_files import MALFORMED, quiet_pydicom
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 # Sequence Delimitation Item (FFFE,E0DD), followed by four zeros, PS3.5 7.5.
@@ -25,9 +24,7 @@ _IDENTITY = ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
 
 
 # What pydicom raises on what is no DICOM or is cut short.
-UNREADABLE = (
-    InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error,
-)  # fmt: skip
+UNREADABLE = (InvalidDicomError, *MALFORMED)
 
 
 class _CutShortError(Exception):

@@ -25,6 +25,14 @@ def with_neighbours(part: slice, count: int, reach: int) -> tuple[slice, np.ndar
     return slice(start, stop), np.clip(places, 0, count - 1) - start
 
 
+def as_channels(images: np.ndarray, places: np.ndarray, channels: int) -> np.ndarray:
+    """Return slices ``(w, y, x)`` as a network takes them: ``(n, channels, y, x)``.
+
+    `places` as `with_neighbours` gives it: slices with those beside them, or alone and then repeated over the channels.
+    """
+    return images[places] if places.shape[1] > 1 else np.repeat(images[places], channels, axis=1)
+
+
 def prepare_pe_slices(
     slices: np.ndarray,
     mask: np.ndarray | None = None,

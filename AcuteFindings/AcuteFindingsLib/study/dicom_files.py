@@ -112,10 +112,10 @@ def quiet_pydicom() -> Iterator[None]:
 
 
 # What pydicom raises on damaged input; anything else is a fault of this program and must be seen.
-_UNREADABLE: tuple[type[Exception], ...] = (
-    OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error,
-    zstandard.ZstdError,
+MALFORMED = (
+    EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error,
 )  # fmt: skip
+_UNREADABLE: tuple[type[Exception], ...] = (OSError, *MALFORMED, zstandard.ZstdError)
 
 
 def read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> Dataset:

@@ -10,8 +10,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from AcuteFindingsLib import errors
-from AcuteFindingsLib.errors import AcuteFindingsError, StudyError
+from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, StudyError, named_error
 from AcuteFindingsLib.widgets.worker_process import WorkerProcess, shared_worker
 
 UIDS = "DICOM.instanceUIDs"
@@ -87,8 +86,7 @@ def ask(
     ends: list[dict[str, Any] | AcuteFindingsError] = []
 
     def failed(text: str, kind: str) -> None:
-        known = getattr(errors, kind, AcuteFindingsError)
-        ends.append(known(text))
+        ends.append(named_error(kind, text))
 
     worker.request(
         job,
@@ -96,13 +94,13 @@ def ask(
         progress=progress,
         done=ends.append,
         failed=failed,
-        cancelled=lambda: ends.append(errors.CancelledError(_("Stopped on request."))),
+        cancelled=lambda: ends.append(CancelledError(_("Stopped on request."))),
     )
     while not ends:
         slicer.app.processEvents()
         worker.wait(_WAIT_MS)
         if not ends and not worker.busy:  # stopped: nobody will answer
-            raise errors.CancelledError(_("The worker process was stopped."))
+            raise CancelledError(_("The worker process was stopped."))
     if isinstance(ends[0], AcuteFindingsError):
         raise ends[0]
     return ends[0]

@@ -12,8 +12,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from AcuteFindingsLib import errors
-from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, DetectionError
+from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, DetectionError, named_error
 from AcuteFindingsLib.jobs.arrays import load_result
 from AcuteFindingsLib.scene.nodes import show_finding
 from AcuteFindingsLib.scene.results import SceneResult, result_of
@@ -211,7 +210,7 @@ class RunController:
         qt.QTimer.singleShot(0, lambda: self._show(run))
 
     def _on_worker_failed(self, run: _Run, text: str, kind: str) -> None:
-        self._fail(run, _error_of(kind, text))
+        self._fail(run, named_error(kind, text, DetectionError))
 
     def _on_worker_cancelled(self, run: _Run) -> None:
         _remove(run.folder)
@@ -332,7 +331,7 @@ def run_blocking(
     controller = RunController(detector, worker=worker, settings=settings)
     ends: list[SceneResult | Exception] = []
     controller.on_result = ends.append
-    controller.on_error = lambda text: ends.append(_error_of(controller.error_kind, text))
+    controller.on_error = lambda text: ends.append(named_error(controller.error_kind, text, DetectionError))
     controller.on_cancelled = lambda reason: ends.append(CancelledError(reason or _("Stopped on request.")))
     if progress is not None:
         controller.on_progress = lambda text, fraction, _left: progress(text, fraction)
@@ -351,11 +350,6 @@ def run_blocking(
     if isinstance(ends[0], Exception):
         raise ends[0]
     return ends[0]
-
-
-def _error_of(kind: str, text: str) -> AcuteFindingsError:
-    known = getattr(errors, kind, None)
-    return known(text) if isinstance(known, type) and issubclass(known, AcuteFindingsError) else DetectionError(text)
 
 
 def _remove(folder: Path) -> None:
