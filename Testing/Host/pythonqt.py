@@ -211,7 +211,8 @@ def class_of(native: type) -> type:
     return _classes[native]
 
 
-@functools.cache
+# By type too: flags of different kinds with the same number are equal.
+@functools.lru_cache(maxsize=None, typed=True)
 def _enum_value(native: enum.Enum) -> EnumValue:
     return EnumValue(native)
 

@@ -591,3 +591,14 @@ def test_the_hosts_widgets_have_properties_where_the_application_has_them_and_me
             methods -= properties
             wrong += [f"{name}.{title} is a method here only" for title in methods & properties_of(name)]
     assert wrong == []
+
+
+def test_flags_of_different_kinds_with_one_number_stay_apart(host) -> None:
+    """PySide's flags are numbers too: TabFocus and AlignLeft are both 1, and equal."""
+    import qt
+
+    assert int(qt.Qt.TabFocus) == int(qt.Qt.AlignLeft) == 1
+    form = qt.QFormLayout()
+    form.setLabelAlignment(qt.Qt.AlignLeft)
+    with pytest.raises(ValueError, match="overload"):
+        form.setLabelAlignment(qt.Qt.TabFocus)
