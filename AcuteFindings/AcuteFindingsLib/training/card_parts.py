@@ -36,6 +36,11 @@ _MEANINGS = {
 }
 
 
+def command_for(task: str, *, data: bool = False) -> str:
+    """Return the command that fits a model anew, as cards name it; `data` where real images are fitted to as well."""
+    return f"python -m AcuteFindingsLib.training.first_models {task}{' --data DATA' if data else ''}"
+
+
 def label_of(name: str) -> Label:
     """Return a label with its meaning and code; a name that is not known means itself."""
     meaning, code = _MEANINGS.get(name, (name.replace("_", " ").capitalize(), ""))

@@ -15,7 +15,7 @@ from AcuteFindingsLib.models.metadata import Card, Network, OperatingPoint, Trai
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.chest import ChestClassifier
 from AcuteFindingsLib.phantoms import make_phantom
-from AcuteFindingsLib.training.card_parts import label_of
+from AcuteFindingsLib.training.card_parts import command_for, label_of
 from AcuteFindingsLib.training.first_arrays import PATHOLOGIES, TUBES
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.held_out import held_out
@@ -26,7 +26,6 @@ from AcuteFindingsLib.training.radiograph_sets import (
     SOURCE_5,
     TUNED,
     USE,
-    command_for,
     radiograph_batches,
     radiograph_sets,
 )

@@ -15,9 +15,9 @@ from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingP
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.chest import ChestClassifier
 from AcuteFindingsLib.training import radiograph_sets, real_chest
-from AcuteFindingsLib.training.card_parts import label_of
+from AcuteFindingsLib.training.card_parts import command_for, label_of
 from AcuteFindingsLib.training.phantom_sets import Arrays
-from AcuteFindingsLib.training.radiograph_sets import SOURCE_5, command_for
+from AcuteFindingsLib.training.radiograph_sets import SOURCE_5
 from AcuteFindingsLib.training.real_chest import FOLDS, RealChests, cross_validate, fit_to_chests, read_chests
 from AcuteFindingsLib.training.remembered import Remembered
 from AcuteFindingsLib.training.trained import Trained

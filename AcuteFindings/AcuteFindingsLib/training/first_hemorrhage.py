@@ -11,9 +11,9 @@ from torch import Tensor
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.training import real_heads
+from AcuteFindingsLib.training.card_parts import command_for
 from AcuteFindingsLib.training.hemorrhage_card import (
     ARGUMENTS,
-    COMMAND,
     NETWORK,
     PACKAGE,
     SETTINGS,
@@ -93,7 +93,8 @@ def train(
     if data is None:
         slice_threshold, mask_threshold = operating_points(network, tuning)
         card = make_card(studies, steps, slice_threshold, mask_threshold)
-        return Trained(network, card.model_copy(update={"evaluation": evaluate(network, card, tests=tests)}))
+        figures = evaluate(network, card, tests=tests, command=command_for("hemorrhage"))
+        return Trained(network, card.model_copy(update={"evaluation": figures}))
     sizes = {"studies": studies, "steps": steps, "real_steps": real_steps or STEPS, "tests": tests}
     return _with_real_slices(network, sets[:BESIDE_REAL], tuning, data / FOLDER, cache=cache, sheets=sheets, **sizes)
 
@@ -138,7 +139,7 @@ def _with_real_slices(
         (sheets / "hemorrhage-masks.png").write_bytes(sheet_bytes(shown, columns=10))
     flat = mask_panels(heads, masks, shipped["images"], mask_threshold, images=False)
     picture, files = mask_sheet(flat, caption=mask_caption(heads, masks, mask_threshold))
-    command = f"{COMMAND} --data DATA"
+    command = command_for("hemorrhage", data=True)
     figures = [
         *cross_validated(heads, scores, package=PACKAGE),
         *at_threshold(heads, scores["images"], slice_threshold, command=command),

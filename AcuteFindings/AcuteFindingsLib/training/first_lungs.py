@@ -16,12 +16,12 @@ from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.preprocessing.square import fit_square
 from AcuteFindingsLib.training import radiograph_sets, real_lungs
-from AcuteFindingsLib.training.card_parts import label_of
+from AcuteFindingsLib.training.card_parts import command_for, label_of
 from AcuteFindingsLib.training.held_out import held_out
 from AcuteFindingsLib.training.lesions.radiographs import FOLDER, RESTRICTION
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.phantom_sets import TEST_SEED, TRAIN_SEED, Arrays
-from AcuteFindingsLib.training.radiograph_sets import SOURCE_5, command_for
+from AcuteFindingsLib.training.radiograph_sets import SOURCE_5
 from AcuteFindingsLib.training.real_lungs import FOLDS, RealLungs, cross_validate, fit_to_lungs, on_square, read_lungs
 from AcuteFindingsLib.training.remembered import Remembered
 from AcuteFindingsLib.training.sheets import sheet_bytes

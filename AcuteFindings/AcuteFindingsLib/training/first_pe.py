@@ -17,7 +17,7 @@ from AcuteFindingsLib.networks.backbones import PooledBackbone
 from AcuteFindingsLib.networks.mask_decoder import MASK_FEATURES
 from AcuteFindingsLib.networks.pe import PEModel, SliceEncoder
 from AcuteFindingsLib.training.augment import mask_loss
-from AcuteFindingsLib.training.card_parts import label_of
+from AcuteFindingsLib.training.card_parts import command_for, label_of
 from AcuteFindingsLib.training.clot_slices import (
     BATCH,
     CLOSE_BATCH,
@@ -38,7 +38,6 @@ from AcuteFindingsLib.training.stages import stored_precision
 from AcuteFindingsLib.training.trained import Trained
 
 ID = "pe-sequence-small"
-COMMAND = "python -m AcuteFindingsLib.training.first_models pe"
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "encoder": {"backbone": "tf_efficientnet_lite0", "in_channels": 3, "decoder": True, "pretrained": True},
     "sequence": {"exam_head": True, "stack_top": 8, "residual": True},
@@ -184,7 +183,7 @@ def _sets(cache: Path, first: int, count: int, workers: int, **options: Any) -> 
 def evaluate(network: nn.Module, card: Card, *, tests: int) -> list[Interval]:
     """Run the detector itself on phantoms that nothing was fitted or tuned on, at full matrix."""
     detector = PEDetector(MemoryPredictor(network, card))
-    return held_out_aucs(detector.run, "ctpa", "pe", name="CTPA", tests=tests, command=COMMAND)
+    return held_out_aucs(detector.run, "ctpa", "pe", name="CTPA", tests=tests, command=command_for("pe"))
 
 
 class Located(nn.Module):

@@ -18,7 +18,7 @@ from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingP
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training.augment import mask_loss
-from AcuteFindingsLib.training.card_parts import label_of
+from AcuteFindingsLib.training.card_parts import command_for, label_of
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.held_out import held_out
 from AcuteFindingsLib.training.lesions.radiographs import (
@@ -36,7 +36,6 @@ from AcuteFindingsLib.training.radiograph_sets import (
     SIZE,
     TUNED,
     USE,
-    command_for,
     radiograph_batches,
     radiograph_sets,
 )

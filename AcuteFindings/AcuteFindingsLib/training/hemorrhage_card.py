@@ -8,7 +8,7 @@ from AcuteFindingsLib.detectors.rules import consecutive_score
 from AcuteFindingsLib.models.metadata import Card, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import stored_arguments
 from AcuteFindingsLib.networks.radnet import RADnet
-from AcuteFindingsLib.training.card_parts import label_of
+from AcuteFindingsLib.training.card_parts import command_for, label_of
 from AcuteFindingsLib.training.first_arrays import BLEEDS
 from AcuteFindingsLib.training.phantom_sets import Arrays
 from AcuteFindingsLib.training.real_heads import ON_THE_WAY, RealHeads
@@ -16,7 +16,6 @@ from AcuteFindingsLib.training.real_heads_card import FOLDER, RESTRICTION
 
 ID = "hemorrhage-radnet-small"
 PACKAGE = f"Resources/Models/{ID}"
-COMMAND = "python -m AcuteFindingsLib.training.first_models hemorrhage"
 ARGUMENTS = {
     "backbone": "tf_efficientnet_lite0",
     "attention": True,
@@ -139,4 +138,5 @@ The slice threshold was chosen on the cross-validated answers and on tuning phan
 consecutive slices finds {int((present & called).sum())} of {int(present.sum())} tuning phantoms with hemorrhage and
 calls {int((~present & called).sum())} of {int((~present).sum())} without.
 
-The sheet of masks over the slices themselves is written by `{COMMAND} --data DATA` to `build/sheets`."""
+The sheet of masks over the slices themselves is written by `{command_for("hemorrhage", data=True)}` to
+`build/sheets`."""

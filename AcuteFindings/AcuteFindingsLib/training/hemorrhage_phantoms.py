@@ -23,7 +23,7 @@ from AcuteFindingsLib.training.augment import augment, mask_loss
 from AcuteFindingsLib.training.first_arrays import BLEEDS, head_ct_arrays
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.held_out import held_out, held_out_aucs
-from AcuteFindingsLib.training.hemorrhage_card import ARGUMENTS, COMMAND, NETWORK, SCANS, SETTINGS, SLICES
+from AcuteFindingsLib.training.hemorrhage_card import ARGUMENTS, NETWORK, SCANS, SETTINGS, SLICES
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.phantom_sets import Arrays, phantom_arrays
 
@@ -58,7 +58,7 @@ def fitted_to_phantoms(sets: list[Arrays], steps: int) -> RADnet:
     return network
 
 
-def evaluate(network: nn.Module, card: Card, *, tests: int, command: str = COMMAND) -> list[Interval]:
+def evaluate(network: nn.Module, card: Card, *, tests: int, command: str) -> list[Interval]:
     """Run the detector itself on phantoms that nothing was fitted or tuned on, at full matrix."""
     overlaps, errors = [], []
 

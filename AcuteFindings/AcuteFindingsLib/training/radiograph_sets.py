@@ -37,11 +37,6 @@ def radiograph_sets(cache: Path, first: int, count: int, workers: int) -> list[A
     )
 
 
-def command_for(task: str, *, data: bool = False) -> str:
-    """Return the command that fits a model anew, as cards name it; `data` where real images are fitted to as well."""
-    return f"python -m AcuteFindingsLib.training.first_models {task}{' --data DATA' if data else ''}"
-
-
 def scaled(images: Tensor) -> Tensor:
     """Bring pictures in 0..1 to the scale that the networks read."""
     return (images - SETTINGS.mean) / SETTINGS.std

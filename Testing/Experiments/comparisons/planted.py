@@ -14,7 +14,7 @@ import numpy as np
 from AcuteFindingsLib.phantoms import Phantom, make_phantom
 from AcuteFindingsLib.phantoms.chest_xray import make_chest_xray
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
-from AcuteFindingsLib.training.data.cache import code_behind
+from AcuteFindingsLib.training.data.cache import add_code
 
 # Keeps these draws apart from those of the phantoms themselves.
 _STREAM = 0xD2A1
@@ -54,8 +54,7 @@ def planted_phantom(seed: int, tubes: Tubes, *, size: int) -> Phantom:
 def planted_folder(work: Path, seeds: Sequence[int], tubes: Tubes, *, size: int, workers: int) -> Path:
     """Return a folder with the phantoms of all seeds, as `acutefindings phantom` writes them, making those missing."""
     digest = hashlib.sha256(json.dumps([asdict(tubes), TUBE, _COLLAPSE, size, seeds[0], len(seeds)]).encode())
-    for file in code_behind(make_chest_xray):
-        digest.update(file.read_bytes())
+    add_code(digest, make_chest_xray)
     folder = work / "phantoms" / f"planted-{digest.hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in seeds if not (folder / f"chest-xray-{seed:04d}" / "truth").is_dir()]

@@ -14,7 +14,7 @@ from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.find import default_package
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.phantoms.as_study import phantom_study
-from AcuteFindingsLib.training.data.cache import code_behind
+from AcuteFindingsLib.training.data.cache import add_code
 from comparisons.arms import Trained
 from comparisons.planted import Tubes, drawn, planted_phantom
 from comparisons.report import Page, shown
@@ -51,8 +51,7 @@ def ask(arm: Trained, seeds: Sequence[int], tubes: Tubes, *, size: int, work: Pa
     helpers = {task: default_package(task, cache=work / "no-models") for task in ("lungs", "chest")}  # type: ignore[arg-type]
     versions = [f"{one.id} {one.version}" for one in helpers.values()]
     digest = hashlib.sha256(json.dumps([arm.folder.name, list(seeds), asdict(tubes), size, versions]).encode())
-    for code in code_behind(_one):
-        digest.update(code.read_bytes())
+    add_code(digest, _one)
     file = work / "checks" / f"{digest.hexdigest()[:16]}.json"
     if not file.is_file():
         detector = PneumothoraxDetector(

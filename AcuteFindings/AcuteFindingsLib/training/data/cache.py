@@ -75,8 +75,7 @@ class ArrayCache:
     def recipe(self) -> str:
         """Digest of what shapes every array: code, options, further files, library versions."""
         digest = hashlib.sha256(f"{self.make.__module__}.{self.make.__qualname__}\n".encode())
-        for path in code_behind(self.make):
-            digest.update(path.read_bytes())
+        add_code(digest, self.make)
         for path in self.sources:
             digest.update(path.read_bytes())
         versions = {name: _version(name) for name in LIBRARIES}
@@ -173,6 +172,12 @@ def code_behind(function: Callable[..., Any]) -> list[Path]:
         seen[name] = Path(source)
         todo += [used for used in _imported(Path(source)) if used.startswith(f"{_OWN}.")]
     return [seen[name] for name in sorted(seen)]
+
+
+def add_code(digest: "hashlib._Hash", function: Callable[..., Any]) -> None:
+    """Let a digest depend on all the code that a function's result depends on."""
+    for path in code_behind(function):
+        digest.update(path.read_bytes())
 
 
 def _imported(path: Path) -> set[str]:
