@@ -7,6 +7,8 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from AcuteFindingsLib.training.depthwise import SingleDepthwise
+
 
 class Fitting(lightning.LightningModule):
     """A network, a loss of one batch, AdamW with a one-cycle rate."""
@@ -60,7 +62,7 @@ def fit(
         enable_model_summary=False,
         enable_progress_bar=False,
         gradient_clip_val=1.0,
-        callbacks=[_Report(report_every)],
+        callbacks=[SingleDepthwise(), _Report(report_every)],
     )
     network.to(memory_format=torch.channels_last).train(not hold_norms)
     trainer.fit(Fitting(network, loss, rate=rate, steps=steps), train_dataloaders=batches)

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.training.data.cache import prefetch
+from AcuteFindingsLib.training.depthwise import SingleDepthwise
 from AcuteFindingsLib.training.recipes.plans import TrainStage
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.batches import join
@@ -117,6 +118,7 @@ def fit_stage(
         plugins=[WholeCheckpoints()],
         callbacks=[
             checkpoints,
+            SingleDepthwise(),
             *_callbacks(plan, _Told(stage, plan, steps, hardware.tell, progress), validated=len(validation) > 0),
         ],
         logger=[
