@@ -10,7 +10,7 @@ from torch.jit import Final
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone, PyramidBackbone
 from AcuteFindingsLib.networks.layers import BidirectionalLSTM
-from AcuteFindingsLib.networks.mask_decoder import MASK_FEATURES, MaskDecoder, shown_by
+from AcuteFindingsLib.networks.mask_decoder import MASK_FEATURES, MaskDecoder, peaks_in_fields, shown_by
 
 # RSNA STR Pulmonary Embolism Detection challenge 2020, exam-level labels.
 EXAM_LABELS = (
@@ -53,9 +53,18 @@ class SliceEncoder(Freezable):
         probability. Not published; on few studies the mean over a slice alone misses small clots.
     decoder_channels
         Its width.
+    fields
+        Not 0: what stands for a slice is its mask alone, the highest logit in each of `fields` by `fields` parts of the
+        picture (`peaks_in_fields`); `encoding` is their number, and there is no hidden layer.
+
+    Raises
+    ------
+    ModelError
+        When `drop_path` and `decoder` are combined, or `fields` does not go with the rest.
     """
 
     has_decoder: Final[bool]
+    in_fields: Final[bool]
 
     def __init__(
         self,
@@ -69,9 +78,12 @@ class SliceEncoder(Freezable):
         pretrained: bool = False,
         decoder: bool = False,
         decoder_channels: int = 32,
+        fields: int = 0,
     ) -> None:
         super().__init__()
-        self.has_decoder = decoder
+        if fields and not (decoder and encoding == fields**2):
+            raise ModelError(f"fields={fields} needs decoder=True and encoding={fields**2}, not {encoding}.")
+        self.has_decoder, self.in_fields, self.fields = decoder, fields > 0, fields
         self.first_map = 0
         if decoder:
             if drop_path:
@@ -86,10 +98,14 @@ class SliceEncoder(Freezable):
             self.backbone = pooled
             features = pooled.features
         self.feature_map = nn.Identity()
-        self.hidden = nn.Linear(features, hidden)
-        self.dropout = nn.Dropout(dropout)
-        self.encoding = nn.Linear(hidden, encoding)
-        self.output = nn.Linear(encoding, 1)
+        self.encoded = encoding
+        if fields:
+            self.output = nn.Linear(1, 1)
+        else:
+            self.hidden = nn.Linear(features, hidden)
+            self.dropout = nn.Dropout(dropout)
+            self.encoding = nn.Linear(hidden, encoding)
+            self.output = nn.Linear(encoding, 1)
         self.gradcam_layer = "feature_map" if decoder else "backbone.feature_map"
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
@@ -97,12 +113,18 @@ class SliceEncoder(Freezable):
         if self.has_decoder:
             maps = self.backbone(images)
             mask = self.decoder(maps[self.first_map :])
+            if self.in_fields:
+                # The classifier reads the mask; while it learns it does not bend it.
+                shown = self.feature_map(mask.detach() if self.training else mask)
+                return {"features": peaks_in_fields(shown, self.fields), "mask": mask}
             pooled = self.feature_map(maps[-1]).mean(dim=(2, 3))
             return {"features": torch.cat([pooled, shown_by(mask)], dim=1), "mask": mask}
         return {"features": self.backbone(images)}
 
     def head(self, features: Tensor) -> dict[str, Tensor]:
         """Return ``{"encoding": (..., 64), "slice": (..., 1)}`` for `features` ``(..., f)``."""
+        if self.in_fields:
+            return {"encoding": features, "slice": self.output(features.amax(dim=-1, keepdim=True))}
         encoding = self.encoding(self.dropout(torch.relu(self.hidden(features))))
         return {"encoding": encoding, "slice": self.output(encoding)}
 
@@ -113,6 +135,28 @@ class SliceEncoder(Freezable):
         if self.has_decoder:
             answers["mask"] = outputs["mask"]
         return answers
+
+
+def lasting_peaks(encodings: Tensor, inside: Tensor) -> Tensor:
+    """Return the highest number of each slice that a slice beside it has in the same place too.
+
+    Parameters
+    ----------
+    encodings
+        ``(n, length, fields)``.
+    inside
+        ``(n, length)`` bool, False for padding, which is beside nothing.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n, length, 1)``: the maximum over the fields of the lower of the slice's own number and the higher of its two
+        neighbours'.
+    """
+    nothing = torch.full_like(encodings[:, :1], -4.0)
+    shown = encodings.masked_fill(~inside.unsqueeze(2), -4.0)
+    before, after = torch.cat([nothing, shown[:, :-1]], dim=1), torch.cat([shown[:, 1:], nothing], dim=1)
+    return torch.minimum(shown, torch.maximum(before, after)).amax(dim=2, keepdim=True)
 
 
 class SequenceNetwork(nn.Module):
@@ -143,6 +187,10 @@ class SequenceNetwork(nn.Module):
     residual
         Add a slice's own answer, linear in its encoding, to what the LSTM says of it, so that neighbours correct an
         encoder that is already good instead of having to learn all of it again; from few stacks that costs less.
+    lasting
+        Read a slice's own answer from the highest number that a slice beside it has in the same place too: a clot goes
+        on from slice to slice, what is mistaken for one seldom. For encodings in fields (`SliceEncoder`); needs
+        `residual`.
     mask_padding
         Keep padding out of batch norm, LSTM, pooling and stack output. False lets padding through the network like
         slices, as published: right for weights that were trained so.
@@ -150,6 +198,7 @@ class SequenceNetwork(nn.Module):
 
     exam_head: Final[bool]
     residual: Final[bool]
+    lasting: Final[bool]
     mask_padding: Final[bool]
     padded_logit: Final[float]
     stack_top: Final[int]
@@ -167,15 +216,18 @@ class SequenceNetwork(nn.Module):
         exam_head: bool = True,
         stack_top: int = 0,
         residual: bool = False,
+        lasting: bool = False,
         mask_padding: bool = True,
     ) -> None:
         super().__init__()
+        if lasting and not residual:
+            raise ModelError("lasting is how a slice's own answer is read; choose residual=True.")
         if not 0 <= stack_top <= length:
             raise ModelError(f"stack_top is {stack_top}; a stack has {length} slices, so choose 0 to {length}.")
         self.stack_top = stack_top
         self.least_logit, self.most_logit = _LEAST_LOGIT, _MOST_LOGIT
         self.exam_head = exam_head
-        self.residual = residual
+        self.residual, self.lasting = residual, lasting
         self.mask_padding = mask_padding
         self.padded_logit = PADDED_LOGIT
         # Keras' epsilon, so that imported weights give the same numbers.
@@ -189,7 +241,7 @@ class SequenceNetwork(nn.Module):
             nn.Linear(dense[1], 1),
         )
         if residual:
-            self.own = nn.Linear(encoding, 1)
+            self.own = nn.Linear(1 if lasting else encoding, 1)
         self.dropout = nn.Dropout(dropout)
         self.stack = nn.Linear(stack_top or length, 1)
         if exam_head:
@@ -224,7 +276,8 @@ class SequenceNetwork(nn.Module):
         features = self.lstm(self._normalise(encodings, inside), lengths)
         slices = self.slices(features).squeeze(2)
         if self.residual:
-            slices = slices + self.own(encodings).squeeze(2)
+            own = lasting_peaks(encodings, inside) if self.lasting else encodings
+            slices = slices + self.own(own).squeeze(2)
         if self.mask_padding:
             slices = slices.masked_fill(~inside, self.padded_logit)
         outputs = {"slice": slices, "stack": self.stack(self.dropout(self._stack_input(slices, inside)))}
@@ -269,7 +322,7 @@ class PEModel(nn.Module):
         super().__init__()
         self.encoder = SliceEncoder(**(encoder or {}))
         self.sequence_network = SequenceNetwork(**(sequence or {}))
-        given, taken = self.encoder.encoding.out_features, self.sequence_network.norm.num_features
+        given, taken = self.encoder.encoded, self.sequence_network.norm.num_features
         if given != taken:
             raise ModelError(f"The encoder gives {given} numbers a slice and the sequence network takes {taken}.")
         self.gradcam_layer = f"encoder.{self.encoder.gradcam_layer}"

@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.networks.pe import EXAM_LABELS, PADDED_LOGIT, PEModel, SequenceNetwork, SliceEncoder
+from AcuteFindingsLib.networks.pe import (
+    EXAM_LABELS,
+    PADDED_LOGIT,
+    PEModel,
+    SequenceNetwork,
+    SliceEncoder,
+    lasting_peaks,
+)
 
 SMALL = {"encoder": {"backbone": "resnet10t"}, "sequence": {"length": 6}}
 
@@ -51,6 +58,52 @@ def test_features_and_head_make_the_encoder(answer):
     with torch.inference_mode():
         parts = network.head(network.features(images)["features"])
     torch.testing.assert_close(parts["encoding"], answer(network, images)["encoding"])
+
+
+def test_in_fields_a_slice_is_what_its_mask_shows_where():
+    network, images = SliceEncoder(backbone="resnet10t", decoder=True, fields=8).eval(), torch.rand(3, 1, 128, 128)
+    with torch.inference_mode():
+        answers = network(images)
+        highest = torch.nn.functional.max_pool2d(answers["mask"], 4).flatten(1) / 4
+        torch.testing.assert_close(answers["encoding"], highest)
+        torch.testing.assert_close(answers["slice"], network.output(highest.amax(dim=1, keepdim=True)))
+
+    torch.nn.init.constant_(network.decoder.output.bias, 1000.0)
+    sure = network(images)
+    assert (sure["encoding"] == 4).all()
+    assert torch.autograd.grad(sure["slice"].sum(), network.decoder.output.bias)[0].any(), "Grad-CAM has a gradient"
+
+
+@pytest.mark.parametrize("arguments", [{"fields": 8}, {"fields": 7, "decoder": True}])
+def test_fields_need_a_mask_and_a_number_each(arguments):
+    with pytest.raises(ModelError, match="decoder=True and encoding="):
+        SliceEncoder(backbone="resnet10t", **arguments)
+
+
+def test_a_peak_lasts_where_a_neighbour_shows_it_in_the_same_place():
+    encodings = torch.full((1, 5, 2), -3.0)
+    encodings[0, 0, 0], encodings[0, 1, 0], encodings[0, 3, 1], encodings[0, 4, 1] = 2.0, 1.0, 3.0, 3.0
+    inside = torch.tensor([[True, True, True, True, False]])
+    assert lasting_peaks(encodings, inside)[0, :, 0].tolist() == [1.0, 1.0, -3.0, -3.0, -4.0]
+
+
+def test_a_clot_in_one_place_over_two_slices_raises_their_answer_and_one_that_jumps_does_not():
+    network = SequenceNetwork(length=6, encoding=4, residual=True, lasting=True, stack_top=2, exam_head=False).eval()
+    torch.nn.init.zeros_(network.slices[-1].weight)
+    torch.nn.init.zeros_(network.slices[-1].bias)
+    torch.nn.init.ones_(network.own.weight)
+    torch.nn.init.zeros_(network.own.bias)
+    stays, jumps = torch.full((2, 1, 6, 4), -2.0)
+    stays[0, 2, 1] = stays[0, 3, 1] = jumps[0, 2, 1] = jumps[0, 3, 2] = 3.0
+    with torch.inference_mode():
+        stays, jumps = (network(stack)["slice"][0].tolist() for stack in (stays, jumps))
+    assert stays == pytest.approx([-2, -2, 3, 3, -2, -2])
+    assert jumps == pytest.approx([-2] * 6)
+
+
+def test_what_lasts_is_added_to_a_slices_own_answer_only():
+    with pytest.raises(ModelError, match="choose residual=True"):
+        SequenceNetwork(lasting=True)
 
 
 def test_a_decoder_takes_no_drop_path():

@@ -78,7 +78,8 @@ def train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setattr(module, "SETTINGS", HemorrhageSettings(pixel_mm=4.0, size=64))
     for module in (real_heads, real_lungs, real_chest):
         monkeypatch.setattr(module, "FOLDS", 2)
-    monkeypatch.setattr(first_pe, "SETTINGS", PESettings(size=160, crop=True, channels=3, adjacent=True))
+    monkeypatch.setattr(first_pe, "SETTINGS", PESettings(size=192, crop=True, channels=3, adjacent=True))
+    monkeypatch.setattr(first_pe, "COARSE_SIZE", 160)
     for module in (radiograph_sets, first_radiographs, first_chest, first_lungs):
         monkeypatch.setattr(module, "SETTINGS", RadiographSettings(size=64, mean=0.5, std=0.25, flip=True))
     monkeypatch.setattr(radiograph_sets, "SIZE", 64)
