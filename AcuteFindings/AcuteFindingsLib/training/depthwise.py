@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class SingleDepthwise(lightning.Callback):
     """Takes depthwise convolutions out of mixed precision while a network is fitted, on a processor only.
 
-    There the gradient of one of 5x5, or of one with a stride, takes 2 to 15 times as long in bfloat16 as in single
+    There the gradient of one of 5x5, or of one with a stride, takes 3 to 15 times as long in bfloat16 as in single
     precision, and most of a step of EfficientNet-Lite0 (``Testing/Benchmarks/test_fitting.py`` measures it).
     """
 
