@@ -15,6 +15,8 @@ MASK_BIAS = -3.0
 
 # How many numbers `shown_by` gives.
 MASK_FEATURES = 3
+# Quarters of a logit beyond which a mask is no surer.
+MOST_PEAK = 4.0
 
 
 def shown_by(mask: Tensor) -> Tensor:
@@ -28,14 +30,14 @@ def shown_by(mask: Tensor) -> Tensor:
     return torch.cat([torch.log1p(areas), probability.amax(dim=1, keepdim=True)], dim=1)
 
 
-def peaks_in_fields(mask: Tensor, fields: int) -> Tensor:
+def peaks_in_fields(mask: Tensor, fields: int, most: float = MOST_PEAK) -> Tensor:
     """Return the highest of mask logits ``(n, 1, y, x)`` in each of `fields` by `fields` parts: ``(n, fields²)``.
 
-    In rows, and within -4 to 4 for logits of -16 to 16: beyond them a mask is no surer.
+    In rows, a quarter of each logit, and within `-most` to `most`.
     """
-    highest = nn.functional.adaptive_max_pool2d(mask.float(), (fields, fields)).flatten(1)
+    peaks = nn.functional.adaptive_max_pool2d(mask.float(), (fields, fields)).flatten(1) / 4.0
     # A gradient passes the limits all the same: Grad-CAM asks for it where a mask is sure.
-    return (highest + (highest.clamp(-16.0, 16.0) - highest).detach()) / 4.0
+    return peaks + (peaks.clamp(-most, most) - peaks).detach()
 
 
 class FuseStep(nn.Module):

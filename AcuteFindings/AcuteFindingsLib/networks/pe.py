@@ -10,7 +10,7 @@ from torch.jit import Final
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone, PyramidBackbone
 from AcuteFindingsLib.networks.layers import BidirectionalLSTM
-from AcuteFindingsLib.networks.mask_decoder import MASK_FEATURES, MaskDecoder, peaks_in_fields, shown_by
+from AcuteFindingsLib.networks.mask_decoder import MASK_FEATURES, MOST_PEAK, MaskDecoder, peaks_in_fields, shown_by
 
 # RSNA STR Pulmonary Embolism Detection challenge 2020, exam-level labels.
 EXAM_LABELS = (
@@ -137,7 +137,7 @@ class SliceEncoder(Freezable):
         return answers
 
 
-def lasting_peaks(encodings: Tensor, inside: Tensor) -> Tensor:
+def lasting_peaks(encodings: Tensor, inside: Tensor, nothing: float = -MOST_PEAK) -> Tensor:
     """Return the highest number of each slice that a slice beside it has in the same place too.
 
     Parameters
@@ -145,7 +145,9 @@ def lasting_peaks(encodings: Tensor, inside: Tensor) -> Tensor:
     encodings
         ``(n, length, fields)``.
     inside
-        ``(n, length)`` bool, False for padding, which is beside nothing.
+        ``(n, length)`` bool, False for padding.
+    nothing
+        What padding shows, and what lies beyond the ends.
 
     Returns
     -------
@@ -153,10 +155,10 @@ def lasting_peaks(encodings: Tensor, inside: Tensor) -> Tensor:
         ``(n, length, 1)``: the maximum over the fields of the lower of the slice's own number and the higher of its two
         neighbours'.
     """
-    nothing = torch.full_like(encodings[:, :1], -4.0)
-    shown = encodings.masked_fill(~inside.unsqueeze(2), -4.0)
-    before, after = torch.cat([nothing, shown[:, :-1]], dim=1), torch.cat([shown[:, 1:], nothing], dim=1)
-    return torch.minimum(shown, torch.maximum(before, after)).amax(dim=2, keepdim=True)
+    shown = encodings.masked_fill(~inside.unsqueeze(2), nothing)
+    wide = nn.functional.pad(shown, [0, 0, 1, 1], value=nothing)
+    beside = torch.maximum(wide[:, :-2], wide[:, 2:])
+    return torch.minimum(shown, beside).amax(dim=2, keepdim=True)
 
 
 class SequenceNetwork(nn.Module):

@@ -79,13 +79,11 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int, da
 
     Where `data` holds a real CT angiogram, the card also says what becomes of clots drawn into it.
     """
-    tuning = _sets(cache, TUNE_SEED, max(20, tests // 4), workers)
     torch.manual_seed(0)
     network = cast(PEModel, build_network(NETWORK.name, ARGUMENTS))
     generator = np.random.default_rng(0)
-    encoder = network.encoder
     fit_coarsely(
-        encoder,
+        network.encoder,
         ARGUMENTS["encoder"],
         _sets(cache, TRAIN_SEED, studies, workers, coarse=True),
         _sets(cache, MANY_SEED, _share(MANY_SHARE, studies), workers, coarse=True, burden="many"),
@@ -94,7 +92,7 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int, da
     )
     fresh = _share(FRESH_SHARE, studies)
     fit_finely(
-        encoder,
+        network.encoder,
         _sets(cache, FINE_SEED, _share(FINE_SHARE, studies), workers),
         _sets(cache, TRAIN_SEED + studies, fresh, workers),
         _sets(cache, FINE_MANY_SEED, _share(FINE_MANY_SHARE, studies), workers, burden="many"),
@@ -104,6 +102,7 @@ def train(cache: Path, *, studies: int, steps: int, tests: int, workers: int, da
     unseen = _sets(cache, TRAIN_SEED + studies + fresh, _share(UNSEEN_SHARE, studies), workers)
     _fit_sequence(network, unseen, min(STACK_STEPS, 4 * steps), generator)
     network.load_state_dict(stored_precision(network.state_dict()))
+    tuning = _sets(cache, TUNE_SEED, max(20, tests // 4), workers)
     card = _card(studies, steps, *_operating_points(network, tuning), evaluation=[])
     return with_figures(network, card, evaluate(network, card, tests=tests), data=data)
 
