@@ -10,7 +10,7 @@ from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.training.depthwise import SingleDepthwise
 
 
-@pytest.mark.benchmark(group="fitting lung_unet, 14 pictures of 160 pixels")
+@pytest.mark.benchmark(group="fitting lung_unet, 14 pictures of 192 pixels")
 @pytest.mark.parametrize("depthwise", ["bfloat16", "float32"])
 def test_step(depthwise: str, benchmark: BenchmarkFixture) -> None:
     torch.manual_seed(0)
@@ -20,7 +20,7 @@ def test_step(depthwise: str, benchmark: BenchmarkFixture) -> None:
         SingleDepthwise().on_fit_start(
             SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cpu"))), network
         )
-    images = torch.randn(14, 1, 160, 160)
+    images = torch.randn(14, 1, 192, 192)
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16):

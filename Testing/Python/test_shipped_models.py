@@ -161,6 +161,12 @@ def test_masks_of_held_out_phantoms_overlap_the_truth(task: str) -> None:
     assert figure.value >= 0.7
 
 
+def test_the_lungs_of_patients_not_trained_on_are_outlined_as_people_do() -> None:
+    figure = next(item for item in shipped("lungs").card.evaluation if item.metric == "Dice, cross-validated")
+    assert figure.count == 58
+    assert figure.value >= 0.955
+
+
 @pytest.mark.parametrize("version", ["as they are", "neutral version"])
 def test_hemorrhage_on_real_slices_is_told_from_what_their_look_gives_away(version: str) -> None:
     figures = {item.metric: item for item in shipped("hemorrhage").card.evaluation}

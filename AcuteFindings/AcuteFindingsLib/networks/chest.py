@@ -10,6 +10,7 @@ from torch.jit import Final
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
 from AcuteFindingsLib.networks.grey_input import grey_input
+from AcuteFindingsLib.networks.layers import resize_like
 from AcuteFindingsLib.networks.mask_decoder import PyramidSegmenter
 from AcuteFindingsLib.networks.unet import UNet
 
@@ -145,12 +146,18 @@ class LungUNet(nn.Module):
         Channels of the pictures.
     batch_norm, dropout
         See `UNet`.
+    scales
+        Shares of a picture's size at which it is outlined; the answer is the mean of the probabilities. While it learns
+        it is shown pictures as they come.
 
     Raises
     ------
     ModelError
-        When the encoder is not known, or `pretrained` weights are asked for a U-Net from scratch.
+        When the encoder is not known, `pretrained` weights are asked for a U-Net from scratch, or a scale is not above
+        zero.
     """
+
+    scales: list[float]
 
     def __init__(
         self,
@@ -162,8 +169,12 @@ class LungUNet(nn.Module):
         dropout: float = 0.0,
         decoder_channels: int = 32,
         pretrained: bool = False,
+        scales: Sequence[float] = (1.0,),
     ) -> None:
         super().__init__()
+        if not scales or min(scales) <= 0:
+            raise ModelError(f"scales={list(scales)}: name at least one, each above zero.")
+        self.scales = [float(scale) for scale in scales]
         if encoder == "scratch":
             if pretrained:
                 raise ModelError("A U-Net from scratch has no pretrained weights; choose pretrained=False.")
@@ -174,8 +185,17 @@ class LungUNet(nn.Module):
             self.unet = PyramidSegmenter(
                 encoder, in_channels=in_channels, decoder_channels=decoder_channels, pretrained=pretrained
             )
-        self.gradcam_layer = "unet.feature_map"
+        # The mean of several scales, unchanged: the one map that all of them lead to is the place for Grad-CAM.
+        self.feature_map = nn.Identity()
+        self.gradcam_layer = "unet.feature_map" if len(self.scales) == 1 else "feature_map"
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{"mask": (n, 1, y, x)}`` for ``(n, c, y, x)`` of any size."""
-        return {"mask": self.unet(images)}
+        if self.training or len(self.scales) == 1:
+            return {"mask": self.unet(images)}
+        rows, columns = images.shape[-2], images.shape[-1]
+        total = torch.zeros_like(images[:, :1])
+        for scale in self.scales:
+            mask = self.unet(resize_like(images, int(scale * rows + 0.5), int(scale * columns + 0.5)))
+            total = total + torch.sigmoid(resize_like(mask, rows, columns))
+        return {"mask": self.feature_map(torch.logit(total / len(self.scales), eps=1e-6))}

@@ -16,6 +16,7 @@ def augment(
     contrast: float = 0.1,
     noise: float = 0.02,
     groups: int = 1,
+    mask_mode: str = "nearest",
 ) -> tuple[Tensor, Tensor | None]:
     """Rotate, scale, shift, mirror, change contrast and add noise.
 
@@ -24,9 +25,11 @@ def augment(
     images
         ``(n, c, y, x)`` in 0..1.
     masks
-        ``(n, k, y, x)`` moved along with them, nearest pixel.
+        ``(n, k, y, x)`` moved along with them.
     groups
         How many neighbouring pictures share one movement (the slices of one scan).
+    mask_mode
+        How masks are read between pixels: "nearest", or "bilinear" for those that hold the share of a pixel.
     """
     count = len(images) // groups
     angle = torch.deg2rad((torch.rand(count) * 2 - 1) * rotate_deg)
@@ -40,7 +43,7 @@ def augment(
     moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     moved_masks = None
     if masks is not None:
-        moved_masks = functional.grid_sample(masks, grid, mode="nearest", align_corners=False)
+        moved_masks = functional.grid_sample(masks, grid, mode=mask_mode, align_corners=False)
     gain = (1 + (torch.rand(count, 1, 1, 1) * 2 - 1) * contrast).repeat_interleave(groups, 0)
     offset = ((torch.rand(count, 1, 1, 1) * 2 - 1) * contrast / 2).repeat_interleave(groups, 0)
     strength = (torch.rand(count, 1, 1, 1) * noise).repeat_interleave(groups, 0)

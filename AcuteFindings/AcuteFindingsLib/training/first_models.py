@@ -26,7 +26,7 @@ SIZES = {
     "pneumothorax": (1200, 420, 200),
     "chest": (1200, 220, 150),
     "chest-64": (1, 130, 1),
-    "lungs": (300, 400, 100),
+    "lungs": (300, 500, 100),
 }
 
 app = typer.Typer(add_completion=False)

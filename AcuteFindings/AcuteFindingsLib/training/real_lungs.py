@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
 from AcuteFindingsLib.evaluation.masks import dice
@@ -24,6 +25,9 @@ FOLDS = 4
 # Real radiographs and phantoms in a batch; phantoms only where there are no real ones.
 _REAL, _PHANTOMS = 10, 4
 _RATE = 1.5e-3
+# A batch is shown at one of these shares of the size: lungs fill little of one picture and all of the next, and no
+# scale of the outline may be learnt by heart.
+_SHARES = (2 / 3, 5 / 6, 1.0, 1.0)
 
 Outline = Callable[[nn.Module, np.ndarray], np.ndarray]
 """A network and a picture ``(y, x)`` in 0..1 to the mask ``(y, x)`` bool that the detector would draw."""
@@ -38,7 +42,8 @@ class RealLungs:
     pictures, masks
         ``(y, x)`` each, as they are: float32 in 0..1, bool.
     images, lungs
-        ``(n, size, size)`` uint8 as the network is fitted to them: 0..255 before scaling, 0/1.
+        ``(n, size, size)`` uint8 as the network is fitted to them: 0..255 before scaling, and how much of each pixel
+        is lung, in 255ths.
     table
         The data set, with the patients.
     """
@@ -70,7 +75,7 @@ def read_lungs(folder: Path, settings: RadiographSettings) -> RealLungs:
         pictures=pictures,
         masks=masks,
         images=np.rint(255 * network_images(pictures, plain)[:, 0]).astype(np.uint8),
-        lungs=np.stack([on_square(mask, settings.size) for mask in masks]).astype(np.uint8),
+        lungs=np.stack([shares(mask, settings.size) for mask in masks]),
         table=table,
     )
 
@@ -80,8 +85,13 @@ def on_square(mask: np.ndarray, size: int) -> np.ndarray:
     return fit_square(mask.astype(np.float32), size) >= 0.5
 
 
+def shares(mask: np.ndarray, size: int) -> np.ndarray:
+    """Return how much of each of `size` by `size` pixels a mask ``(y, x)`` covers, in 255ths: uint8."""
+    return np.rint(255 * fit_square(mask.astype(np.float32), size)).astype(np.uint8)
+
+
 def fit_to_lungs(
-    network: nn.Module,
+    start: Callable[[], nn.Module],
     real: RealLungs | None,
     chosen: np.ndarray,
     phantoms: list[Arrays],
@@ -89,8 +99,12 @@ def fit_to_lungs(
     steps: int,
     seed: int = 0,
 ) -> nn.Module:
-    """Fit to the `chosen` (indices) real radiographs and to phantoms, or to phantoms only where there are none."""
+    """Fit to the `chosen` (indices) real radiographs and to phantoms, or to phantoms only where there are none.
+
+    `start` makes the network; what is random in it hangs on `seed` too.
+    """
     torch.manual_seed(seed)
+    network = start()
     batches = _batches(real, chosen, phantoms, steps, np.random.default_rng(seed))
     return fit(network, batches, _loss, steps=steps, rate=_RATE, report_every=20)
 
@@ -114,7 +128,7 @@ def cross_validate(
     """
 
     def answer(inside: np.ndarray, outside: np.ndarray) -> Arrays:
-        network = fit_to_lungs(start(), real, inside, phantoms, steps=steps)
+        network = fit_to_lungs(start, real, inside, phantoms, steps=steps)
         masks = [outline(network, real.pictures[number]) for number in outside]
         return {
             "dice": np.array([dice(real.masks[number], mask) for number, mask in zip(outside, masks, strict=True)]),
@@ -143,14 +157,32 @@ def _batches(
             images += list(real.images[numbers])
             lungs += list(real.lungs[numbers])
         pictures = torch.from_numpy(np.stack(images)[:, None]).float() / 255
-        masks = torch.from_numpy(np.stack(lungs)[:, None]).float()
+        masks = torch.from_numpy(np.stack(lungs)[:, None]).float() / 255
         pictures, moved = augment(
-            pictures, masks, rotate_deg=12, scale=0.15, shift=0.05, flip=True, contrast=0.25, noise=0.04
+            pictures,
+            masks,
+            rotate_deg=12,
+            scale=0.15,
+            shift=0.05,
+            flip=True,
+            contrast=0.25,
+            noise=0.04,
+            mask_mode="bilinear",
         )
         assert moved is not None
+        share = float(generator.choice(_SHARES))
+        if share < 1:
+            pictures, moved = (_smaller(each, share) for each in (pictures, moved))
         # Exposure and processing differ between machines.
         bent = pictures ** torch.exp((torch.rand(len(pictures), 1, 1, 1) * 2 - 1) * 0.4)
         yield {"images": scaled(bent), "masks": moved}
+
+
+def _smaller(pictures: Tensor, share: float) -> Tensor:
+    """Return pictures ``(n, c, y, x)`` with `share` of the pixels a side, every pixel the mean of what it covers."""
+    size = [round(share * length) for length in pictures.shape[-2:]]
+    small = functional.interpolate(pictures, size, mode="bilinear", antialias=True, align_corners=False)
+    return small.contiguous(memory_format=torch.channels_last)
 
 
 def _loss(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import functional
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.chest import PATHOLOGIES, TUBES, ChestClassifier, LungUNet
@@ -61,6 +62,30 @@ def test_a_lung_network_on_a_backbone_gives_masks_as_large_as_the_radiograph(ans
 def test_a_u_net_from_scratch_has_no_weights_to_start_from():
     with pytest.raises(ModelError, match="choose pretrained=False"):
         LungUNet(pretrained=True)
+
+
+def test_a_lung_network_of_several_scales_answers_with_the_mean_of_their_probabilities():
+    network = LungUNet(channels=(4, 8), scales=(0.5, 1.0)).eval()
+    images = torch.rand(2, 1, 32, 48)
+    small = functional.interpolate(images, size=(16, 24), mode="bilinear")
+    with torch.inference_mode():
+        coarse = functional.interpolate(network.unet(small), size=(32, 48), mode="bilinear").sigmoid()
+        expected = (coarse + network.unet(images).sigmoid()) / 2
+        torch.testing.assert_close(network(images)["mask"].sigmoid(), expected)
+
+
+@pytest.mark.parametrize("scales", [(), (1.0, 0.0)])
+def test_scales_that_leave_no_picture_are_refused(scales):
+    with pytest.raises(ModelError, match="name at least one, each above zero"):
+        LungUNet(scales=scales)
+
+
+def test_a_lung_network_learns_from_pictures_as_they_come():
+    network = LungUNet(channels=(4, 8), scales=(0.5, 1.0)).train()
+    seen = []
+    network.unet.register_forward_hook(lambda _module, given, _answer: seen.append(given[0].shape[-1]))
+    network(torch.rand(2, 1, 32, 32))
+    assert seen == [32]
 
 
 def test_every_weight_of_the_lung_network_learns(without_gradient):

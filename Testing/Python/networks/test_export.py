@@ -43,6 +43,7 @@ CASES = {
     ),
     "image_features": ({"backbone": "resnet10t"}, (2, 1, 64, 64)),
     "lung_unet": ({}, (2, 1, 50, 50)),
+    "lung_unet-scales": ({"channels": [4, 8], "scales": [0.5, 1.0]}, (2, 1, 50, 50)),
     "monai": (
         {
             "target": "BasicUNet",

@@ -19,6 +19,14 @@ def test_the_mask_moves_with_its_picture() -> None:
     assert set(masks.unique().tolist()) <= {0.0, 1.0}
 
 
+def test_a_mask_of_shares_moves_without_becoming_jagged() -> None:
+    torch.manual_seed(0)
+    moved, masks = augment(blob(8), blob(8), rotate_deg=30, contrast=0, noise=0, mask_mode="bilinear")
+    assert masks is not None
+    torch.testing.assert_close(moved, masks)
+    assert ((masks > 0.1) & (masks < 0.9)).any()
+
+
 def test_pictures_stay_within_0_and_1_and_differ_from_each_other() -> None:
     torch.manual_seed(1)
     moved, masks = augment(torch.rand(4, 1, 32, 32), contrast=0.5, noise=0.3)
