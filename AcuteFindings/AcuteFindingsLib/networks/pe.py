@@ -138,7 +138,9 @@ class SliceEncoder(Freezable):
 
 
 def lasting_peaks(encodings: Tensor, inside: Tensor, nothing: float = -MOST_PEAK) -> Tensor:
-    """Return the highest number of each slice that a slice beside it has in the same place too.
+    """Return the highest number of each slice together with what a slice beside it has in the same place.
+
+    Their mean, not the lower of both: where a clot ends, the next slice shows little of it.
 
     Parameters
     ----------
@@ -152,13 +154,13 @@ def lasting_peaks(encodings: Tensor, inside: Tensor, nothing: float = -MOST_PEAK
     Returns
     -------
     torch.Tensor
-        ``(n, length, 1)``: the maximum over the fields of the lower of the slice's own number and the higher of its two
+        ``(n, length, 1)``: the maximum over the fields of the mean of the slice's own number and the higher of its two
         neighbours'.
     """
     shown = encodings.masked_fill(~inside.unsqueeze(2), nothing)
     wide = nn.functional.pad(shown, [0, 0, 1, 1], value=nothing)
     beside = torch.maximum(wide[:, :-2], wide[:, 2:])
-    return torch.minimum(shown, beside).amax(dim=2, keepdim=True)
+    return ((shown + beside) / 2).amax(dim=2, keepdim=True)
 
 
 class SequenceNetwork(nn.Module):
@@ -190,9 +192,9 @@ class SequenceNetwork(nn.Module):
         Add a slice's own answer, linear in its encoding, to what the LSTM says of it, so that neighbours correct an
         encoder that is already good instead of having to learn all of it again; from few stacks that costs less.
     lasting
-        Read a slice's own answer from the highest number that a slice beside it has in the same place too: a clot goes
-        on from slice to slice, what is mistaken for one seldom. For encodings in fields (`SliceEncoder`); needs
-        `residual`.
+        Read a slice's own answer from its highest number together with that of a slice beside it in the same place
+        (`lasting_peaks`): a clot goes on from slice to slice, what is mistaken for one seldom. For encodings in fields
+        (`SliceEncoder`); needs `residual`.
     mask_padding
         Keep padding out of batch norm, LSTM, pooling and stack output. False lets padding through the network like
         slices, as published: right for weights that were trained so.

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from AcuteFindingsLib.networks.backbones import PooledBackbone
 from AcuteFindingsLib.networks.pe import SliceEncoder
@@ -31,7 +32,7 @@ CLOSE_UPS = ((800, 6e-4), (500, 5e-4), (750, 5e-4))
 FINE_STEPS = 50
 FINE_CLOSE_UPS = ((600, 5e-4), (600, 5e-4), (700, 5e-4))
 # At last in chests that it has not seen: what it mistakes there is what it will mistake.
-FRESH_CLOSE_UPS = ((800, 5e-4),)
+FRESH_CLOSE_UPS = ((800, 5e-4), (900, 5e-4), (900, 5e-4), (900, 4e-4))
 
 
 def fit_coarsely(
@@ -74,12 +75,21 @@ def fit_finely(
     steps: int,
     generator: np.random.Generator,
 ) -> None:
-    """Go on with an encoder that `fit_coarsely` fitted, on pictures of more pixels; `fresh` comes in at the end."""
+    """Go on with an encoder that `fit_coarsely` fitted, on pictures of more pixels; `fresh` comes in at the end.
+
+    The weights that it ends with are the mean of those after the last two rounds: each round mends some mistakes and
+    makes others.
+    """
     _freeze(encoder)
     count = min(FINE_STEPS, steps)
     fit(encoder, whole_slices(sets, count, generator), _mask_loss, steps=count, rate=3e-4)
     _fit_close_ups(encoder, sets, many, FINE_CLOSE_UPS, longest=2 * steps, generator=generator)
-    _fit_close_ups(encoder, fresh, many, FRESH_CLOSE_UPS, longest=2 * steps, generator=generator)
+    _fit_close_ups(encoder, fresh, many, FRESH_CLOSE_UPS[:-1], longest=2 * steps, generator=generator)
+    mean = AveragedModel(encoder)
+    mean.update_parameters(encoder)
+    _fit_close_ups(encoder, fresh, many, FRESH_CLOSE_UPS[-1:], longest=2 * steps, generator=generator)
+    mean.update_parameters(encoder)
+    encoder.load_state_dict(mean.module.state_dict())
 
 
 def steps_in_words(steps: int) -> str:

@@ -80,14 +80,14 @@ def test_fields_need_a_mask_and_a_number_each(arguments):
         SliceEncoder(backbone="resnet10t", **arguments)
 
 
-def test_a_peak_lasts_where_a_neighbour_shows_it_in_the_same_place():
+def test_a_peak_counts_with_what_a_neighbour_shows_in_the_same_place():
     encodings = torch.full((1, 5, 2), -3.0)
     encodings[0, 0, 0], encodings[0, 1, 0], encodings[0, 3, 1], encodings[0, 4, 1] = 2.0, 1.0, 3.0, 3.0
     inside = torch.tensor([[True, True, True, True, False]])
-    assert lasting_peaks(encodings, inside)[0, :, 0].tolist() == [1.0, 1.0, -3.0, -3.0, -4.0]
+    assert lasting_peaks(encodings, inside)[0, :, 0].tolist() == [1.5, 1.5, 0.0, 0.0, -0.5]
 
 
-def test_a_clot_in_one_place_over_two_slices_raises_their_answer_and_one_that_jumps_does_not():
+def test_a_clot_in_one_place_over_two_slices_raises_their_answer_more_than_one_that_jumps():
     network = SequenceNetwork(length=6, encoding=4, residual=True, lasting=True, stack_top=2, exam_head=False).eval()
     torch.nn.init.zeros_(network.slices[-1].weight)
     torch.nn.init.zeros_(network.slices[-1].bias)
@@ -97,8 +97,8 @@ def test_a_clot_in_one_place_over_two_slices_raises_their_answer_and_one_that_ju
     stays[0, 2, 1] = stays[0, 3, 1] = jumps[0, 2, 1] = jumps[0, 3, 2] = 3.0
     with torch.inference_mode():
         stays, jumps = (network(stack)["slice"][0].tolist() for stack in (stays, jumps))
-    assert stays == pytest.approx([-2, -2, 3, 3, -2, -2])
-    assert jumps == pytest.approx([-2] * 6)
+    assert stays == pytest.approx([-2, 0.5, 3, 3, 0.5, -2])
+    assert jumps == pytest.approx([-2, 0.5, 0.5, 0.5, 0.5, -2])
 
 
 def test_what_lasts_is_added_to_a_slices_own_answer_only():

@@ -187,7 +187,7 @@ def test_lungs_are_measured_on_patients_that_were_not_fitted_to(train, builders,
     package = train("lungs", data=tmp_path / "data", steps=1)
     package.verify()
     card = package.card
-    assert package.version == "0.2.0"
+    assert package.version == "0.3.0"
     assert "non-commercial" in card.training_data.restriction
     rows = (package.folder / "docs" / "cross-validation.csv").read_text().splitlines()[1:]
     told = figure(package, "Dice, cross-validated")
