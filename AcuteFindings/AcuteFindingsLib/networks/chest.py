@@ -158,6 +158,7 @@ class LungUNet(nn.Module):
     """
 
     scales: list[float]
+    rescales: Final[bool]
 
     def __init__(
         self,
@@ -175,6 +176,7 @@ class LungUNet(nn.Module):
         if not scales or min(scales) <= 0:
             raise ModelError(f"scales={list(scales)}: name at least one, each above zero.")
         self.scales = [float(scale) for scale in scales]
+        self.rescales = self.scales != [1.0]
         if encoder == "scratch":
             if pretrained:
                 raise ModelError("A U-Net from scratch has no pretrained weights; choose pretrained=False.")
@@ -187,11 +189,11 @@ class LungUNet(nn.Module):
             )
         # The mean of several scales, unchanged: the one map that all of them lead to is the place for Grad-CAM.
         self.feature_map = nn.Identity()
-        self.gradcam_layer = "unet.feature_map" if len(self.scales) == 1 else "feature_map"
+        self.gradcam_layer = "feature_map" if self.rescales else "unet.feature_map"
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{"mask": (n, 1, y, x)}`` for ``(n, c, y, x)`` of any size."""
-        if self.training or len(self.scales) == 1:
+        if self.training or not self.rescales:
             return {"mask": self.unet(images)}
         rows, columns = images.shape[-2], images.shape[-1]
         total = torch.zeros_like(images[:, :1])

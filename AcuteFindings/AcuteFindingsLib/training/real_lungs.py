@@ -80,11 +80,6 @@ def read_lungs(folder: Path, settings: RadiographSettings) -> RealLungs:
     )
 
 
-def on_square(mask: np.ndarray, size: int) -> np.ndarray:
-    """Return a mask ``(y, x)`` as the network would draw it: bool ``(size, size)``."""
-    return fit_square(mask.astype(np.float32), size) >= 0.5
-
-
 def shares(mask: np.ndarray, size: int) -> np.ndarray:
     """Return how much of each of `size` by `size` pixels a mask ``(y, x)`` covers, in 255ths: uint8."""
     return np.rint(255 * fit_square(mask.astype(np.float32), size)).astype(np.uint8)
@@ -132,7 +127,7 @@ def cross_validate(
         masks = [outline(network, real.pictures[number]) for number in outside]
         return {
             "dice": np.array([dice(real.masks[number], mask) for number, mask in zip(outside, masks, strict=True)]),
-            "drawn": np.stack([on_square(mask, real.images.shape[-1]) for mask in masks]),
+            "drawn": np.stack([shares(mask, real.images.shape[-1]) >= 128 for mask in masks]),
         }
 
     def report(number: int, part: Arrays) -> None:

@@ -74,6 +74,14 @@ def test_a_lung_network_of_several_scales_answers_with_the_mean_of_their_probabi
         torch.testing.assert_close(network(images)["mask"].sigmoid(), expected)
 
 
+def test_a_single_scale_is_the_one_that_answers():
+    network, images = LungUNet(channels=(4, 8), scales=(0.5,)).eval(), torch.rand(2, 1, 32, 48)
+    seen = []
+    network.unet.register_forward_hook(lambda _module, given, _answer: seen.append(given[0].shape[-2:]))
+    assert network(images)["mask"].shape == images.shape
+    assert seen == [(16, 24)]
+
+
 @pytest.mark.parametrize("scales", [(), (1.0, 0.0)])
 def test_scales_that_leave_no_picture_are_refused(scales):
     with pytest.raises(ModelError, match="name at least one, each above zero"):

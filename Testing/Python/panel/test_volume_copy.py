@@ -16,6 +16,14 @@ def volume_copy(host):
     return volume_copy
 
 
+@pytest.fixture
+def short_turns(volume_copy, monkeypatch):
+    """A part a turn: a fast machine copies many in one turn of the length that is meant for use."""
+    from AcuteFindingsLib.widgets import stepper
+
+    monkeypatch.setattr(stepper, "SLICE_SECONDS", 1e-4)
+
+
 def study_of(array):
     sources = tuple(SourceSlice(k, None, 0, f"1.2.{k}", (0.0, 0.0, float(k)), float(k)) for k in range(len(array)))
     return Study(array, np.eye(4), "CT", "HU", "axial", sources, dicom=DicomFacts(series_instance_uid="1.2"))
@@ -47,13 +55,10 @@ def test_a_view_that_is_not_contiguous_is_copied(volume_copy, tmp_path):
     assert np.array_equal(load_study(tmp_path).array, array)
 
 
-def test_the_event_loop_turns_while_a_large_volume_is_copied(volume_copy, host, monkeypatch, tmp_path):
+@pytest.mark.usefixtures("short_turns")
+def test_the_event_loop_turns_while_a_large_volume_is_copied(volume_copy, host, tmp_path):
     import qt
 
-    from AcuteFindingsLib.widgets import stepper
-
-    # A fast machine copies all of it in one turn of the length that is meant for use.
-    monkeypatch.setattr(stepper, "SLICE_SECONDS", 1e-4)
     array = np.zeros((160, 512, 512), np.int16)  # 84 MB
     shares, done, ticks = [], [], []
     timer = qt.QTimer()
@@ -74,10 +79,8 @@ def test_the_event_loop_turns_while_a_large_volume_is_copied(volume_copy, host, 
     assert len(set(ticks)) >= 2, "the window had its turn between two parts"
 
 
-def test_a_stopped_copy_leaves_nothing(volume_copy, host, monkeypatch, tmp_path):
-    from AcuteFindingsLib.widgets import stepper
-
-    monkeypatch.setattr(stepper, "SLICE_SECONDS", 1e-4)
+@pytest.mark.usefixtures("short_turns")
+def test_a_stopped_copy_leaves_nothing(volume_copy, host, tmp_path):
     shares = []
 
     def stop_at_once(share):
