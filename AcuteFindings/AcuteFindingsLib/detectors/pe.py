@@ -30,6 +30,9 @@ from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
+# Level and width in HU at which people look for emboli, whatever window the network reads (SOURCES.md 1).
+_DISPLAY_WINDOW = (100.0, 700.0)
+
 
 class PESettings(BaseModel):
     """Preprocessing numbers of a PE model; the defaults are the published ones (SOURCES.md 1).
@@ -218,7 +221,7 @@ class PEDetector:
             main_label="pe",
             slice_threshold=self.slice_threshold,
             ijk_to_ras=study.ijk_to_ras,
-            display_window=(self.settings.window_level, self.settings.window_width),
+            display_window=_DISPLAY_WINDOW,
             positive_runs=tuple(runs),
             heatmap=heatmap,
             measurements=tuple(self._measurements(stack, answer.exam, probability)),

@@ -1,6 +1,6 @@
 """Pulmonary embolism: slice encoder and sequence network (SOURCES.md 1), with the exam labels of the RSNA challenge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import torch
@@ -56,15 +56,23 @@ class SliceEncoder(Freezable):
     fields
         Not 0: what stands for a slice is its mask alone, the highest logit in each of `fields` by `fields` parts of the
         picture (`peaks_in_fields`); `encoding` is their number, and there is no hidden layer.
+    windows
+        Lowest and highest grey, in -1..1, of each window on the images: the backbone sees all images through the first,
+        then all through the second, each stretched to -1..1. None shows them once, as they are. Not published: how wide
+        a vessel is shows against the lung, what fills it in a window of blood, and one window of both leaves few greys
+        to either.
 
     Raises
     ------
     ModelError
-        When `drop_path` and `decoder` are combined, or `fields` does not go with the rest.
+        When `drop_path` and `decoder` are combined, `fields` does not go with the rest, or a window is empty.
     """
 
     has_decoder: Final[bool]
     in_fields: Final[bool]
+    windowed: Final[bool]
+    low: Tensor
+    high: Tensor
 
     def __init__(
         self,
@@ -79,8 +87,18 @@ class SliceEncoder(Freezable):
         decoder: bool = False,
         decoder_channels: int = 32,
         fields: int = 0,
+        windows: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
+        self.windowed = windows is not None
+        if windows is not None:
+            low, high = torch.tensor(windows, dtype=torch.float32).reshape(-1, 2, 1, 1, 1).unbind(1)
+            if not len(low) or not bool((low < high).all()):
+                raise ModelError(f"windows={windows} needs pairs of a lower and a higher grey in -1..1.")
+            # Not among the weights: the package's arguments hold them.
+            self.register_buffer("low", low, persistent=False)
+            self.register_buffer("high", high, persistent=False)
+            in_channels *= len(low)
         if fields and not (decoder and encoding == fields**2):
             raise ModelError(f"fields={fields} needs decoder=True and encoding={fields**2}, not {encoding}.")
         self.has_decoder, self.in_fields, self.fields = decoder, fields > 0, fields
@@ -110,6 +128,8 @@ class SliceEncoder(Freezable):
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{"features": (n, f)}`` for `head`; with the decoder also ``"mask"``: logits ``(n, 1, y/4, x/4)``."""
+        if self.windowed:
+            images = self._through_windows(images)
         if self.has_decoder:
             maps = self.backbone(images)
             mask = self.decoder(maps[self.first_map :])
@@ -120,6 +140,10 @@ class SliceEncoder(Freezable):
             pooled = self.feature_map(maps[-1]).mean(dim=(2, 3))
             return {"features": torch.cat([pooled, shown_by(mask)], dim=1), "mask": mask}
         return {"features": self.backbone(images)}
+
+    def _through_windows(self, images: Tensor) -> Tensor:
+        stretched = (images.unsqueeze(1) - self.low) * (2 / (self.high - self.low)) - 1
+        return stretched.clamp(-1, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
     def head(self, features: Tensor) -> dict[str, Tensor]:
         """Return ``{"encoding": (..., 64), "slice": (..., 1)}`` for `features` ``(..., f)``."""

@@ -1,6 +1,6 @@
 """Fits the encoder of the first PE model: where a clot is, its outline, then close-ups; coarse pictures before fine."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from AcuteFindingsLib.networks.backbones import PooledBackbone
-from AcuteFindingsLib.networks.pe import SliceEncoder
+from AcuteFindingsLib.networks.pe import PADDED_LOGIT, SliceEncoder
 from AcuteFindingsLib.training.augment import mask_loss
 from AcuteFindingsLib.training.clot_slices import (
     BATCH,
@@ -31,8 +31,19 @@ CLOSE_UPS = ((800, 6e-4), (500, 5e-4), (750, 5e-4))
 # On fine pictures a few whole slices first, to which the norms' statistics settle.
 FINE_STEPS = 50
 FINE_CLOSE_UPS = ((600, 5e-4), (600, 5e-4), (700, 5e-4))
-# At last in chests that it has not seen: what it mistakes there is what it will mistake.
-FRESH_CLOSE_UPS = ((800, 5e-4), (900, 5e-4), (900, 5e-4), (900, 4e-4))
+# At last in chests that it has not seen, others for every round: what it mistakes there is what it will mistake.
+FRESH_CLOSE_UPS = (
+    *((800, 5e-4), (900, 5e-4), (900, 5e-4), (900, 4e-4), (800, 5e-4), (800, 5e-4)),
+    *((900, 7e-4), (900, 6e-4), (900, 5e-4), (900, 5e-4), (900, 4e-4)),
+)
+# Chests with many clots go round: so many parts, one in each round.
+_MANY_PARTS = 5
+# The weights of the last so many rounds are averaged.
+AVERAGED = 2
+# How much the surest cells of a close-up count beside its outlines: what is made of a study hangs on them alone.
+PEAK_WEIGHT = 0.2
+# A cell so far from a clot is free of it, in cells.
+_CLOSE_TO_CLOT = 2
 
 
 def fit_coarsely(
@@ -69,26 +80,28 @@ def fit_coarsely(
 def fit_finely(
     encoder: SliceEncoder,
     sets: list[Arrays],
-    fresh: list[Arrays],
+    fresh: Iterable[list[Arrays]],
     many: list[Arrays],
     *,
     steps: int,
     generator: np.random.Generator,
 ) -> None:
-    """Go on with an encoder that `fit_coarsely` fitted, on pictures of more pixels; `fresh` comes in at the end.
+    """Go on with an encoder that `fit_coarsely` fitted, on pictures of more pixels.
 
-    The weights that it ends with are the mean of those after the last two rounds: each round mends some mistakes and
-    makes others.
+    At the end all layers are free, and each of `fresh` is new chests for one of `FRESH_CLOSE_UPS`. The weights that it
+    ends with are the mean of those after the last `AVERAGED` rounds: each round mends some mistakes and makes others.
     """
     _freeze(encoder)
     count = min(FINE_STEPS, steps)
     fit(encoder, whole_slices(sets, count, generator), _mask_loss, steps=count, rate=3e-4)
     _fit_close_ups(encoder, sets, many, FINE_CLOSE_UPS, longest=2 * steps, generator=generator)
-    _fit_close_ups(encoder, fresh, many, FRESH_CLOSE_UPS[:-1], longest=2 * steps, generator=generator)
-    mean = AveragedModel(encoder)
-    mean.update_parameters(encoder)
-    _fit_close_ups(encoder, fresh, many, FRESH_CLOSE_UPS[-1:], longest=2 * steps, generator=generator)
-    mean.update_parameters(encoder)
+    encoder.freeze_first(0.0)
+    mean, parts = AveragedModel(encoder), min(_MANY_PARTS, len(many))
+    for number, (chests, limit) in enumerate(zip(fresh, FRESH_CLOSE_UPS, strict=True)):
+        some = many[number % parts :: parts]
+        _fit_close_ups(encoder, chests, some, [limit], longest=2 * steps, generator=generator)
+        if number >= len(FRESH_CLOSE_UPS) - AVERAGED:
+            mean.update_parameters(encoder)
     encoder.load_state_dict(mean.module.state_dict())
 
 
@@ -166,15 +179,38 @@ def _shared(coarse: nn.Module, pyramid: nn.Module) -> dict[str, Tensor]:
 
 
 def _outline_loss(encoder: SliceEncoder, batch: dict[str, Tensor]) -> Tensor:
-    return _against_truth(encoder.features(batch["images"])["mask"], batch["where"])
+    mask = encoder.features(batch["images"])["mask"]
+    truth = _in_cells(batch["where"], mask)
+    return mask_loss(mask, truth) + PEAK_WEIGHT * peak_loss(mask, truth)
+
+
+def peak_loss(mask: Tensor, truth: Tensor) -> Tensor:
+    """Return the cross-entropy of the surest cell of each picture within its clots, and of the surest far from them.
+
+    An outline's loss is that of its cells, so that one large clot outweighs many small ones; here each picture has one
+    say for what it shows and one for what it might be mistaken for.
+
+    Parameters
+    ----------
+    mask, truth
+        Logits and 0 or 1, ``(n, 1, y, x)``.
+    """
+    near = functional.max_pool2d(truth, 2 * _CLOSE_TO_CLOT + 1, 1, _CLOSE_TO_CLOT)
+    mistaken = mask.float().masked_fill(near > 0, PADDED_LOGIT).flatten(1).amax(dim=1)
+    loss = functional.softplus(mistaken).mean()
+    shown = truth.flatten(1).amax(dim=1) > 0
+    if not shown.any():
+        return loss
+    seen = mask.float().masked_fill(truth == 0, PADDED_LOGIT).flatten(1).amax(dim=1)[shown]
+    return loss + functional.softplus(-seen).mean() / 2
 
 
 def _mask_loss(encoder: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     outputs = encoder(batch["images"])
     slices = functional.binary_cross_entropy_with_logits(outputs["slice"].float(), batch["labels"])
-    return slices + _against_truth(outputs["mask"], batch["where"])
+    return slices + mask_loss(outputs["mask"], _in_cells(batch["where"], outputs["mask"]))
 
 
-def _against_truth(mask: Tensor, where: Tensor) -> Tensor:
-    share = functional.interpolate(where, mask.shape[-2:], mode="area")
-    return mask_loss(mask, (share >= 0.5).float())
+def _in_cells(where: Tensor, mask: Tensor) -> Tensor:
+    """Return 1 for each cell of `mask` that `where` fills to a half or more, else 0."""
+    return (functional.interpolate(where, mask.shape[-2:], mode="area") >= 0.5).float()

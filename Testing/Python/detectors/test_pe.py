@@ -110,6 +110,11 @@ def test_heat_map_covers_positive_slices_only_and_lies_on_the_patient(detector, 
     np.testing.assert_allclose(far, stack_of(study, 40, 3.0).ijk_to_ras @ (nx - 0.5, ny - 0.5, 7, 1), atol=1e-6)
 
 
+def test_pictures_are_shown_in_the_window_of_emboli_whatever_the_network_reads(detector, study: Study) -> None:
+    finding = detector(np.zeros(10), window_level=-200, window_width=1300).run(stack_of(study, 10, 3.0))
+    assert finding.display_window == (100.0, 700.0)
+
+
 def test_masked_picture_is_black_outside_lungs_and_heart(study: Study) -> None:
     whole = chest_slices(study, PESettings(size=96))
     images = whole.read(slice(0, len(whole.plan)))

@@ -12,6 +12,7 @@ CASES = {
     "pe_sequence-published": ({"exam_head": False, "mask_padding": False}, (2, 96, 64)),
     "pe_slice_encoder-decoder": ({"backbone": "resnet10t", "decoder": True}, (2, 1, 80, 80)),
     "pe_slice_encoder-fields": ({"backbone": "resnet10t", "decoder": True, "fields": 8}, (2, 1, 80, 80)),
+    "pe_slice_encoder-windows": ({"backbone": "resnet10t", "windows": [[0.2, 1.0], [-1.0, 0.2]]}, (2, 1, 80, 80)),
     "pe": ({"encoder": {"backbone": "resnet10t"}, "sequence": {"length": 6}}, (2, 6, 1, 64, 64)),
     "pe_slice_cnn": ({"filters": [8, 8, 4], "size": 64}, (2, 3, 64, 64)),
     "densenet40": ({}, (2, 3, 32, 32)),

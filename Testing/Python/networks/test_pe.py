@@ -80,6 +80,25 @@ def test_fields_need_a_mask_and_a_number_each(arguments):
         SliceEncoder(backbone="resnet10t", **arguments)
 
 
+def test_the_backbone_sees_every_image_through_every_window():
+    windows = [[-0.2, 1.0], [-1.0, -0.2]]
+    network = SliceEncoder(backbone="resnet10t", in_channels=3, windows=windows).eval()
+    seen = []
+    network.backbone.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    images = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
+    network(images)
+
+    blood, lung = (images + 0.2) / 0.6 - 1, (images + 1) / 0.4 - 1
+    torch.testing.assert_close(seen[0], torch.cat([blood, lung], dim=1).clamp(-1, 1))
+    assert not [name for name in network.state_dict() if name in {"low", "high"}], "windows are no weights"
+
+
+@pytest.mark.parametrize("windows", [[], [[0.5, 0.5]], [[-1.0, 0.0], [1.0, 0.0]]])
+def test_a_window_runs_from_a_lower_to_a_higher_grey(windows):
+    with pytest.raises(ModelError, match="a lower and a higher grey"):
+        SliceEncoder(backbone="resnet10t", windows=windows)
+
+
 def test_a_peak_counts_with_what_a_neighbour_shows_in_the_same_place():
     encodings = torch.full((1, 5, 2), -3.0)
     encodings[0, 0, 0], encodings[0, 1, 0], encodings[0, 3, 1], encodings[0, 4, 1] = 2.0, 1.0, 3.0, 3.0

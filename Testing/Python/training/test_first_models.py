@@ -21,6 +21,7 @@ from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.training import (
+    clot_encoder,
     first_arrays,
     first_chest,
     first_chest64,
@@ -78,6 +79,8 @@ def train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setattr(module, "SETTINGS", HemorrhageSettings(pixel_mm=4.0, size=64))
     for module in (real_heads, real_lungs, real_chest):
         monkeypatch.setattr(module, "FOLDS", 2)
+    for module in (clot_encoder, first_pe):
+        monkeypatch.setattr(module, "FRESH_CLOSE_UPS", clot_encoder.FRESH_CLOSE_UPS[:3])
     monkeypatch.setattr(first_pe, "SETTINGS", PESettings(size=192, crop=True, channels=3, adjacent=True))
     monkeypatch.setattr(first_pe, "COARSE_SIZE", 160)
     for module in (radiograph_sets, first_radiographs, first_chest, first_lungs):
