@@ -39,7 +39,7 @@ FRESH_CLOSE_UPS = (
 # Chests with many clots go round: so many parts, one in each round.
 _MANY_PARTS = 5
 # The weights of the last so many rounds are averaged.
-AVERAGED = 2
+AVERAGED = 3
 # How much the surest cells of a close-up count beside its outlines: what is made of a study hangs on them alone.
 PEAK_WEIGHT = 0.2
 # A cell so far from a clot is free of it, in cells.
