@@ -47,10 +47,14 @@ SMALL = {
 FEW = 4
 
 
-@cache
 def small_phantom(kind: str, seed: int):
-    """Make a small phantom; every other one is positive, and a hundred seeds give four phantoms."""
-    return make_phantom(kind, seed % FEW, positive=bool(seed % 2), **SMALL[kind])
+    """Return a small phantom; every other one is positive, and a hundred seeds give four phantoms."""
+    return one_of_few(kind, seed % FEW)
+
+
+@cache
+def one_of_few(kind: str, seed: int):
+    return make_phantom(kind, seed, positive=bool(seed % 2), **SMALL[kind])
 
 
 def few_arrays(make, seeds, *, cache: Path, workers: int, sources, **options):
