@@ -26,12 +26,10 @@ from AcuteFindingsLib.preprocessing.lungs_heart import lungs_heart_mask
 from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
 from AcuteFindingsLib.preprocessing.pe_input import as_channels, prepare_pe_slices, with_neighbours
 from AcuteFindingsLib.preprocessing.resample import SlicePlan, plan_slices
+from AcuteFindingsLib.preprocessing.windows import PE_WINDOW
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
-
-# Level and width in HU at which people look for emboli, whatever window the network reads (SOURCES.md 1).
-_DISPLAY_WINDOW = (100.0, 700.0)
 
 
 class PESettings(BaseModel):
@@ -45,8 +43,8 @@ class PESettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    window_level: float = 100.0
-    window_width: float = 700.0
+    window_level: float = PE_WINDOW[0]
+    window_width: float = PE_WINDOW[1]
     size: int = Field(default=386, gt=0)
     channels: int = Field(default=1, ge=1, le=3)
     adjacent: bool = False
@@ -221,7 +219,8 @@ class PEDetector:
             main_label="pe",
             slice_threshold=self.slice_threshold,
             ijk_to_ras=study.ijk_to_ras,
-            display_window=_DISPLAY_WINDOW,
+            # For people, whatever window the network reads.
+            display_window=PE_WINDOW,
             positive_runs=tuple(runs),
             heatmap=heatmap,
             measurements=tuple(self._measurements(stack, answer.exam, probability)),

@@ -1,4 +1,4 @@
-"""Grey pictures for networks that were trained on colour ones."""
+"""Grey pictures as networks take them: each channel with its own mean, or seen through several windows."""
 
 from collections.abc import Sequence
 
@@ -58,3 +58,35 @@ def grey_input(mean: Sequence[float] | None, std: Sequence[float] | None, *, in_
     if mean is None or std is None or len(mean) != in_channels:
         raise ModelError(f"The network takes {in_channels} channels; give as many grey_mean and grey_std, or neither.")
     return GreyInput(mean, std)
+
+
+class GreyWindows(nn.Module):
+    """Images → the same through each of some windows, one window's channels after the other's, stretched to -1..1.
+
+    Parameters
+    ----------
+    windows
+        Lowest and highest grey of each, as the images have them.
+
+    Raises
+    ------
+    ModelError
+        When there is none, or one is empty.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, windows: Sequence[Sequence[float]]) -> None:
+        super().__init__()
+        low, high = torch.tensor(windows, dtype=torch.float32).reshape(-1, 2, 1, 1, 1).unbind(1)
+        if not len(low) or not bool((low < high).all()):
+            raise ModelError(f"windows={windows} needs pairs of a lower and a higher grey.")
+        # Settings, not weights, as those of `GreyInput`.
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("high", high, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return ``(n, w * c, y, x)`` in -1..1 for ``(n, c, y, x)``."""
+        stretched = (images.unsqueeze(1) - self.low) * (2 / (self.high - self.low)) - 1
+        return stretched.clamp(-1, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)

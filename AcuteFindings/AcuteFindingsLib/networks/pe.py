@@ -9,6 +9,7 @@ from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone, PyramidBackbone
+from AcuteFindingsLib.networks.grey_input import GreyWindows
 from AcuteFindingsLib.networks.layers import BidirectionalLSTM
 from AcuteFindingsLib.networks.mask_decoder import MASK_FEATURES, MOST_PEAK, MaskDecoder, peaks_in_fields, shown_by
 
@@ -70,9 +71,6 @@ class SliceEncoder(Freezable):
 
     has_decoder: Final[bool]
     in_fields: Final[bool]
-    windowed: Final[bool]
-    low: Tensor
-    high: Tensor
 
     def __init__(
         self,
@@ -90,15 +88,10 @@ class SliceEncoder(Freezable):
         windows: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
-        self.windowed = windows is not None
+        self.grey: nn.Module = nn.Identity()
         if windows is not None:
-            low, high = torch.tensor(windows, dtype=torch.float32).reshape(-1, 2, 1, 1, 1).unbind(1)
-            if not len(low) or not bool((low < high).all()):
-                raise ModelError(f"windows={windows} needs pairs of a lower and a higher grey in -1..1.")
-            # Not among the weights: the package's arguments hold them.
-            self.register_buffer("low", low, persistent=False)
-            self.register_buffer("high", high, persistent=False)
-            in_channels *= len(low)
+            self.grey = GreyWindows(windows)
+            in_channels *= len(windows)
         if fields and not (decoder and encoding == fields**2):
             raise ModelError(f"fields={fields} needs decoder=True and encoding={fields**2}, not {encoding}.")
         self.has_decoder, self.in_fields, self.fields = decoder, fields > 0, fields
@@ -128,8 +121,7 @@ class SliceEncoder(Freezable):
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{"features": (n, f)}`` for `head`; with the decoder also ``"mask"``: logits ``(n, 1, y/4, x/4)``."""
-        if self.windowed:
-            images = self._through_windows(images)
+        images = self.grey(images)
         if self.has_decoder:
             maps = self.backbone(images)
             mask = self.decoder(maps[self.first_map :])
@@ -140,10 +132,6 @@ class SliceEncoder(Freezable):
             pooled = self.feature_map(maps[-1]).mean(dim=(2, 3))
             return {"features": torch.cat([pooled, shown_by(mask)], dim=1), "mask": mask}
         return {"features": self.backbone(images)}
-
-    def _through_windows(self, images: Tensor) -> Tensor:
-        stretched = (images.unsqueeze(1) - self.low) * (2 / (self.high - self.low)) - 1
-        return stretched.clamp(-1, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
     def head(self, features: Tensor) -> dict[str, Tensor]:
         """Return ``{"encoding": (..., 64), "slice": (..., 1)}`` for `features` ``(..., f)``."""

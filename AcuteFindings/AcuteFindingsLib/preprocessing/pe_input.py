@@ -3,7 +3,7 @@
 import numpy as np
 
 from AcuteFindingsLib.preprocessing.resample import resize_in_plane
-from AcuteFindingsLib.preprocessing.windows import apply_window
+from AcuteFindingsLib.preprocessing.windows import PE_WINDOW, apply_window
 
 
 def with_neighbours(part: slice, count: int, reach: int) -> tuple[slice, np.ndarray]:
@@ -37,8 +37,8 @@ def prepare_pe_slices(
     slices: np.ndarray,
     mask: np.ndarray | None = None,
     *,
-    level: float = 100.0,
-    width: float = 700.0,
+    level: float = PE_WINDOW[0],
+    width: float = PE_WINDOW[1],
     size: int = 386,
 ) -> np.ndarray:
     """Window, mask, resize and scale slices to -1..1, in the published order.

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# Level and width in HU at which people and the published network look for emboli (SOURCES.md 1).
+PE_WINDOW = (100.0, 700.0)
+
 
 def apply_window(array: np.ndarray, *, level: float, width: float) -> np.ndarray:
     """Map HU to 0..1 by the linear VOI function of DICOM PS3.3 C.11.2.1.2.1.

@@ -1,5 +1,7 @@
 """Random changes of a batch of pictures and their masks, on tensors."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -50,6 +52,14 @@ def augment(
     moved = (moved - 0.5) * gain + 0.5 + offset * (moved > 0.01) + strength * torch.randn_like(moved)
     # Convolutions on a processor are a third faster on channels-last pictures.
     return moved.clamp(0, 1).contiguous(memory_format=torch.channels_last), moved_masks
+
+
+def at_size(masks: Tensor, size: Sequence[int]) -> Tensor:
+    """Return masks ``(n, k, y, x)`` of 0 and 1 with `size` pixels, 1 where a half or more of a pixel is marked."""
+    if masks.shape[-2:] == size:
+        return masks
+    share = functional.interpolate(masks, size=list(size), mode="area")
+    return (share >= 0.5).to(masks.dtype)
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:

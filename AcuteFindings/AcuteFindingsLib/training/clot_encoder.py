@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from AcuteFindingsLib.networks.backbones import PooledBackbone
 from AcuteFindingsLib.networks.pe import PADDED_LOGIT, SliceEncoder
-from AcuteFindingsLib.training.augment import mask_loss
+from AcuteFindingsLib.training.augment import at_size, mask_loss
 from AcuteFindingsLib.training.clot_slices import (
     BATCH,
     CLOSE_BATCH,
@@ -180,7 +180,7 @@ def _shared(coarse: nn.Module, pyramid: nn.Module) -> dict[str, Tensor]:
 
 def _outline_loss(encoder: SliceEncoder, batch: dict[str, Tensor]) -> Tensor:
     mask = encoder.features(batch["images"])["mask"]
-    truth = _in_cells(batch["where"], mask)
+    truth = at_size(batch["where"], mask.shape[-2:])
     return mask_loss(mask, truth) + PEAK_WEIGHT * peak_loss(mask, truth)
 
 
@@ -196,21 +196,19 @@ def peak_loss(mask: Tensor, truth: Tensor) -> Tensor:
         Logits and 0 or 1, ``(n, 1, y, x)``.
     """
     near = functional.max_pool2d(truth, 2 * _CLOSE_TO_CLOT + 1, 1, _CLOSE_TO_CLOT)
-    mistaken = mask.float().masked_fill(near > 0, PADDED_LOGIT).flatten(1).amax(dim=1)
-    loss = functional.softplus(mistaken).mean()
+    loss = functional.softplus(_surest(mask, near > 0)).mean()
     shown = truth.flatten(1).amax(dim=1) > 0
     if not shown.any():
         return loss
-    seen = mask.float().masked_fill(truth == 0, PADDED_LOGIT).flatten(1).amax(dim=1)[shown]
-    return loss + functional.softplus(-seen).mean() / 2
+    return loss + functional.softplus(-_surest(mask, truth == 0)[shown]).mean() / 2
+
+
+def _surest(mask: Tensor, covered: Tensor) -> Tensor:
+    """Return the highest logit of each picture ``(n,)`` where nothing is `covered`."""
+    return mask.float().masked_fill(covered, PADDED_LOGIT).flatten(1).amax(dim=1)
 
 
 def _mask_loss(encoder: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     outputs = encoder(batch["images"])
     slices = functional.binary_cross_entropy_with_logits(outputs["slice"].float(), batch["labels"])
-    return slices + mask_loss(outputs["mask"], _in_cells(batch["where"], outputs["mask"]))
-
-
-def _in_cells(where: Tensor, mask: Tensor) -> Tensor:
-    """Return 1 for each cell of `mask` that `where` fills to a half or more, else 0."""
-    return (functional.interpolate(where, mask.shape[-2:], mode="area") >= 0.5).float()
+    return slices + mask_loss(outputs["mask"], at_size(batch["where"], outputs["mask"].shape[-2:]))

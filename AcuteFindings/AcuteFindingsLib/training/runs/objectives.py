@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from AcuteFindingsLib.training.augment import at_size
 from AcuteFindingsLib.training.recipes.schema import Recipe
 
 Batch = dict[str, Tensor]
@@ -121,15 +121,8 @@ def _findings(network: nn.Module, batch: Batch, groups: Mapping[str, int]) -> St
 
 def _mask_targets(outputs: Mapping[str, Tensor], masks: Tensor) -> dict[str, Tensor]:
     """Return the truth for every output that is a map, at that output's size."""
-    return {name: _at_size(masks, value.shape[-2:]) for name, value in outputs.items() if value.ndim == 4}
+    return {name: at_size(masks, value.shape[-2:]) for name, value in outputs.items() if value.ndim == 4}
 
 
 def _mask_known(outputs: Mapping[str, Tensor], known: Tensor) -> dict[str, Tensor]:
     return {name: known.reshape(-1, 1, 1, 1) for name, value in outputs.items() if value.ndim == 4}
-
-
-def _at_size(masks: Tensor, size: torch.Size) -> Tensor:
-    if masks.shape[-2:] == size:
-        return masks
-    share = functional.interpolate(masks, size=list(size), mode="area")
-    return (share >= 0.5).to(masks.dtype)

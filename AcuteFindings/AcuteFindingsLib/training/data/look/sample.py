@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.preprocessing.windows import PE_WINDOW
 from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.training.data.checks import Problems, plausible_age, sex
 from AcuteFindingsLib.training.data.folds import inseparable
@@ -18,8 +19,8 @@ from AcuteFindingsLib.training.data.headers import scan_headers
 from AcuteFindingsLib.training.data.load import load_image, load_mask
 from AcuteFindingsLib.training.data.table import DataTable, Example
 
-# HU shown: the window of the source for PE (SOURCES.md 1), the usual brain window for head CT (SOURCES.md 4).
-_WINDOWS = {"pe": (100.0, 700.0), "hemorrhage": (40.0, 80.0)}
+# HU shown: the window of the source for PE, the usual brain window for head CT (SOURCES.md 4).
+_WINDOWS = {"pe": PE_WINDOW, "hemorrhage": (40.0, 80.0)}
 _PICTURE_PX = 300
 _MAP_PX = 64
 _OUTLINE = (255, 176, 0)
