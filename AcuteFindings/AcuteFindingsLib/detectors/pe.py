@@ -1,6 +1,6 @@
 """Pulmonary embolism on CT pulmonary angiograms, after the slice encoder and sequence network of SOURCES.md 1."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import NamedTuple, Self
 
@@ -36,7 +36,7 @@ class PESettings(BaseModel):
     """Preprocessing numbers of a PE model; the defaults are the published ones (SOURCES.md 1).
 
     `crop` cuts the picture to the lungs and heart before resizing, so that a small network sees the arteries larger;
-    the published model does not. With `adjacent` the three channels are a slice and those before and after it, not one
+    the published model does not. With `adjacent` the channels are a slice in the middle of those beside it, not one
     slice three times as published: vessels go on from slice to slice, noise does not. `window` and `stride` are slices
     of `slice_mm`.
     """
@@ -46,7 +46,7 @@ class PESettings(BaseModel):
     window_level: float = PE_WINDOW[0]
     window_width: float = PE_WINDOW[1]
     size: int = Field(default=386, gt=0)
-    channels: int = Field(default=1, ge=1, le=3)
+    channels: int = Field(default=1, ge=1)
     adjacent: bool = False
     slice_mm: float = Field(default=3.0, gt=0)
     mask: bool = True
@@ -57,15 +57,20 @@ class PESettings(BaseModel):
     batch: int = Field(default=16, gt=0)
 
     @model_validator(mode="after")
-    def _three_where_adjacent(self) -> Self:
-        if self.adjacent and self.channels != 3:
-            raise ValueError(f"adjacent slices take 3 channels, not {self.channels}; set channels to 3")
+    def _middle_where_adjacent(self) -> Self:
+        if self.adjacent and (self.channels < 3 or self.channels % 2 == 0):
+            raise ValueError(
+                f"adjacent slices take an odd number of channels, the slice in their middle; got {self.channels}, "
+                "set channels to 3, 5 or more"
+            )
+        if not self.adjacent and self.channels > 3:
+            raise ValueError(f"one slice fills at most 3 channels, not {self.channels}; set adjacent, or channels to 3")
         return self
 
     @property
     def reach(self) -> int:
         """How many slices on each side the network sees beside the one it judges."""
-        return 1 if self.adjacent else 0
+        return self.channels // 2 if self.adjacent else 0
 
 
 class PERule(BaseModel):
@@ -97,21 +102,35 @@ class ChestSlices:
     masks: np.ndarray | None
     box: tuple[int, int, int, int]
     settings: PESettings
+    _shared: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def read(self, part: slice) -> np.ndarray:
         """Return the images of some new slices: ``(n, channels, size, size)`` float32 in -1..1."""
+        wide, places = with_neighbours(part, len(self.plan), self.settings.reach)
+        return as_channels(self._pictures(wide), places, self.settings.channels)
+
+    def _pictures(self, part: slice) -> np.ndarray:
+        """Return some new slices without those beside them, ``(n, size, size)``; consecutive parts overlap."""
+        numbers = range(part.start, part.stop)
+        missing = [z for z in numbers if z not in self._shared]
+        made = dict(enumerate(self._prepare(slice(missing[0], missing[-1] + 1)), missing[0])) if missing else {}
+        pictures = np.stack([self._shared[z] if z in self._shared else made[z] for z in numbers])
+        self._shared.clear()
+        for z in numbers[max(len(numbers) - 2 * self.settings.reach, 0) :]:
+            self._shared[z] = pictures[z - part.start].copy()
+        return pictures
+
+    def _prepare(self, part: slice) -> np.ndarray:
         settings = self.settings
         top, left, height, width = self.box
-        wide, places = with_neighbours(part, len(self.plan), settings.reach)
-        hu = self.plan.read(self.axial.array[:, top : top + height, left : left + width], wide.start, wide.stop)
-        images = prepare_pe_slices(
+        hu = self.plan.read(self.axial.array[:, top : top + height, left : left + width], part.start, part.stop)
+        return prepare_pe_slices(
             hu,
-            None if self.masks is None else self.masks[wide, top : top + height, left : left + width],
+            None if self.masks is None else self.masks[part, top : top + height, left : left + width],
             level=settings.window_level,
             width=settings.window_width,
             size=settings.size,
         )
-        return as_channels(images, places, settings.channels)
 
     @property
     def ijk_to_ras(self) -> np.ndarray:

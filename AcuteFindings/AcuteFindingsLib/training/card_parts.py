@@ -55,7 +55,10 @@ def image_data_format(card: Card, *, value_range: Sequence[float]) -> dict[str, 
     size = card.preprocessing["size"]
     tomography = card.task in ("pe", "hemorrhage")
     channels = int(card.preprocessing.get("channels", 1))
-    names = ("slice below", "slice", "slice above") if card.preprocessing.get("adjacent") else ("image",) * channels
+    names = ["image"] * channels
+    if card.preprocessing.get("adjacent"):
+        names = [f"slice {number - channels // 2:+d}" for number in range(channels)]
+        names[channels // 2] = "slice"
     return {
         "inputs": {
             "image": {

@@ -15,6 +15,8 @@ from AcuteFindingsLib.preprocessing.pe_input import with_neighbours
 from AcuteFindingsLib.training.augment import augment
 from AcuteFindingsLib.training.phantom_sets import Arrays
 
+# How many slices on each side of the one it judges the encoder sees: a vessel can be followed through them.
+REACH = 2
 BATCH = 24
 CLOSE_BATCH = 32
 # Cells of the truth, of four pixels each: a close-up is cut a little larger than it is shown, to be turned.
@@ -51,8 +53,8 @@ class Focus:
 
 
 def stacked(item: Arrays, z: int) -> np.ndarray:
-    """Return a slice with those beside it: ``(3, y, x)`` bytes."""
-    wide, places = with_neighbours(slice(z, z + 1), len(item["slices"]), 1)
+    """Return a slice in the middle of those beside it: ``(2 * REACH + 1, y, x)`` bytes."""
+    wide, places = with_neighbours(slice(z, z + 1), len(item["slices"]), REACH)
     return item["images"][wide][places[0]]
 
 

@@ -53,12 +53,13 @@ def ctpa_arrays(
 ) -> dict[str, np.ndarray]:
     """Return `images` ``(m, y, x)``, `slices` ``(m,)``, `exam` ``(9,)`` in the order of `EXAM`, and `where`: uint8.
 
-    `where` ``(m, y/4, x/4)`` marks what the clot touches, on the field of the images.
+    `where` ``(m, y/4, x/4)`` marks what the clot touches, on the field of the images. `settings` are those of the
+    detector, with one channel: each slice by itself.
     """
     chosen = PESettings.model_validate(settings)
     phantom = make_phantom("ctpa", seed, matrix=matrix, burden=burden, positive=True if burden else None)
     prepared = chest_slices(phantom_study(phantom), chosen)
-    images = prepared.read(slice(0, len(prepared.plan)))[:, chosen.channels // 2]
+    images = prepared.read(slice(0, len(prepared.plan)))[:, 0]
     top, left, height, width = prepared.box
     clot = phantom.masks["embolus"][:, top : top + height, left : left + width]
     where = resize_in_plane(prepared.plan.read(clot), (chosen.size // 4, chosen.size // 4)) > 0.1

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors import pe
 from AcuteFindingsLib.detectors.pe import PEDetector, PESettings, chest_slices
 from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.phantoms import make_phantom
@@ -145,20 +146,37 @@ def test_run_stops_within_one_batch_of_being_asked(detector, study: Study) -> No
     assert len(made.predictor.seen) == 1
 
 
-def test_adjacent_slices_are_the_channels_whatever_the_batch(study: Study) -> None:
-    prepared = chest_slices(study, PESettings(size=64, mask=False, channels=3, adjacent=True))
+@pytest.mark.parametrize("reach", [1, 2])
+def test_adjacent_slices_are_the_channels_whatever_the_batch(study: Study, reach: int) -> None:
+    prepared = chest_slices(study, PESettings(size=64, mask=False, channels=2 * reach + 1, adjacent=True))
     alone = chest_slices(study, PESettings(size=64, mask=False))
     count = len(prepared.plan)
     single = alone.read(slice(0, count))[:, 0]
     whole = prepared.read(slice(0, count))
-    np.testing.assert_array_equal(whole[:, 1], single)
-    np.testing.assert_array_equal(whole[1:, 0], single[:-1])
-    np.testing.assert_array_equal(whole[:-1, 2], single[1:])
-    np.testing.assert_array_equal(whole[[0, -1], [0, 2]], single[[0, -1]])
+    np.testing.assert_array_equal(whole[:, reach], single)
+    np.testing.assert_array_equal(whole[reach:, 0], single[:-reach])
+    np.testing.assert_array_equal(whole[:-reach, -1], single[reach:])
+    np.testing.assert_array_equal(whole[[0, -1], [0, -1]], single[[0, -1]])
     parts = [prepared.read(slice(z, min(z + 7, count))) for z in range(0, count, 7)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-def test_adjacent_slices_need_three_channels() -> None:
-    with pytest.raises(ValueError, match="3 channels, not 1"):
-        PESettings(adjacent=True)
+def test_slices_that_two_batches_show_are_prepared_once(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(pe, "prepare_pe_slices", lambda hu, *_, size, **__: made.append(len(hu)) or hu[:, :size, :size])
+    prepared = chest_slices(study, PESettings(size=64, mask=False, channels=5, adjacent=True))
+    count = len(prepared.plan)
+    for z in range(0, count, 4):
+        prepared.read(slice(z, min(z + 4, count)))
+    assert sum(made) == count
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_adjacent_slices_need_a_middle(channels: int) -> None:
+    with pytest.raises(ValueError, match=f"got {channels}, set channels to 3, 5 or more"):
+        PESettings(channels=channels, adjacent=True)
+
+
+def test_one_slice_fills_three_channels_at_most() -> None:
+    with pytest.raises(ValueError, match="at most 3 channels, not 5"):
+        PESettings(channels=5)

@@ -7,6 +7,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.training.clot_slices import (
     BATCH,
     CLOSE_BATCH,
+    REACH,
     close_ups,
     clots_by_study,
     missed_clots,
@@ -19,7 +20,7 @@ class Bright(nn.Module):
     """Takes what is bright for a clot."""
 
     def features(self, images):
-        pooled = nn.functional.max_pool2d(images[:, 1:2], 4)
+        pooled = nn.functional.max_pool2d(images[:, REACH : REACH + 1], 4)
         return {"mask": pooled * 10}
 
 
@@ -61,7 +62,7 @@ def test_close_ups_show_what_they_are_about_with_its_truth() -> None:
     missed, mistaken = missed_clots(Bright(), sets), mistaken_places(Bright(), sets)
     torch.manual_seed(0)
     batch = next(close_ups(sets, missed, mistaken, 1, np.random.default_rng(0)))
-    assert batch["images"].shape == (CLOSE_BATCH, 3, 128, 128)
+    assert batch["images"].shape == (CLOSE_BATCH, 2 * REACH + 1, 128, 128)
     assert batch["where"].shape == (CLOSE_BATCH, 1, 128, 128)
     assert batch["images"].min() >= -1
     assert batch["images"].max() <= 1
@@ -70,13 +71,13 @@ def test_close_ups_show_what_they_are_about_with_its_truth() -> None:
     mistakes = slice(CLOSE_BATCH // 4 + CLOSE_BATCH // 6, CLOSE_BATCH // 4 + CLOSE_BATCH // 6 + 3 * CLOSE_BATCH // 8)
     assert not with_clot[mistakes].any()
     # The truth lies on what is bright, wherever it was turned to.
-    assert (batch["images"][:, 1:2][batch["where"].bool()] > -1).float().mean() > 0.5
-    assert (batch["images"][mistakes, 1].flatten(1).amax(dim=1) > 0).all()
+    assert (batch["images"][:, REACH : REACH + 1][batch["where"].bool()] > -1).float().mean() > 0.5
+    assert (batch["images"][mistakes, REACH].flatten(1).amax(dim=1) > 0).all()
 
 
 def test_whole_slices_come_with_their_neighbours_label_and_truth() -> None:
     batch = next(whole_slices([study(True), study(False, look_alike=True)], 1, np.random.default_rng(0)))
-    assert batch["images"].shape == (BATCH, 3, 160, 160)
+    assert batch["images"].shape == (BATCH, 2 * REACH + 1, 160, 160)
     assert torch.equal(batch["labels"][:, 0].bool(), batch["where"].flatten(1).any(dim=1))
     assert batch["labels"].mean() >= 0.4
 

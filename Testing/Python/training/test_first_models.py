@@ -9,7 +9,6 @@ import torch
 import typer
 
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings
-from AcuteFindingsLib.detectors.pe import PESettings
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
@@ -85,7 +84,7 @@ def train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setattr(module, "FOLDS", 2)
     for module in (clot_encoder, first_pe):
         monkeypatch.setattr(module, "FRESH_CLOSE_UPS", clot_encoder.FRESH_CLOSE_UPS[:3])
-    monkeypatch.setattr(first_pe, "SETTINGS", PESettings(size=192, crop=True, channels=3, adjacent=True))
+    monkeypatch.setattr(first_pe, "SETTINGS", first_pe.SETTINGS.model_copy(update={"size": 192}))
     monkeypatch.setattr(first_pe, "COARSE_SIZE", 160)
     for module in (radiograph_sets, first_radiographs, first_chest, first_lungs):
         monkeypatch.setattr(module, "SETTINGS", RadiographSettings(size=64, mean=0.5, std=0.25, flip=True))
