@@ -22,7 +22,7 @@ from AcuteFindingsLib.training.trained import Trained
 # Studies, steps and held-out tests that gave the packages in Resources/Models.
 SIZES = {
     "hemorrhage": (300, 550, 80),
-    "pe": (240, 700, 120),
+    "pe": (240, 700, 360),
     "pneumothorax": (1200, 420, 200),
     "chest": (1200, 220, 150),
     "chest-64": (1, 130, 1),
