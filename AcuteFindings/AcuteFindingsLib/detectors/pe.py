@@ -1,6 +1,7 @@
 """Pulmonary embolism on CT pulmonary angiograms, after the slice encoder and sequence network of SOURCES.md 1."""
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 from time import perf_counter
 from typing import NamedTuple, Self
 
@@ -110,13 +111,20 @@ class ChestSlices:
         return as_channels(self._pictures(wide), places, self.settings.channels)
 
     def _pictures(self, part: slice) -> np.ndarray:
-        """Return some new slices without those beside them, ``(n, size, size)``; consecutive parts overlap."""
-        numbers = range(part.start, part.stop)
-        missing = [z for z in numbers if z not in self._shared]
-        made = dict(enumerate(self._prepare(slice(missing[0], missing[-1] + 1)), missing[0])) if missing else {}
-        pictures = np.stack([self._shared[z] if z in self._shared else made[z] for z in numbers])
+        """Return some new slices without those beside them, ``(n, size, size)``; what the last part ended with is kept.
+
+        Consecutive parts overlap by as many slices as the network sees on both sides.
+        """
+        known = [self._shared[z] for z in takewhile(self._shared.__contains__, range(part.start, part.stop))]
+        fresh = slice(part.start + len(known), part.stop)
+        if not known:
+            pictures = self._prepare(part)
+        elif fresh.start < fresh.stop:
+            pictures = np.concatenate([known, self._prepare(fresh)])
+        else:
+            pictures = np.stack(known)
         self._shared.clear()
-        for z in numbers[max(len(numbers) - 2 * self.settings.reach, 0) :]:
+        for z in range(max(part.start, part.stop - 2 * self.settings.reach), part.stop):
             self._shared[z] = pictures[z - part.start].copy()
         return pictures
 

@@ -159,6 +159,8 @@ def test_adjacent_slices_are_the_channels_whatever_the_batch(study: Study, reach
     np.testing.assert_array_equal(whole[[0, -1], [0, -1]], single[[0, -1]])
     parts = [prepared.read(slice(z, min(z + 7, count))) for z in range(0, count, 7)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+    for z in (count - 4, count - 2, count - 3, 0, 2, 1):
+        np.testing.assert_array_equal(prepared.read(slice(z, z + 1)), whole[z : z + 1])
 
 
 def test_slices_that_two_batches_show_are_prepared_once(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
