@@ -58,7 +58,7 @@ class PESettings(BaseModel):
     batch: int = Field(default=16, gt=0)
 
     @model_validator(mode="after")
-    def _middle_where_adjacent(self) -> Self:
+    def _channels_fit_the_slices(self) -> Self:
         if self.adjacent and (self.channels < 3 or self.channels % 2 == 0):
             raise ValueError(
                 f"adjacent slices take an odd number of channels, the slice in their middle; got {self.channels}, "

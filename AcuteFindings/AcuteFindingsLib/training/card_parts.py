@@ -57,8 +57,8 @@ def image_data_format(card: Card, *, value_range: Sequence[float]) -> dict[str, 
     channels = int(card.preprocessing.get("channels", 1))
     names = ["image"] * channels
     if card.preprocessing.get("adjacent"):
-        names = [f"slice {number - channels // 2:+d}" for number in range(channels)]
-        names[channels // 2] = "slice"
+        reach = channels // 2
+        names = [f"slice {beside:+d}" if beside else "slice" for beside in range(-reach, reach + 1)]
     return {
         "inputs": {
             "image": {

@@ -15,6 +15,7 @@ from AcuteFindingsLib.evaluation.thresholds import f1_threshold, youden_threshol
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.pe import PEModel, lasting_peaks
+from AcuteFindingsLib.preprocessing.windows import PE_WINDOW
 from AcuteFindingsLib.training.card_parts import command_for, label_of
 from AcuteFindingsLib.training.clot_encoder import FRESH_CLOSE_UPS, fit_coarsely, fit_finely, steps_in_words
 from AcuteFindingsLib.training.clot_slices import REACH, read_slices
@@ -30,24 +31,34 @@ from AcuteFindingsLib.training.trained import Trained
 
 ID = "pe-sequence-small"
 _CHANNELS = 2 * REACH + 1
+# HU. From air in the lungs to the top of the published window of blood: in that one alone a small vessel that fills
+# half of a slice looks like a blocked one. The network sees both parts, each as a window.
+_LEVEL, _WIDTH = PE_WINDOW
+_LOWEST, _BLOOD, _HIGHEST = -850.0, _LEVEL - _WIDTH / 2, _LEVEL + _WIDTH / 2
+# Where they meet, in the greys of -1 to 1 that the network takes.
+_MEETING = 2 * (_BLOOD - _LOWEST) / (_HIGHEST - _LOWEST) - 1
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "encoder": {
         "backbone": "tf_efficientnet_lite0",
         "in_channels": _CHANNELS,
         "decoder": True,
         "fields": 8,
-        # The published window of blood (-250 to 450 HU), then what lies below it.
-        "windows": [[-1 / 13, 1.0], [-1.0, -1 / 13]],
+        "windows": [[_MEETING, 1.0], [-1.0, _MEETING]],
         "pretrained": True,
     },
     "sequence": {"exam_head": True, "stack_top": 8, "residual": True, "lasting": True},
 }
 NETWORK = Network(name="pe", arguments=stored_arguments(ARGUMENTS))
-# -850 to 450 HU: in the published window alone a small vessel that fills half of a slice looks like a blocked one.
 # Four slices at a time: on a processor, what 16 of them need is asked of the system anew for every layer, which takes
 # longer than the layers.
 SETTINGS = PESettings(
-    window_level=-200, window_width=1300, size=384, crop=True, channels=_CHANNELS, adjacent=True, batch=4
+    window_level=(_LOWEST + _HIGHEST) / 2,
+    window_width=_HIGHEST - _LOWEST,
+    size=384,
+    crop=True,
+    channels=_CHANNELS,
+    adjacent=True,
+    batch=4,
 )
 MATRIX = 512
 # The encoder learns on coarser pictures of coarser phantoms first, at less than half the work.
