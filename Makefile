@@ -1,7 +1,7 @@
 # `make demo`, `make test` and `make check` each set up all they need in .venv by themselves.
 
 # The first of these that is installed and can make virtual environments; slicer-core has wheels for 3.11 and 3.12.
-PYTHON ?= $(shell for name in python3.12 python3.11 python3; do \
+PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
 	"$$name" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin

@@ -1,0 +1,64 @@
+"""How much a file may cost to read: limits that hold before anything is decoded, in one place."""
+
+from dataclasses import dataclass
+
+_MIB = 1024**2
+_GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Limits on what files from elsewhere may ask of this machine; ours, well above any real examination.
+
+    Attributes
+    ----------
+    unpacked_bytes
+        Bytes that one compressed file (gz, zst, deflate, a member of an archive) may unpack to. 5,000 CT slices of
+        512×512 are 2.6 GB.
+    unpacked_ratio
+        Unpacked bytes a packed byte; empty air compresses about 200-fold. Counts only from `ratio_counts_from` on.
+    ratio_counts_from
+        Unpacked bytes below which the ratio is not looked at.
+    archive_members
+        Files in one archive.
+    archive_bytes
+        Bytes that all files of an archive may unpack to.
+    pixels
+        Pixels of one picture or frame; the largest detector has 4,800×6,000.
+    voxels
+        Voxels of a volume; 1,500 slices of 1024×1024.
+    frames
+        Frames of one file, and images of one series.
+    files
+        Files below one folder.
+    nesting
+        Depth of JSON, YAML and DICOM sequences.
+    text_bytes
+        Bytes of one JSON, YAML or CSV file.
+    """
+
+    unpacked_bytes: int = 4 * _GIB
+    unpacked_ratio: float = 400.0
+    ratio_counts_from: int = 64 * _MIB
+    archive_members: int = 50_000
+    archive_bytes: int = 8 * _GIB
+    pixels: int = 64_000_000
+    voxels: int = 1_600_000_000
+    frames: int = 20_000
+    files: int = 200_000
+    nesting: int = 32
+    text_bytes: int = 64 * _MIB
+
+
+_current = Budgets()
+
+
+def budgets() -> Budgets:
+    """Return the limits that hold in this process."""
+    return _current
+
+
+def set_budgets(limits: Budgets) -> None:
+    """Hold other limits in this process from now on; for programs that start one, as the command line does."""
+    global _current
+    _current = limits
