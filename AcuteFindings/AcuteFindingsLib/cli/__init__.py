@@ -8,7 +8,7 @@ import typer
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.cli import evaluate, explore, import_model, models, pacs, providers, studies, train
-from AcuteFindingsLib.cli.common import help_without_command, out_console
+from AcuteFindingsLib.cli.common import help_without_command, never_fail_to_print, out_console, plain
 from AcuteFindingsLib.errors import AcuteFindingsError
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ _STOPPED = 130
 
 def main() -> None:
     """Run the command; a bad input ends in one line on stderr and exit status 2."""
+    never_fail_to_print()
     try:
         status = app(standalone_mode=False)
     except (AcuteFindingsError, OSError) as error:
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 def _fail(text: str, status: int) -> NoReturn:
-    print(f"acutefindings: {' '.join(text.split())}", file=sys.stderr)
+    print(f"acutefindings: {plain(' '.join(text.split()))}", file=sys.stderr)
     sys.exit(status)
 
 

@@ -1,19 +1,67 @@
 """What the commands share: options, consoles, progress."""
 
-from collections.abc import Iterator
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 from AcuteFindingsLib.errors import StudyError
 
+# What a name or a text from a file could do to a terminal or to its reader: controls (C0, DEL, C1), marks that turn the
+# direction of writing or cannot be seen (Unicode Technical Report 36, Annex 9), line separators, tags, and halves of
+# characters, as which Python keeps bytes of a file name that are no UTF-8. Joiners stay: Persian and Hindi need them.
+_BLANKS = re.compile("[\t\n\r\v\f\x85\u2028\u2029]+")
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+_UNSEEN_IN_LINES = re.compile(_UNSEEN.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f", 1))
+
+
+def plain(text: object) -> str:
+    """Return a name or text from a file as one line that a terminal only shows.
+
+    Line ends and tabs become a blank, every other control character and mark of direction a question mark.
+    """
+    return _UNSEEN.sub("?", _BLANKS.sub(" ", str(text)))
+
+
+class PlainConsole(Console):
+    """A console whose texts cannot steer the terminal; its own colors still do."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render without control characters in any text; lines and tabs stay."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=_UNSEEN_IN_LINES.sub("?", segment.text))
+
+
 # Without markup: file names and explanations may hold square brackets.
-out_console = Console(highlight=False, soft_wrap=True, markup=False)
-err_console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+out_console = PlainConsole(highlight=False, soft_wrap=True, markup=False)
+err_console = PlainConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for programs: what a terminal must not get, or cannot show, is escaped as JSON has it."""
+    ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
+    text = json.dumps(value, indent=2, ensure_ascii=ascii_only)
+    print(_UNSEEN_IN_LINES.sub(lambda found: json.dumps(found.group())[1:-1], text))
+
+
+def never_fail_to_print() -> None:
+    """Let characters that the terminal's encoding lacks be written as escapes: no answer is lost for a dash."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
 
 DETECTORS = ("pe", "hemorrhage", "pneumothorax")
 
@@ -45,17 +93,42 @@ def device_name(device: str) -> str:
 
 
 @contextmanager
-def progress_bar() -> Iterator:
-    """Show what is being done, how much of it, and how long it will take; on stderr, gone when done."""
+def progress_bar() -> Iterator[Callable[[str, float], None]]:
+    """Show what is being done, how much of it, and how long it will take; on stderr, gone when done.
+
+    Where stderr is no terminal: a line a stage and a tenth.
+    """
+    if not err_console.is_terminal:
+        yield progress_lines(lambda line: err_console.print(line))
+        return
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
         console=err_console,
         transient=True,
-        disable=not err_console.is_terminal,
     ) as bar:
         task = bar.add_task("", total=1.0)
-        yield lambda text, fraction: bar.update(task, description=text, completed=fraction)
+        yield lambda text, fraction: bar.update(task, description=plain(text), completed=fraction)
+
+
+def progress_lines(write: Callable[[str], object]) -> Callable[[str, float], None]:
+    """Return a progress that writes a line where a new stage begins and for each further tenth of the whole.
+
+    A stage is known by its words without numbers: "slice 3 of 9" and "slice 4 of 9" are one.
+    """
+    said: set[str] = set()
+    tenths = 0
+
+    def tell(text: str, fraction: float) -> None:
+        nonlocal tenths
+        stage, done = re.sub(r"\d+", "", text), int(10 * min(max(fraction, 0.0), 1.0) + 1e-9)
+        if stage in said and done <= tenths:
+            return
+        said.add(stage)
+        tenths = max(tenths, done)
+        write(f"{plain(text)} ({100 * fraction:.0f} %)")
+
+    return tell

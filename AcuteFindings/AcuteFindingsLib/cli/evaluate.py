@@ -15,6 +15,7 @@ from AcuteFindingsLib.cli.common import (
     device_name,
     one_of,
     out_console,
+    print_json,
     progress_bar,
 )
 from AcuteFindingsLib.errors import EvaluationError
@@ -80,7 +81,7 @@ def evaluate(
         result = run_evaluation(predictions, request, progress=progress)
     written = write_evaluation(result, out) if out else ()
     if as_json:
-        print(result.model_dump_json(indent=2))
+        print_json(result.model_dump(mode="json"))
         return
     _print_evaluation(result)
     _print_files(written)
@@ -121,7 +122,7 @@ def compare(
         result = run_comparison(first, second, request, card_of_second=_card(model_b, models_folder), progress=progress)
     written = write_comparison(result, out) if out else ()
     if as_json:
-        print(result.model_dump_json(indent=2))
+        print_json(result.model_dump(mode="json"))
         return
     _print_comparison(result)
     _print_files(written)
@@ -152,7 +153,7 @@ def agree(
             pictures = disagreement_sheets(result, images, out, progress=progress) if images else {}
         written = (*write_agreement(result, out, pictures=pictures), *pictures.values())
     if as_json:
-        print(result.model_dump_json(indent=2))
+        print_json(result.model_dump(mode="json"))
         return
     table = Table("label", "pair", Column("cases", justify="right"), Column("kappa", justify="right"), "95 % interval")
     for item in result.labels:

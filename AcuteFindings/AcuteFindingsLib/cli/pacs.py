@@ -1,6 +1,5 @@
 """The commands that speak with an image archive."""
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,10 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
-from AcuteFindingsLib.cli.common import err_console, help_without_command, one_of, out_console, progress_bar
+from AcuteFindingsLib.cli.common import (
+    PlainConsole,
+    err_console,
+    help_without_command,
+    one_of,
+    out_console,
+    print_json,
+    progress_bar,
+)
 from AcuteFindingsLib.errors import CancelledError, PacsError
 
 if TYPE_CHECKING:
@@ -142,7 +148,7 @@ def push(
         found = collect_files(paths, progress=progress, cancelled=cancelled)
         answers = push_files(connection, found.files, progress=progress, cancelled=cancelled)
     if as_json:
-        print(json.dumps(_push_as_json(found, answers), indent=2, ensure_ascii=False))
+        print_json(_push_as_json(found, answers))
     else:
         _report_push(found, answers)
     return 0 if all(answer.stored for answer in answers) and not found.damaged else _FAILED
@@ -238,7 +244,7 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: asked
     except CancelledError as error:
-        print(error, file=sys.stderr)
+        err_console.print(str(error))
         raise typer.Abort from error
     finally:
         signal.signal(signal.SIGINT, before)
@@ -246,7 +252,7 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 
 def _show(matches: Sequence[Any], table: Callable[[Sequence[Any]], Table], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps([asdict(match) for match in matches], indent=2, ensure_ascii=False))
+        print_json([asdict(match) for match in matches])
     elif matches:
         _print_table(table(matches))
     else:
@@ -254,7 +260,7 @@ def _show(matches: Sequence[Any], table: Callable[[Sequence[Any]], Table], *, as
 
 
 def _print_table(table: Table) -> None:
-    Console(width=_TABLE_WIDTH, highlight=False, markup=False).print(table)
+    PlainConsole(width=_TABLE_WIDTH, highlight=False, markup=False).print(table)
 
 
 def _study_table(studies: Sequence["StudyMatch"]) -> Table:

@@ -1,6 +1,5 @@
 """The commands that read studies and images, and those that make them."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -19,6 +18,8 @@ from AcuteFindingsLib.cli.common import (
     device_name,
     one_of,
     out_console,
+    plain,
+    print_json,
     progress_bar,
 )
 
@@ -82,14 +83,14 @@ def check(
             "fits": fits,
             "notices": [asdict(notice) for notice in notices],
         }
-        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        print_json(answer)
         return
     table = Table(
-        "severity", "code", "what it means", title=f"{input.name}: {'fits' if fits else 'REFUSED'} ({detector})"
+        "severity", "code", "what it means", title=f"{plain(input.name)}: {'fits' if fits else 'REFUSED'} ({detector})"
     )
     for notice in notices:
         table.add_row(notice.severity, notice.code, notice.text)
-    out_console.print(table if notices else f"{input.name}: fits ({detector}); nothing to remark.")
+    out_console.print(table if notices else f"{plain(input.name)}: fits ({detector}); nothing to remark.")
 
 
 def predict(
