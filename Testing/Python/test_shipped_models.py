@@ -99,6 +99,34 @@ def test_a_card_says_truthfully_what_the_weights_were_fitted_to(name: str) -> No
     assert ("non-commercial" in data.restriction.lower()) == ("NC" in package.card.licence)
 
 
+@pytest.mark.parametrize(
+    ("name", "unseen"),
+    [
+        ("pe-sequence-small", "a patient"),
+        ("hemorrhage-radnet-small", "a whole scan of a patient"),
+        ("pneumothorax-unet-small", "a real pneumothorax"),
+        ("chest-findings-small", "a patient"),
+        ("chest-nih14-64", ""),
+        ("lungs-unet-small", ""),
+    ],
+)
+def test_a_card_says_what_the_model_never_saw(name: str, unseen: str) -> None:
+    package = read_package(MODELS / name)
+    assert package.card.never_saw == unseen
+    told = f"never saw {unseen}" in package.read_card_text() or package.card.training_data.phantoms_only
+    assert told == bool(unseen)
+
+
+def test_what_was_never_measured_is_not_reported() -> None:
+    pe, hemorrhage, chest = (
+        read_package(MODELS / name).card
+        for name in ("pe-sequence-small", "hemorrhage-radnet-small", "chest-findings-small")
+    )
+    assert pe.measured_labels == ("pe",)
+    assert hemorrhage.measured_labels == tuple(label.name for label in hemorrhage.labels)
+    assert chest.measured_labels == tuple(label.name for label in chest.labels)
+
+
 @pytest.mark.parametrize("name", PACKAGES)
 def test_every_figure_has_its_count_interval_and_command(name: str) -> None:
     card = read_package(MODELS / name).card

@@ -161,10 +161,12 @@ def demo(
 
 
 def _print_result(result: "StudyResult") -> None:
+    from AcuteFindingsLib.detectors.verdict_words import verdict_words
+
     finding = result.finding
     verdict = finding.verdict
     out_console.print(
-        f"{finding.detector}: {verdict.label.upper()}  probability {verdict.probability:.2f} "
+        f"{finding.detector}: {verdict_words(finding)}  probability {verdict.probability:.2f} "
         f"(operating point {verdict.threshold:.2f}), model {finding.model.id} {finding.model.version}"
     )
     out_console.print(f"  {verdict.explanation}")

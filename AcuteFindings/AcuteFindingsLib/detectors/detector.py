@@ -63,7 +63,9 @@ def batches(
 def identity_of(predictor: Predictor) -> ModelIdentity:
     """Return the model's name as a finding states it."""
     card = predictor.card
-    return ModelIdentity(card.id, predictor.version, predictor.sha256, card.training_data.summary)
+    return ModelIdentity(
+        card.id, predictor.version, predictor.sha256, card.training_data.summary, never_saw=card.never_saw
+    )
 
 
 def model_notices(predictor: Predictor) -> tuple[Notice, ...]:

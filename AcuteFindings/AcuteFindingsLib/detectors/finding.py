@@ -29,12 +29,13 @@ class Code:
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model gave the result. `sha256` is that of the weights file."""
+    """Which model gave the result. `sha256` is that of the weights file; `never_saw` as its card says (`Card`)."""
 
     id: str
     version: str
     sha256: str
     trained_on: str
+    never_saw: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,11 @@ class Finding:
         4×4 of the study's grid, on which the masks lie.
     display_window
         Level and width in the study's own units in which a person wants to see it.
+    warnings
+        What the check of the study and the detector have to say. A refusal among them means that a person had a
+        refused study analyzed all the same.
+    phantom
+        Whether the study is a computer-made phantom of this library (`Study.is_phantom`).
     """
 
     detector: str
@@ -125,6 +131,7 @@ class Finding:
     warnings: tuple[Notice, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     series_instance_uid: str = ""
+    phantom: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -141,6 +148,7 @@ class Finding:
             "main_label": self.main_label,
             "slice_threshold": self.slice_threshold,
             "series_instance_uid": self.series_instance_uid,
+            "phantom": self.phantom,
             "display_window": list(self.display_window),
             "ijk_to_ras": np.asarray(self.ijk_to_ras, float).tolist(),
             "slices": [{**asdict(item), "position_ras": list(item.position_ras)} for item in self.slices],
@@ -253,6 +261,7 @@ def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
         warnings=tuple(Notice(**item) for item in data["warnings"]),
         timings=data["timings"],
         series_instance_uid=data["series_instance_uid"],
+        phantom=bool(data.get("phantom", False)),
     )
 
 

@@ -145,6 +145,7 @@ class HemorrhageDetector:
         self.settings = HemorrhageSettings.model_validate(predictor.card.preprocessing)
         self.rule = HemorrhageRule.model_validate(predictor.card.rule)
         self.labels = tuple(label.name for label in predictor.card.labels)
+        self.reported = predictor.card.measured_labels
         self.slice_threshold = predictor.card.threshold("slice", self.labels[0])
         self.mask_threshold = predictor.card.threshold("mask", self.labels[0])
 
@@ -169,6 +170,7 @@ class HemorrhageDetector:
         positions = prepared.positions_mm
         verdict = self._verdict(study, probabilities[:, 0], positions)
         by_source = prepared.by_source(probabilities)
+        reported = [number for number, label in enumerate(self.labels) if label in self.reported]
         runs = consecutive_runs(by_source[:, 0] >= self.slice_threshold)
         measurements = self._measurements(study, prepared.axial.spacing, mask, probabilities)
         on_study = prepared.axial.restore(mask)
@@ -178,7 +180,11 @@ class HemorrhageDetector:
             detector=self.name,
             model=identity_of(self.predictor),
             verdict=verdict,
-            slices=slice_results(analysis_sources(study, prepared.axial), self.labels, by_source),
+            slices=slice_results(
+                analysis_sources(study, prepared.axial),
+                tuple(self.labels[number] for number in reported),
+                by_source[:, reported],
+            ),
             main_label=self.labels[0],
             slice_threshold=self.slice_threshold,
             ijk_to_ras=study.ijk_to_ras,
@@ -191,6 +197,7 @@ class HemorrhageDetector:
             warnings=(*model_notices(self.predictor), *self._notices(len(probabilities))),
             timings=timings,
             series_instance_uid=study.dicom.series_instance_uid,
+            phantom=study.is_phantom,
         )
 
     def _predict(self, images: np.ndarray, progress: Progress, cancelled: Cancelled) -> tuple[np.ndarray, np.ndarray]:
@@ -284,6 +291,7 @@ class HemorrhageDetector:
         items += [
             Measurement(f"Highest slice probability: {label.meaning}", float(probabilities[:, number].max()), "1")
             for number, label in enumerate(self.predictor.card.labels)
+            if label.name in self.reported
         ]
         return items
 

@@ -211,6 +211,7 @@ class PEDetector:
         self.settings = PESettings.model_validate(predictor.card.preprocessing)
         self.rule = PERule.model_validate(predictor.card.rule)
         self.exam_labels = predictor.card.labels[1:]
+        self.reported = predictor.card.measured_labels
         self.study_threshold = predictor.card.threshold("study", "pe")
         self.slice_threshold = predictor.card.threshold("slice", "pe")
 
@@ -254,6 +255,7 @@ class PEDetector:
             warnings=model_notices(self.predictor),
             timings=timings,
             series_instance_uid=study.dicom.series_instance_uid,
+            phantom=study.is_phantom,
         )
 
     def _encode(self, prepared: ChestSlices, progress: Progress, cancelled: Cancelled) -> np.ndarray:
@@ -349,5 +351,6 @@ class PEDetector:
         items += [
             Measurement(f"Probability: {label.meaning}", float(value), "1")
             for label, value in zip(self.exam_labels, exam, strict=True)
+            if label.name in self.reported
         ]
         return items

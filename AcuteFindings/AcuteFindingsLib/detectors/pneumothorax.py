@@ -149,6 +149,8 @@ class PneumothoraxDetector:
         heatmap = self._heatmap(study, image, lungs)
         timings["explain"] = perf_counter() - clock
 
+        # What was never measured may warn of a shortcut, but is not reported.
+        chest = {name: value for name, value in chest.items() if name in self.chest.card.measured_labels}
         others = {name: value for name, value in chest.items() if name != LABEL}
         probabilities = {LABEL: outline.probability, **others}
         verdict = self._verdict(outline, mask)
@@ -171,6 +173,7 @@ class PneumothoraxDetector:
             warnings=(*model_notices(self.predictor), *self._notices(lungs), *shortcuts.notices),
             timings=timings,
             series_instance_uid=study.dicom.series_instance_uid,
+            phantom=study.is_phantom,
         )
 
     def _verdict(self, outline: Outline, mask: np.ndarray) -> Verdict:

@@ -24,7 +24,9 @@ _UNITS = {
     "[hnsf'U]": "Hounsfield unit",
 }
 # What NFKD does not take apart.
-_ASCII = str.maketrans({"×": "x", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "°": " deg", "≥": ">="})
+_ASCII = str.maketrans(
+    {"×": "x", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "°": " deg", "≥": ">=", "·": "-"}
+)
 
 
 @dataclass(frozen=True)

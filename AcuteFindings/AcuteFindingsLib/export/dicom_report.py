@@ -34,6 +34,7 @@ from pydicom.uid import generate_uid
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.detectors.finding import Code, Finding, Measurement, SliceResult
+from AcuteFindingsLib.detectors.verdict_words import is_forced, marks, verdict_words
 from AcuteFindingsLib.export.dicom_codes import (
     COMMENT,
     FAMILY,
@@ -137,8 +138,9 @@ def _algorithm(finding: Finding) -> AlgorithmIdentification:
 
 def _verdict(finding: Finding) -> Group:
     known, verdict = codes_of(finding), finding.verdict
+    said, marked = verdict_words(finding), is_forced(finding) or bool(marks(finding))
     group = MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(f"{known.label}: verdict"),
+        tracking_identifier=_tracking(f"{known.label}: {said}" if marked else f"{known.label}: verdict"),
         finding_type=concept(known.finding),
         finding_sites=_sites(known.site),
         algorithm_id=_algorithm(finding),
@@ -149,7 +151,7 @@ def _verdict(finding: Finding) -> Group:
         qualitative_evaluations=[QualitativeEvaluation(concept(VERDICT), concept(VERDICTS[verdict.label]))],
     )
     warnings = [notice.text for notice in finding.warnings if notice.severity != "info"]
-    for text in (verdict.rule, verdict.explanation, *warnings, RESEARCH_USE_ONLY):
+    for text in (*([said] if marked else []), verdict.rule, verdict.explanation, *warnings, RESEARCH_USE_ONLY):
         group[0].ContentSequence.append(
             TextContentItem(
                 name=concept(COMMENT), value=ascii_text(text), relationship_type=RelationshipTypeValues.CONTAINS

@@ -10,6 +10,7 @@ import jinja2
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.verdict_words import FORCED, is_forced, marks, verdict_words
 from AcuteFindingsLib.detectors.wording import probability_text
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.export import report_tables as tables
@@ -136,6 +137,9 @@ def render_report(
         css=(_HERE / "report.css").read_text(encoding="utf-8"),
         finding=finding,
         title=title,
+        words=verdict_words(finding),
+        forced=FORCED if is_forced(finding) else "",
+        marks=marks(finding),
         study_kind=study_kind,
         made=(made or datetime.now(UTC))
         .strftime("%Y-%m-%d %H:%M UTC" if made is None else "%Y-%m-%d %H:%M %Z")

@@ -19,11 +19,12 @@ def render_card(metadata: Metadata, text: str = "") -> str:
     card = metadata.acutefindings
     data = card.training_data
     phantoms = ["**Trained on computer-made phantoms only: it has never seen a patient's image.**"]
+    unseen = [f"**Demonstration model: it never saw {card.never_saw}.**"] if card.never_saw else []
     parts = [
         f"# {card.title}",
         f"Model `{card.id}`, version {metadata.version}. {metadata.description}",
         f"**{RESEARCH_USE_ONLY}**",
-        *(phantoms if data.phantoms_only else []),
+        *(phantoms if data.phantoms_only else unseen),
         *([text.strip()] if text.strip() else []),
         "## Intended use",
         card.intended_use,

@@ -1,8 +1,8 @@
 """What a model package says about itself: MONAI's metadata with one section of our own."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # A "part" answers no question by itself: a backbone, an encoder or a sequence network to start a training from.
 Task = Literal["pe", "hemorrhage", "pneumothorax", "lungs", "chest", "part"]
@@ -84,7 +84,12 @@ class Picture(_Strict):
 
 
 class Card(_Strict):
-    """Our section of `configs/metadata.json`, under the key ``acutefindings``."""
+    """Our section of `configs/metadata.json`, under the key ``acutefindings``.
+
+    `never_saw` ends the sentence "demonstration model, never saw ...", for example ``"a patient"``: it stands beside
+    every verdict on a study that is not a phantom. Empty for a model that saw what it is asked about, and for one of
+    which nothing is known. A model fitted to phantoms only never saw a patient, whether its card says so or not.
+    """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     task: Task
@@ -103,6 +108,31 @@ class Card(_Strict):
     sources: list[str] = Field(default_factory=list)
     origin: Origin | None = None
     pictures: list[Picture] = Field(default_factory=list)
+    never_saw: str = Field(default="", max_length=60, pattern=r"^[\w ,'()-]*$")
+
+    @model_validator(mode="after")
+    def _phantoms_are_no_patients(self) -> Self:
+        if self.training_data.phantoms_only and not self.never_saw:
+            self.never_saw = "a patient"
+        return self
+
+    @property
+    def measured_labels(self) -> tuple[str, ...]:
+        """Names of the labels that a figure of `evaluation` is about, in the model's order; others are not reported.
+
+        A figure names its label as a part of `Interval.metric` (``"AUC, slice, subdural hemorrhage"``); one that names
+        none is about the first label, but for chest models, which have no main label. An imported model that states no
+        figures was measured where it comes from: all its labels count.
+        """
+        if self.origin is not None and not self.evaluation:
+            return tuple(label.name for label in self.labels)
+        parts = {part.strip().casefold() for figure in self.evaluation for part in figure.metric.split(",")}
+        main = "" if self.task == "chest" or not self.labels else self.labels[0].name
+        return tuple(
+            label.name
+            for label in self.labels
+            if label.name == main or parts & {label.name.casefold(), label.meaning.casefold()}
+        )
 
     def threshold(self, level: str, label: str) -> float:
         """Return the operating point for a label at a level; KeyError names what is missing."""

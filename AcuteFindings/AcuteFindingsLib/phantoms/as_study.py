@@ -3,7 +3,7 @@
 import numpy as np
 
 from AcuteFindingsLib.phantoms.phantom import Phantom
-from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
+from AcuteFindingsLib.study.study import PHANTOM_MANUFACTURER, DicomFacts, SourceSlice, Study
 
 
 def phantom_study(phantom: Phantom) -> Study:
@@ -33,8 +33,9 @@ def phantom_study(phantom: Phantom) -> Study:
         intensity="unit" if radiograph else "HU",
         orientation="projection" if radiograph else "axial",
         sources=sources,
-        dicom=DicomFacts(view_position="AP" if phantom.study_labels.get("view_ap") else "PA")
-        if radiograph
-        else DicomFacts(),
+        dicom=DicomFacts(
+            manufacturer=PHANTOM_MANUFACTURER,
+            view_position=("AP" if phantom.study_labels.get("view_ap") else "PA") if radiograph else "",
+        ),
         source_name=f"{phantom.kind} phantom {phantom.seed}",
     )

@@ -17,6 +17,7 @@ from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.phantoms.phantom_facts import PhantomUids, decimal, first_voxel_lps, phantom_name
 from AcuteFindingsLib.phantoms.write_truth import write_truth
+from AcuteFindingsLib.study.study import PHANTOM_MANUFACTURER
 
 __all__ = [
     "first_voxel_lps",
@@ -246,7 +247,7 @@ def _common(phantom: Phantom, uids: PhantomUids, *, modality: str) -> Dataset:
     common.AccessionNumber = ""
     common.ReferringPhysicianName = ""
     common.Modality = modality
-    common.Manufacturer = "AcuteFindings phantom"
+    common.Manufacturer = PHANTOM_MANUFACTURER
     common.ManufacturerModelName = phantom.kind
     common.SoftwareVersions = "1"
     common.BurnedInAnnotation = "NO"

@@ -117,6 +117,7 @@ def hemorrhage_finding(
         warnings=tuple(notices),
         timings=timings,
         series_instance_uid=study.dicom.series_instance_uid,
+        phantom=study.is_phantom,
     )
 
 

@@ -121,6 +121,7 @@ class XrvPneumothoraxDetector:
             ),
             timings=timings,
             series_instance_uid=study.dicom.series_instance_uid,
+            phantom=study.is_phantom,
         )
 
     def _verdict(self, probability: float) -> Verdict:

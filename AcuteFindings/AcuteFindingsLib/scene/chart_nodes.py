@@ -7,7 +7,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.scene.application import load_slicer
-from AcuteFindingsLib.scene.naming import names_of, slice_number
+from AcuteFindingsLib.scene.naming import chart_title, slice_number
 
 SLICE = "Slice"
 POSITION = ("R (mm)", "A (mm)", "S (mm)")
@@ -105,7 +105,7 @@ def add_chart(scene: Any, finding: Finding, table: Any, name: str) -> ChartNodes
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(name))
     for node in series.values():
         chart.AddAndObservePlotSeriesNodeID(node.GetID())
-    chart.SetTitle(f"{names_of(finding.detector).finding}: probability by slice")
+    chart.SetTitle(chart_title(finding))
     chart.SetTitleFontSize(16)
     chart.SetXAxisTitle("Slice")
     chart.SetYAxisTitle("Probability")

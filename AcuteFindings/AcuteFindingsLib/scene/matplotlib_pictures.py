@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.scene.chart_nodes import LINE_COLOURS, RUN_COLOUR, THRESHOLD_COLOUR
-from AcuteFindingsLib.scene.naming import names_of, slice_number
+from AcuteFindingsLib.scene.naming import chart_title, slice_number, title_lines
 from AcuteFindingsLib.scene.nodes import HEATMAP_LOWEST
 from AcuteFindingsLib.scene.overlay_text import (
     BACKGROUND_OPACITY,
@@ -140,7 +140,7 @@ def _words(figure: Figure, finding: Finding, plan: PlannedPicture) -> None:
     white: dict[str, Any] = {"color": "white", "fontsize": 10, "bbox": behind}
     big: dict[str, Any] = {"color": "white", "fontsize": 15, "fontweight": "bold", "bbox": behind}
     colour = VERDICT_COLOURS.get(finding.verdict.label, (1.0, 1.0, 1.0))
-    title = plan.title.replace(": ", "\n", 1)
+    title = title_lines(plan.title)
     figure.text(0.015, 0.985, title, color=colour, fontsize=12, fontweight="bold", va="top", bbox=behind)
     figure.text(0.985, 0.985, plan.place, ha="right", va="top", **white)
     figure.text(0.015, 0.015, note_lines(plan, finding), **{**white, "fontsize": 8})
@@ -174,7 +174,7 @@ def _chart(finding: Finding, plan: PlannedPicture) -> Figure:
     threshold = finding.slice_threshold
     axes.axhline(threshold, color=THRESHOLD_COLOUR, linestyle="--", label=f"threshold {threshold:.2f}")
     axes.set(xlabel="Slice", ylabel="Probability", xlim=(numbers[0] - 0.5, numbers[-1] + 0.5), ylim=(0, 1.02))
-    axes.set_title(f"{names_of(finding.detector).finding}: probability by slice", fontweight="bold", fontsize=12)
+    axes.set_title(chart_title(finding), fontweight="bold", fontsize=12)
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.legend(loc="upper right", fontsize=9)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from AcuteFindingsLib.detectors.finding import Finding, SliceResult
+from AcuteFindingsLib.detectors.verdict_words import APART, is_forced, marks, verdict_words
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,16 @@ def slice_number(result: SliceResult) -> int:
 
 
 def verdict_line(finding: Finding) -> str:
-    """Return the verdict in one line, for example ``"Pneumothorax: POSITIVE, probability 0.93"``."""
-    verdict = finding.verdict
-    return f"{names_of(finding.detector).finding}: {verdict.label.upper()}, probability {verdict.probability:.2f}"
+    """Return the verdict in one line, for example ``"Pneumothorax: POSITIVE, probability 0.93"``, with its marks."""
+    return f"{names_of(finding.detector).finding}: {verdict_words(finding, probability=True)}"
+
+
+def chart_title(finding: Finding) -> str:
+    """Return the title of the chart; a verdict that cannot stand alone is the second line."""
+    title = f"{names_of(finding.detector).finding}: probability by slice"
+    return f"{title}\n{verdict_words(finding)}" if is_forced(finding) or marks(finding) else title
+
+
+def title_lines(title: str) -> str:
+    """Return a verdict's line as the lines that a picture's corner has room for."""
+    return title.replace(": ", "\n", 1).replace(APART, "\n")

@@ -23,6 +23,9 @@ InstanceFile = Callable[[str], str]
 MOST_HEADERS = 32
 """Headers read of one series, spread over it; each takes about 2 ms, and the window waits meanwhile."""
 
+PHANTOM = "AcuteFindings.Phantom"
+"""Attribute of a volume node that shows one of this library's phantoms: ``"1"``; kept when the scene is saved."""
+
 # A closed list, so that nothing which names the patient ever enters this program.
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
@@ -55,6 +58,8 @@ class NodeHeaders:
         As the subject hierarchy says; ``""`` where it is silent.
     from_dicom
         Whether the node was loaded from DICOM files at all.
+    phantom
+        Whether the node is marked as one of this library's phantoms.
     """
 
     uids: tuple[str, ...]
@@ -63,6 +68,7 @@ class NodeHeaders:
     study_uid: str
     series_uid: str
     from_dicom: bool
+    phantom: bool = False
 
     @property
     def first(self) -> Frame | None:
@@ -95,7 +101,8 @@ def headers_of(volume: Any, count: int, instance_file: InstanceFile | None) -> N
         frames = dict(enumerate(found[:1]))
         uids = [""] * count
     modality, study_uid, series_uid = hierarchy_facts(volume)
-    return NodeHeaders(tuple(uids), frames, modality, study_uid, series_uid, bool(stated))
+    phantom = volume.GetAttribute(PHANTOM) == "1"
+    return NodeHeaders(tuple(uids), frames, modality, study_uid, series_uid, bool(stated), phantom)
 
 
 def hierarchy_facts(volume: Any) -> tuple[str, str, str]:

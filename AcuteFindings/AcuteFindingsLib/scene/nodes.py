@@ -14,6 +14,7 @@ from AcuteFindingsLib.scene.application import current_scene, load_slicer
 from AcuteFindingsLib.scene.chart_nodes import ChartNodes, add_chart, add_table
 from AcuteFindingsLib.scene.hierarchy import place_under_study
 from AcuteFindingsLib.scene.naming import names_of, verdict_line
+from AcuteFindingsLib.scene.node_headers import PHANTOM
 from AcuteFindingsLib.scene.packed_mask import mask_box, pack_mask
 from AcuteFindingsLib.scene.segment_voxels import vtk_matrix
 from AcuteFindingsLib.scene.terminology import terminology_entry
@@ -121,6 +122,8 @@ def add_volume(scene: Any, study: Study, finding: Finding, *, name: str) -> Any:
     display = node.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(width, level)
+    if finding.phantom:
+        node.SetAttribute(PHANTOM, "1")
     return node
 
 

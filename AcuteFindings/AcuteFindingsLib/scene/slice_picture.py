@@ -9,6 +9,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.scene.application import application_logic, load_slicer
+from AcuteFindingsLib.scene.naming import title_lines
 from AcuteFindingsLib.scene.nodes import FindingNodes
 from AcuteFindingsLib.scene.offscreen import new_window
 from AcuteFindingsLib.scene.overlay_text import (
@@ -122,7 +123,7 @@ class SliceView:
     def _annotate(self, plan: PlannedPicture, finding: Finding) -> None:
         text = self._text
         text.clear()
-        text.add_title(finding.verdict.label, plan.title.replace(": ", "\n", 1))
+        text.add_title(finding.verdict.label, title_lines(plan.title))
         text.add_upper_right(plan.place)
         text.add_lower_left(note_lines(plan, finding))
         text.add_legend(legend_of(plan, finding))

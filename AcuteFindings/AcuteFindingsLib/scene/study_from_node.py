@@ -17,7 +17,7 @@ from AcuteFindingsLib.study.dicom_series import PROJECTION_MODALITIES
 from AcuteFindingsLib.study.geometry import normal_of, orientation_of
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements
-from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
+from AcuteFindingsLib.study.study import PHANTOM_MANUFACTURER, DicomFacts, SourceSlice, Study
 
 # Slices further from where the node shows them than this part of its step, or moved in their plane by more than this
 # many pixels, are told of; rounding stays below.
@@ -184,7 +184,11 @@ def _value_notices(frame: Frame) -> list[Notice]:
 def _facts(headers: NodeHeaders, tilt_deg: float) -> DicomFacts:
     if headers.first is not None:
         return facts_of(headers.first, tilt_deg=tilt_deg)
-    return DicomFacts(study_instance_uid=headers.study_uid, series_instance_uid=headers.series_uid)
+    return DicomFacts(
+        study_instance_uid=headers.study_uid,
+        series_instance_uid=headers.series_uid,
+        manufacturer=PHANTOM_MANUFACTURER if headers.phantom else "",
+    )
 
 
 def _sources(

@@ -2,10 +2,11 @@
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.verdict_words import APART
 from AcuteFindingsLib.scene.naming import verdict_line
 
 
 def corner_text(finding: Finding) -> str:
-    """Return verdict and probability, the model, and that this is for research only: a line each."""
+    """Return verdict and probability, what marks it, the model, and that this is for research only: a line each."""
     model = finding.model
-    return f"{verdict_line(finding)}\n{model.id} {model.version}\n{RESEARCH_USE_ONLY}"
+    return f"{verdict_line(finding).replace(APART, chr(10))}\n{model.id} {model.version}\n{RESEARCH_USE_ONLY}"

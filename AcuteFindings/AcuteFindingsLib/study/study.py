@@ -10,6 +10,9 @@ from AcuteFindingsLib.study.notice import Notice
 
 Orientation = Literal["axial", "coronal", "sagittal", "oblique", "projection"]
 
+PHANTOM_MANUFACTURER = "AcuteFindings phantom"
+"""Manufacturer (0008,0070) in the DICOM files of this library's phantoms, by which they are known again."""
+
 
 @dataclass(frozen=True)
 class SourceSlice:
@@ -117,6 +120,11 @@ class Study:
     regridded: str = ""
     notices: tuple[Notice, ...] = ()
     source_name: str = ""
+
+    @property
+    def is_phantom(self) -> bool:
+        """Whether the study is one of this library's own phantoms, by its header; it then depicts no person."""
+        return self.dicom.manufacturer == PHANTOM_MANUFACTURER
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -108,6 +108,7 @@ def _chest_card(network: Network, studies: int, steps: int, thresholds: dict[str
             count=f"{studies} phantom radiographs, {steps} steps of 24",
         ),
         evaluation=[],
+        never_saw="a patient",
         licence="Apache-2.0",
         intended_use=USE,
         limitations=(

@@ -271,6 +271,7 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
             ),
         ),
         evaluation=evaluation,
+        never_saw="a patient",
         licence="Apache-2.0",
         intended_use="To show the software at work from study to report, and to test it. Not for patients.",
         limitations=(

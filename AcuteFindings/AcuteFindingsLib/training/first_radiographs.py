@@ -280,6 +280,7 @@ def _card(fitted: _Fitted, study: float) -> Card:
             restriction=RESTRICTION if fitted.real else "",
         ),
         evaluation=[],
+        never_saw="a real pneumothorax" if fitted.real else "a patient",
         licence="CC-BY-NC-SA-4.0" if fitted.real else "Apache-2.0",
         intended_use=USE,
         limitations=(

@@ -12,7 +12,7 @@ from torch.nn import functional
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.evaluation.intervals import mean_interval
+from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval
@@ -20,6 +20,7 @@ from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.phantoms import Phantom
 from AcuteFindingsLib.training.augment import augment, mask_loss
+from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.first_arrays import BLEEDS, head_ct_arrays
 from AcuteFindingsLib.training.fit import fit
 from AcuteFindingsLib.training.held_out import held_out, held_out_aucs
@@ -61,18 +62,36 @@ def fitted_to_phantoms(sets: list[Arrays], steps: int) -> RADnet:
 def evaluate(network: nn.Module, card: Card, *, tests: int, command: str) -> list[Interval]:
     """Run the detector itself on phantoms that nothing was fitted or tuned on, at full matrix."""
     overlaps, errors = [], []
+    kinds = BLEEDS[1:]
+    present: dict[str, list[bool]] = {kind: [] for kind in kinds}
+    score: dict[str, list[float]] = {kind: [] for kind in kinds}
 
     def compare(phantom: Phantom, finding: Finding) -> None:
+        for kind in kinds:
+            present[kind].extend(phantom.slice_labels[kind])
+            score[kind].extend(item.probabilities[kind] for item in finding.slices)
         if phantom.positive:
             overlaps.append(dice(phantom.masks["hemorrhage"], finding.masks[0].array))
             measured = next(item.value for item in finding.measurements if item.name == "Hemorrhage volume")
             errors.append(abs(measured - phantom.study_labels["volume_ml"]))
 
     detector = HemorrhageDetector(MemoryPredictor(network, card))
+    detector.reported = detector.labels  # they are measured here
     areas = held_out_aucs(detector.run, "head-ct", "any", name="head CT", tests=tests, command=command, seen=compare)
     data = f"positive ones of the {held_out('head CT', tests)}"
     return [
         *areas,
+        *(
+            auc_interval(
+                np.array(present[kind]),
+                np.array(score[kind]),
+                metric=f"AUC, slice, {label_of(kind).meaning.lower()}",
+                data=f"slices of the {held_out('head CT', tests)}, {sum(present[kind])} positive",
+                command=command,
+            )
+            for kind in kinds
+            if any(present[kind])
+        ),
         mean_interval(np.array(overlaps), metric="Dice of the mask", data=data, command=command),
         mean_interval(np.array(errors), metric="Volume error, mL (absolute)", data=data, command=command),
     ]

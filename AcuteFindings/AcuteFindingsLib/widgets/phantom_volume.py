@@ -11,6 +11,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, StudyError, named_error
+from AcuteFindingsLib.scene.node_headers import PHANTOM
+from AcuteFindingsLib.study.study import PHANTOM_MANUFACTURER
 from AcuteFindingsLib.widgets.worker_process import WorkerProcess, shared_worker
 
 UIDS = "DICOM.instanceUIDs"
@@ -130,6 +132,9 @@ def load_series(folder: Path, name: str) -> Any:
         np.stack(planes), _ijk_to_ras(images), slicer.mrmlScene.GenerateUniqueName(name)
     )
     node.SetAttribute(UIDS, " ".join(str(image.SOPInstanceUID) for image in images))
+    if images[0].get("Manufacturer") == PHANTOM_MANUFACTURER:
+        # The files go, and with them the header that says so.
+        node.SetAttribute(PHANTOM, "1")
     _set_window(node, images[0])
     return node
 

@@ -6,6 +6,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.detectors.verdict_words import verdict_words
 from AcuteFindingsLib.scene.results import SceneResult
 
 
@@ -75,7 +76,8 @@ class ResultSelector:
 def _title(result: SceneResult) -> str:
     volume = result.volume.GetName() if result.volume is not None else _("volume removed")
     words = {"positive": _("positive"), "negative": _("negative"), "indeterminate": _("indeterminate")}
-    return f"{words[result.finding.verdict.label]}, {volume} ({result.text.GetName()})"
+    said = verdict_words(result.finding, word=words[result.finding.verdict.label], short=True)
+    return f"{said}, {volume} ({result.text.GetName()})"
 
 
 def _tool_button(text: str, tool_tip: str, on_click: Callable[[], Any]) -> Any:

@@ -4,6 +4,7 @@ import qt
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.verdict_words import verdict_words
 from AcuteFindingsLib.scene.naming import names_of
 from AcuteFindingsLib.widgets.parts import text_label
 
@@ -41,11 +42,14 @@ class VerdictBanner:
             return
         verdict, model = finding.verdict, finding.model
         self.verdict_label.setText(
-            {
-                "positive": _("▲ POSITIVE"),
-                "negative": _("● NEGATIVE"),
-                "indeterminate": _("◆ INDETERMINATE"),
-            }[verdict.label]
+            verdict_words(
+                finding,
+                word={
+                    "positive": _("▲ POSITIVE"),
+                    "negative": _("● NEGATIVE"),
+                    "indeterminate": _("◆ INDETERMINATE"),
+                }[verdict.label],
+            )
         )
         self.probability_label.setText(
             _("{finding}: probability {probability:.2f} (threshold {threshold:.2f})").format(

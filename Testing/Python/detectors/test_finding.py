@@ -64,7 +64,7 @@ def test_finding_is_the_same_after_a_trip_through_its_files(finding: Finding, tm
 
 def test_json_has_the_fields_that_readers_rely_on(finding: Finding, tmp_path: Path) -> None:
     data = json.loads(finding.save(tmp_path).read_text())
-    assert set(data["model"]) == {"id", "version", "sha256", "trained_on"}
+    assert set(data["model"]) == {"id", "version", "sha256", "trained_on", "never_saw"}
     assert set(data["verdict"]) == {"label", "probability", "threshold", "rule", "explanation"}
     assert {"index", "position_ras", "sop_instance_uid", "probabilities"} <= set(data["slices"][0])
     assert {"name", "code", "file"} <= set(data["masks"][0])

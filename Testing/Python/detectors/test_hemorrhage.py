@@ -56,6 +56,19 @@ def test_every_source_slice_gets_a_probability_for_every_label(detector, study: 
     assert finding.labels == tuple(LABELS)
 
 
+def test_kinds_that_were_never_measured_are_not_reported(detector, study: Study) -> None:
+    made = detector()
+    evaluation = [figure for figure in made.predictor.card.evaluation if figure.metric in ("AUC, any", "AUC, subdural")]
+    card = made.predictor.card.model_copy(update={"evaluation": evaluation})
+    made.predictor.card = card
+    finding = type(made)(made.predictor).run(study)
+    assert finding.labels == ("any", "subdural")
+    assert [item.name for item in finding.measurements if item.name.startswith("Highest slice probability")] == [
+        "Highest slice probability: any",
+        "Highest slice probability: subdural",
+    ]
+
+
 def test_mask_lies_where_the_network_saw_the_bleed(detector, study: Study, phantom: Phantom) -> None:
     mask = detector().run(study).masks[0].array.astype(bool)
     truth = phantom.masks["hemorrhage"].astype(bool)

@@ -141,7 +141,7 @@ def test_the_verdict_stands_in_words_with_probability_threshold_rule_and_explana
 @pytest.mark.parametrize("label", ["positive", "negative", "indeterminate"])
 def test_each_verdict_has_a_word_and_a_shape_of_its_own(finding, render, label):
     source, page = render(replace(finding, verdict=Verdict(label, 0.5, 0.5, "Rule.", "Why.")))
-    assert label.capitalize() in page.words
+    assert label.upper() in page.words
     shape = re.search(r'class="shape".*?</svg>', source, re.DOTALL)[0]
     others = {"positive": "M20 3h24", "negative": "<circle", "indeterminate": "M32 4 61"}
     assert [name for name, mark in others.items() if mark in shape] == [label]

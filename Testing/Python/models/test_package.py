@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.metadata import Card, Interval, Label, Origin
 from AcuteFindingsLib.models.package import CHECKSUMS, METADATA, read_package
 
 WEIGHTS = "models/model.safetensors"
@@ -139,3 +141,39 @@ def test_a_damaged_description_is_refused(package, name, content, match):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ModelError, match="nowhere is no model package"):
         read_package(tmp_path / "nowhere")
+
+
+def figure(metric: str) -> Interval:
+    return Interval(metric=metric, value=0.9, low=0.8, high=0.95, data="d", count=9, command="c")
+
+
+def test_a_label_counts_as_measured_where_a_figure_names_it(package):
+    labels = [
+        Label(name="any", meaning="Any bleed"),
+        Label(name="sdh", meaning="Subdural bleed"),
+        Label(name="edh", meaning="E"),
+    ]
+    card = package.card.model_copy(update={"labels": labels, "evaluation": [figure("AUC, study")]})
+    assert card.measured_labels == ("any",)
+    card = card.model_copy(update={"evaluation": [figure("Sensitivity, slice, subdural bleed"), figure("AUC, study")]})
+    assert card.measured_labels == ("any", "sdh")
+    assert card.model_copy(update={"task": "chest"}).measured_labels == ("sdh",)
+
+
+def test_an_imported_model_without_figures_reports_all_its_labels(package):
+    origin = Origin(file="f", sha256="0" * 64, form="torch")
+    labels = [Label(name=name, meaning=name) for name in "abc"]
+    card = package.card.model_copy(update={"labels": labels, "evaluation": [], "origin": origin})
+    assert card.measured_labels == ("a", "b", "c")
+    assert card.model_copy(update={"origin": None}).measured_labels == ("a",)
+
+
+def test_a_model_fitted_to_phantoms_only_never_saw_a_patient_and_says_only_plain_words(package):
+    stated = package.card.model_dump()
+    assert Card.model_validate({**stated, "never_saw": ""}).never_saw == "a patient"
+    seen = {**stated, "training_data": {**stated["training_data"], "phantoms_only": False}}
+    assert Card.model_validate({**seen, "never_saw": ""}).never_saw == ""
+    with pytest.raises(ValidationError, match="never_saw"):
+        Card.model_validate({**seen, "never_saw": "a <b>patient</b>"})
+    with pytest.raises(ValidationError, match="never_saw"):
+        Card.model_validate({**seen, "never_saw": "a\npatient"})

@@ -1,0 +1,49 @@
+"""The words of a verdict: the same in panel, scene, pictures, report, DICOM, list and terminal."""
+
+from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.study.notice import refusals
+
+FORCED = "REFUSED, FORCED"
+"""Stands before the verdict on a study that the check refused and a person had analyzed all the same."""
+
+APART = " · "
+"""Between the verdict and each of its marks."""
+
+
+def is_forced(finding: Finding) -> bool:
+    """Whether the check refused the study and the detector was run all the same."""
+    return bool(refusals(finding.warnings))
+
+
+def marks(finding: Finding, *, short: bool = False) -> tuple[str, ...]:
+    """Return what has to stand beside the word of the verdict; nothing where it can stand alone.
+
+    A model that never saw what it is asked about (`Card.never_saw`) says so, but of a phantom, which is what it saw.
+    """
+    unseen = finding.model.never_saw
+    if not unseen or finding.phantom:
+        return ()
+    return ("demonstration model",) if short else (f"demonstration model, never saw {unseen}",)
+
+
+def verdict_words(finding: Finding, *, word: str = "", probability: bool = False, short: bool = False) -> str:
+    """Return the verdict as it is shown everywhere.
+
+    For example ``"REFUSED, FORCED: POSITIVE · demonstration model, never saw a patient"``.
+
+    Parameters
+    ----------
+    word
+        The word itself, where a place has its own (translated, with a symbol); by default the label in capitals.
+    probability
+        Name it after the word: ``"POSITIVE, probability 0.93"``.
+    short
+        The marks in fewer words, for a selector or a narrow column.
+    """
+    verdict = finding.verdict
+    said = word or verdict.label.upper()
+    if probability:
+        said = f"{said}, probability {verdict.probability:.2f}"
+    if is_forced(finding):
+        said = f"{FORCED}: {said}"
+    return APART.join((said, *marks(finding, short=short)))
