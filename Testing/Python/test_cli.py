@@ -143,7 +143,7 @@ def test_a_file_that_may_not_be_read_or_written_ends_in_one_line(in_process, mon
 
     monkeypatch.setattr("AcuteFindingsLib.study.reader.read_study", refuse)
     status, out, err = in_process("check", "study.dcm", "--detector", "pe")
-    assert (status, out, err) == (2, "", "acutefindings: [Errno 13] Permission denied: 'study.dcm'\n")
+    assert (status, out, err) == (2, "", "acutefindings: Permission denied: study.dcm.\n")
 
 
 def test_stopping_on_request_is_said_without_a_traceback(in_process, monkeypatch: pytest.MonkeyPatch) -> None:

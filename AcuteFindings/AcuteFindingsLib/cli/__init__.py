@@ -1,6 +1,9 @@
 """The command `acutefindings`."""
 
+import contextlib
+import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
@@ -9,7 +12,7 @@ import typer
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.cli import evaluate, explore, import_model, models, pacs, providers, studies, train
 from AcuteFindingsLib.cli.common import help_without_command, never_fail_to_print, out_console, plain
-from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.last_resort import expected, sentence, where_logged, write_log
 
 app = typer.Typer(
     add_completion=False,
@@ -42,29 +45,62 @@ app.add_typer(train.recipes_app, name="recipes", rich_help_panel="Research")
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _STOPPED = 130
+# 128 + SIGPIPE, as shells report a program that its reader has left.
+_BROKEN_PIPE = 141
 
 
 def main() -> None:
-    """Run the command; a bad input ends in one line on stderr and exit status 2."""
+    """Run the command; whatever goes wrong ends in one line on stderr and exit status 2."""
     never_fail_to_print()
+    threading.excepthook = _thread_failed
     try:
         status = app(standalone_mode=False)
-    except (AcuteFindingsError, OSError) as error:
-        _fail(str(error), 2)
+        sys.stdout.flush()
     except _UsageError as error:
         context = getattr(error, "ctx", None)
         hint = f" ({context.command_path} --help tells more.)" if context else ""
         _fail(f"{error.format_message()}{hint}", 2)  # type: ignore[attr-defined]
     except (typer.Abort, KeyboardInterrupt):
         status = _STOPPED
+    except Exception as error:  # the last line that can turn it into a sentence
+        if isinstance(error, OSError) and _nobody_reads():
+            sys.exit(_BROKEN_PIPE)
+        _fail(_told(error), 2)
     if status == _STOPPED:
         _fail("stopped on request.", _STOPPED)
     sys.exit(status or 0)
 
 
 def _fail(text: str, status: int) -> NoReturn:
-    print(f"acutefindings: {plain(' '.join(text.split()))}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the reader of stderr may be gone as well
+        print(f"acutefindings: {plain(' '.join(text.split()))}", file=sys.stderr)
     sys.exit(status)
+
+
+def _told(error: BaseException) -> str:
+    text = sentence(error)
+    if expected(error):
+        return text
+    known = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    doing = next((word for word in sys.argv[1:] if word.replace("-", "_") in known), "")
+    return f"{text} {where_logged(write_log(error, doing=doing))}"
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """Tell of an error in a thread in the same way; the thread is over, the command decides what that means."""
+    if failed.exc_value is not None and not isinstance(failed.exc_value, SystemExit):
+        print(f"acutefindings: {plain(_told(failed.exc_value))}", file=sys.stderr)
+
+
+def _nobody_reads() -> bool:
+    """Whether what reads our output has gone, as `head` does; what is left to print then goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 @app.callback(invoke_without_command=True)

@@ -8,16 +8,16 @@ import faulthandler
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import IO, Any
 
 from AcuteFindingsLib import __version__
-from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError
+from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.jobs.messages import Answers, Cancel, MessageError, Request, lines_of, read_message
 from AcuteFindingsLib.jobs.worker_jobs import JOBS, RefusedError, Tools, WarmModels
+from AcuteFindingsLib.last_resort import expected, out_of_memory, sentence, where_logged, write_log
 
 GRACE_S = 3.0
 """How long a job may take to stop once nobody listens any more."""
@@ -42,6 +42,9 @@ def main() -> int:
     except OSError:
         # Nobody reads the answers any more.
         return 1
+    except Exception as error:  # a fault of the worker itself; the application shows what stands on stderr
+        print(f"{sentence(error)} {where_logged(write_log(error, doing='worker'))}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -108,34 +111,16 @@ class Worker:
             self._tell(request.id, error)
 
     def _tell(self, number: int | str, error: BaseException) -> None:
-        if _out_of_memory(error):
+        if out_of_memory(error):
             self._models.clear()
         if isinstance(error, RefusedError):
             notices = [vars(notice) for notice in error.notices]
             self._answers.failed(number, str(error), "StudyRefusedError", notices=notices)
             return
-        if not isinstance(error, AcuteFindingsError | OSError | MemoryError):
-            traceback.print_exception(error, file=sys.stderr)
-        self._answers.failed(number, sentence(error), type(error).__name__)
-
-
-def sentence(error: BaseException) -> str:
-    """Return what went wrong in one sentence for a person."""
-    if isinstance(error, AcuteFindingsError):
-        return str(error)
-    if _out_of_memory(error):
-        return "There is not enough memory for this; close other programs and volumes, or choose the device cpu."
-    if isinstance(error, ModuleNotFoundError):
-        return f"The Python package {error.name!r} is missing or damaged; install the packages again."
-    if isinstance(error, OSError):
-        told = error.strerror or str(error)
-        return f"{told}: {error.filename}." if error.filename else f"{told}."
-    return f"Something unexpected went wrong ({type(error).__name__}: {error}); the error log tells more."
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    # By name: torch has a class of its own, and need not be there.
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        text = sentence(error)
+        if not expected(error):
+            text = f"{text} {where_logged(write_log(error, doing='worker'))}"
+        self._answers.failed(number, text, type(error).__name__)
 
 
 def _take_over_streams() -> tuple[IO[bytes], Answers]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.errors import CancelledError, ProviderError
+from AcuteFindingsLib.last_resort import killed
 
 CHILDREN = Path(__file__).resolve().parent / "children"
 
@@ -171,8 +172,9 @@ def run_child(
     name = Path(script).stem.removeprefix("run_")
     if errors:
         raise ProviderError(errors[-1])
-    killed = " It was ended by the system, perhaps for want of memory." if ended.status < 0 else ""
-    raise ProviderError(f"{name} ended with status {ended.status}.{killed} {said}".strip())
+    raise ProviderError(
+        " ".join(filter(None, (f"{name} ended with status {ended.status}.", killed(ended.status), said)))
+    )
 
 
 def _listen(process: subprocess.Popen[str], lines: "SimpleQueue[str | None]") -> None:

@@ -7,6 +7,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.widgets.last_resort import guarded
+
 SAVE, DISCARD, CANCEL = "save", "discard", "cancel"
 
 
@@ -47,11 +49,11 @@ def text_label(tool_tip: str = "", *, bold: bool = False, larger: float = 0.0) -
 
 
 def push_button(text: str, tool_tip: str, on_click: Callable[[], Any], *, name: str = "") -> Any:
-    """Return a button that calls `on_click` without arguments."""
+    """Return a button that calls `on_click` without arguments; what goes wrong there is told."""
     button = qt.QPushButton(text)
     button.setToolTip(tool_tip)
     button.setObjectName(name)
-    button.connect("clicked()", on_click)
+    button.connect("clicked()", guarded(on_click, doing=name or "button"))
     return button
 
 
@@ -64,7 +66,7 @@ def shortcut(widget: Any, key: str, on_press: Callable[[], Any]) -> Any:
     """Return a key that works anywhere in the window of `widget` for as long as `widget` can be seen."""
     made = qt.QShortcut(widget)
     made.setKey(qt.QKeySequence(key))
-    made.connect("activated()", on_press)
+    made.connect("activated()", guarded(on_press, doing="key"))
     return made
 
 

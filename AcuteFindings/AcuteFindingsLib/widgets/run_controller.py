@@ -1,6 +1,5 @@
 """One run, from a volume node to a result in the scene: copy, detect in the worker process, show."""
 
-import logging
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,12 +11,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, DetectionError, named_error
+from AcuteFindingsLib.errors import CancelledError, DetectionError, named_error
 from AcuteFindingsLib.jobs.arrays import load_result
 from AcuteFindingsLib.scene.nodes import show_finding
 from AcuteFindingsLib.scene.results import SceneResult, result_of
 from AcuteFindingsLib.scene.study_from_node import study_facts
 from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.widgets.last_resort import told
 from AcuteFindingsLib.widgets.model_rows import user_folders
 from AcuteFindingsLib.widgets.packages import RUN as RUN_PACKAGES
 from AcuteFindingsLib.widgets.packages import describe, missing_packages
@@ -231,8 +231,12 @@ class RunController:
         self._end()
         self.folder = run.folder
         self.on_progress(_("Done"), 1.0, 0.0)
-        if result is not None:
+        if result is None:
+            return
+        try:
             self.on_result(result)
+        except Exception as error:  # the result is in the scene; the panel could not show it
+            self.on_error(told(error, doing="show"))
 
     def _fail(self, run: _Run, error: Exception) -> None:
         _remove(run.folder)
@@ -240,11 +244,7 @@ class RunController:
             return
         self._end()
         self.error_kind = type(error).__name__
-        if isinstance(error, AcuteFindingsError):
-            self.on_error(str(error))
-            return
-        logging.error("AcuteFindings: the run failed", exc_info=error)
-        self.on_error(_("The run failed unexpectedly: {error}. The log tells more.").format(error=repr(error)))
+        self.on_error(told(error, doing="run"))
 
     def _abandon(self, reason: str) -> None:
         """End the run now, whatever the worker is doing; its answer, when it comes, only removes the files."""

@@ -1,6 +1,5 @@
 """The slices of a result as a table: what the model says beside what an annotator says."""
 
-import logging
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -10,6 +9,7 @@ from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.scene.corrections import labels
 from AcuteFindingsLib.scene.naming import slice_number
 from AcuteFindingsLib.scene.results import SceneResult
+from AcuteFindingsLib.widgets.last_resort import told
 from AcuteFindingsLib.widgets.parts import cell, fit_height, table
 from AcuteFindingsLib.widgets.stepper import Stepper
 
@@ -134,4 +134,4 @@ def _nothing(_value: Any) -> None:
 
 
 def _log(error: Exception) -> None:
-    logging.error("AcuteFindings: the slice table could not be filled", exc_info=error)
+    told(error, doing="slice table")

@@ -15,6 +15,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.widgets.last_resort import guarded
+
 PATIENCE_MS = 5000
 """How long a cancelled request may take to answer before the process is killed."""
 
@@ -189,7 +191,7 @@ class WorkerProcess:
             with suppress(ValueError):  # nothing but JSON is for us
                 answer = json.loads(line.decode("utf-8"))
                 if isinstance(answer, dict):
-                    self._take(answer)
+                    guarded(self._take, doing="answer of the worker")(answer)
 
     def _take(self, answer: dict[str, Any]) -> None:
         event, number = answer.get("event"), answer.get("id")
@@ -228,7 +230,11 @@ class WorkerProcess:
         self._read_complaints()
         # Only the first request was running. One that died before it spoke would die of the next one as well.
         numbers = [*self._requests] if not self._process_id else [*self._requests][:1]
-        self._end(numbers, _("The worker process stopped before it was done (out of memory?). Run again. {reason}"))
+        text = _(
+            "The worker process stopped before it was done (out of memory?). Close other programs and volumes, or "
+            "choose the device cpu, and run again. {reason}"
+        )
+        self._end(numbers, text)
 
     def _end(self, numbers: list[int], text: str) -> None:
         self._patience.stop()
