@@ -1,21 +1,49 @@
 """Opening DICOM files: which of a folder's files are DICOM, and their headers without pixels or patient data."""
 
-import gzip
 import io
+import logging
+import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
-import zstandard
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.filereader import read_dataset
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    LegacyConvertedEnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+    SecondaryCaptureImageStorage,
+)
 
+from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.file_kinds import (
+    DICOM,
+    START_BYTES,
+    WHAT_IS_READ,
+    FileKind,
+    is_leftover,
+    kind_of,
+    kind_of_bytes,
+    shown_name,
+)
+from AcuteFindingsLib.study.unpacking import UNPACKING_FAILS, check_deflated, unpacked, unpacked_start
 
 Progress = Callable[[str, float], None]
 
@@ -34,16 +62,26 @@ HEADER_TAGS = [
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
     "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "EstimatedRadiographicMagnificationFactor",
     "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "VOILUTSequence", "WindowCenter",
-    "WindowWidth", "VOILUTFunction",
+    "WindowWidth", "VOILUTFunction", "PixelAspectRatio", "PresentationIntentType", "PresentationLUTShape",
+    "PixelIntensityRelationshipSign", "ImagesInAcquisition",
+]  # fmt: skip
+_PALETTE_TAGS = [
+    f"{kind}{color}PaletteColorLookupTable{part}"
+    for color in ("Red", "Green", "Blue") for kind, part in (("", "Descriptor"), ("", "Data"), ("Segmented", "Data"))
 ]  # fmt: skip
 PIXEL_TAGS = [
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ModalityLUTSequence", "PixelData",
-    "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    "ExtendedOffsetTable", "ExtendedOffsetTableLengths", *_PALETTE_TAGS,
 ]  # fmt: skip
 
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_GZIP_MAGIC = b"\x1f\x8b"
+# Storage classes of the images that are read here; a file of them without rows and columns is cut short.
+IMAGE_STORAGE = frozenset((
+    CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage, ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation, DigitalXRayImageStorageForProcessing, SecondaryCaptureImageStorage,
+))  # fmt: skip
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,47 +93,53 @@ class Headers:
     headers
         File and header of each readable DICOM file, in the order of the file names.
     unreadable
-        Files that begin as DICOM but whose header cannot be read.
+        Files that are or should be DICOM but whose header cannot be read: empty, cut short or damaged.
     """
 
     headers: tuple[tuple[Path, Dataset], ...]
     unreadable: tuple[Path, ...]
 
 
+class DicomIndexError(InvalidDicomError):
+    """The file is a DICOMDIR: it lists other files."""
+
+
 def read_headers(path: Path, *, progress: Progress | None = None) -> Headers:
     """Read the headers of one DICOM file or of every DICOM file below a folder; other files are skipped.
+
+    Linked folders are followed, each folder once.
 
     Raises
     ------
     StudyError
-        Where a single file is not DICOM or its header cannot be read.
+        Where a single file is not DICOM or its header cannot be read, and where a folder holds more files than
+        `Budgets.files`.
     """
     if path.is_file():
-        try:
-            return Headers(headers=((path, read_header(path)),), unreadable=())
-        except InvalidDicomError as error:
-            raise StudyError(f"{path.name} is not a DICOM file: it does not begin as one.") from error
-        except _UNREADABLE as error:
-            raise StudyError(
-                f"The DICOM header of {path.name} cannot be read ({type(error).__name__}); the file may be cut short."
-            ) from error
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    found, unreadable = [], []
+        return Headers(headers=((path, _read_single(path)),), unreadable=())
+    files, closed = files_below(path)
+    found, unreadable, others = [], closed, []
     for number, file in enumerate(files):
         if progress is not None and number % 20 == 0:
             progress(f"Reading headers: {number} of {len(files)} files", number / len(files))
         try:
             found.append((file, read_header(file)))
-        except InvalidDicomError:
+        except DicomIndexError:
             continue
-        except _UNREADABLE:
+        except InvalidDicomError:
+            others.append(file)
+        except UNREADABLE as error:
+            _log.debug("%s: %r", file, error)
             unreadable.append(file)
-    return Headers(headers=tuple(found), unreadable=tuple(unreadable))
+    unreadable += _spoiled(others, [file for file, _ in found] + unreadable)
+    return Headers(headers=tuple(found), unreadable=tuple(sorted(unreadable)))
 
 
 def read_header(path: Path) -> Dataset:
     """Read one file's header, without its pixels."""
-    return read_tags(path, HEADER_TAGS, stop_before_pixels=True)
+    header = read_tags(path, HEADER_TAGS, stop_before_pixels=True)
+    check_numbers(header)
+    return header
 
 
 def read_pixel_dataset(path: Path) -> Dataset:
@@ -113,26 +157,48 @@ def quiet_pydicom() -> Iterator[None]:
 
 # What pydicom raises on damaged input; anything else is a fault of this program and must be seen.
 MALFORMED = (
-    EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error,
+    EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error, IndexError,
+    OverflowError, RecursionError,
 )  # fmt: skip
-_UNREADABLE: tuple[type[Exception], ...] = (OSError, *MALFORMED, zstandard.ZstdError)
+# A StudyError here is a file beyond its budget.
+UNREADABLE: tuple[type[Exception], ...] = (OSError, StudyError, *MALFORMED, *UNPACKING_FAILS)
+
+_DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
+# Attributes of one whole number each that say how pixels lie in memory (PS3.3 C.7.6.3).
+_WHOLE_NUMBERS = (
+    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "BitsAllocated", "BitsStored",
+    "HighBit", "PixelRepresentation",
+)  # fmt: skip
+_MOST_BITS, _MOST_SAMPLES = 64, 4
 
 
 def read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> Dataset:
-    """Read some attributes of one file, also of a compressed one and of one without the mark of a DICOM file."""
+    """Read some attributes of one file, also of a compressed one and of one without the mark of a DICOM file.
+
+    Raises
+    ------
+    InvalidDicomError
+        Where the file does not begin as DICOM; `DicomIndexError` where it is a DICOMDIR.
+    EOFError, OSError, StudyError and others of `UNREADABLE`
+        Where it is damaged, cut short or unpacks beyond its budget.
+    """
     with quiet_pydicom(), path.open("rb") as stream:
-        start = stream.read(132)
+        start = stream.read(START_BYTES)
         stream.seek(0)
-        source: io.BufferedIOBase = stream
-        if start.startswith(_ZSTD_MAGIC):
-            source = io.BytesIO(zstandard.ZstdDecompressor().stream_reader(stream).read())
-        elif start.startswith(_GZIP_MAGIC):
-            source = io.BytesIO(gzip.GzipFile(fileobj=stream).read())
-        if source is not stream:
-            start = source.read(132)
-            source.seek(0)
-        bare = _is_bare_dataset(start)
+        source: BinaryIO = stream
+        kind = kind_of_bytes(start)
+        if kind is not None and kind.use == "packed":
+            start = unpacked_start(stream, kind)
+            stream.seek(0)
+            if kind_of_bytes(start) == DICOM:
+                source = io.BytesIO(unpacked(stream, kind, packed_bytes=path.stat().st_size))
+        if kind_of_bytes(start) != DICOM:
+            raise InvalidDicomError("does not begin as DICOM")
+        _check_deflated_budget(source, start)
+        bare = start[128:132] != b"DICM"
         header = pydicom.dcmread(source, stop_before_pixels=stop_before_pixels, force=bare, specific_tags=list(tags))
+        if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            raise DicomIndexError("a DICOMDIR")
         if not header:
             # pydicom gives an empty data set where the file ends within an element.
             raise EOFError("no complete element")
@@ -142,18 +208,167 @@ def read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> D
     return header
 
 
-def _drop_malformed(header: Dataset) -> None:
-    """Remove elements whose value is not what their type allows: they count as not stated."""
+def check_numbers(header: Dataset) -> None:
+    """Check that the attributes that say how pixels lie in memory are single numbers that an image can have.
+
+    Attributes that state nothing are removed. Limits: `Budgets.pixels` and `Budgets.frames`; 64 bits and 4 samples a
+    pixel are the most that PS3.5 knows.
+
+    Raises
+    ------
+    ValueError
+        Names the attribute.
+    """
+    limits = budgets()
+    stated: dict[str, int] = {}
+    for keyword in _WHOLE_NUMBERS:
+        value = header.get(keyword)
+        if value is None or value == "":
+            if keyword in header:
+                delattr(header, keyword)
+            continue
+        stated[keyword] = int(value)
+        if stated[keyword] != float(value) or stated[keyword] < 0:
+            raise ValueError(f"{keyword} is {value}")
+    allocated = stated.get("BitsAllocated", _MOST_BITS)
+    wrong = (
+        stated.get("Rows", 0) * stated.get("Columns", 0) > limits.pixels
+        or stated.get("NumberOfFrames", 0) > limits.frames
+        or allocated > _MOST_BITS
+        or not 1 <= stated.get("BitsStored", 1) <= allocated
+        or stated.get("SamplesPerPixel", 1) > _MOST_SAMPLES
+    )
+    if wrong:
+        raise ValueError(f"no image has {stated}")
+
+
+def _read_single(path: Path) -> Dataset:
+    name = shown_name(path)
+    try:
+        return read_header(path)
+    except DicomIndexError as error:
+        raise StudyError(
+            f"{name} is a DICOMDIR, the index of a disc, and holds no image; give the folder that it lies in."
+        ) from error
+    except InvalidDicomError as error:
+        raise StudyError(_not_dicom(path, name)) from error
+    except StudyError as error:
+        raise StudyError(f"{name} cannot be read. {error}") from error
+    except UNREADABLE as error:
+        raise StudyError(
+            f"The DICOM header of {name} cannot be read ({type(error).__name__}); the file may be cut short."
+        ) from error
+
+
+def _not_dicom(path: Path, name: str) -> str:
+    """Say what a file is that is not DICOM."""
+    if path.stat().st_size == 0:
+        return f"{name} is empty; copy or export it again."
+    kind: FileKind | None = kind_of(path)
+    if kind is None:
+        return f"{name} is not a DICOM file: it does not begin as one, nor as any other kind that is read."
+    if kind.use == "archive":
+        return f"{name} is {kind.name}; unpack it and give the folder."
+    if kind.use == "packed":
+        return f"{name} is {kind.name} but holds no DICOM file; unpack it and give what it holds."
+    if kind.use in ("picture", "volume"):
+        return f"{name} is {kind.name} by its content but not by its name; give it the ending of its kind."
+    return f"{name} is {kind.name}, which is not read: {WHAT_IS_READ}."
+
+
+def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files below a folder, sorted, and the folders that cannot be opened; each linked folder once."""
+    files: list[Path] = []
+    closed: list[OSError] = []
+    seen: set[tuple[int, int]] = set()
+    most = budgets().files
+    for place, folders, names in os.walk(folder, onerror=closed.append, followlinks=True):
+        status = Path(place).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if name != "__MACOSX")
+        here = [Path(place, name) for name in names]
+        files += [file for file in here if not is_leftover(file) and file.is_file()]
+        if len(files) > most:
+            raise StudyError(
+                f"{shown_name(folder)} holds more than {most:,} files with its subfolders and linked folders; give the "
+                "folder of one study."
+            )
+    return sorted(files), [Path(error.filename) for error in closed]
+
+
+def _spoiled(others: Sequence[Path], dicom: Sequence[Path]) -> list[Path]:
+    """Return which files that do not begin as DICOM should have: by their ending, or as all else is DICOM there.
+
+    A file without an ending counts only where it is empty or begins with zeros, as after a broken copy, and lies beside
+    DICOM files without ending.
+    """
+    bare_folders = {file.parent for file in dicom if _ending(file) == ""}
+    spoiled = []
+    for file in others:
+        ending, kind = _ending(file), kind_of(file)
+        if kind is not None:
+            named = ending in _DICOM_SUFFIXES or _ending(file.with_suffix("")) in _DICOM_SUFFIXES
+            wrong = named and kind.use in ("packed", "zip", "archive")
+        elif ending == "" and file.parent in bare_folders:
+            with file.open("rb") as stream:
+                wrong = not stream.read(START_BYTES).strip(b"\0")
+        else:
+            wrong = ending in _DICOM_SUFFIXES
+        if wrong:
+            spoiled.append(file)
+    return spoiled
+
+
+def _ending(file: Path) -> str:
+    """Return a name's ending in lower case; numbers, as in a UID or a slice number, are none."""
+    ending = file.suffix.lower()
+    return "" if ending[1:].isdigit() else ending
+
+
+def _check_deflated_budget(source: BinaryIO, start: bytes) -> None:
+    """Unpack a file of the Deflated transfer syntax once without keeping it: pydicom unpacks it whole, however large.
+
+    Raises
+    ------
+    StudyError
+        Where it is beyond its budget.
+    EOFError, zlib.error
+        Where it is damaged.
+    """
+    if DeflatedExplicitVRLittleEndian.encode() not in start + source.read(1024):
+        source.seek(0)
+        return
+    source.seek(132)
+    meta = read_dataset(source, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        check_deflated(source.read())
+    source.seek(0)
+
+
+def _drop_malformed(header: Dataset, depth: int = 0) -> None:
+    """Remove elements whose value is not what their type allows: they count as not stated.
+
+    Raises
+    ------
+    ValueError
+        Where sequences lie deeper in one another than `Budgets.nesting`.
+    """
+    if depth > budgets().nesting:
+        raise ValueError("sequences lie too deep in one another")
     for tag in list(header.keys()):
         try:
-            header[tag]
-        except (ValueError, TypeError, NotImplementedError):
+            element = header[tag]
+        except (ValueError, TypeError, NotImplementedError, KeyError, AttributeError, OverflowError):
             del header[tag]
-
-
-def _is_bare_dataset(start: bytes) -> bool:
-    """Tell whether a file without the DICM mark still begins with group 0002 or 0008, as old files do."""
-    return start[128:132] != b"DICM" and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
+            continue
+        if dictionary_has_tag(tag) and (dictionary_VR(tag) == "SQ") != (element.VR == "SQ"):
+            del header[tag]
+        elif element.VR == "SQ":
+            for item in element.value:
+                _drop_malformed(item, depth + 1)
 
 
 def _name_transfer_syntax(header: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from AcuteFindingsLib.study.damage import surplus_notices
 from AcuteFindingsLib.study.dicom_facts import body_part_of, facts_of, view_of
 from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.study.dicom_frames import Frame, number, numbers, words
@@ -21,9 +22,9 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress | None
         Where its pixels cannot be decoded or are in colour.
     """
     pictures: list[np.ndarray] = []
-    decode_frames([frame], lambda _, stored: pictures.append(stored), progress=progress)
+    decoded = decode_frames([frame], lambda _, stored: pictures.append(stored), progress=progress)
     grey, usable = radiograph_intensity(pictures[0], frame)
-    notices = []
+    notices = [*surplus_notices(decoded.surplus)]
     if not usable:
         text = (
             "The header's display window shows almost nothing of this radiograph, so its grey levels were stretched "

@@ -1,15 +1,17 @@
 """From the images of one CT series to a Study on an upright, regular grid."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.damage import surplus_notices, unreadable_notice
 from AcuteFindingsLib.study.dicom_clean import clean_stack
 from AcuteFindingsLib.study.dicom_facts import facts_of
 from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.study.dicom_frames import Frame
-from AcuteFindingsLib.study.dicom_pixels import AIR_HU, decode_frames, to_hu
+from AcuteFindingsLib.study.dicom_pixels import AIR_HU, Decoded, decode_frames, to_hu
 from AcuteFindingsLib.study.geometry import (
     StackPlan,
     fill_missing_planes,
@@ -34,7 +36,7 @@ def read_ct(frames: Sequence[Frame], *, source_name: str, progress: Progress | N
     Raises
     ------
     StudyError
-        Where pixels are missing, damaged or in colour, or the positions make no volume.
+        Where not one image's pixels can be read, or the positions make no volume.
     """
     stack, notices = clean_stack(frames)
     first = stack[0]
@@ -47,7 +49,15 @@ def read_ct(frames: Sequence[Frame], *, source_name: str, progress: Progress | N
     if np.prod(plan.shape, dtype=float) > _MOST_VOXELS:
         raise StudyError(f"{source_name}: the slices' positions (0020,0032) ask for a volume of {plan.shape} voxels.")
     windowed = _is_windowed(first)
-    array = _fill(stack, plan, windowed=windowed, progress=progress)
+    array, decoded = _fill(stack, plan, windowed=windowed, progress=progress)
+    if decoded.lost:
+        # Planned anew without them; the others are decoded twice, which only a damaged study costs.
+        gone = {(stack[place].file, stack[place].number) for place in decoded.lost}
+        readable = [frame for frame in frames if (frame.file, frame.number) not in gone]
+        study = read_ct(readable, source_name=source_name, progress=progress)
+        lost = unreadable_notice(decoded.lost, len(stack), order="along the stack")
+        return replace(study, notices=(lost, *study.notices))
+    notices += surplus_notices(decoded.surplus)
     notices += _pixel_notices(stack, windowed=windowed) + _grid_notices(plan, positions, directions)
     return Study(
         array=array,
@@ -64,7 +74,9 @@ def read_ct(frames: Sequence[Frame], *, source_name: str, progress: Progress | N
     )
 
 
-def _fill(stack: Sequence[Frame], plan: StackPlan, *, windowed: bool, progress: Progress | None) -> np.ndarray:
+def _fill(
+    stack: Sequence[Frame], plan: StackPlan, *, windowed: bool, progress: Progress | None
+) -> tuple[np.ndarray, Decoded]:
     """Decode straight into the grid; only slices that lie between its planes need a second array."""
     fill = 0.0 if windowed else AIR_HU
     count = plan.shape[0] if plan.on_grid else len(stack)
@@ -77,11 +89,13 @@ def _fill(stack: Sequence[Frame], plan: StackPlan, *, windowed: bool, progress: 
             plane = shift_plane(plane, plan.shifts[number], plan.shape[1:], fill=fill)
         array[places[number]] = plane
 
-    decode_frames(stack, sink, progress=progress)
+    decoded = decode_frames(stack, sink, progress=progress)
+    if decoded.lost:
+        return array, decoded
     if not plan.on_grid:
-        return interpolate_planes(array, plan.k, plan.shape[0])
+        return interpolate_planes(array, plan.k, plan.shape[0]), decoded
     fill_missing_planes(array, plan.k)
-    return array
+    return array, decoded
 
 
 def _is_windowed(frame: Frame) -> bool:

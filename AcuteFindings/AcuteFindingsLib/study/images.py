@@ -7,8 +7,9 @@ import SimpleITK as sitk
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.dicom_decoding import is_really_grey
 from AcuteFindingsLib.study.dicom_intensity import stretch
-from AcuteFindingsLib.study.dicom_pixels import AIR_HU, is_really_grey
+from AcuteFindingsLib.study.dicom_pixels import AIR_HU
 from AcuteFindingsLib.study.geometry import orientation_of
 from AcuteFindingsLib.study.grid import image_ijk_to_ras
 from AcuteFindingsLib.study.notice import Notice

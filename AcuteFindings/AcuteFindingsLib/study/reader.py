@@ -1,17 +1,32 @@
 """Reading a study from whatever a user points at: a DICOM file or folder, a volume file or a picture."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 from AcuteFindingsLib.errors import StudyError
-from AcuteFindingsLib.study.dicom_files import Progress, quiet_pydicom, read_headers
+from AcuteFindingsLib.study.damage import unreadable_notice
+from AcuteFindingsLib.study.dicom_files import (
+    IMAGE_STORAGE,
+    MALFORMED,
+    Headers,
+    Progress,
+    files_below,
+    quiet_pydicom,
+    read_headers,
+)
 from AcuteFindingsLib.study.dicom_frames import Frame, frames_of
 from AcuteFindingsLib.study.dicom_projection import read_projection
 from AcuteFindingsLib.study.dicom_series import PROJECTION_MODALITIES, choose_series, group_series
 from AcuteFindingsLib.study.dicom_volume import read_ct
+from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.images import is_picture, is_volume, read_picture, read_volume
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
+
+_NAMES_LOGGED = 20
+# Names of files are for the terminal alone: they often name the patient.
+_log = logging.getLogger(__name__)
 
 
 def read_study(
@@ -54,49 +69,73 @@ def _read_dicom(path: Path, *, detector: str | None, series: str | None, progres
     headers = read_headers(path, progress=_part(progress, 0.0, 0.2))
     if not headers.headers and not headers.unreadable:
         return None
-    frames: list[Frame] = []
-    for file, header in headers.headers:
-        frames += frames_of(file, header)
+    frames, unreadable = _frames(headers)
     if not frames:
-        raise StudyError(_nothing_readable(path, [file.name for file in headers.unreadable]))
-    chosen, others = choose_series(group_series(frames), detector=detector, uid=series, source_name=path.name)
-    notices = others
-    for file in headers.unreadable:
-        text = f"{file.name} could not be read as DICOM (cut short or damaged) and was left out."
-        notices = (Notice("unreadable-file", "warn", text), *notices)
+        raise StudyError(_nothing_readable(path, [shown_name(file) for file in unreadable]))
+    chosen, others = choose_series(group_series(frames), detector=detector, uid=series, source_name=shown_name(path))
+    notices = (*_unreadable_notices(headers, unreadable), *others)
     as_projection = chosen.modality in PROJECTION_MODALITIES or (
         chosen.modality != "CT" and detector not in ("pe", "hemorrhage") and len(chosen.frames) == 1
     )
     decoding = _part(progress, 0.2, 1.0)
     if as_projection:
-        study = read_projection(chosen.frames[0], source_name=path.name, progress=decoding)
+        study = read_projection(chosen.frames[0], source_name=shown_name(path), progress=decoding)
     else:
-        study = read_ct(chosen.frames, source_name=path.name, progress=decoding)
+        study = read_ct(chosen.frames, source_name=shown_name(path), progress=decoding)
     return _with_notices(study, notices)
+
+
+def _frames(headers: Headers) -> tuple[list[Frame], list[Path]]:
+    """Return the images of all files, and the files that cannot be read, with those whose header makes no image."""
+    frames: list[Frame] = []
+    unreadable = list(headers.unreadable)
+    for file, header in headers.headers:
+        try:
+            found = frames_of(file, header)
+        except MALFORMED:
+            found = []
+            unreadable.append(file)
+        else:
+            if not found and header.get("SOPClassUID") in IMAGE_STORAGE:
+                unreadable.append(file)
+        frames += found
+    return frames, sorted(unreadable)
+
+
+def _unreadable_notices(headers: Headers, unreadable: list[Path]) -> tuple[Notice, ...]:
+    if not unreadable:
+        return ()
+    files = sorted({*(file for file, _ in headers.headers), *unreadable})
+    for file in unreadable[:_NAMES_LOGGED]:
+        _log.warning("Left out, because it cannot be read as DICOM: %s", shown_name(file))
+    places = [place for place, file in enumerate(files) if file in set(unreadable)]
+    return (unreadable_notice(places, len(files), order="in the order of their names", what="DICOM files"),)
 
 
 def _read_only_image(folder: Path, *, detector: str | None) -> Study:
     """Read the only volume or picture of a folder without DICOM."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    files, _ = files_below(folder)
     volumes = [file for file in files if is_volume(file)]
     pictures = [file for file in files if is_picture(file)]
     images = volumes + pictures
     if len(images) == 1:
         return read_volume(images[0], detector=detector) if volumes else read_picture(images[0], detector=detector)
     if not files:
-        raise StudyError(f"The folder {folder.name} is empty.")
+        raise StudyError(f"The folder {shown_name(folder)} is empty.")
     if not images:
-        raise StudyError(f"The folder {folder.name} holds no DICOM file and no image ({len(files)} other files).")
-    raise StudyError(f"The folder {folder.name} holds no DICOM file but {len(images)} images; give one of them.")
+        raise StudyError(
+            f"The folder {shown_name(folder)} holds no DICOM file and no image ({len(files)} other files)."
+        )
+    raise StudyError(f"The folder {shown_name(folder)} holds no DICOM file but {len(images)} images; give one of them.")
 
 
 def _nothing_readable(path: Path, unreadable: list[str]) -> str:
     if unreadable:
         names = ", ".join(unreadable[:3]) + (f" and {len(unreadable) - 3} more" if len(unreadable) > 3 else "")
-        return f"{path.name}: no DICOM file could be read ({names} cut short or damaged)."
+        return f"{shown_name(path)}: no DICOM file could be read ({names} cut short or damaged)."
     if path.is_file():
-        return f"{path.name} is a DICOM file without an image (no Rows and Columns, 0028,0010 and 0028,0011)."
-    return f"{path.name} holds DICOM files but no image in them (no Rows and Columns, 0028,0010 and 0028,0011)."
+        return f"{shown_name(path)} is a DICOM file without an image (no Rows and Columns, 0028,0010 and 0028,0011)."
+    return f"{shown_name(path)} holds DICOM files but no image in them (no Rows and Columns, 0028,0010 and 0028,0011)."
 
 
 def _with_notices(study: Study, notices: tuple[Notice, ...]) -> Study:

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
     HTJ2K,
     DeflatedExplicitVRLittleEndian,
@@ -28,6 +28,8 @@ from pydicom.uid import (
 
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.reader import read_study
+
+from .conftest import write_enhanced
 
 Writer = Callable[..., list[Path]]
 HU = np.random.default_rng(3).integers(-1024, 2000, (3, 33, 47)).astype(float)
@@ -179,14 +181,32 @@ def test_a_modality_table_gives_the_hu(tmp_path: Path, write_series: Writer) -> 
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless])
-@pytest.mark.parametrize("kept", [0.9, 0.5])
-def test_a_truncated_file_is_named(tmp_path: Path, write_series: Writer, syntax: str, kept: float) -> None:
-    file = write_series(tmp_path, HU, transfer_syntax=syntax)[1]
+@pytest.mark.parametrize("kept", [0.98, 0.9, 0.5])
+def test_a_truncated_file_is_left_out_and_alone_it_is_named(
+    tmp_path: Path, write_series: Writer, caplog: pytest.LogCaptureFixture, syntax: str, kept: float
+) -> None:
+    file = write_series(tmp_path, np.concatenate([HU, HU]), transfer_syntax=syntax)[5]
     data = file.read_bytes()
     start = data.index(b"\xe0\x7f\x10\x00")
     file.write_bytes(data[: start + int((len(data) - start) * kept)])
+    study = read_study(tmp_path)
+    assert [source.k for source in study.sources] == [0, 1, 2, 3, 4]
+    assert [(notice.code, notice.severity) for notice in study.notices] == [("unreadable-file", "warn")]
+    assert "1 of 6 images" in study.notices[0].text
+    assert "number 6 along the stack" in study.notices[0].text
+    # Its name is for the terminal alone.
+    assert file.name not in study.notices[0].text
+    assert file.name in caplog.text
     with pytest.raises(StudyError, match=rf"{file.name}.*7FE0,0010"):
-        read_study(tmp_path)
+        read_study(file)
+
+
+def test_losing_more_than_a_third_of_the_images_is_refused(tmp_path: Path, write_series: Writer) -> None:
+    for file in write_series(tmp_path, np.concatenate([HU, HU]))[3:]:
+        file.write_bytes(file.read_bytes()[:-100])
+    assert [(notice.code, notice.severity) for notice in read_study(tmp_path).notices] == [
+        ("unreadable-file", "refuse")
+    ]
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
@@ -201,6 +221,100 @@ def test_missing_pixel_data_are_named(tmp_path: Path, write_series: Writer, encr
         dataset.EncryptedAttributesSequence = [item]
     dataset.save_as(file)
     with pytest.raises(StudyError, match="encrypted" if encrypted else "7FE0,0010") as error:
-        read_study(tmp_path)
+        read_study(file)
     assert file.name in str(error.value)
     assert "SECRET" not in str(error.value).upper()
+    assert "unreadable-file" in [notice.code for notice in read_study(tmp_path).notices]
+
+
+@pytest.mark.parametrize("extra", [b"", b"\0", b"\0" * 12])
+def test_padding_behind_the_pixels_is_harmless(tmp_path: Path, write_series: Writer, extra: bytes) -> None:
+    file = write_series(tmp_path, HU)[1]
+    dataset = dcmread(file)
+    dataset.PixelData += extra
+    dataset.save_as(file)
+    study = read_study(tmp_path)
+    np.testing.assert_array_equal(study.array, HU)
+    assert study.notices == ()
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEG2000Lossless])
+def test_images_beyond_the_stated_number_are_told(tmp_path: Path, write_series: Writer, syntax: str) -> None:
+    file = write_series(tmp_path, HU)[1]
+    dataset = dcmread(file)
+    dataset.PixelData *= 3
+    dataset.NumberOfFrames = 3
+    if syntax != ExplicitVRLittleEndian:
+        dataset.compress(syntax, generate_instance_uid=False)
+    dataset.NumberOfFrames = 1
+    dataset.save_as(file)
+    study = read_study(tmp_path)
+    assert [(notice.code, notice.severity) for notice in study.notices] == [("frames-not-read", "warn")]
+    assert "2 images" in study.notices[0].text
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGLSLossless])
+def test_frames_that_the_pixel_data_lack_are_left_out_and_the_others_read(tmp_path: Path, syntax: str) -> None:
+    hu = np.random.default_rng(3).integers(-1024, 2000, (10, 16, 16)).astype(float)
+    file = write_enhanced(tmp_path / "enhanced.dcm", hu, order=range(10))
+    dataset = dcmread(file)
+    dataset.PixelData = dataset.PixelData[: 8 * 16 * 16 * 2 + 7]
+    if syntax != ExplicitVRLittleEndian:
+        dataset.PixelData, dataset.NumberOfFrames = dataset.PixelData[:-7], 8
+        dataset.compress(syntax, generate_instance_uid=False)
+        dataset.NumberOfFrames = 10
+    dataset.save_as(file)
+    study = read_study(tmp_path)
+    np.testing.assert_array_equal(study.array, hu[:8])
+    assert [(notice.code, notice.severity) for notice in study.notices] == [("unreadable-file", "warn")]
+    assert "2 of 10 images" in study.notices[0].text
+
+
+def test_where_the_quickest_decoder_gives_up_another_one_reads(tmp_path: Path, write_series: Writer) -> None:
+    file = write_series(tmp_path, HU[:1], transfer_syntax=JPEGLSLossless)[0]
+    dataset = dcmread(file)
+    code = get_frame(dataset.PixelData, 0, number_of_frames=1).rstrip(b"\0")
+    dataset.PixelData = encapsulate([code[:-2] + b"\0" + code[-2:]])
+    dataset.save_as(file)
+    np.testing.assert_array_equal(read_study(file).array, HU[:1])
+
+
+def test_lossy_jpeg_whose_scan_header_names_too_few_coefficients_is_read(tmp_path: Path, write_series: Writer) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs", reason="only imagecodecs writes 12-bit JPEG")
+    smooth = np.add.outer(np.arange(1), np.add.outer(np.arange(32), np.arange(48)) * 10).astype(float) - 500
+    file = write_series(tmp_path, smooth, bits_stored=12)[0]
+    dataset = dcmread(file)
+    stored = np.frombuffer(dataset.PixelData, "<u2").reshape(32, 48)
+    code = bytearray(imagecodecs.jpeg8_encode(stored, level=98, bitspersample=12))
+    code[code.index(b"\xff\xda") + 8] = 0
+    dataset.PixelData = encapsulate([bytes(code)])
+    dataset.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+    dataset.save_as(file)
+    np.testing.assert_allclose(read_study(file).array, smooth, atol=8)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("Rows", [16, 16]),
+        ("BitsStored", [16, 16]),
+        ("BitsStored", 17),
+        ("BitsStored", None),
+        ("BitsAllocated", 12),
+        ("SamplesPerPixel", 7),
+        ("NumberOfFrames", 2**31 - 1),
+        ("NumberOfFrames", "-3"),
+    ],
+)
+def test_a_header_with_numbers_that_no_image_has_does_not_end_the_others(
+    tmp_path: Path, write_series: Writer, keyword: str, value: object
+) -> None:
+    file = write_series(tmp_path, np.concatenate([HU, HU]))[5]
+    dataset = dcmread(file)
+    dataset.add_new(keyword, "IS" if keyword == "NumberOfFrames" else "US", value)
+    dataset.save_as(file)
+    study = read_study(tmp_path)
+    assert len(study.sources) == 5
+    assert [(notice.code, notice.severity) for notice in study.notices] == [("unreadable-file", "warn")]
+    with pytest.raises(StudyError, match=file.name):
+        read_study(file)

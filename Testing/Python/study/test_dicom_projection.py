@@ -175,7 +175,7 @@ def test_grey_in_colour_is_read_and_real_colour_refused(
     dataset.PixelData = colour.tobytes()
     dataset.save_as(file)
     if coloured:
-        with pytest.raises(StudyError, match=r"x\.dcm is a colour picture"):
+        with pytest.raises(StudyError, match=r"x\.dcm is a color picture"):
             read_study(file)
     else:
         np.testing.assert_allclose(read_study(file).array[0], grey / 255, atol=1e-6)

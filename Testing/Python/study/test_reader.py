@@ -1,7 +1,12 @@
 """Whatever a user points at is read or refused with one sentence; nothing about the patient gets in."""
 
+import bz2
+import gzip
+import os
+import shutil
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +15,10 @@ import numpy as np
 import psutil
 import pydicom.data
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.fileset import FileSet
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.reader import read_study
@@ -43,13 +50,147 @@ def test_nothing_about_the_patient_is_kept(tmp_path: Path, write_series: Writer)
     assert "SECRET" not in told
 
 
-def test_an_unreadable_file_among_good_ones_is_named(tmp_path: Path, write_series: Writer) -> None:
+def _begin_alone(file: Path) -> None:
+    file.write_bytes(b"\0" * 128 + b"DICM" + b"\x02\x00\x10\x00UI")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _begin_alone,
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(bytes(file.stat().st_size)),
+        lambda file: file.write_bytes(file.read_bytes()[:100]),
+        lambda file: file.write_bytes(b"<html>404 not found</html>" * 20),
+        lambda file: dcmread(file, specific_tags=["SOPClassUID"]).save_as(file),
+        lambda file: file.write_bytes(bz2.compress(file.read_bytes())),
+    ],
+    ids=["cut in the meta header", "empty", "zeros", "cut in the preamble", "web page", "cut before Rows", "bz2"],
+)
+def test_an_unreadable_file_among_good_ones_is_told_by_its_place(
+    tmp_path: Path, write_series: Writer, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], object]
+) -> None:
     files = write_series(tmp_path, linear_field, shape=(8, 8, 10))
-    files[7].write_bytes(b"\0" * 128 + b"DICM" + b"\x02\x00\x10\x00UI")
+    spoil(files[7])
     study = read_study(tmp_path)
     assert study.array.shape[0] == 7
     assert [(notice.code, notice.severity) for notice in study.notices] == [("unreadable-file", "warn")]
-    assert files[7].name in study.notices[0].text
+    assert "number 8" in study.notices[0].text
+    assert files[7].name not in study.notices[0].text
+    assert files[7].name in caplog.text
+    with pytest.raises(StudyError):
+        read_study(files[7])
+
+
+def test_what_lies_beside_a_study_is_no_damaged_part_of_it(tmp_path: Path, write_series: Writer) -> None:
+    files = write_series(tmp_path / "DICOM", linear_field)
+    for number, file in enumerate(files):
+        file.rename(file.with_name(f"IM{number}"))
+    (tmp_path / "DICOM" / "._IM0").write_bytes(b"\0\5\x16\7" + bytes(300))
+    (tmp_path / "DICOM" / ".DS_Store").write_bytes(b"")
+    (tmp_path / "DICOM" / "LICENSE").write_text("words")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "IM0.dcm").write_bytes(b"")
+    (tmp_path / "autorun.inf").write_text("[autorun]")
+    (tmp_path / "backup.tar.bz2").write_bytes(bz2.compress(b"x" * 1000))
+    (tmp_path / "notes.gz").write_bytes(gzip.compress(b"x" * 1000))
+    study = read_study(tmp_path)
+    assert (study.array.shape[0], study.notices) == (6, ())
+
+
+def test_an_index_of_a_disc_is_no_damaged_file_and_alone_says_what_to_give(
+    tmp_path: Path, write_series: Writer
+) -> None:
+    files = write_series(
+        tmp_path / "IMAGES", linear_field, PatientID="1", StudyID="1", StudyDate="20200101", StudyTime="12"
+    )
+    index = FileSet()
+    for file in files:
+        index.add(file)
+    index.write(tmp_path / "disc")
+    (tmp_path / "disc" / "DICOMDIR").rename(tmp_path / "DICOMDIR")
+    shutil.rmtree(tmp_path / "disc")
+    assert read_study(tmp_path).notices == ()
+    with pytest.raises(StudyError, match="give the folder"):
+        read_study(tmp_path / "DICOMDIR")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_linked_folders_are_read_once_even_where_they_lead_in_circles(tmp_path: Path, write_series: Writer) -> None:
+    write_series(tmp_path / "elsewhere", linear_field)
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "series").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "given" / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path)
+    (tmp_path / "given" / "nowhere").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "given" / "pipe.dcm")
+    study = read_study(tmp_path / "given")
+    assert (study.array.shape[0], study.notices) == (6, ())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_names_of_any_bytes_are_read_and_shown(tmp_path: Path, write_series: Writer) -> None:
+    folder = tmp_path / os.fsdecode(b"M\xfcller\n%s")
+    files = write_series(folder, linear_field)
+    files[0].rename(folder / os.fsdecode(b"\xff\xfe.dcm"))
+    (folder / os.fsdecode(b"cut\xff.dcm")).write_bytes(b"")
+    study = read_study(folder)
+    assert study.array.shape[0] == 6
+    study.source_name.encode()
+    assert "\n" not in study.source_name
+
+
+def test_sequences_thousands_deep_do_not_end_the_others(tmp_path: Path, write_series: Writer) -> None:
+    files = write_series(tmp_path, linear_field)
+    plain = files[5].read_bytes()
+    deep = plain[:132] + plain[132:].replace(b"\x28\x00\x02\x00US", _nested(5000) + b"\x28\x00\x02\x00US", 1)
+    files[5].write_bytes(deep)
+    study = read_study(tmp_path)
+    assert (study.array.shape[0], [notice.code for notice in study.notices]) == (5, ["unreadable-file"])
+
+
+def _nested(depth: int) -> bytes:
+    """Return a referenced image sequence of undefined length that holds itself again and again."""
+    begin = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    end = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    return begin * depth + end * depth
+
+
+def test_packed_zeros_beside_a_study_or_behind_a_header_are_not_unpacked(tmp_path: Path, write_series: Writer) -> None:
+    files = write_series(tmp_path, linear_field)
+    bomb = zlib.compressobj(9, wbits=31)
+    packed = b"".join(bomb.compress(bytes(2**20)) for _ in range(300)) + bomb.flush()
+    (tmp_path / "backup.img.gz").write_bytes(packed)
+    header = files[0].read_bytes()
+    bomb = zlib.compressobj(9, wbits=31)
+    packed = b"".join(bomb.compress(part) for part in (header, *[bytes(2**20)] * 300)) + bomb.flush()
+    (tmp_path / "zz.dcm.gz").write_bytes(packed)
+    before = psutil.Process().memory_info().rss
+    study = read_study(tmp_path)
+    assert psutil.Process().memory_info().rss - before < 200 * MB
+    assert (study.array.shape[0], [notice.code for notice in study.notices]) == (6, ["unreadable-file"])
+    with pytest.raises(StudyError, match="times its size"):
+        read_study(tmp_path / "zz.dcm.gz")
+
+
+@pytest.mark.parametrize("damage", [slice(600, 640), slice(-40, None)])
+def test_a_damaged_deflated_file_does_not_end_the_others(tmp_path: Path, write_series: Writer, damage: slice) -> None:
+    files = write_series(tmp_path, linear_field, transfer_syntax=DeflatedExplicitVRLittleEndian)
+    data = bytearray(files[5].read_bytes())
+    data[damage] = bytes(value ^ 0x33 for value in data[damage])
+    files[5].write_bytes(data)
+    study = read_study(tmp_path)
+    assert "unreadable-file" in [notice.code for notice in study.notices]
+    assert study.array.shape[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"), [(b"RIFF\0\0\0\0WEBPVP8 ", "WebP"), (b"GIF89a", "GIF"), (b"%PDF-1.4", "PDF")]
+)
+def test_kinds_that_are_not_read_are_named_with_those_that_are(tmp_path: Path, start: bytes, kind: str) -> None:
+    (tmp_path / "x").write_bytes(start + bytes(400))
+    with pytest.raises(StudyError, match=f"{kind}.*which is not read.*DICOM.*PNG"):
+        read_study(tmp_path / "x")
 
 
 def test_what_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path) -> None:
