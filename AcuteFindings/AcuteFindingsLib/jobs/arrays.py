@@ -275,7 +275,8 @@ def _study_dict(study: Study, shape: tuple[int, ...]) -> dict[str, Any]:
         "regridded": study.regridded,
         "source_name": study.source_name,
         "sources": [{**asdict(item), "file": None if item.file is None else str(item.file)} for item in study.sources],
-        "dicom": asdict(study.dicom),
+        # What a series is called stays in memory: its meaning is in `stated` and `stated_parts`.
+        "dicom": {**asdict(study.dicom), "series_description": ""},
         "notices": [asdict(notice) for notice in study.notices],
     }
 
@@ -303,6 +304,8 @@ def _study_from_dict(data: dict[str, Any], array: np.ndarray) -> Study:
                 **facts,
                 "image_type": tuple(facts["image_type"]),
                 "patient_orientation": tuple(facts["patient_orientation"]),
+                "stated_parts": tuple(facts["stated_parts"]),
+                "stated": tuple(facts["stated"]),
             }
         ),
         pixel_spacing_known=data["pixel_spacing_known"],

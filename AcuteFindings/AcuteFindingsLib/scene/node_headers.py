@@ -37,7 +37,8 @@ _TAGS = [
     "PerFrameFunctionalGroupsSequence", "Rows", "Columns", "NumberOfFrames", "PhotometricInterpretation",
     "BitsAllocated", "BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "PixelSpacing",
     "ImagerPixelSpacing", "NominalScannedPixelSpacing", "RescaleSlope", "RescaleIntercept", "RescaleType",
-    "ModalityLUTSequence", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction",
+    "ModalityLUTSequence", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "StudyDescription",
+    "ProtocolName", "PatientAge",
 ]  # fmt: skip
 
 # What pydicom raises on damaged input; a header that cannot be read counts as not there.

@@ -175,9 +175,6 @@ def _value_notices(frame: Frame) -> list[Notice]:
     if (frame.intercept is None or frame.slope is None) and not frame.header.get("ModalityLUTSequence"):
         text = "The CT states no rescale (0028,1052 and 0028,1053); its stored values were taken as HU."
         notices.append(Notice("no-rescale", "warn", text))
-    kind = str(frame.header.get("RescaleType") or "HU").upper()
-    if kind not in ("HU", "US", ""):
-        notices.append(Notice("not-hu", "warn", f"The CT's values are {kind} (0028,1054), not HU."))
     return notices
 
 

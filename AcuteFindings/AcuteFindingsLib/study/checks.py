@@ -1,14 +1,18 @@
 """Is this the study that a detector was made for?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from AcuteFindingsLib.study.checks_ct import check_ct
 from AcuteFindingsLib.study.checks_radiograph import check_radiograph
-from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.notice import Notice, merge_notices
 from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements, RadiographRequirements
 from AcuteFindingsLib.study.study import Study
 
 _SEVERITIES = ("refuse", "warn", "info")
+# What reading and checking see alike; of other codes each notice tells something of its own.
+_TOLD_ONCE = frozenset({"no-pixel-spacing", "gantry-tilt", "window-burnt-in", "regridded", "monochrome1"})
 _LEAST_TILT_DEG = 1.0
 
 
@@ -48,9 +52,16 @@ def check_study(
         found = [*check_ct(study, limits), *_remarks(study)]
     else:
         found = [*check_radiograph(study, limits), *_remarks(study)]
-    said = {notice.code for notice in study.notices}
-    notices = [*study.notices, *(notice for notice in found if notice.code not in said)]
+    notices = _merged(study.notices, found)
     return tuple(sorted(notices, key=lambda notice: _SEVERITIES.index(notice.severity)))
+
+
+def _merged(read: Sequence[Notice], found: Sequence[Notice]) -> tuple[Notice, ...]:
+    """Join what reading and checking said: both, but of one remark that both make only the more severe."""
+    rank = {code: min(_SEVERITIES.index(n.severity) for n in read if n.code == code) for code in {n.code for n in read}}
+    kept = [n for n in found if n.code not in _TOLD_ONCE or _SEVERITIES.index(n.severity) < rank.get(n.code, 3)]
+    worse = {n.code for n in kept if n.code in _TOLD_ONCE}
+    return merge_notices((n for n in read if n.code not in worse), kept)
 
 
 def _unusable(study: Study) -> Notice | None:
@@ -105,8 +116,8 @@ def _remarks(study: Study) -> list[Notice]:
         found.append(Notice("monochrome1", "info", text))
     if abs(facts.gantry_tilt_deg) >= _LEAST_TILT_DEG:
         text = (
-            f"The gantry was tilted by {facts.gantry_tilt_deg:+.1f}°; slices were set upright before they were "
-            "analysed."
+            f"The header states a gantry tilt of {facts.gantry_tilt_deg:+.1f}°, but the slices' positions show none; "
+            "they were left as they are."
         )
         found.append(Notice("gantry-tilt", "info", text))
     told = {notice.code for notice in study.notices} & {"gantry-tilt", "uneven-spacing", "missing-slices"}

@@ -1,27 +1,15 @@
-"""Whether a CT shows the right part of the body, with or without contrast, in slices that a detector can use."""
-
-import re
+"""Whether a CT holds HU in slices that a detector can use, of the right part of the body, with or without contrast."""
 
 import numpy as np
 
-from AcuteFindingsLib.study.blood_pool import blood_pool_hu
+from AcuteFindingsLib.study.checks_body_part import check_body_part
+from AcuteFindingsLib.study.checks_contrast import check_contrast
 from AcuteFindingsLib.study.content import CtContent, ct_content
+from AcuteFindingsLib.study.evidence import INFANT, stated_kinds
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.requirements import CtRequirements
 from AcuteFindingsLib.study.study import Study
-
-_BODY_WORDS = {
-    "head": ("HEAD", "BRAIN", "SKULL", "CRANI", "NEURO", "CEREBR"),
-    "chest": ("CHEST", "THORAX", "THORAC", "LUNG", "HEART", "PULM", "CARDIAC"),
-}
-_NO_AGENT = re.compile(r"^\s*(no|none|n/?a|without|nil|-|0)?\s*$", re.IGNORECASE)
-_PLAIN_WORDS = re.compile(
-    r"\bw/?o\b|without|\bnon?[- ]?(con|enh|c\b)|\bnative?\b|unenhanced|\bplain\b|\bC-(?!\w)", re.IGNORECASE
-)
-_CONTRAST_WORDS = re.compile(
-    r"\bC\+|\bCTP?A\b|angio|\bwith (iv )?(contrast|km)|\bpost[- ]?(con|km|gad)|(?<!un)enhanced|\bCE[- ]?CT\b",
-    re.IGNORECASE,
-)
+from AcuteFindingsLib.study.words import unit_of
 
 _AIR_HU = -500.0
 _SOFT_TISSUE_PLUS_1000 = (900.0, 1200.0)
@@ -38,20 +26,16 @@ def check_ct(study: Study, limits: CtRequirements) -> list[Notice]:
     values = _values(study, limits)
     if any(notice.severity == "refuse" for notice in values):
         return values
+    early = [*values, *_kind_of_image(study), *_orientation(study, limits)]
+    if any(notice.severity == "refuse" for notice in early):
+        # Of a localizer, a map or coronal slices nothing can be said about lungs or brain.
+        return early
     content = ct_content(study) if study.intensity == "HU" else None
-    part = _body_part(study, limits, content)
-    found = [*values, *_kind_of_image(study), *part, *_orientation(study, limits), *_thickness(study, limits)]
+    part = check_body_part(study, limits, content)
+    found = [*early, *part, *_thickness(study, limits)]
     if any(notice.severity == "refuse" for notice in part):
         return found
-    if content is not None and limits.contrast == "required":
-        found += _contrast(study, limits, blood_pool_hu(study, content=content))
-    if limits.contrast == "unwanted" and _header_contrast(study):
-        text = (
-            "The header says that contrast was given; enhanced vessels and tumours look like blood to this detector, "
-            "so use the series without contrast."
-        )
-        found.append(Notice("contrast-in-head", "warn", text))
-    return [*found, *_coverage(study, limits, content)]
+    return [*found, *check_contrast(study, limits, content), *_coverage(study, limits, content)]
 
 
 def _values(study: Study, limits: CtRequirements) -> list[Notice]:
@@ -84,93 +68,36 @@ def _values(study: Study, limits: CtRequirements) -> list[Notice]:
 
 
 def _kind_of_image(study: Study) -> list[Notice]:
-    words = {word.upper() for word in study.dicom.image_type}
-    if "LOCALIZER" in words:
+    """Name what is no stack of slices in HU, by Image Type, Rescale Type, the series' name and its kernel."""
+    kinds = stated_kinds(study.dicom)
+    if {"LOCALIZER", "SCOUT"} & {word.upper() for word in study.dicom.image_type}:
         text = "This is a localizer (scout view), not a series of slices; choose another series."
         return [Notice("localizer", "refuse", text)]
+    unit = unit_of(study.dicom.rescale_type)
+    if unit not in ("HU", "?") or "material map" in kinds:
+        what = unit if unit not in ("HU", "?") else "those of a map of one material or of perfusion"
+        text = f"The values are not HU but {what}, as the header says; choose the series with CT numbers."
+        return [Notice("not-hu", "refuse", text)]
+    found = []
+    if unit == "?":
+        text = "The header names a unit of the values (0028,1054) that is not HU; make sure that this is a plain CT."
+        found.append(Notice("unknown-unit", "warn", text))
     if study.dicom.sop_class_uid.startswith(_SECONDARY_CAPTURE):
         text = "These are secondary captures (pictures of a screen or of a report); load the original series."
-        return [Notice("secondary-capture", "warn", text)]
-    if words & {"MIP", "MAX_IP", "MINIP", "MIN_IP", "VRT", "VOLUME_RENDERED"}:
+        found.append(Notice("secondary-capture", "warn", text))
+    if "slab" in kinds:
         text = "These are projections through thick slabs, in which small findings are hidden; choose the thin slices."
-        return [Notice("projection-slabs", "warn", text)]
-    return []
-
-
-def _body_part(study: Study, limits: CtRequirements, content: CtContent | None) -> list[Notice]:
-    """Hold header and content against what the detector needs; where both speak, the content decides."""
-    wanted = limits.body_part
-    header = study.dicom.body_part.upper()
-    header_fits = any(word in header for word in _BODY_WORDS[wanted])
-    seen = content.body_part if content is not None else "other"
-    made_for = f"the detector was made for {limits.study_name}"
-    if wanted in seen:
-        if header and not header_fits:
-            text = f"The header names the body part {header}, but the images show a {wanted}; the images were believed."
-            return [Notice("body-part-contradiction", "info", text)]
-        return []
-    organ = "brain" if wanted == "head" else "lungs"
-    if seen != "other":
-        said = f", although the header says {header}" if header_fits else ""
-        text = f"The images show a {seen}{said}, but {made_for}; choose another series or detector."
-        return [Notice("wrong-body-part", "refuse", text)]
-    if header and not header_fits:
-        text = f"The header names the body part {header}, but {made_for}; choose another series or detector."
-        return [Notice("wrong-body-part", "refuse", text)]
-    if content is None:
-        text = f"The body part cannot be told from windowed slices; make sure that they show a {wanted}."
-        return [] if header_fits else [Notice("body-part-unknown", "info", text)]
-    if header_fits:
+        found.append(Notice("projection-slabs", "warn", text))
+    sharp = {"lung", "bone"} & kinds
+    if sharp and study.dicom.convolution_kernel:
         text = (
-            f"The header says {header}, but no {organ} could be found in the images; look at them before believing "
-            "the answer."
+            f"The kernel {study.dicom.convolution_kernel} is one for {' or '.join(sorted(sharp))}: its noise hides "
+            "small findings and imitates others; choose the series with a soft kernel if there is one."
         )
-        return [Notice("body-part-not-seen", "warn", text)]
-    text = f"No {organ} could be found in the images, but {made_for}; choose another series or detector."
-    return [Notice("wrong-body-part", "refuse", text)]
-
-
-def _header_contrast(study: Study) -> bool | None:
-    """Whether the header says that contrast was given; None where it says nothing."""
-    description = study.dicom.series_description
-    if not _NO_AGENT.match(study.dicom.contrast_agent):
-        return True
-    if _PLAIN_WORDS.search(description) or study.dicom.contrast_agent.strip():
-        return False
-    return True if _CONTRAST_WORDS.search(description) else None
-
-
-def _contrast(study: Study, limits: CtRequirements, measured: float | None) -> list[Notice]:
-    """Judge enhancement by the blood's HU; the header only adds what it says.
-
-    Limits: `CtRequirements.blood_pool_refuse_hu` and `blood_pool_warn_hu`, with their sources.
-    """
-    stated = _header_contrast(study)
-    if measured is None:
-        header = {True: "says that contrast was given", False: "says that none was given", None: "is silent"}[stated]
-        text = (
-            "Enhancement could not be measured, because no heart lies between lungs in the field, and the header "
-            f"{header}; make sure that contrast was given."
-        )
-        return [Notice("contrast-not-measured", "refuse" if stated is False else "warn", text)]
-    blood = f"blood in the heart and great vessels measures about {measured:.0f} HU"
-    if measured < limits.blood_pool_refuse_hu:
-        said = "Although the header says that contrast was given, " if stated else "No contrast: "
-        text = (
-            f"{said}{blood}, as without contrast (enhanced: above {limits.blood_pool_warn_hu:.0f} HU); "
-            "a clot cannot be seen, so choose the contrast-enhanced series."
-        )
-        return [Notice("no-contrast", "refuse", text)]
-    found = []
-    if measured < limits.blood_pool_warn_hu:
-        text = (
-            f"Weak contrast: {blood}, below the {limits.blood_pool_warn_hu:.0f} HU asked of a CT pulmonary angiogram; "
-            "small clots may be missed."
-        )
-        found.append(Notice("weak-contrast", "warn", text))
-    elif stated is False:
-        text = f"The header says that no contrast was given, but {blood}; the images were believed."
-        found.append(Notice("contrast-contradiction", "info", text))
+        found.append(Notice("sharp-kernel", "warn", text))
+    if INFANT in kinds:
+        text = "The patient is younger than two years, while the models know adults only; read the answer with care."
+        found.append(Notice("infant", "warn", text))
     return found
 
 

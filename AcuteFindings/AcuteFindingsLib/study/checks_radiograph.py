@@ -1,13 +1,13 @@
 """Whether a radiograph is a frontal view of the chest."""
 
+from AcuteFindingsLib.study.evidence import stated_kinds, stated_parts
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.requirements import RadiographRequirements
 from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.study.words import kinds_of
 
 _LATERAL = ("LL", "RL", "LAT", "LATERAL", "L LAT", "R LAT", "LLAT", "RLAT")
-_DECUBITUS = ("LLD", "RLD", "DECUB")
 _OBLIQUE = ("LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "OBL")
-_CHEST_WORDS = ("CHEST", "THORAX", "LUNG", "RIB", "PORT")
 
 
 def check_radiograph(study: Study, limits: RadiographRequirements) -> list[Notice]:
@@ -19,10 +19,7 @@ def check_radiograph(study: Study, limits: RadiographRequirements) -> list[Notic
             "choose one of them."
         )
         found.append(Notice("several-images", "refuse", text))
-    body_part = study.dicom.body_part.upper()
-    if body_part and not any(word in body_part for word in _CHEST_WORDS):
-        text = f"The header names the body part {body_part}, but the detector was made for {limits.study_name}."
-        found.append(Notice("wrong-body-part", "refuse", text))
+    found += _body_part(study, limits)
     view = _view_notice(study, limits)
     if view is not None:
         found.append(view)
@@ -36,14 +33,35 @@ def check_radiograph(study: Study, limits: RadiographRequirements) -> list[Notic
     return found
 
 
+def _body_part(study: Study, limits: RadiographRequirements) -> list[Notice]:
+    """Judge the body part by the header's words; what is on the picture is not recognized."""
+    parts = stated_parts(study.dicom)
+    named = study.dicom.body_part.upper()
+    if parts and "chest" not in parts:
+        said = f"names the body part {named}" if named else f"speaks of the {' and '.join(sorted(parts))}"
+        text = f"The header {said}, but the detector was made for {limits.study_name}."
+        return [Notice("wrong-body-part", "refuse", text)]
+    if named and not parts and not _says_nothing(named):
+        text = f"The header names the body part {named}, which is not known here; make sure that this is a chest."
+        return [Notice("body-part-unknown", "warn", text)]
+    return []
+
+
+def _says_nothing(body_part: str) -> bool:
+    return body_part.strip() in ("UNKNOWN", "PORT", "PORTABLE", "OTHER", "NONE", "DEFAULT", "BODY", "TRUNK")
+
+
 def _view_notice(study: Study, limits: RadiographRequirements) -> Notice | None:
-    """Judge the view by ViewPosition, else by PatientOrientation: in a lateral view rows run front to back."""
+    """Judge the view by View Position, else by Patient Orientation, else by the descriptions.
+
+    In a lateral view rows run front to back.
+    """
     view = study.dicom.view_position.upper().strip()
     rows = study.dicom.patient_orientation[0].upper()[:1] if study.dicom.patient_orientation else ""
-    if view in _LATERAL or (not view and rows in ("A", "P")):
-        text = f"This is a lateral view, but the detector was made for {limits.study_name}; choose the PA or AP view."
-        return Notice("lateral-view", "refuse", text)
-    if any(word in view for word in _DECUBITUS):
+    said = stated_kinds(study.dicom)
+    in_tag = kinds_of(view)
+    named_lateral = "lateral" in said and "frontal" not in said and "decubitus" not in said
+    if "decubitus" in in_tag or (not view and "decubitus" in said):
         text = "The patient lay on the side: free air gathers elsewhere than in the upright views the detector knows."
         return Notice("decubitus-view", "warn", text)
     if any(word in view for word in _OBLIQUE):
@@ -51,8 +69,19 @@ def _view_notice(study: Study, limits: RadiographRequirements) -> Notice | None:
             f"This is an oblique view ({view}), but the detector was made for {limits.study_name}; read it with care."
         )
         return Notice("oblique-view", "warn", text)
-    if view.startswith(("PA", "AP")) or rows in ("L", "R"):
+    is_lateral = view in _LATERAL or ("lateral" in in_tag and "frontal" not in in_tag)
+    if is_lateral or (not view and (rows in ("A", "P") or (named_lateral and rows not in ("L", "R")))):
+        text = f"This is a lateral view, but the detector was made for {limits.study_name}; choose the PA or AP view."
+        return Notice("lateral-view", "refuse", text)
+    if named_lateral:
+        text = (
+            f"The description speaks of a lateral view, but the header states {view or 'a frontal orientation'}; make "
+            "sure that this is a frontal (PA or AP) view of the chest."
+        )
+        return Notice("view-contradiction", "warn", text)
+    named_frontal = not view and "frontal" in said and "lateral" not in said
+    if view.startswith(("PA", "AP")) or rows in ("L", "R") or named_frontal:
         return None
-    stated = f"the view as {view!r}" if view else "no view position"
-    text = f"The header states {stated}; make sure that this is a frontal (PA or AP) view of the chest."
+    stated_view = f"the view as {view!r}" if view else "no view position"
+    text = f"The header states {stated_view}; make sure that this is a frontal (PA or AP) view of the chest."
     return Notice("view-unknown", "warn", text)

@@ -5,6 +5,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from AcuteFindingsLib.study.dicom_frames import Frame, attribute, number, words
+from AcuteFindingsLib.study.evidence import INFANT, meaning_of, parts_stated
 from AcuteFindingsLib.study.study import DicomFacts
 
 # SNOMED CT and SRT codes of the views that matter here, from PS3.16 CID 4010 "DX View".
@@ -12,6 +13,11 @@ _VIEW_CODES = {
     "399348003": "AP", "R-10206": "AP", "272479007": "PA", "R-10214": "PA", "399173006": "LL", "R-10236": "LL",
     "399198007": "RL", "R-10232": "RL", "399067008": "LATERAL", "R-102CD": "LATERAL",
 }  # fmt: skip
+
+# PS3.5 6.2, value representation AS.
+_AGE_DAYS = {"D": 1, "W": 7, "M": 30.44, "Y": 365.25}
+INFANT_DAYS = 2 * 365.25
+"""Below two years fontanelles are open and the brain is not yet myelinated; the sources' studies are of adults."""
 
 
 def facts_of(frame: Frame, *, tilt_deg: float = 0.0) -> DicomFacts:
@@ -23,6 +29,10 @@ def facts_of(frame: Frame, *, tilt_deg: float = 0.0) -> DicomFacts:
 
     stated_tilt = number(get("GantryDetectorTilt", "CTAcquisitionDetailsSequence"))
     series_number = number(get("SeriesNumber"))
+    texts = [str(get(keyword) or "") for keyword in ("SeriesDescription", "ProtocolName", "StudyDescription")]
+    stated = meaning_of(texts, image_type=frame.image_type)
+    if is_infant(header):
+        stated = (*stated, INFANT)
     return DicomFacts(
         study_instance_uid=str(get("StudyInstanceUID") or ""),
         series_instance_uid=str(get("SeriesInstanceUID") or ""),
@@ -48,7 +58,16 @@ def facts_of(frame: Frame, *, tilt_deg: float = 0.0) -> DicomFacts:
         patient_orientation=words(get("PatientOrientation")),
         laterality=str(get("ImageLaterality") or get("Laterality") or ""),
         burned_in_annotation=str(get("BurnedInAnnotation") or ""),
+        rescale_type=str(get("RescaleType", "PixelValueTransformationSequence") or ""),
+        stated_parts=parts_stated(texts),
+        stated=stated,
     )
+
+
+def is_infant(header: Dataset) -> bool:
+    """Whether Patient's Age (0010,1010) is below two years."""
+    age = str(header.get("PatientAge") or "").strip().upper()
+    return age[:-1].isdigit() and age[-1] in _AGE_DAYS and int(age[:-1]) * _AGE_DAYS[age[-1]] < INFANT_DAYS
 
 
 def body_part_of(frame: Frame) -> str:

@@ -64,6 +64,7 @@ HEADER_TAGS = [
     "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "VOILUTSequence", "WindowCenter",
     "WindowWidth", "VOILUTFunction", "PixelAspectRatio", "PresentationIntentType", "PresentationLUTShape",
     "PixelIntensityRelationshipSign", "ImagesInAcquisition",
+    "PatientAge",
 ]  # fmt: skip
 _PALETTE_TAGS = [
     f"{kind}{color}PaletteColorLookupTable{part}"

@@ -134,9 +134,6 @@ def _pixel_notices(stack: Sequence[Frame], *, windowed: bool) -> tuple[Notice, .
     elif any((frame.intercept is None or frame.slope is None) and not _has_table(frame) for frame in stack):
         text = "The CT states no rescale (0028,1052 and 0028,1053); its stored values were taken as HU."
         notices.append(Notice("no-rescale", "warn", text))
-    kind = str(stack[0].header.get("RescaleType") or "HU").upper()
-    if kind not in ("HU", "US", ""):
-        notices.append(Notice("not-hu", "warn", f"The CT's values are {kind} (0028,1054), not HU."))
     if stack[0].spacing is None:
         text = "The CT states no pixel spacing (0028,0030); 1 mm was assumed and sizes cannot be given in mm."
         notices.append(Notice("no-pixel-spacing", "warn", text))

@@ -49,7 +49,9 @@ class SourceSlice:
 class DicomFacts:
     """The header facts that matter to a detector. Holds nothing that names the patient.
 
-    Empty strings and None mean "not stated".
+    Empty strings and None mean "not stated". `stated_parts` and `stated` are what descriptions, protocol, kernel, image
+    type and age mean, in the few words of `study.words`; the descriptions themselves are not kept, but for the series'
+    own, which no result holds.
     """
 
     study_instance_uid: str = ""
@@ -76,6 +78,9 @@ class DicomFacts:
     patient_orientation: tuple[str, ...] = ()
     laterality: str = ""
     burned_in_annotation: str = ""
+    rescale_type: str = ""
+    stated_parts: tuple[str, ...] = ()
+    stated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

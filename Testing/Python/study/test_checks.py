@@ -293,6 +293,41 @@ def test_the_patient_orientation_tells_the_view_where_no_view_position_does():
     assert not codes(frontal, "pneumothorax")
 
 
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"view_position": "", "stated": ("lateral",)}, {"lateral-view"}),
+        ({"view_position": "", "series_description": "Thorax seitlich"}, {"lateral-view"}),
+        ({"view_position": "", "series_description": "CHEST PA AND LAT"}, {"view-unknown"}),
+        ({"view_position": "", "series_description": "CHEST PA"}, set()),
+        ({"view_position": "PA", "series_description": "CHEST LATERAL"}, {"view-contradiction"}),
+        ({"view_position": "", "series_description": "L LAT DECUB"}, {"decubitus-view"}),
+        ({"view_position": "PA", "series_description": "BILATERAL"}, set()),
+    ],
+)
+def test_descriptions_tell_the_view_where_the_view_position_does_not(facts, expected):
+    assert codes(with_facts(radiograph(), **facts), "pneumothorax") == expected
+
+
+@pytest.mark.parametrize("part", ["TORAX", "TORACE", "THORACIC", "POITRINE", "胸部", "RIBS", "PORTABLE"])
+def test_a_chest_in_the_language_of_the_country_is_a_chest(part):
+    assert not codes(with_facts(radiograph(), body_part=part), "pneumothorax")
+
+
+def test_a_body_part_in_no_known_word_is_warned_of_and_not_refused():
+    assert codes(with_facts(radiograph(), body_part="QWERTY"), "pneumothorax", "warn") == {"body-part-unknown"}
+
+
+@pytest.mark.parametrize("part", ["TSPINE", "THORACIC SPINE", "MANO", "ABD", "頭部"])
+def test_another_part_in_the_language_of_the_country_is_refused(part):
+    assert "wrong-body-part" in codes(with_facts(radiograph(), body_part=part), "pneumothorax", "refuse")
+
+
+def test_a_radiograph_whose_description_names_another_part_is_refused():
+    study = with_facts(radiograph(), body_part="", stated_parts=("abdomen",))
+    assert "wrong-body-part" in codes(study, "pneumothorax", "refuse")
+
+
 def test_a_radiograph_of_another_part_is_refused():
     assert "wrong-body-part" in codes(with_facts(radiograph(), body_part="HAND"), "pneumothorax", "refuse")
     assert not codes(with_facts(radiograph(), body_part="PORT CHEST"), "pneumothorax")
@@ -316,6 +351,77 @@ def test_what_reading_found_is_passed_on_once_and_refusals_come_first():
     found = check_study(study, "pe")
     assert [n for n in found if n.code == "gantry-tilt"] == [notice]
     assert found[0].severity == "refuse"
+
+
+def test_two_warnings_of_one_code_both_survive_and_a_refusal_is_not_hidden_by_a_warning():
+    first, second = Notice("projection-slabs", "warn", "One."), Notice("projection-slabs", "warn", "Two.")
+    study = replace(with_facts(ctpa(), series_description="AX MIP"), notices=(first, second))
+    assert [n.severity for n in check_study(study, "pe") if n.code == "projection-slabs"] == ["warn"] * 3
+    unit = np.clip(ctpa().array / 80, 0, 1)
+    read = Notice("window-burnt-in", "warn", "A window was burnt in.")
+    study = replace(ctpa(), array=unit, intensity="windowed", notices=(read,))
+    assert [n.severity for n in check_study(study, "pe") if n.code == "window-burnt-in"] == ["refuse"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "severity"),
+    [
+        ({"image_type": ("DERIVED", "SECONDARY", "AXIAL", "CT_SOM5 MIP")}, "projection-slabs", "warn"),
+        ({"series_description": "AX MIP 10x3"}, "projection-slabs", "warn"),
+        ({"rescale_type": "MGML"}, "not-hu", "refuse"),
+        ({"rescale_type": "FURLONG"}, "unknown-unit", "warn"),
+        ({"image_type": ("DERIVED", "PRIMARY", "AXIAL", "IODINE")}, "not-hu", "refuse"),
+        ({"series_description": "Iodine Map"}, "not-hu", "refuse"),
+        ({"convolution_kernel": "B70f"}, "sharp-kernel", "warn"),
+        ({"convolution_kernel": "FC52"}, "sharp-kernel", "warn"),
+        ({"convolution_kernel": "LUNG"}, "sharp-kernel", "warn"),
+        ({"stated": ("infant",)}, "infant", "warn"),
+    ],
+)
+def test_words_that_say_the_series_is_another_kind_are_heard(facts, code, severity):
+    assert code in codes(with_facts(ctpa(), **facts), "pe", severity)
+
+
+@pytest.mark.parametrize("unit", ["HU", "HOUNSFIELD UNIT", "HOUNDSFIELD UNIT", "US", ""])
+def test_hounsfield_units_may_be_misspelled(unit):
+    assert not codes(with_facts(ctpa(), rescale_type=unit), "pe") & {"not-hu", "unknown-unit"}
+
+
+def test_slices_that_are_not_axial_are_refused_as_such_and_not_for_lungs_that_are_not_found():
+    single = replace(coronal(3), array=coronal(3).array[25:26])
+    assert codes(single, "pe", "refuse") == {"not-axial"}
+
+
+def test_a_stated_tilt_of_which_the_slices_show_nothing_is_said_without_claiming_to_have_moved_them():
+    (notice,) = [n for n in check_study(with_facts(head(), gantry_tilt_deg=15.0), "hemorrhage") if "tilt" in n.code]
+    assert "upright" not in notice.text
+    assert "left as they are" in notice.text
+
+
+def below(study: Study, plane: int, value: float = 40.0) -> Study:
+    """The study with a trunk of one density instead of what lies below a slice."""
+    array = study.array.copy()
+    array[:plane] = -1000
+    array[:plane, 40:120, 20:140] = value
+    return replace(study, array=array)
+
+
+def test_an_abdomen_with_the_bases_of_the_lungs_is_refused_and_a_whole_chest_with_an_abdomen_is_not():
+    bases = below(part_of(ctpa(), slice(0, 28)), 18)
+    assert "wrong-body-part" in codes(with_facts(bases, body_part="ABDOMEN"), "pe", "refuse")
+    assert "wrong-body-part" in codes(bases, "pe", "refuse")
+    assert not codes(with_facts(below(ctpa(), 10), stated_parts=("abdomen", "chest")), "pe", "refuse")
+
+
+def test_a_trunk_that_is_labeled_head_and_legs_that_are_labeled_chest_are_refused():
+    trunk = np.full((20, 100, 160), -1000, np.float32)
+    trunk[:, 10:90, 10:150] = 40
+    assert "wrong-body-part" in codes(
+        with_facts(axial_study(trunk, (5.0, 2.5, 2.5)), body_part="HEAD"), "hemorrhage", "refuse"
+    )
+    legs = np.full((20, 100, 160), -1000, np.float32)
+    legs[:, 30:70, 20:60] = legs[:, 30:70, 100:140] = 40
+    assert "wrong-body-part" in codes(with_facts(axial_study(legs, (5.0, 2.5, 2.5)), body_part="CHEST"), "pe", "refuse")
 
 
 def test_limits_can_be_replaced():

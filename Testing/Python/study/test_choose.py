@@ -36,6 +36,8 @@ def test_real_studies_fit_their_detector(data_folder: Path, name: str, expected:
         ("", "CTPA thin", ["pe"]),
         ("HEADCHEST", "", ["pe", "hemorrhage"]),
         ("FOOT", "", []),
+        ("SCHÄDEL", "", ["hemorrhage"]),
+        ("", "TC torace", ["pe"]),
     ],
 )
 def test_the_header_says_what_fits_a_ct(
@@ -48,6 +50,14 @@ def test_the_header_says_what_fits_a_ct(
 def test_a_radiograph_of_another_body_part_fits_nothing(tmp_path: Path, write_radiograph: Callable[..., Path]) -> None:
     file = write_radiograph(tmp_path / "x.dcm", np.eye(20) * 100, BodyPartExamined="HAND")
     assert fitting_detectors(read_study(file)) == []
+
+
+@pytest.mark.parametrize("part", ["RIBS", "PORTABLE", "TORAX"])
+def test_what_the_check_takes_for_a_chest_fits_pneumothorax(
+    tmp_path: Path, write_radiograph: Callable[..., Path], part: str
+) -> None:
+    file = write_radiograph(tmp_path / "x.dcm", np.eye(20) * 100, BodyPartExamined=part)
+    assert fitting_detectors(read_study(file)) == ["pneumothorax"]
 
 
 def test_a_picture_without_a_header_may_be_of_either_kind(data_folder: Path) -> None:

@@ -1,0 +1,55 @@
+"""Whether contrast was given, where a detector needs it or must not have it: by header and by look."""
+
+from AcuteFindingsLib.study.blood_pool import blood_pool_hu
+from AcuteFindingsLib.study.content import CtContent
+from AcuteFindingsLib.study.evidence import stated_contrast
+from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.requirements import CtRequirements
+from AcuteFindingsLib.study.study import Study
+
+
+def check_contrast(study: Study, limits: CtRequirements, content: CtContent | None) -> list[Notice]:
+    """Judge the contrast a detector asks for; without `content` (no HU) the header alone speaks."""
+    if limits.contrast == "required":
+        return [] if content is None else _contrast(study, limits, blood_pool_hu(study, content=content))
+    if stated_contrast(study.dicom):
+        text = (
+            "The header says that contrast was given; enhanced vessels and tumors look like blood to this detector, "
+            "so use the series without contrast."
+        )
+        return [Notice("contrast-in-head", "warn", text)]
+    return []
+
+
+def _contrast(study: Study, limits: CtRequirements, measured: float | None) -> list[Notice]:
+    """Judge enhancement by the blood's HU; the header only adds what it says.
+
+    Limits: `CtRequirements.blood_pool_refuse_hu` and `blood_pool_warn_hu`, with their sources.
+    """
+    stated = stated_contrast(study.dicom)
+    if measured is None:
+        header = {True: "says that contrast was given", False: "says that none was given", None: "is silent"}[stated]
+        text = (
+            "Enhancement could not be measured, because no heart lies between lungs in the field, and the header "
+            f"{header}; make sure that contrast was given."
+        )
+        return [Notice("contrast-not-measured", "refuse" if stated is False else "warn", text)]
+    blood = f"blood in the heart and great vessels measures about {measured:.0f} HU"
+    if measured < limits.blood_pool_refuse_hu:
+        said = "Although the header says that contrast was given, " if stated else "No contrast: "
+        text = (
+            f"{said}{blood}, as without contrast (enhanced: above {limits.blood_pool_warn_hu:.0f} HU); "
+            "a clot cannot be seen, so choose the contrast-enhanced series."
+        )
+        return [Notice("no-contrast", "refuse", text)]
+    found = []
+    if measured < limits.blood_pool_warn_hu:
+        text = (
+            f"Weak contrast: {blood}, below the {limits.blood_pool_warn_hu:.0f} HU asked of a CT pulmonary angiogram; "
+            "small clots may be missed."
+        )
+        found.append(Notice("weak-contrast", "warn", text))
+    elif stated is False:
+        text = f"The header says that no contrast was given, but {blood}; the images were believed."
+        found.append(Notice("contrast-contradiction", "info", text))
+    return found
