@@ -1,208 +1,180 @@
-"""Which images of a CT series belong to the stack: without localizers, other sizes, duplicates and other phases."""
+"""One volume's images as a sorted stack, one a place, and what of its series is not in it."""
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from AcuteFindingsLib.study.dicom_frames import Frame, number
+from AcuteFindingsLib.study.dicom_copies import same_pixels
+from AcuteFindingsLib.study.dicom_frames import Frame
+from AcuteFindingsLib.study.dicom_places import SAME_PLACE_MM, heights_of, images, parallel, places_of
+from AcuteFindingsLib.study.dicom_volumes import Volume, alike
 from AcuteFindingsLib.study.geometry import normal_of, usual_step
-from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.notice import Notice, Severity
 
-# Slices nearer than this are at one place: positions are written with 0.01 mm or better, slices are 0.2 mm or more
-# apart.
-_SAME_PLACE_MM = 0.05
 # A gap of this many steps and mm parts two stacks, as of bolus tracking and the scan itself.
 _PARTED_STEPS, _PARTED_MM = 10, 50.0
-_AXIAL = np.array([1.0, 0, 0, 0, 1, 0])
+# Shares of a series that may be left out without a word, and before the study is refused (issue: "dropping more than a
+# tenth is a warning, more than a third a refusal").
+WARN_SHARE, REFUSE_SHARE = 1 / 10, 1 / 3
+# A place counts as read where a slice of the stack lies within this share of the usual step.
+_NEAR_STEPS = 0.6
+# As many images in another plane are a localizer rather than a reformatted stack.
+_FEW = 3
 
 
-def clean_stack(frames: Sequence[Frame]) -> tuple[list[Frame], tuple[Notice, ...]]:
-    """Return the frames that make one stack, each with position and directions, sorted along the slice normal.
+def clean_stack(volume: Volume) -> tuple[list[Frame], tuple[Notice, ...]]:
+    """Return the images of a volume sorted along the slice normal, one at each place.
 
-    Each thing left out, and each assumption, is told in a notice: ``localizer-dropped``, ``mixed-sizes``,
-    ``other-orientation``, ``no-position``, ``several-phases``, ``duplicate-slices``, ``stray-slices``.
+    Each thing left out, and each assumption, is told in a notice; among the codes are ``localizer-dropped``,
+    ``mixed-sizes``, ``other-orientation``, ``several-phases``, ``duplicate-slices``, ``stray-slices`` and
+    ``images-left-out``.
     """
-    notices: list[Notice] = []
-    kept = _without_copies(frames, notices)
-    kept = _without_localizers(kept, notices)
-    kept = _with_positions(kept, notices)
-    kept = _one_shape(kept, notices)
-    kept = _one_phase(kept, notices)
-    kept = _one_a_place(_sorted(kept), notices)
-    return _one_block(kept, notices), tuple(notices)
+    notices = [*volume.notices, *_beside(volume)]
+    kept, doubtful = _one_a_place(_sorted(volume.frames), notices)
+    kept, stray = _one_block(kept, notices)
+    lost = volume.unplaced + doubtful + stray + _places_not_read(volume, kept)
+    notices += _loss(len(kept), lost, len(volume.frames) + sum(len(one.frames) for one in volume.beside))
+    return kept, tuple(notices)
 
 
-def _without_copies(frames: Sequence[Frame], notices: list[Notice]) -> list[Frame]:
-    first: dict[Hashable, Frame] = {}
-    for frame in frames:
-        first.setdefault((frame.sop_instance_uid or str(frame.file), frame.number), frame)
-    copies = len(frames) - len(first)
-    if copies:
-        notices.append(_notice("duplicate-slices", "info", f"{_images(copies)} in the folder twice; one each is used."))
-    return list(first.values())
-
-
-def _without_localizers(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
-    kept = [frame for frame in frames if not frame.is_localizer]
-    return _report_dropped(frames, kept, notices) if kept else frames
-
-
-def _report_dropped(frames: list[Frame], kept: list[Frame], notices: list[Notice]) -> list[Frame]:
-    dropped = len(frames) - len(kept)
-    if dropped:
-        text = f"{_images(dropped)} in the series a localizer, not a slice of the stack; left out."
-        notices.append(_notice("localizer-dropped", "info", text))
-    return kept
-
-
-def _with_positions(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
-    """Keep the frames that say where they lie; where none does, place them by slice location or number."""
-    placed = [frame for frame in frames if frame.position is not None and frame.directions is not None]
-    if len(placed) == len(frames):
-        return frames
-    if placed:
-        text = f"{_images(len(frames) - len(placed))} without a position (0020,0032); left out."
-        notices.append(_notice("no-position", "warn", text))
-        return placed
-    by_location = all(frame.location_mm is not None for frame in frames)
-    by_location = by_location and len({frame.location_mm for frame in frames}) == len(frames)
-    assumed = []
-    for place, frame in enumerate(sorted(frames, key=lambda one: (one.instance_number or 0, one.file.name))):
-        step = _stated_step(frame)
-        height = frame.location_mm if by_location and frame.location_mm is not None else place * step
-        directions = _AXIAL if frame.directions is None else frame.directions
-        position = height * normal_of(directions)
-        assumed.append(replace(frame, position=position, directions=directions))
-    source = "slice location (0020,1041)" if by_location else "instance number (0020,0013)"
-    text = (
-        f"No image states its position in the patient (0020,0032); slices were placed by {source} as if axial. "
-        "Left and right, and top and bottom, may be exchanged."
-    )
-    notices.append(_notice("no-position", "warn", text))
-    return assumed
-
-
-def _stated_step(frame: Frame) -> float:
-    return abs(number(frame.header.get("SpacingBetweenSlices")) or frame.thickness_mm or 1.0)
-
-
-def _one_shape(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
-    """Keep the largest group of frames of one orientation, matrix and pixel size."""
-    groups: list[list[Frame]] = []
-    for frame in frames:
-        for group in groups:
-            if _alike(frame, group[0]):
-                group.append(frame)
-                break
-        else:
-            groups.append([frame])
-    kept = max(groups, key=len)
-    for group in groups:
-        if group is kept:
-            continue
-        if not _parallel(group[0], kept[0]):
-            few = len(group) <= 3
+def _beside(volume: Volume) -> list[Notice]:
+    """Name what else the series holds."""
+    first, found = volume.frames[0], []
+    same_kind = []
+    for other in volume.beside:
+        count, frame = len(other.frames), other.frames[0]
+        if not parallel(frame, first):
+            few = count <= _FEW
             what = "a localizer" if few else "slices in another plane"
             code = "localizer-dropped" if few else "other-orientation"
-            text = f"{_images(len(group))} in another plane than the stack ({what}); left out."
-            notices.append(_notice(code, "info" if few else "warn", text))
-        else:
-            rows, columns = group[0].shape
+            text = f"{images(count)} in another plane than the stack ({what}); left out."
+            found.append(Notice(code, "info" if few else "warn", text))
+        elif not alike(frame, first):
+            rows, columns = frame.shape
             text = (
-                f"{_images(len(group))} of another size ({columns}×{rows} pixels or other pixel spacing) than the "
-                f"{len(kept)} of the stack; left out."
+                f"{images(count)} of another size ({columns}×{rows} pixels or other pixel spacing) than the "
+                f"{len(volume.frames)} of the stack; left out."
             )
-            notices.append(_notice("mixed-sizes", "warn", text))
-    return kept
+            found.append(Notice("mixed-sizes", "warn", text))
+        else:
+            same_kind.append(other)
+    if same_kind:
+        names = ", ".join(_named(name, value) for name, value in volume.differs[:3])
+        what = " and ".join(name for name, _ in volume.differs[:3]) or "time"
+        own = f" with {names}" if any(value for _, value in volume.differs[:3]) else ""
+        text = (
+            f"The series holds {len(same_kind) + 1} volumes that differ in {what}; the one{own} is read "
+            f"({len(volume.frames)} images), not the other{'s' * (len(same_kind) > 1)} "
+            f"({', '.join(str(len(one.frames)) for one in same_kind[:5])}{', …' * (len(same_kind) > 5)} images)."
+        )
+        found.append(Notice("several-phases", "warn", text))
+    return found
 
 
-def _alike(one: Frame, other: Frame) -> bool:
-    if one.shape != other.shape or not _parallel(one, other):
-        return False
-    if one.spacing is None or other.spacing is None:
-        return one.spacing is other.spacing
-    return bool(np.allclose(one.spacing, other.spacing, rtol=1e-3))
+def _named(name: str, value: str) -> str:
+    return f"{name} {value[:24]}" if value and name not in ("patient", "frame of reference") else name
 
 
-def _parallel(one: Frame, other: Frame) -> bool:
-    return bool(np.abs(np.asarray(one.directions) - np.asarray(other.directions)).max() < 0.01)
-
-
-def _heights(frames: Sequence[Frame]) -> np.ndarray:
-    normal = normal_of(np.asarray(frames[0].directions))
-    return np.array([np.asarray(frame.position) @ normal for frame in frames])
-
-
-def _sorted(frames: list[Frame]) -> list[Frame]:
+def _sorted(frames: Sequence[Frame]) -> list[Frame]:
     """Sort along the normal; at one place the earlier instance first."""
-    heights = np.round(_heights(frames) / _SAME_PLACE_MM)
-    order = sorted(range(len(frames)), key=lambda n: (heights[n], frames[n].instance_number or 0, n))
+    places = places_of(heights_of(frames))
+    order = sorted(range(len(frames)), key=lambda n: (places[n], frames[n].instance_number or 0, n))
     return [frames[n] for n in order]
 
 
-def _one_phase(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
-    """Keep one phase where most places hold several images that a header attribute tells apart."""
-    places = len({round(height / _SAME_PLACE_MM) for height in _heights(frames)})
-    if len(frames) < 1.5 * places:
-        return frames
-    for attribute in range(4):
-        phases: dict[str, list[Frame]] = defaultdict(list)
-        for frame in frames:
-            phases[frame.phase[attribute]].append(frame)
-        unique = all(
-            len({round(height / _SAME_PLACE_MM) for height in _heights(phase)}) == len(phase)
-            for phase in phases.values()
-        )
-        if unique and 2 <= len(phases) <= len(frames) / places + 1:
-            kept = max(phases.values(), key=len)
-            text = (
-                f"The series holds {len(phases)} phases or reconstructions of the same slices; the "
-                f"{'first' if kept is next(iter(phases.values())) else 'largest'} is read ({len(kept)} slices)."
-            )
-            notices.append(_notice("several-phases", "warn", text))
-            return kept
-    return frames
-
-
-def _one_a_place(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
-    """Keep the first of the images at one place; `frames` are sorted."""
-    heights = _heights(frames)
-    kept, last = [], -np.inf
-    for frame, height in zip(frames, heights, strict=True):
-        if height - last > _SAME_PLACE_MM:
+def _one_a_place(frames: list[Frame], notices: list[Notice]) -> tuple[list[Frame], int]:
+    """Keep the first of the images at one place; return also how many others showed something else."""
+    places = places_of(heights_of(frames))
+    kept: list[Frame] = []
+    copies = doubtful = 0
+    for frame, place, before in zip(frames, places, (-1, *places), strict=False):
+        if place != before:
             kept.append(frame)
-            last = height
-    if len(kept) < len(frames):
-        text = f"{_images(len(frames) - len(kept))} at the same place as another one; the first of each is used."
-        notices.append(_notice("duplicate-slices", "info", text))
-    return kept
+        elif same_pixels(frame, kept[-1]):
+            copies += 1
+        else:
+            doubtful += 1
+    if copies:
+        text = f"{images(copies)} at the same place as another one and the same picture; one of each is used."
+        notices.append(Notice("duplicate-slices", "info", text))
+    if doubtful:
+        text = (
+            f"{images(doubtful)} at the same place as another one but another picture, and nothing in the header tells "
+            "which of them belong together; the first of each is used."
+        )
+        notices.append(Notice("duplicate-slices", "warn", text))
+    return kept, doubtful
 
 
-def _one_block(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
+def _one_block(frames: list[Frame], notices: list[Notice]) -> tuple[list[Frame], int]:
     """Keep the largest block where a wide gap parts the stack; `frames` are sorted."""
     if len(frames) < 3:
-        return frames
-    gaps = np.diff(_heights(frames))
+        return frames, 0
+    gaps = np.diff(heights_of(frames))
     wide = np.flatnonzero(gaps > max(_PARTED_MM, _PARTED_STEPS * usual_step(gaps)))
     if not len(wide):
-        return frames
+        return frames, 0
     edges = [0, *(wide + 1).tolist(), len(frames)]
     blocks = [frames[low:high] for low, high in pairwise(edges)]
     kept = max(blocks, key=len)
     text = (
-        f"{_images(len(frames) - len(kept))} more than {gaps[wide].min():.0f} mm away from the other "
+        f"{images(len(frames) - len(kept))} more than {gaps[wide].min():.0f} mm away from the other "
         f"{len(kept)} slices; left out."
     )
-    notices.append(_notice("stray-slices", "warn", text))
-    return kept
+    notices.append(Notice("stray-slices", "warn", text))
+    return kept, len(frames) - len(kept)
 
 
-def _images(count: int) -> str:
-    return "1 image is" if count == 1 else f"{count} images are"
+def _places_not_read(volume: Volume, kept: Sequence[Frame]) -> int:
+    """Count the places of the series' other images that the stack does not show.
+
+    Another phase or reconstruction of the same slices is not lost: what it shows is read once. Of another plane an
+    image counts where its center lies beyond the stack.
+    """
+    normal = normal_of(np.asarray(kept[0].directions))
+    own = np.array([_center(frame) for frame in kept]) @ normal
+    step = float(np.median(np.diff(own))) if len(own) > 1 else kept[0].thickness_mm or 1.0
+    missed: list[float] = []
+    for other in volume.beside:
+        if other.patient != volume.patient:
+            continue
+        turned = not parallel(other.frames[0], kept[0])
+        if turned and len(other.frames) <= _FEW:
+            continue
+        heights = np.array([_center(frame) for frame in other.frames]) @ normal
+        if turned:
+            away = np.maximum(own[0] - heights, heights - own[-1])
+            missed += heights[away > step].tolist()
+        else:
+            away = np.abs(heights[:, None] - own[None]).min(axis=1)
+            missed += heights[away > _NEAR_STEPS * step].tolist()
+    if not missed:
+        return 0
+    return 1 + int((np.diff(np.sort(missed)) > max(SAME_PLACE_MM, step / 2)).sum())
 
 
-def _notice(code: str, severity: str, text: str) -> Notice:
-    return Notice(code, "warn" if severity == "warn" else "info", text)
+def _center(frame: Frame) -> np.ndarray:
+    directions = np.asarray(frame.directions)
+    rows, columns = frame.shape
+    between_rows, between_columns = frame.spacing or (1.0, 1.0)
+    across = directions[:3] * between_columns * (columns - 1) / 2
+    down = directions[3:] * between_rows * (rows - 1) / 2
+    return np.asarray(np.asarray(frame.position) + across + down)
+
+
+def _loss(kept: int, lost: int, total: int) -> list[Notice]:
+    """Warn or refuse by the share of the series that is not in the stack."""
+    share = lost / (kept + lost)
+    if kept == 1 and total > 2:
+        severity: Severity = "refuse" if share > REFUSE_SHARE else "warn"
+        text = f"Of {total} images of the series a single slice is left; look at how the series was exported."
+        return [Notice("images-left-out", severity, text)]
+    if share <= WARN_SHARE:
+        return []
+    severity = "refuse" if share > REFUSE_SHARE else "warn"
+    text = (
+        f"{lost} of {kept + lost} slices of the series ({share:.0%}) are not in the volume; nothing can be said about "
+        "what they show, so export the series again or choose another one."
+    )
+    return [Notice("images-left-out", severity, text)]

@@ -1,8 +1,10 @@
 """Opening DICOM files: which of a folder's files are DICOM, and their headers without pixels or patient data."""
 
+import hashlib
 import io
 import logging
 import os
+import secrets
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -65,6 +67,11 @@ HEADER_TAGS = [
     "WindowWidth", "VOILUTFunction", "PixelAspectRatio", "PresentationIntentType", "PresentationLUTShape",
     "PixelIntensityRelationshipSign", "ImagesInAcquisition",
     "PatientAge",
+    # What may tell apart several volumes of one series.
+    "AcquisitionDateTime", "NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase",
+    "CardiacCyclePosition", "RespiratoryCyclePosition", "TriggerTime", "NominalCardiacTriggerDelayTime",
+    "NominalRespiratoryTriggerDelayTime", "MonoenergeticEnergyEquivalent", "ReconstructionAlgorithm", "FilterType",
+    "FrameIncrementPointer",
 ]  # fmt: skip
 _PALETTE_TAGS = [
     f"{kind}{color}PaletteColorLookupTable{part}"
@@ -75,6 +82,10 @@ PIXEL_TAGS = [
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ModalityLUTSequence", "PixelData",
     "ExtendedOffsetTable", "ExtendedOffsetTableLengths", *_PALETTE_TAGS,
 ]  # fmt: skip
+
+# Read only to tell patients apart: of their values nothing but a keyed hash leaves `read_header`.
+_PATIENT_TAGS = ["PatientID", "PatientName", "PatientBirthDate"]
+_HASH_KEY = secrets.token_bytes(16)
 
 # Storage classes of the images that are read here; a file of them without rows and columns is cut short.
 IMAGE_STORAGE = frozenset((
@@ -137,9 +148,21 @@ def read_headers(path: Path, *, progress: Progress | None = None) -> Headers:
 
 
 def read_header(path: Path) -> Dataset:
-    """Read one file's header, without its pixels."""
-    header = read_tags(path, HEADER_TAGS, stop_before_pixels=True)
+    """Read one file's header, without its pixels.
+
+    Patient ID holds a hash of the patient's number (of name and birth date where there is none): equal for one patient,
+    without meaning outside this process.
+    """
+    header = read_tags(path, [*HEADER_TAGS, *_PATIENT_TAGS], stop_before_pixels=True)
     check_numbers(header)
+    stated = {keyword: str(header.get(keyword) or "").strip(" \0^").upper() for keyword in _PATIENT_TAGS}
+    for keyword in _PATIENT_TAGS:
+        if keyword in header and keyword not in HEADER_TAGS:
+            delattr(header, keyword)
+    patient = stated["PatientID"] or "|".join(filter(None, stated.values()))
+    if patient:
+        digest = hashlib.blake2b(patient.encode("utf-8", "replace"), key=_HASH_KEY, digest_size=8)
+        header.PatientID = digest.hexdigest()
     return header
 
 

@@ -23,9 +23,6 @@ class Frame:
         Centre of the first pixel (LPS, mm) and the six direction cosines; None where the header has no valid ones.
     spacing
         Distance between rows and between columns in mm (PS3.3 10.7.1.3); None where not stated.
-    phase
-        What may tell apart several images at one place, most telling first: temporal position, acquisition number,
-        image type, acquisition time.
     """
 
     file: Path
@@ -42,7 +39,6 @@ class Frame:
     image_type: tuple[str, ...]
     instance_number: int | None
     location_mm: float | None
-    phase: tuple[str, str, str, str]
 
     @property
     def is_localizer(self) -> bool:
@@ -110,7 +106,7 @@ def _frame(file: Path, header: Dataset, index: int) -> Frame:
     def get(keyword: str, group: str = "") -> Any:
         return attribute(header, keyword, group=group, frame=index)
 
-    measures, content = "PixelMeasuresSequence", "FrameContentSequence"
+    measures = "PixelMeasuresSequence"
     spacing = numbers(get("PixelSpacing", measures), 2)
     whole = number(get("InstanceNumber"))
     image_type = words(get("FrameType", "CTImageFrameTypeSequence") or get("ImageType"))
@@ -129,12 +125,6 @@ def _frame(file: Path, header: Dataset, index: int) -> Frame:
         image_type=image_type,
         instance_number=None if whole is None else int(whole) + index,
         location_mm=number(get("SliceLocation")),
-        phase=(
-            str(get("TemporalPositionIdentifier") or get("TemporalPositionIndex", content) or ""),
-            str(get("AcquisitionNumber") or get("FrameAcquisitionNumber", content) or ""),
-            "/".join(image_type),
-            str(get("FrameAcquisitionDateTime", content) or get("AcquisitionTime") or get("ContentTime") or ""),
-        ),
     )
 
 

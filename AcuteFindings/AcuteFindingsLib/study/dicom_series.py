@@ -1,72 +1,67 @@
 """Which of a folder's DICOM series to read: the one that a detector was made for."""
 
-import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from AcuteFindingsLib.errors import StudyError
-from AcuteFindingsLib.study.dicom_facts import body_part_of, contrast_of, facts_of
+from AcuteFindingsLib.study.dicom_copies import without_copies
+from AcuteFindingsLib.study.dicom_facts import facts_of
+from AcuteFindingsLib.study.dicom_fit import (
+    OTHER_MODALITIES,
+    PROJECTION_MODALITIES,
+    VOLUME_MODALITIES,
+    as_projection,
+    fit_of,
+)
 from AcuteFindingsLib.study.dicom_frames import Frame
-from AcuteFindingsLib.study.geometry import orientation_of
+from AcuteFindingsLib.study.dicom_identity import modality_of, patient_of, series_of, study_of
+from AcuteFindingsLib.study.dicom_volumes import Volume, volumes_of
 from AcuteFindingsLib.study.notice import Notice
 
-PROJECTION_MODALITIES = ("CR", "DX", "RG")
-VOLUME_MODALITIES = ("CT",)
-# Secondary captures and others of unstated kind; read as what the detector wants.
-OTHER_MODALITIES = ("OT", "SC", "")
-
-_HEAD = re.compile(r"HEAD|BRAIN|SKULL|CRAN|NEURO")
-_CHEST = re.compile(r"CHEST|THORA|LUNG|PULM|HEART|CARDI")
-_PE = re.compile(r"\bPE\b|CTPA|PULM|EMBOL|ANGIO|\bCTA\b")
-_WITHOUT = re.compile(r"NATIV|WITHOUT|\bW/?O\b|NON.?CON|NON.?ENH|\bNC\b|\bC-")
-_CONTRAST = re.compile(r"CONTRAST|\bIV\b|\+C\b|\bC\+|\bCE\b|ENHANCED")
-_BONE = re.compile(r"BONE|KNOCHEN|\bOS\b|SHARP|EDGE|TEMPORAL")
-# Siemens H/B/Br/Hr numbers from 60 up are bone kernels; GE names its own.
-_BONE_KERNEL = re.compile(r"BONE|EDGE|^[A-Z]{1,2}[6-9]\d|YE|^E$|FC3\d|FC8\d")
-_LUNG_KERNEL = re.compile(r"LUNG|^[A-Z]{1,2}[6-9]\d")
+# As many series of one image each, alike in all but their identifier, are slices of one volume.
+_LEAST_SINGLES = 3
 
 
-@dataclass(frozen=True)
-class Series:
-    """The images of one DICOM series; of radiographs, one image."""
+def group_volumes(frames: Sequence[Frame]) -> list[Volume]:
+    """Group images by Series Instance UID and take each series apart; each radiograph stands for itself.
 
-    uid: str
-    modality: str
-    frames: tuple[Frame, ...]
-
-    @property
-    def label(self) -> str:
-        """Number and description, for messages; never anything about the patient."""
-        facts = facts_of(self.frames[0])
-        number = "without number" if facts.series_number is None else str(facts.series_number)
-        description = f' "{facts.series_description}"' if facts.series_description else ""
-        count = len(self.frames)
-        return f"series {number}{description} ({self.modality or 'no modality'}, {count} image{'s' * (count > 1)})"
-
-
-def group_series(frames: Sequence[Frame]) -> list[Series]:
-    """Group images by Series Instance UID; each radiograph stands for itself."""
+    A series without UID is known by its number and description; single images whose series differ in nothing but the
+    UID are slices of one series.
+    """
+    kept, copies = without_copies(frames)
     groups: dict[tuple[str, ...], list[Frame]] = defaultdict(list)
-    for frame in frames:
-        header = frame.header
-        uid, modality = str(header.get("SeriesInstanceUID") or ""), str(header.get("Modality") or "").upper()
-        key = [str(header.get("StudyInstanceUID") or ""), uid, modality]
-        if modality in PROJECTION_MODALITIES:
-            key += [str(frame.file), str(frame.number)]
-        groups[tuple(key)].append(frame)
-    return [Series(uid=key[1], modality=key[2], frames=tuple(group)) for key, group in groups.items()]
+    for frame in kept:
+        key: tuple[str, ...] = (study_of(frame), series_of(frame), modality_of(frame))
+        if not key[1]:
+            key = (*key, patient_of(frame), str(frame.header.get("SeriesNumber") or ""), _description(frame))
+        if key[2] in PROJECTION_MODALITIES:
+            key = (*key, str(frame.file), str(frame.number))
+        groups[key].append(frame)
+    volumes: list[Volume] = []
+    for key, group in _join_singles(groups).items():
+        if key[2] in PROJECTION_MODALITIES:
+            volumes.append(Volume(frames=tuple(group), uids=frozenset({series_of(group[0])})))
+        else:
+            volumes += volumes_of(group, copies=sum(copies[uid] for uid in {series_of(frame) for frame in group}))
+    return volumes
 
 
-def choose_series(
-    series: Sequence[Series], *, detector: str | None, uid: str | None, source_name: str
-) -> tuple[Series, tuple[Notice, ...]]:
-    """Return the series that suits a detector best, and notices that list the others.
+def largest_volume(frames: Sequence[Frame]) -> Volume:
+    """Return the largest of the volumes that the images of one series make."""
+    kept, copies = without_copies(frames)
+    return max(volumes_of(kept, copies=copies.total()), key=lambda volume: len(volume.frames))
+
+
+def choose_volume(
+    volumes: Sequence[Volume], *, detector: str | None, uid: str | None, source_name: str
+) -> tuple[Volume, tuple[Notice, ...]]:
+    """Return the volume that suits a detector best, and notices that list the others.
 
     Parameters
     ----------
-    series
-        All series found.
+    volumes
+        All volumes and radiographs found.
     detector
         ``"pe"``, ``"hemorrhage"``, ``"pneumothorax"`` or None.
     uid
@@ -77,68 +72,92 @@ def choose_series(
     Raises
     ------
     StudyError
-        No series has the UID asked for, or all of the chosen one are localizers.
+        No series has the UID asked for, or the chosen one is all localizers.
     """
+    candidates = list(volumes)
     if uid is not None:
-        named = [one for one in series if one.uid == uid]
-        if not named:
-            known = "; ".join(f"{one.uid}: {one.label}" for one in series)
+        candidates = [one for one in volumes if uid in one.uids]
+        if not candidates:
+            known = "; ".join(f"{', '.join(sorted(one.uids))}: {label_of(one)}" for one in volumes)
             raise StudyError(f"{source_name} holds no series {uid}. It holds {known}.")
-        candidates = named
-    else:
-        candidates = list(series)
     readable = [
         one for one in candidates if one.modality in (*VOLUME_MODALITIES, *PROJECTION_MODALITIES, *OTHER_MODALITIES)
     ]
     # Of other kinds the best is read too, so that the check can say what it is.
-    ranked = sorted(readable or candidates, key=lambda one: _score(one, detector), reverse=True)
+    ranked = sorted(readable or candidates, key=lambda one: fit_of(one, detector), reverse=True)
     chosen = ranked[0]
     if chosen.modality in VOLUME_MODALITIES and all(frame.is_localizer for frame in chosen.frames):
         raise StudyError(f"{source_name} holds only localizer (scout) images; give the CT series itself.")
-    others = [one for one in series if one is not chosen]
-    notices = [Notice("other-series", "info", f"Not read: {one.label}.") for one in others]
-    return chosen, tuple(notices)
+    return chosen, (*_equals(chosen, ranked, detector), *_others(chosen, volumes))
 
 
-def _score(series: Series, detector: str | None) -> tuple[float, ...]:
-    """Return how well a series suits, more important things first."""
-    frame = series.frames[0]
-    facts = facts_of(frame)
-    name = facts.series_description.upper().replace("_", " ")
-    body = f"{body_part_of(frame)} {name}"
-    real = not any(one.is_localizer for one in series.frames[:3])
-    original = "DERIVED" not in facts.image_type and not {"MPR", "MIP", "SECONDARY"} & set(facts.image_type)
-    if detector == "pneumothorax" or (detector is None and series.modality in PROJECTION_MODALITIES):
-        frontal = facts.view_position in ("PA", "AP") or (facts.view_position == "" and "LAT" not in name)
-        return (
-            _rank(series.modality, (PROJECTION_MODALITIES, OTHER_MODALITIES)),
-            float(frontal),
-            float(bool(_CHEST.search(body))),
-            float(frame.shape[0] * frame.shape[1]),
-        )
-    count = len({None if one.position is None else tuple(one.position.round(2)) for one in series.frames})
-    axial = frame.directions is not None and orientation_of(frame.directions) == "axial"
-    contrast = bool(contrast_of(frame.header) or _PE.search(name) or _CONTRAST.search(name))
-    contrast = contrast and not _WITHOUT.search(name)
-    kernel = facts.convolution_kernel.upper()
-    bone = bool(_BONE.search(name) or _BONE_KERNEL.search(kernel))
-    suits = {
-        "pe": (bool(_CHEST.search(body)) and not _HEAD.search(body), contrast, not _LUNG_KERNEL.search(kernel)),
-        "hemorrhage": (bool(_HEAD.search(body)), not contrast, not bone),
-    }.get(detector or "", (True, True, True))
-    return (
-        _rank(series.modality, (VOLUME_MODALITIES, OTHER_MODALITIES)),
-        float(real),
-        float(min(count, 5)),
-        *(float(answer) for answer in suits),
-        float(axial),
-        float(original),
-        float(count),
+def label_of(volume: Volume) -> str:
+    """Return number, kind and count of images; no free text, which may speak of a patient."""
+    number = facts_of(volume.frames[0]).series_number
+    count = len(volume.frames)
+    name = "a series without number" if number is None else f"series {number}"
+    return f"{name} ({volume.modality or 'no modality'}, {count} image{'s' * (count > 1)})"
+
+
+def _description(frame: Frame) -> str:
+    return str(frame.header.get("SeriesDescription") or "").strip().upper()
+
+
+def _join_singles(groups: dict[tuple[str, ...], list[Frame]]) -> dict[tuple[str, ...], list[Frame]]:
+    """Join series of one image each that agree in study, modality, patient, description and matrix."""
+    alike: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    for key, group in groups.items():
+        frame = group[0]
+        if len(group) == 1 and key[2] not in PROJECTION_MODALITIES and not frame.is_localizer:
+            alike[(key[0], key[2], patient_of(frame), _description(frame), str(frame.shape))].append(key)
+    joined = dict(groups)
+    for keys in alike.values():
+        if len(keys) >= _LEAST_SINGLES:
+            joined[keys[0]] = [joined.pop(key)[0] for key in keys]
+            joined = {keys[0]: joined.pop(keys[0]), **joined}
+    return joined
+
+
+def _equals(chosen: Volume, ranked: Sequence[Volume], detector: str | None) -> list[Notice]:
+    """Warn where other radiographs of the study suit as well: what they show is not looked at."""
+    if not as_projection(chosen, detector):
+        return []
+    best = fit_of(chosen, detector)[:-1]
+    equal = sum(fit_of(one, detector)[:-1] == best for one in ranked if one is not chosen and one.study == chosen.study)
+    if not equal:
+        return []
+    text = (
+        f"{equal} other radiograph{'s' * (equal > 1)} of the study suit{'s' * (equal == 1)} as well and "
+        f"{'are' if equal > 1 else 'is'} not read; run each of them by its own file."
     )
+    return [Notice("equal-images", "warn", text)]
 
 
-def _rank(modality: str, preferred: tuple[tuple[str, ...], ...]) -> float:
-    for place, group in enumerate(preferred):
-        if modality in group:
-            return float(len(preferred) - place)
-    return 0.0
+def _others(chosen: Volume, volumes: Sequence[Volume]) -> list[Notice]:
+    """List what is not read: other series by their number, other studies and patients by kind and count alone."""
+    found: list[Notice] = []
+    elsewhere: Counter[tuple[str, str, str]] = Counter()
+    named: set[int] = set()
+    for one in volumes:
+        if one is chosen or id(one) in named or one.uids == chosen.uids:
+            continue
+        whose = relation(one, chosen)
+        if whose:
+            elsewhere[(whose, one.study, one.modality or "no modality")] += len(one.frames)
+            continue
+        same = [other for other in volumes if other.uids == one.uids and other.study == one.study]
+        same = same if one.modality not in PROJECTION_MODALITIES and any(one.uids) else [one]
+        named |= {id(other) for other in same}
+        together = replace(one, frames=tuple(frame for other in same for frame in other.frames))
+        found.append(Notice("other-series", "info", f"Not read: {label_of(together)}."))
+    for (whose, _, modality), count in elsewhere.items():
+        text = f"Not read: {whose} ({modality}, {count} image{'s' * (count > 1)})."
+        found.append(Notice("other-study" if "patient" not in whose else "other-patient", "info", text))
+    return found
+
+
+def relation(one: Volume, other: Volume) -> str:
+    """Return "another patient", "another study", or "" where both are of one study."""
+    if one.patient != other.patient and one.patient and other.patient:
+        return "images of another patient"
+    return "" if one.study == other.study else "a series of another study"

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.damage import surplus_notices, unreadable_notice
 from AcuteFindingsLib.study.dicom_clean import clean_stack
@@ -12,6 +13,7 @@ from AcuteFindingsLib.study.dicom_facts import facts_of
 from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_pixels import AIR_HU, Decoded, decode_frames, to_hu
+from AcuteFindingsLib.study.dicom_volumes import Volume
 from AcuteFindingsLib.study.geometry import (
     StackPlan,
     fill_missing_planes,
@@ -23,12 +25,9 @@ from AcuteFindingsLib.study.geometry import (
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
-# Together about 8 GB as float32: no CT, but what a wrong position in a header can ask for.
-_MOST_VOXELS = 2_000_000_000
 
-
-def read_ct(frames: Sequence[Frame], *, source_name: str, progress: Progress | None = None) -> Study:
-    """Read one CT series (classic files or enhanced multi-frame) in HU.
+def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = None) -> Study:
+    """Read one volume of a CT series (classic files or enhanced multi-frame) in HU.
 
     Slices are sorted along their normal, the gantry's tilt is undone by shifting slices within their planes, missing
     and unevenly spaced slices are interpolated along the normal; `Study.sources` says where each slice went.
@@ -38,7 +37,9 @@ def read_ct(frames: Sequence[Frame], *, source_name: str, progress: Progress | N
     StudyError
         Where not one image's pixels can be read, or the positions make no volume.
     """
-    stack, notices = clean_stack(frames)
+    if volume.broken:
+        raise StudyError(f"{source_name} cannot be read as a volume: {volume.broken}.")
+    stack, notices = clean_stack(volume)
     first = stack[0]
     spacing = first.spacing or (1.0, 1.0)
     positions = np.array([frame.position for frame in stack])
@@ -46,15 +47,15 @@ def read_ct(frames: Sequence[Frame], *, source_name: str, progress: Progress | N
     thicknesses = [frame.thickness_mm for frame in stack if frame.thickness_mm]
     thickness = float(np.median(thicknesses)) if thicknesses else None
     plan = plan_stack(positions, directions, spacing, first.shape, thickness_mm=thickness)
-    if np.prod(plan.shape, dtype=float) > _MOST_VOXELS:
+    if np.prod(plan.shape, dtype=float) > budgets().voxels:
         raise StudyError(f"{source_name}: the slices' positions (0020,0032) ask for a volume of {plan.shape} voxels.")
     windowed = _is_windowed(first)
     array, decoded = _fill(stack, plan, windowed=windowed, progress=progress)
     if decoded.lost:
         # Planned anew without them; the others are decoded twice, which only a damaged study costs.
         gone = {(stack[place].file, stack[place].number) for place in decoded.lost}
-        readable = [frame for frame in frames if (frame.file, frame.number) not in gone]
-        study = read_ct(readable, source_name=source_name, progress=progress)
+        readable = tuple(frame for frame in volume.frames if (frame.file, frame.number) not in gone)
+        study = read_ct(replace(volume, frames=readable), source_name=source_name, progress=progress)
         lost = unreadable_notice(decoded.lost, len(stack), order="along the stack")
         return replace(study, notices=(lost, *study.notices))
     notices += surplus_notices(decoded.surplus)

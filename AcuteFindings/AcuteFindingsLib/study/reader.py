@@ -6,6 +6,7 @@ from pathlib import Path
 
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.damage import unreadable_notice
+from AcuteFindingsLib.study.dicom_exams import listing_of, several_examinations
 from AcuteFindingsLib.study.dicom_files import (
     IMAGE_STORAGE,
     MALFORMED,
@@ -15,9 +16,10 @@ from AcuteFindingsLib.study.dicom_files import (
     quiet_pydicom,
     read_headers,
 )
+from AcuteFindingsLib.study.dicom_fit import PROJECTION_MODALITIES
 from AcuteFindingsLib.study.dicom_frames import Frame, frames_of
 from AcuteFindingsLib.study.dicom_projection import read_projection
-from AcuteFindingsLib.study.dicom_series import PROJECTION_MODALITIES, choose_series, group_series
+from AcuteFindingsLib.study.dicom_series import choose_volume, group_volumes
 from AcuteFindingsLib.study.dicom_volume import read_ct
 from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.images import is_picture, is_volume, read_picture, read_volume
@@ -30,7 +32,12 @@ _log = logging.getLogger(__name__)
 
 
 def read_study(
-    path: str | Path, *, detector: str | None = None, series: str | None = None, progress: Progress | None = None
+    path: str | Path,
+    *,
+    detector: str | None = None,
+    series: str | None = None,
+    one_examination: bool = False,
+    progress: Progress | None = None,
 ) -> Study:
     """Read a study.
 
@@ -44,13 +51,17 @@ def read_study(
         slice or a radiograph. Other series are listed in `Study.notices`.
     series
         Series Instance UID of the series to read, instead of the detector's choice.
+    one_examination
+        Refuse, before any pixel is read, an input that holds several patients or studies; else the best fitting one is
+        read and a notice of severity ``"refuse"`` says so.
     progress
         Called with what is being done and the share done, 0..1.
 
     Raises
     ------
     StudyError
-        Names the file and the DICOM tag: nothing there, nothing readable, or not a kind of image this program reads.
+        Names the file and the DICOM tag: nothing there, nothing readable, or not a kind of image this program reads;
+        or several examinations where `one_examination` asks for one.
     """
     path = Path(path)
     if not path.exists():
@@ -60,11 +71,13 @@ def read_study(
     if path.is_file() and is_picture(path):
         return read_picture(path, detector=detector)
     with quiet_pydicom():
-        found = _read_dicom(path, detector=detector, series=series, progress=progress)
+        found = _read_dicom(path, detector=detector, series=series, one_examination=one_examination, progress=progress)
     return found if found is not None else _read_only_image(path, detector=detector)
 
 
-def _read_dicom(path: Path, *, detector: str | None, series: str | None, progress: Progress | None) -> Study | None:
+def _read_dicom(
+    path: Path, *, detector: str | None, series: str | None, one_examination: bool, progress: Progress | None
+) -> Study | None:
     """Read the DICOM study below a path; None where a folder holds no DICOM file at all."""
     headers = read_headers(path, progress=_part(progress, 0.0, 0.2))
     if not headers.headers and not headers.unreadable:
@@ -72,8 +85,14 @@ def _read_dicom(path: Path, *, detector: str | None, series: str | None, progres
     frames, unreadable = _frames(headers)
     if not frames:
         raise StudyError(_nothing_readable(path, [shown_name(file) for file in unreadable]))
-    chosen, others = choose_series(group_series(frames), detector=detector, uid=series, source_name=shown_name(path))
+    volumes = group_volumes(frames)
+    chosen, others = choose_volume(volumes, detector=detector, uid=series, source_name=shown_name(path))
     notices = (*_unreadable_notices(headers, unreadable), *others)
+    several = several_examinations(volumes if series is None else [one for one in volumes if series in one.uids])
+    if several is not None and one_examination:
+        raise StudyError(f"{several.text} It holds: {listing_of(volumes, path)}.")
+    if several is not None:
+        notices = (several, *notices)
     as_projection = chosen.modality in PROJECTION_MODALITIES or (
         chosen.modality != "CT" and detector not in ("pe", "hemorrhage") and len(chosen.frames) == 1
     )
@@ -81,7 +100,7 @@ def _read_dicom(path: Path, *, detector: str | None, series: str | None, progres
     if as_projection:
         study = read_projection(chosen.frames[0], source_name=shown_name(path), progress=decoding)
     else:
-        study = read_ct(chosen.frames, source_name=shown_name(path), progress=decoding)
+        study = read_ct(chosen, source_name=shown_name(path), progress=decoding)
     return _with_notices(study, notices)
 
 

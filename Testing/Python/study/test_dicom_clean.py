@@ -33,11 +33,20 @@ def test_a_file_copied_twice_counts_once(tmp_path: Path, write_series: Writer) -
     assert _severity(study) == {"duplicate-slices": "info"}
 
 
-def test_two_images_at_one_place_keep_the_first(tmp_path: Path, write_series: Writer) -> None:
-    write_series(tmp_path, _flat([0, 1, 2, 3]), heights=[0, 5, 5.01, 10])
+def test_two_images_at_one_place_keep_the_first_and_a_warning_says_so(tmp_path: Path, write_series: Writer) -> None:
+    def strip(dataset: Dataset, number: int) -> None:
+        del dataset.InstanceNumber
+
+    write_series(tmp_path, _flat([0, 1, 2, 3]), heights=[0, 5, 5.01, 10], each=strip)
     study = read_study(tmp_path)
     assert study.array[:, 0, 0].tolist() == [0, 1, 3]
     assert "1 image is at the same place" in study.notices[0].text
+    assert _severity(study) == {"duplicate-slices": "warn", "images-left-out": "warn"}
+
+
+def test_one_picture_stored_twice_under_two_identifiers_is_only_remarked(tmp_path: Path, write_series: Writer) -> None:
+    write_series(tmp_path, _flat([0, 1, 1, 3]), heights=[0, 5, 5.0, 10])
+    assert _severity(read_study(tmp_path)) == {"duplicate-slices": "info"}
 
 
 def test_one_phase_of_several_is_read(tmp_path: Path, write_series: Writer) -> None:
@@ -69,19 +78,29 @@ def test_slices_of_another_matrix_or_pixel_size_are_left_out(tmp_path: Path, wri
     assert [notice.code for notice in study.notices] == ["mixed-sizes", "mixed-sizes"]
 
 
-def test_images_without_a_position_among_others_are_left_out(tmp_path: Path, write_series: Writer) -> None:
+def test_images_without_a_position_go_where_their_number_puts_them_or_are_left_out(
+    tmp_path: Path, write_series: Writer
+) -> None:
     def strip(dataset: Dataset, number: int) -> None:
-        if number == 0:
+        if number == 2:
             del dataset.ImagePositionPatient
 
-    write_series(tmp_path, linear_field, each=strip)
-    study = read_study(tmp_path)
-    assert study.array.shape[0] == 5
+    def strip_all(dataset: Dataset, number: int) -> None:
+        strip(dataset, number)
+        del dataset.InstanceNumber
+
+    write_series(tmp_path / "numbered", _flat([0, 1, 2, 3, 4, 5]), each=strip)
+    study = read_study(tmp_path / "numbered")
+    assert study.array[:, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
     assert _severity(study) == {"no-position": "warn"}
+    write_series(tmp_path / "bare", _flat([0, 1, 2, 3, 4, 5]), each=strip_all)
+    study = read_study(tmp_path / "bare")
+    assert len(study.sources) == 5
+    assert {"no-position": "warn", "images-left-out": "warn"}.items() <= _severity(study).items()
 
 
 def test_bolus_tracking_slices_far_from_the_scan_are_left_out(tmp_path: Path, write_series: Writer) -> None:
     write_series(tmp_path, linear_field, shape=(12, 8, 10), heights=[0, 1, *(200 + 2.0 * np.arange(10))])
     study = read_study(tmp_path)
     assert study.array.shape[0] == 10
-    assert _severity(study) == {"stray-slices": "warn"}
+    assert _severity(study) == {"stray-slices": "warn", "images-left-out": "warn"}

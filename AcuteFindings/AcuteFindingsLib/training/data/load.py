@@ -13,6 +13,7 @@ from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.study.dicom_files import Progress, quiet_pydicom, read_headers
 from AcuteFindingsLib.study.dicom_frames import Frame, frames_of
+from AcuteFindingsLib.study.dicom_series import largest_volume
 from AcuteFindingsLib.study.dicom_volume import read_ct
 from AcuteFindingsLib.study.images import is_picture, is_volume
 from AcuteFindingsLib.study.reader import read_study
@@ -213,4 +214,4 @@ def _read_files(files: Sequence[Path], progress: Progress | None) -> Study:
             frames += frames_of(file, header)
         if not frames:
             raise DataError(f"{files[0].name} and the other files of its series hold no image.")
-        return read_ct(frames, source_name=files[0].parent.name, progress=progress)
+        return read_ct(largest_volume(frames), source_name=files[0].parent.name, progress=progress)
