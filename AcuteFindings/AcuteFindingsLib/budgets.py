@@ -34,7 +34,17 @@ class Budgets:
     nesting
         Depth of JSON, YAML and DICOM sequences.
     text_bytes
-        Bytes of one JSON, YAML or CSV file.
+        Bytes of one JSON, YAML or CSV file, and of one answer of a server to a search.
+    answers
+        Matches that one search of an archive may bring; a series of 20,000 images is its longest list.
+    instance_bytes
+        Bytes of one DICOM instance from the network, held in memory as it comes; 4,000 frames of 512×512 are 2 GiB.
+    series_bytes
+        Bytes that the network may bring for one series.
+    pdu_bytes
+        Bytes of one protocol data unit of classic DICOM (PS3.8 9.3); 16 to 128 KiB are usual.
+    connections
+        Connections that our receiver for C-MOVE has open at once; archives send over one to four.
     """
 
     unpacked_bytes: int = 4 * _GIB
@@ -48,6 +58,11 @@ class Budgets:
     files: int = 200_000
     nesting: int = 32
     text_bytes: int = 64 * _MIB
+    answers: int = 50_000
+    instance_bytes: int = 2 * _GIB
+    series_bytes: int = 32 * _GIB
+    pdu_bytes: int = 4 * _MIB
+    connections: int = 10
 
 
 _current = Budgets()

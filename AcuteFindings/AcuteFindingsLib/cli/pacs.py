@@ -2,19 +2,16 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
 from AcuteFindingsLib.cli.common import (
-    PlainConsole,
     err_console,
     help_without_command,
     one_of,
@@ -22,19 +19,25 @@ from AcuteFindingsLib.cli.common import (
     print_json,
     progress_bar,
 )
+from AcuteFindingsLib.cli.pacs_report import (
+    instance_table,
+    print_table,
+    push_as_json,
+    report_incomplete,
+    report_pull,
+    report_push,
+    series_table,
+    show_matches,
+    study_table,
+)
 from AcuteFindingsLib.errors import CancelledError, PacsError
 
 if TYPE_CHECKING:
-    from AcuteFindingsLib.pacs.connection import Connection, StoreAnswer
-    from AcuteFindingsLib.pacs.matches import InstanceMatch, SeriesMatch, StudyMatch
-    from AcuteFindingsLib.pacs.pull import PulledSeries
-    from AcuteFindingsLib.pacs.push import ToSend
+    from AcuteFindingsLib.pacs.connection import Connection
+    from AcuteFindingsLib.pacs.matches import StudyMatch
 
 _FAILED = 1
-# More lines of the same answer than this are told as one.
-_LINES_A_SERIES = 10
-# Wide, so that a UID is never broken and can be copied.
-_TABLE_WIDTH = 400
+_MOST_STUDIES = 200
 
 ServerName = Annotated[str, typer.Argument(metavar="SERVER", help="A server's name in the file of servers.")]
 ServersFile = Annotated[
@@ -63,12 +66,12 @@ def find(
         str,
         typer.Option("--level", help="study, series or instance; auto: series of one study, instances of one series."),
     ] = "auto",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Studies at most.")] = 200,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Studies at most.")] = _MOST_STUDIES,
     show_patient: ShowPatient = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     servers: ServersFile = None,
-) -> None:
-    """Ask an archive which studies, series or instances it has."""
+) -> int:
+    """Ask an archive which studies, series or instances it has; exit status 2 where it did not name all."""
     one_of("--level", level, ("auto", "study", "series", "instance"))
     if level == "auto":
         level = "instance" if series else "series" if study else "study"
@@ -84,20 +87,28 @@ def find(
         show_patient=show_patient,
         limit=limit,
     )
+    uncounted: list[str] = []
     if level == "study":
-        _show(studies, _study_table, as_json=as_json)
+        show_matches(studies, study_table, as_json=as_json)
     else:
-        found = [match for one in studies for match in connection.find_series(one.study_uid)]
+        found = []
+        for one in studies:
+            listed = connection.find_series(one.study_uid)
+            uncounted += _fewer(one.series_count, len(listed), f"series in study {one.study_uid}")
+            found += listed
         found = [match for match in found if series in (None, match.series_uid) and modality in (None, match.modality)]
         if level == "series":
-            _show(found, _series_table, as_json=as_json)
+            show_matches(found, series_table, as_json=as_json)
         else:
-            instances = [
-                item for match in found for item in connection.find_instances(match.study_uid, match.series_uid)
-            ]
-            _show(instances, _instance_table, as_json=as_json)
+            instances = []
+            for match in found:
+                items = connection.find_instances(match.study_uid, match.series_uid)
+                uncounted += _fewer(match.instance_count, len(items), f"instances in series {match.series_uid}")
+                instances += items
+            show_matches(instances, instance_table, as_json=as_json)
     if len(studies) == limit:
-        err_console.print(f"There may be more: {limit} studies are what --limit allows.")
+        err_console.print(f"There may be more: --limit allows {'1 study' if limit == 1 else f'{limit} studies'}.")
+    return report_incomplete([*(shortfall.text for shortfall in connection.shortfalls), *uncounted])
 
 
 def pull(
@@ -115,7 +126,10 @@ def pull(
     show_patient: ShowPatient = False,
     servers: ServersFile = None,
 ) -> int:
-    """Fetch a study from an archive; run again after a break, and only what is missing is fetched."""
+    """Fetch a study from an archive; run again after a break, and only what is missing is fetched.
+
+    Exit status 2 where something did not come.
+    """
     from AcuteFindingsLib.pacs.pull import pull_studies
 
     connection = _connect(server, servers)
@@ -123,15 +137,27 @@ def pull(
         connection, study=study, accession=accession, patient_id=patient_id, date=date, show_patient=show_patient
     )
     if not studies:
+        report_incomplete([shortfall.text for shortfall in connection.shortfalls])
         raise PacsError(f"{server} has no such study.")
-    _print_table(_study_table(studies))
+    print_table(study_table(studies))
     if len(studies) > 1 and not all_studies:
         raise PacsError(f"{len(studies)} studies fit; choose one with --study UID, or fetch all with --all.")
     with _stop_on_interrupt() as cancelled, progress_bar() as progress:
         pulled = pull_studies(
             connection, studies, out, series_uid=series, modality=modality, progress=progress, cancelled=cancelled
         )
-    return _report_pull(pulled)
+    shortfalls = [shortfall.text for shortfall in connection.shortfalls if shortfall.level != "instance"]
+    if len(studies) == _MOST_STUDIES:
+        shortfalls.append(f"{_MOST_STUDIES} studies are taken at once, and the server has more; narrow --date")
+    if series is None and modality is None:
+        empty = {one.study_uid for one in studies} - {result.series.study_uid for result in pulled}
+        shortfalls += [f"the server lists no series in study {uid}" for uid in sorted(empty)]
+    return report_pull(pulled, shortfalls)
+
+
+def _fewer(counted: int | None, listed: int, what: str) -> list[str]:
+    """Say that a server lists fewer than it counts, where it does."""
+    return [f"the server counts {counted} {what} and lists {listed}"] if (counted or 0) > listed else []
 
 
 def push(
@@ -148,9 +174,9 @@ def push(
         found = collect_files(paths, progress=progress, cancelled=cancelled)
         answers = push_files(connection, found.files, progress=progress, cancelled=cancelled)
     if as_json:
-        print_json(_push_as_json(found, answers))
+        print_json(push_as_json(found, answers))
     else:
-        _report_push(found, answers)
+        report_push(found, answers)
     return 0 if all(answer.stored for answer in answers) and not found.damaged else _FAILED
 
 
@@ -168,7 +194,7 @@ def list_servers(servers: ServersFile = None) -> None:
     for name, entry in read_servers(_servers_file(servers)).items():
         login = "keyring" if entry.password or entry.token else "file" if entry.has_login else "none"
         table.add_row(name, entry.kind, entry.address, "yes" if entry.encrypted else "no", login)
-    _print_table(table)
+    print_table(table)
 
 
 @servers_app.command("test")
@@ -214,7 +240,7 @@ def _connect(name: str, servers: Path | None) -> "Connection":
 
 
 def _find_studies(
-    connection: "Connection", *, show_patient: bool, limit: int = 200, **asked: str | None
+    connection: "Connection", *, show_patient: bool, limit: int = _MOST_STUDIES, **asked: str | None
 ) -> list["StudyMatch"]:
     from AcuteFindingsLib.pacs.matches import StudyQuery
 
@@ -248,117 +274,3 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         raise typer.Abort from error
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _show(matches: Sequence[Any], table: Callable[[Sequence[Any]], Table], *, as_json: bool) -> None:
-    if as_json:
-        print_json([asdict(match) for match in matches])
-    elif matches:
-        _print_table(table(matches))
-    else:
-        out_console.print("Nothing fits.")
-
-
-def _print_table(table: Table) -> None:
-    PlainConsole(width=_TABLE_WIDTH, highlight=False, markup=False).print(table)
-
-
-def _study_table(studies: Sequence["StudyMatch"]) -> Table:
-    patients = any(study.patient for study in studies)
-    columns = ("patient", "patient ID", "born", "accession") if patients else ()
-    table = Table("date", "modality", "description", "series", "instances", *columns, "study UID", box=SIMPLE)
-    for study in studies:
-        facts = study.patient
-        shown = (facts.name, facts.patient_id, facts.birth_date, facts.accession) if facts else ()
-        table.add_row(
-            f"{study.date} {study.time[:4]}".strip(),
-            "/".join(study.modalities),
-            study.description,
-            _count(study.series_count),
-            _count(study.instance_count),
-            *shown,
-            study.study_uid,
-        )
-    return table
-
-
-def _series_table(found: Sequence["SeriesMatch"]) -> Table:
-    several = len({series.study_uid for series in found}) > 1
-    columns = ("study UID",) if several else ()
-    table = Table("number", "modality", "description", "instances", "series UID", *columns, box=SIMPLE)
-    for series in found:
-        facts = (_count(series.number), series.modality, series.description, _count(series.instance_count))
-        table.add_row(*facts, series.series_uid, *((series.study_uid,) if several else ()))
-    return table
-
-
-def _instance_table(found: Sequence["InstanceMatch"]) -> Table:
-    from pydicom.uid import UID
-
-    table = Table("number", "kind", "instance UID", box=SIMPLE)
-    for instance in found:
-        kind = UID(instance.sop_class_uid).name if instance.sop_class_uid else ""
-        table.add_row(_count(instance.number), kind, instance.sop_uid)
-    return table
-
-
-def _count(number: int | None) -> str:
-    return "" if number is None else str(number)
-
-
-def _report_pull(pulled: Sequence["PulledSeries"]) -> int:
-    missing = 0
-    for result in pulled:
-        here = f", {result.present} were here already" if result.present else ""
-        lacks = f", {len(result.missing)} MISSING" if result.missing else ""
-        out_console.print(f"{result.series.modality}: {result.fetched} fetched{here}{lacks}")
-        out_console.print(f"  {result.folder}")
-        for remark in result.remarks:
-            out_console.print(f"  {remark}")
-        missing += len(result.missing)
-    if missing:
-        err_console.print(f"acutefindings: {missing} instances did not come; run the same command again to fetch them.")
-    return _FAILED if missing else 0
-
-
-def _report_push(found: "ToSend", answers: Sequence["StoreAnswer"]) -> None:
-    def same(answer: "StoreAnswer") -> tuple[str, ...]:
-        return answer.file.series_uid, answer.file.modality, answer.state, answer.code, answer.text
-
-    for (series_uid, modality, state, _, text), grouped in groupby(answers, key=same):
-        group = list(grouped)
-        many = len(group) > _LINES_A_SERIES and state != "refused"
-        for answer in group[:1] if many else group:
-            what = f"{len(group)} instances of series {series_uid}" if many else answer.file.sop_uid
-            code = f" ({answer.code})" if answer.code else ""
-            said = "" if text == state else f": {text}"
-            out_console.print(f"{state}{code}  {modality} {what}{said}")
-            if not answer.stored and not many:
-                out_console.print(f"  {answer.file.path}")
-    for path in found.damaged:
-        out_console.print(f"not sent  {path}: cut short, or without what identifies an instance")
-    if found.others:
-        out_console.print(f"{len(found.others)} files that are no DICOM objects were left out.")
-    stored = sum(answer.stored for answer in answers)
-    failed = len(answers) - stored + len(found.damaged)
-    out_console.print(f"{stored} of {stored + failed} instances are stored.")
-    if failed:
-        err_console.print(f"acutefindings: {failed} instances are NOT stored; run the same command again to send them.")
-
-
-def _push_as_json(found: "ToSend", answers: Sequence["StoreAnswer"]) -> dict[str, Any]:
-    instances = [
-        {
-            "file": str(answer.file.path),
-            "sop_instance_uid": answer.file.sop_uid,
-            "state": answer.state,
-            "code": answer.code,
-            "text": answer.text,
-        }
-        for answer in answers
-    ]
-    return {
-        "instances": instances,
-        "damaged": [str(path) for path in found.damaged],
-        "left_out": [str(path) for path in found.others],
-    }

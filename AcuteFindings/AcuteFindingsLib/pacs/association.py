@@ -7,15 +7,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, Association
+from pynetdicom import AE, Association, _config
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation, UserIdentityNegotiation
 from pynetdicom.presentation import PresentationContext
 
+from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import PacsError
+from AcuteFindingsLib.pacs.dimse_bounds import Bounds
 from AcuteFindingsLib.pacs.login import hidden_in_logs, read_password
 from AcuteFindingsLib.pacs.reach import explain_socket, probe_tls
 from AcuteFindingsLib.pacs.servers import DimseServer
 from AcuteFindingsLib.pacs.tls import client_context
+
+# Else the log of a program that turns pynetdicom's on would hold names and numbers of patients.
+_config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
 
 _CONNECT_TIMEOUT = 10.0
 _USER_AND_PASSCODE = 2
@@ -30,6 +35,7 @@ def association(
     service: str,
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
     handlers: Sequence[tuple[Any, ...]] = (),
+    bounds: Bounds | None = None,
 ) -> Iterator[Association]:
     """Open an association and close it, by release where all went well and by abort where not.
 
@@ -43,12 +49,16 @@ def association(
         What it is for, in words, for the error where the server offers none of it.
     roles, handlers
         For what the server sends back over the same association.
+    bounds
+        On what the server may send; None: those of a search.
 
     Raises
     ------
     PacsError
-        Where the server cannot be reached, rejects us, or offers none of the contexts.
+        Where the server cannot be reached, rejects us, offers none of the contexts, or sends more than is allowed.
     """
+    most = budgets().text_bytes
+    bounds = bounds or Bounds(seconds=server.timeout, message_bytes=most, total_bytes=most)
     context = client_context(server) if server.tls else None
     password = read_password(server)
     identity = []
@@ -72,16 +82,18 @@ def association(
                 ae_title=server.ae_title,
                 ext_neg=[*roles, *identity],
                 tls_args=(context, server.host) if context else None,
-                evt_handlers=list(handlers),
+                evt_handlers=[*handlers, bounds.handler],
             )
         except OSError as error:
             raise PacsError(f"{_where(server)} cannot be reached: {explain_socket(error) or error}.") from error
         if not opened.is_established:
-            raise _explain(server, opened, context, service)
+            raise _out_of_bounds(server, bounds) or _explain(server, opened, context, service)
         try:
             yield opened
-        except BaseException:
+        except BaseException as error:
             opened.abort()
+            if isinstance(error, PacsError) and bounds.broken:
+                raise _out_of_bounds(server, bounds) or error from error
             raise
         opened.release()
 
@@ -94,6 +106,14 @@ def require_answer(server: DimseServer, status: Dataset, what: str) -> int:
             f"its administrator whether {server.own_ae_title} may do that; else try again, or set a longer timeout."
         )
     return int(status.Status)
+
+
+def _out_of_bounds(server: DimseServer, bounds: Bounds) -> PacsError | None:
+    if not bounds.broken:
+        return None
+    return PacsError(
+        f"{_where(server)} {bounds.broken[0]}, so the connection was ended; its administrator may know why."
+    )
 
 
 def _where(server: DimseServer) -> str:

@@ -42,8 +42,24 @@ class StoreAnswer:
         return self.state in ("stored", "stored with a remark")
 
 
+@dataclass(frozen=True)
+class Shortfall:
+    """A search that the server did not answer to its end: what was searched for, and a sentence."""
+
+    level: Literal["study", "series", "instance"]
+    text: str
+
+
 class Connection(Protocol):
-    """One archive. Every method raises `PacsError` where the server cannot be reached or refuses as a whole."""
+    """One archive. Every method raises `PacsError` where the server cannot be reached or refuses as a whole.
+
+    Attributes
+    ----------
+    shortfalls
+        What searches may have missed, in their order; grows with each search.
+    """
+
+    shortfalls: list[Shortfall]
 
     def test(self) -> str:
         """Ask the server whether it is there and lets us in; returns what it can do, in words."""

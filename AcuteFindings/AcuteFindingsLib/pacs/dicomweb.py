@@ -2,22 +2,23 @@
 
 import logging
 import ssl
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pydicom
 import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.util.retry import Retry
 
+from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
-from AcuteFindingsLib.pacs.connection import Outgoing, StoreAnswer, by_number, newest_first, stop_if
+from AcuteFindingsLib.pacs.connection import Outgoing, Shortfall, StoreAnswer, by_number, newest_first, stop_if
 from AcuteFindingsLib.pacs.http_errors import explain_request, explain_status, not_dicomweb
 from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error
 from AcuteFindingsLib.pacs.login import read_password, read_token
@@ -38,8 +39,18 @@ from AcuteFindingsLib.pacs.servers import DicomwebServer
 from AcuteFindingsLib.pacs.store_status import explain_failure, explain_warning
 from AcuteFindingsLib.pacs.tls import client_context
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
+from AcuteFindingsLib.web import Allowance, GuardedAdapter, GuardedSession, same_origin_only
 
 _CONNECT_TIMEOUT = 10.0
+# A search with all its pages, or one instance, may take as many of the server's timeouts; a timeout of its own bounds
+# only the silence between two packets.
+_SEARCH_TIMEOUTS = 10
+# Seconds for one file sent: a line may be slow.
+_STORE_TIMEOUT = 3600.0
+# A server that repeats its first page may hold more back; below so many answers it is taken to have no more.
+_SMALLEST_CAP = 10
+_ANY = 1 << 62
+_PLURALS = {"study": "studies", "series": "series", "instance": "instances"}
 # One read of a streamed answer, so that progress moves and a cancel is heard within it.
 _READ_CHUNK = 256 * 1024
 # The client sends what is longer than a chunk without saying its length, which not every server takes.
@@ -69,6 +80,8 @@ class DicomwebConnection:
         self._server = server
         self._session = _open_session(server)
         self._client = self._client_with(_READ_CHUNK)
+        self._counted: dict[str, int | None] = {}
+        self.shortfalls: list[Shortfall] = []
 
     def test(self) -> str:
         """Search for one study; says that searching works."""
@@ -78,31 +91,41 @@ class DicomwebConnection:
 
     def find_studies(self, query: StudyQuery, *, show_patient: bool = False, limit: int = 200) -> list[StudyMatch]:
         """Search for studies (QIDO-RS)."""
-        answers = self._search(
+        answers = self._search_all(
             self._client.search_for_studies,
+            "StudyInstanceUID",
+            level="study",
             limit=limit,
+            counted=1 if query.study_uid else None,
+            fits=query.fits,
             fields=[*STUDY_KEYS, *(PATIENT_KEYS if show_patient else ())],
             search_filters=query.criteria(),
         )
-        return newest_first(
-            [study_match(answer, show_patient=show_patient) for answer in answers if query.fits(answer)]
-        )
+        found = newest_first([study_match(answer, show_patient=show_patient) for answer in answers])
+        self._counted |= {study.study_uid: study.series_count for study in found}
+        return found
 
     def find_series(self, study_uid: str) -> list[SeriesMatch]:
         """Search for the series of a study (QIDO-RS)."""
         answers = self._search_all(
             self._client.search_for_series,
             "SeriesInstanceUID",
+            level="series",
+            counted=self._counted.get(study_uid),
             study_instance_uid=study_uid,
             fields=list(SERIES_KEYS),
         )
-        return by_number([series_match(answer, study_uid) for answer in answers])
+        found = by_number([series_match(answer, study_uid) for answer in answers])
+        self._counted |= {series.series_uid: series.instance_count for series in found}
+        return found
 
     def find_instances(self, study_uid: str, series_uid: str) -> list[InstanceMatch]:
         """Search for the instances of a series (QIDO-RS)."""
         answers = self._search_all(
             self._client.search_for_instances,
             "SOPInstanceUID",
+            level="instance",
+            counted=self._counted.get(series_uid),
             study_instance_uid=study_uid,
             series_instance_uid=series_uid,
             fields=list(INSTANCE_KEYS),
@@ -111,15 +134,11 @@ class DicomwebConnection:
 
     def fetch(self, wanted: Sequence[InstanceMatch], inbox: Inbox, *, complete: bool, cancelled: Cancelled) -> None:
         """Retrieve as one stream where the whole series is wanted, and singly what remains (WADO-RS)."""
-        if complete and len(wanted) > 1:
-            with self._explained():
-                stream = self._client.iter_series(wanted[0].study_uid, wanted[0].series_uid, media_types=_AS_STORED)
-                for dataset in stream:
-                    self._keep(dataset, inbox)
-                    stop_if(cancelled)
+        if complete and (inbox.lacking > 1 or not inbox.missing):
+            self._fetch_series(wanted[0].study_uid, wanted[0].series_uid, inbox, cancelled)
         for match in inbox.missing:
             stop_if(cancelled)
-            with self._explained():
+            with self._explained(most_bytes=budgets().instance_bytes):
                 try:
                     dataset = self._client.retrieve_instance(
                         match.study_uid, match.series_uid, match.sop_uid, media_types=_AS_STORED
@@ -128,9 +147,23 @@ class DicomwebConnection:
                     status = error.response.status_code if error.response is not None else 0
                     if status in _CONCERNS_ALL:
                         raise
-                    inbox.refused.append(f"{match.sop_uid}: the server {explain_status(status)}")
+                    inbox.refuse(f"{match.sop_uid}: the server {explain_status(status)}")
+                    continue
+                except UNREADABLE:
+                    inbox.refuse(f"{match.sop_uid}: the server's answer cannot be read")
                     continue
             self._keep(dataset, inbox)
+
+    def _fetch_series(self, study_uid: str, series_uid: str, inbox: Inbox, cancelled: Cancelled) -> None:
+        """Read the series as one stream; where that breaks off, what has come is kept and the rest is left."""
+        with self._explained(most_bytes=budgets().instance_bytes) as allowance:
+            try:
+                for dataset in self._client.iter_series(study_uid, series_uid, media_types=_AS_STORED):
+                    allowance.restart()
+                    self._keep(dataset, inbox)
+                    stop_if(cancelled)
+            except (requests.exceptions.ChunkedEncodingError, *UNREADABLE):
+                inbox.refuse(f"the stream of the series broke off after {inbox.received} instances")
 
     def store(self, files: Sequence[Outgoing], *, cancelled: Cancelled) -> Iterator[StoreAnswer]:
         """Send one file a request (STOW-RS), so that each has its own answer and memory holds one."""
@@ -143,7 +176,8 @@ class DicomwebConnection:
                 yield StoreAnswer(file, "not sent", "", lost)
                 continue
             try:
-                with quiet_pydicom():
+                allowed = self._session.within(seconds=_STORE_TIMEOUT, most_bytes=budgets().text_bytes)
+                with allowed, quiet_pydicom():
                     answer = client.store_instances([pydicom.dcmread(file.path)])
                 yield _read_store_answer(file, answer)
             except requests.HTTPError as error:
@@ -171,31 +205,67 @@ class DicomwebConnection:
             inbox.take_dataset(dataset)
         except OSError as error:
             raise disk_error(inbox.folder, error) from error
+        if isinstance(inbox.failure, PacsError):
+            raise inbox.failure
 
     def _search(self, search: Callable[..., list[dict[str, Any]]], **arguments: Any) -> list[Dataset]:
-        with self._explained(), quiet_pydicom():
+        with self._explained(most_bytes=budgets().text_bytes), quiet_pydicom():
             answers = search(**arguments)
             if not all(isinstance(answer, dict) for answer in answers):
                 raise not_dicomweb(self._server)
+            # What an answer only points at (BulkDataURI, RetrieveURL) is never asked for.
             return [Dataset.from_json(answer) for answer in answers]
 
-    def _search_all(self, search: Callable[..., list[dict[str, Any]]], keyword: str, **arguments: Any) -> list[Dataset]:
-        """Search until nothing new comes: a server may answer with a part only."""
+    def _search_all(
+        self,
+        search: Callable[..., list[dict[str, Any]]],
+        keyword: str,
+        *,
+        level: Literal["study", "series", "instance"],
+        limit: int | None = None,
+        counted: int | None = None,
+        fits: Callable[[Dataset], bool] = lambda _: True,
+        **arguments: Any,
+    ) -> list[Dataset]:
+        """Search page by page until nothing new comes: a server may answer with a part only.
+
+        `counted` is how many the server says that there are. Pages have an end: those that bring nothing new, the time
+        of `_SEARCH_TIMEOUTS`, and the budget of answers.
+        """
         found: dict[str, Dataset] = {}
+        end = time.monotonic() + _SEARCH_TIMEOUTS * self._server.timeout
+        what, most = f"the list of {_PLURALS[level]}", budgets().answers
         while True:
-            page = self._search(search, offset=len(found), **arguments)
+            self._session.more_stated = False
+            if limit is not None:
+                arguments["limit"] = limit
+            page = [answer for answer in self._search(search, offset=len(found), **arguments) if answer.get(keyword)]
             new = {str(answer.get(keyword)): answer for answer in page if str(answer.get(keyword)) not in found}
-            if not new:
-                return list(found.values())
             found.update(new)
+            fitting = [answer for answer in found.values() if fits(answer)]
+            if limit is not None and len(fitting) >= limit:
+                return fitting[:limit]
+            if len(found) >= most or time.monotonic() > end:
+                reason = f"{most} answers" if len(found) >= most else f"{len(found)} answers, for the time was over"
+                self.shortfalls.append(Shortfall(level, f"{self._server.name}: {what} was ended after {reason}"))
+                return fitting
+            if not new:
+                repeated = len(page) >= (_SMALLEST_CAP if counted is None else 1) and len(found) < (counted or _ANY)
+                if repeated or self._session.more_stated:
+                    ignored = "answers every page of it with the same" if repeated else "says that there are more"
+                    self.shortfalls.append(
+                        Shortfall(level, f"{self._server.name}: {what} may lack some, the server {ignored}")
+                    )
+                return fitting
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, *, most_bytes: int) -> Iterator[Allowance]:
+        seconds = _SEARCH_TIMEOUTS * self._server.timeout
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), self._session.within(seconds=seconds, most_bytes=most_bytes) as allowance:
                 # On a single instance that comes without its envelope, which the client reads all the same.
                 warnings.filterwarnings("ignore", module="dicomweb_client")
-                yield
+                yield allowance
         except requests.RequestException as error:
             # The cause holds the address with its query, and that names patients.
             raise explain_request(self._server, error) from None
@@ -206,12 +276,28 @@ class DicomwebConnection:
             ) from None
 
 
-class _TrustingAdapter(HTTPAdapter):
+class _Session(GuardedSession):
+    """Also notes where a server says that it held answers back (PS3.18 8.3.4.4, a Warning header of code 299)."""
+
+    def __init__(self) -> None:
+        super().__init__(same_origin_only)
+        self.more_stated = False
+        self.hooks["response"].append(self._note_warning)
+
+    def _note_warning(self, response: requests.Response, **_: Any) -> None:
+        text = response.headers.get("Warning", "")
+        held_back = response.status_code == requests.codes.partial_content or (
+            "299" in text and "additional" in text.lower()
+        )
+        self.more_stated = self.more_stated or held_back
+
+
+class _TrustingAdapter(GuardedAdapter):
     """Connects with our own TLS settings, which requests would replace by its bundled list of authorities."""
 
-    def __init__(self, context: ssl.SSLContext, retry: Retry) -> None:
+    def __init__(self, context: ssl.SSLContext, session: GuardedSession, retry: Retry) -> None:
         self._context = context
-        super().__init__(max_retries=retry)
+        super().__init__(session.sockets, max_retries=retry)
 
     def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
         super().init_poolmanager(*arguments, **settings, ssl_context=self._context)
@@ -232,8 +318,8 @@ class _BearerAuth(AuthBase):
         return request
 
 
-def _open_session(server: DicomwebServer) -> requests.Session:
-    session = requests.Session()
+def _open_session(server: DicomwebServer) -> _Session:
+    session = _Session()
     # Neither a login from ~/.netrc nor a proxy or authorities from the environment: the server's entry says it all.
     session.trust_env = False
     if server.proxy:
@@ -243,9 +329,9 @@ def _open_session(server: DicomwebServer) -> requests.Session:
         2, connect=0, read=False, other=0, backoff_factor=0.5, status_forcelist=_BUSY, allowed_methods=("GET",)
     )
     retry.raise_on_status = False
-    session.mount("http://", HTTPAdapter(max_retries=retry))
+    session.mount("http://", GuardedAdapter(session.sockets, max_retries=retry))
     if server.encrypted:
-        session.mount("https://", _TrustingAdapter(client_context(server), retry))
+        session.mount("https://", _TrustingAdapter(client_context(server), session, retry))
     password, token = read_password(server), read_token(server)
     if password is not None:
         # As bytes: requests would otherwise encode them as Latin-1.

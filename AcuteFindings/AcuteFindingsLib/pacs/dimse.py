@@ -1,6 +1,8 @@
 """An archive over classic DICOM: C-ECHO, C-FIND, C-MOVE or C-GET, and C-STORE (PS3.4)."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 from pydicom.dataset import Dataset
 from pynetdicom.presentation import build_context
@@ -9,10 +11,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.association import association, require_answer
-from AcuteFindingsLib.pacs.connection import Outgoing, StoreAnswer, by_number, newest_first
+from AcuteFindingsLib.pacs.connection import Outgoing, Shortfall, StoreAnswer, by_number, newest_first
 from AcuteFindingsLib.pacs.dimse_retrieve import retrieve
 from AcuteFindingsLib.pacs.dimse_store import store_files
 from AcuteFindingsLib.pacs.instance_files import Inbox
@@ -34,8 +37,15 @@ from AcuteFindingsLib.pacs.servers import DimseServer
 from AcuteFindingsLib.pacs.tls import client_context
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
 
-_SUCCESS, _LIMIT_REACHED = 0x0000, 0xB001
+_SUCCESS = 0x0000
+# Matching reached its limit (PS3.4 C.4.1.1.4, C.6.4.4), or the server ended the query itself.
+_LIMITS = (0xB001, 0xFE00)
 _PENDING = (0xFF00, 0xFF01)
+# A query may take as many of the server's timeouts, which bound only the silence between two answers.
+_FIND_TIMEOUTS = 10
+# What a server may still send after it was asked to stop: answers, and seconds.
+_AFTER_CANCEL, _CANCEL_TIMEOUT = 1000, 5.0
+_PLURALS = {"study": "studies", "series": "series", "instance": "instances"}
 
 
 class DimseConnection:
@@ -49,6 +59,7 @@ class DimseConnection:
 
     def __init__(self, server: DimseServer) -> None:
         self._server = server
+        self.shortfalls: list[Shortfall] = []
         read_password(server)
         if server.tls:
             client_context(server)
@@ -69,20 +80,22 @@ class DimseConnection:
     def find_studies(self, query: StudyQuery, *, show_patient: bool = False, limit: int = 200) -> list[StudyMatch]:
         """Search for studies (C-FIND at level STUDY)."""
         identifier = _identifier("STUDY", (*STUDY_KEYS, *(PATIENT_KEYS if show_patient else ())), query.criteria())
-        answers = [answer for answer in self._find(identifier, limit=limit) if query.fits(answer)]
+        answers = self._find(identifier, "StudyInstanceUID", level="study", limit=limit, fits=query.fits)
         return newest_first([study_match(answer, show_patient=show_patient) for answer in answers])
 
     def find_series(self, study_uid: str) -> list[SeriesMatch]:
         """Search for the series of a study (C-FIND at level SERIES)."""
         identifier = _identifier("SERIES", SERIES_KEYS, {"StudyInstanceUID": study_uid})
-        return by_number([series_match(answer, study_uid) for answer in self._find(identifier)])
+        answers = self._find(identifier, "SeriesInstanceUID", level="series")
+        return by_number([series_match(answer, study_uid) for answer in answers])
 
     def find_instances(self, study_uid: str, series_uid: str) -> list[InstanceMatch]:
         """Search for the instances of a series (C-FIND at level IMAGE)."""
         identifier = _identifier(
             "IMAGE", INSTANCE_KEYS, {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
         )
-        return by_number([instance_match(answer, study_uid, series_uid) for answer in self._find(identifier)])
+        answers = self._find(identifier, "SOPInstanceUID", level="instance")
+        return by_number([instance_match(answer, study_uid, series_uid) for answer in answers])
 
     def fetch(self, wanted: Sequence[InstanceMatch], inbox: Inbox, *, complete: bool, cancelled: Cancelled) -> None:
         """Retrieve by C-MOVE or C-GET, as the server's entry says."""
@@ -92,22 +105,68 @@ class DimseConnection:
         """Send by C-STORE."""
         return store_files(self._server, files, cancelled=cancelled)
 
-    def _find(self, identifier: Dataset, *, limit: int | None = None) -> list[Dataset]:
+    def _find(
+        self,
+        identifier: Dataset,
+        keyword: str,
+        *,
+        level: Literal["study", "series", "instance"],
+        limit: int | None = None,
+        fits: Callable[[Dataset], bool] = lambda _: True,
+    ) -> list[Dataset]:
+        """Return the answers that fit, each once by its UID; what came before a server gave up is kept and noted.
+
+        Raises
+        ------
+        PacsError
+            Where nothing came and the server says why, or the connection broke.
+        """
         model = StudyRootQueryRetrieveInformationModelFind
-        answers: list[Dataset] = []
+        found: dict[str, Dataset] = {}
+        number, reason, enough = 0, "", False
+        end = time.monotonic() + _FIND_TIMEOUTS * self._server.timeout
         with association(self._server, [build_context(model)], service="queries (C-FIND)") as opened, quiet_pydicom():
             for status, answer in opened.send_c_find(identifier, model):
-                code = require_answer(self._server, status, "the query")
-                if code in _PENDING and answer is not None:
-                    answers.append(answer)
-                    if limit is not None and len(answers) == limit:
-                        opened.send_c_cancel(1, query_model=model)
-                elif code not in (_SUCCESS, _LIMIT_REACHED, *_PENDING) and len(answers) != limit:
-                    raise PacsError(
-                        f"{self._server.name} ({self._server.address}) could not answer the query: "
-                        f"{_explain_find(code)}."
-                    )
-        return answers[:limit]
+                code = int(status.Status) if "Status" in status else None
+                if code not in _PENDING:
+                    reason = reason if enough else self._reason(status, len(found))
+                    break
+                number += 1
+                if enough:
+                    # Asked to stop, a server may send what is under way already, and no more.
+                    if number > _AFTER_CANCEL or time.monotonic() > end:
+                        opened.abort()
+                        break
+                    continue
+                if answer is not None and answer.get(keyword) and fits(answer):
+                    found.setdefault(str(answer.get(keyword)), answer)
+                if number >= budgets().answers or time.monotonic() > end:
+                    over = "" if number >= budgets().answers else ", for the time was over"
+                    reason, enough = f"it was ended after {number} answers{over}", True
+                enough = enough or (limit is not None and len(found) >= limit)
+                if enough:
+                    opened.send_c_cancel(1, query_model=model)
+                    number, end = 0, time.monotonic() + _CANCEL_TIMEOUT
+        if reason:
+            self.shortfalls.append(
+                Shortfall(level, f"{self._server.name}: the list of {_PLURALS[level]} is cut: {reason}")
+            )
+        return list(found.values())
+
+    def _reason(self, status: Dataset, found: int) -> str:
+        """Say why a query ended before its end, or nothing; raises `PacsError` where it brought nothing at all."""
+        if "Status" not in status and found:
+            return f"the connection broke after {found} answers"
+        code = require_answer(self._server, status, "the query")
+        if code == _SUCCESS:
+            return ""
+        if code in _LIMITS:
+            return f"the server limits its answers (0x{code:04X}); narrow the query"
+        if found:
+            return _explain_find(code)
+        raise PacsError(
+            f"{self._server.name} ({self._server.address}) could not answer the query: {_explain_find(code)}."
+        )
 
 
 def _identifier(level: str, keys: Sequence[str], criteria: dict[str, str]) -> Dataset:

@@ -3,10 +3,9 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, Association, evt
+from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, Association, evt
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelGet,
@@ -17,19 +16,24 @@ from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.association import association
 from AcuteFindingsLib.pacs.connection import stop_if
-from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error
+from AcuteFindingsLib.pacs.dimse_receiver import receiver, receiving_bounds, store_handler
+from AcuteFindingsLib.pacs.instance_files import Inbox, disk_error
 from AcuteFindingsLib.pacs.matches import InstanceMatch
 from AcuteFindingsLib.pacs.servers import DimseServer
-from AcuteFindingsLib.pacs.tls import receiver_context
 
 # A list of UIDs longer than this exceeds what some servers take in one request.
 _BATCH = 50
 # PS3.8 9.3.2.2: context identifiers are the odd numbers up to 255; one is the request's own.
 _MAX_CONTEXTS = 128
 _SUCCESS, _PARTLY, _UNKNOWN_DESTINATION, _CANCELLED = 0x0000, 0xB000, 0xA801, 0xFE00
-_PENDING = 0xFF00
-_REFUSED, _CANNOT_UNDERSTAND, _OUT_OF_ROOM = 0x0124, 0xC000, 0xA700
 _WATCH_INTERVAL = 0.1
+# A server that fetches from a tape says for long that it is at work; without one instance it has as many timeouts.
+_IDLE_TIMEOUTS = 60
+# How many instances there are in a request of a whole series (PS3.4 C.4.2.1.6 to 9).
+_SUBOPERATIONS = (
+    "NumberOfRemainingSuboperations", "NumberOfCompletedSuboperations",
+    "NumberOfFailedSuboperations", "NumberOfWarningSuboperations",
+)  # fmt: skip
 
 
 def retrieve(
@@ -57,12 +61,13 @@ def retrieve(
             if inbox.failure is not None:
                 raise
             reason = str(error)
-        if not inbox.missing:
+        if not inbox.lacking:
             return
         if reason and reason not in reasons:
             reasons.append(reason if len(ways) == 1 else f"{name}: {reason}")
-    inbox.refused.extend(reasons)
-    if len(inbox.missing) == len(wanted):
+    for reason in reasons:
+        inbox.refuse(reason)
+    if not inbox.received and not inbox.repeats:
         raise PacsError(f"{server.name} sent nothing. {' '.join(reasons)}".strip())
 
 
@@ -72,8 +77,9 @@ def _move(
     """Ask the server to send to our receiver; returns why not all came, or nothing."""
     model = StudyRootQueryRetrieveInformationModelMove
     reason = ""
+    classes = {match.sop_class_uid for match in wanted}
     with (
-        _receiver(server, wanted, inbox),
+        receiver(server, () if "" in classes else classes, inbox),
         association(server, [build_context(model)], service="retrieval by C-MOVE") as opened,
     ):
         for identifier in _identifiers(wanted, inbox, complete=complete):
@@ -92,14 +98,21 @@ def _get(
     storage = _contexts_for(wanted)
     kinds = dict.fromkeys(str(context.abstract_syntax) for context in storage)
     roles = [build_role(uid, scp_role=True) for uid in kinds]
-    handlers = [(evt.EVT_C_STORE, _take, [inbox])]
+    handlers = [(evt.EVT_C_STORE, store_handler, [inbox])]
     reason = ""
     with association(
-        server, [build_context(model), *storage], service="retrieval by C-GET", roles=roles, handlers=handlers
+        server,
+        [build_context(model), *storage],
+        service="retrieval by C-GET",
+        roles=roles,
+        handlers=handlers,
+        bounds=receiving_bounds(server),
     ) as opened:
         if not any(context.abstract_syntax == model for context in opened.accepted_contexts):
             return "the server does not offer it to us; ask its administrator to permit it."
-        for identifier in _identifiers(wanted, inbox, complete=complete and len(inbox.missing) == len(wanted)):
+        # What the server counts and did not name can only be asked for with the whole series.
+        unnamed = inbox.lacking > len(inbox.missing)
+        for identifier in _identifiers(wanted, inbox, complete=complete and (unnamed or not inbox.received)):
             answers = opened.send_c_get(identifier, model)
             reason = _follow(server, opened, answers, model, inbox, cancelled) or reason
             if not opened.is_established:
@@ -138,51 +151,6 @@ def _contexts_for(wanted: Sequence[InstanceMatch]) -> list[PresentationContext]:
     return [build_context(uid, syntax) for uid in classes for syntax in ALL_TRANSFER_SYNTAXES]
 
 
-@contextmanager
-def _receiver(server: DimseServer, wanted: Sequence[InstanceMatch], inbox: Inbox) -> Iterator[None]:
-    """Listen for what C-MOVE brings, only for as long as it is needed, and only for what was asked for."""
-    if server.receive_port is None:
-        raise PacsError(f"{server.name}: C-MOVE needs receive_port, where the server sends to; ask its administrator.")
-    entity = AE(ae_title=server.own_ae_title)
-    entity.require_called_aet = True
-    entity.network_timeout = server.timeout
-    entity.maximum_pdu_size = 0
-    classes = {match.sop_class_uid for match in wanted}
-    if "" in classes:
-        classes = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
-    for uid in sorted(classes):
-        entity.add_supported_context(uid, ALL_TRANSFER_SYNTAXES)
-    encrypted = server.tls if server.receive_tls is None else server.receive_tls
-    secure = receiver_context(server) if encrypted else None
-    try:
-        listening = entity.start_server(
-            (server.receive_host, server.receive_port),
-            block=False,
-            ssl_context=secure,
-            evt_handlers=[(evt.EVT_C_STORE, _take, [inbox])],
-        )
-    except OSError as error:
-        raise PacsError(
-            f"{server.name}: port {server.receive_port} cannot be listened on ({error.strerror or error}); another "
-            "program has it, perhaps another pull. Wait for that, or have the server send to another port."
-        ) from error
-    try:
-        yield
-    finally:
-        if listening is not None:
-            listening.shutdown()
-
-
-def _take(event: evt.Event, inbox: Inbox) -> int:
-    """Keep one instance that the server sends; returns the status to answer with (PS3.4 B.2.3)."""
-    try:
-        return _SUCCESS if inbox.take_bytes(event.encoded_dataset()) else _REFUSED
-    except OSError:
-        return _OUT_OF_ROOM
-    except UNREADABLE:
-        return _CANNOT_UNDERSTAND
-
-
 def _follow(
     server: DimseServer,
     opened: Association,
@@ -199,12 +167,15 @@ def _follow(
             code = int(status.Status) if "Status" in status else None
             if code is None:
                 break
-    if inbox.failure is not None:
+            inbox.state(sum(int(status.get(keyword) or 0) for keyword in _SUBOPERATIONS))
+    if isinstance(inbox.failure, OSError):
         raise disk_error(inbox.folder, inbox.failure) from inbox.failure
+    if inbox.failure is not None:
+        raise inbox.failure
     stop_if(lambda: watch.stopped or cancelled())
-    if code == _SUCCESS and not inbox.missing:
+    if code == _SUCCESS and not inbox.lacking:
         return ""
-    return _explain(server, code, quiet=watch.quiet)
+    return _explain(server, code, quiet=watch.quiet, idle=watch.idle)
 
 
 class _Watch:
@@ -216,10 +187,10 @@ class _Watch:
         self._server, self._opened, self._model = server, opened, model
         self._inbox, self._cancelled = inbox, cancelled
         self._over = threading.Event()
-        self._last = time.monotonic()
-        self._left = len(inbox.missing)
+        self._last = self._last_instance = time.monotonic()
+        self._received = inbox.received
         self._thread = threading.Thread(target=self._watch, name="retrieval watch", daemon=True)
-        self.stopped = self.quiet = False
+        self.stopped = self.quiet = self.idle = False
         self._usual = opened.dimse_timeout
 
     def heard(self) -> None:
@@ -239,13 +210,15 @@ class _Watch:
 
     def _watch(self) -> None:
         while not self._over.wait(_WATCH_INTERVAL):
-            left = len(self._inbox.missing)
-            if left != self._left:
-                self._left = left
+            received = self._inbox.received
+            if received != self._received:
+                self._received = received
                 self.heard()
+                self._last_instance = time.monotonic()
             self.stopped = self._cancelled() or self._inbox.failure is not None
             self.quiet = time.monotonic() - self._last > self._server.timeout
-            if self.stopped or self.quiet:
+            self.idle = time.monotonic() - self._last_instance > _IDLE_TIMEOUTS * self._server.timeout
+            if self.stopped or self.quiet or self.idle:
                 if self._opened.is_established:
                     self._opened.send_c_cancel(1, query_model=self._model)
                 self._opened.abort()
@@ -254,10 +227,12 @@ class _Watch:
                 return
 
 
-def _explain(server: DimseServer, code: int | None, *, quiet: bool) -> str:
+def _explain(server: DimseServer, code: int | None, *, quiet: bool, idle: bool) -> str:
     """Say what the final status of a retrieval means (PS3.4 C.4.2.1.5) and what to do."""
     if quiet:
         return f"nothing came for {server.timeout:g} s; try again, or set a longer timeout."
+    if idle:
+        return f"no instance came for {_IDLE_TIMEOUTS * server.timeout:g} s although the server says it is at work."
     if code is None:
         return "the connection broke; run the same command again, what has come is kept."
     if code == _UNKNOWN_DESTINATION:
@@ -266,9 +241,14 @@ def _explain(server: DimseServer, code: int | None, *, quiet: bool) -> str:
             f"{server.own_ae_title} with this computer's address and port {server.receive_port}."
         )
     if code in (_SUCCESS, _PARTLY, 0xA702) or 0xC000 <= code <= 0xCFFF:
+        loopback = (
+            f" Our receiver listens on {server.receive_host}, which only this computer reaches: set receive_host to "
+            "this computer's address in the archive's network."
+        )
         return (
             f"the server could not send everything (0x{code:04X}); check that it knows {server.own_ae_title} at this "
-            f"computer's address and port {server.receive_port or '(none given)'}, and that no firewall stands between."
+            f"computer's address and port {server.receive_port or '(none given)'}, and that no firewall stands "
+            f"between.{loopback * bool(server.receive_port and server.receiver_unreachable)}"
         )
     if code == _CANCELLED:
         return "the server stopped the transfer."

@@ -8,11 +8,14 @@ from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.reach import explain_socket, probe_tls
 from AcuteFindingsLib.pacs.servers import DicomwebServer
 from AcuteFindingsLib.pacs.tls import client_context
+from AcuteFindingsLib.web import RefusedAnswerError
 
 
 def explain_request(server: DicomwebServer, error: requests.RequestException) -> PacsError:
     """Turn what `requests` raised into one sentence."""
     where = f"{server.name} ({server.url})"
+    if isinstance(error, RefusedAnswerError):
+        return PacsError(f"{where} {error}.")
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return PacsError(f"{where} {explain_status(error.response.status_code)}.")
     if isinstance(error, requests.exceptions.ProxyError):

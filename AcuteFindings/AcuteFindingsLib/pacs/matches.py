@@ -9,8 +9,9 @@ from pydicom.multival import MultiValue
 from AcuteFindingsLib.errors import PacsError
 
 # A UID becomes part of a file name and of a web address: nothing but what PS3.5 9.1 allows, and what scanners add to
-# it (letters, hyphens); never a path.
-_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
+# it (letters, hyphens); never a path, nor what Windows reads as one (a dot at the end, the name of a device).
+_UID = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,62}[0-9A-Za-z_-])?")
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{name}{number}" for name in ("COM", "LPT") for number in range(10))}
 _DATE = re.compile(r"\d{8}(-\d{8})?|\d{8}-|-\d{8}")
 
 STUDY_KEYS = (
@@ -123,9 +124,14 @@ class InstanceMatch:
     number: int | None
 
 
+def is_uid(uid: str) -> bool:
+    """Tell whether a text may be part of a file name and of a web address as a UID."""
+    return bool(_UID.fullmatch(uid)) and uid.partition(".")[0].upper() not in _DEVICES
+
+
 def checked_uid(uid: str, what: str) -> str:
     """Return the UID; raises `PacsError` where it could not be part of a file name or a web address."""
-    if not _UID.fullmatch(uid):
+    if not is_uid(uid):
         raise PacsError(f"{what} {uid[:70]!r} is not a DICOM UID: digits and dots, 64 at most.")
     return uid
 

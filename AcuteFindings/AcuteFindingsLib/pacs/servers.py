@@ -30,6 +30,8 @@ port = 104
 ae_title = "ARCHIVE"                         # the server's
 own_ae_title = "ACUTEFINDINGS"               # ours; the server must know it
 receive_port = 11112                         # where the server sends what C-MOVE asks for; without it C-GET is used
+receive_host = "10.0.0.17"                   # this computer's address there; without it only this computer can send
+# receive_from = ["ARCHIVE", "ARCHIVE_OUT"]  # who may send, where that is not ae_title
 # tls = true                                 # with ca_file, certificate_file and key_file as above
 """
 
@@ -162,7 +164,10 @@ class DimseServer(_Server):
         Whether the connection is encrypted.
     receive_port, receive_host
         Where our temporary receiver listens for what C-MOVE asks for; the server knows our AE title at this address.
-        Without a port, C-GET is used. An empty host listens on all addresses.
+        Without a port, C-GET is used. Only this computer can reach the receiver unless `receive_host` names the address
+        to listen on: one of this computer's in the archive's network, or ``"0.0.0.0"`` for all.
+    receive_from
+        AE titles that may send to our receiver; None: the server's own.
     receive_tls
         Whether the server encrypts what it sends us; None: as `tls`.
     retrieve
@@ -176,7 +181,8 @@ class DimseServer(_Server):
     own_ae_title: _AeTitle = "ACUTEFINDINGS"
     tls: bool = False
     receive_port: _Port | None = None
-    receive_host: str = ""
+    receive_host: str = "127.0.0.1"
+    receive_from: Annotated[list[_AeTitle], Field(min_length=1)] | None = None
     receive_tls: bool | None = None
     retrieve: Literal["auto", "move", "get"] = "auto"
 
@@ -189,6 +195,11 @@ class DimseServer(_Server):
     def host_name(self) -> str:
         """The host."""
         return self.host
+
+    @property
+    def receiver_unreachable(self) -> bool:
+        """Whether the server is another computer and our receiver listens to this one alone."""
+        return self.receive_host in _LOOPBACK and not self.local
 
     @property
     def address(self) -> str:

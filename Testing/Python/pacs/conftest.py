@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import ipaddress
 import json
+import re
 import shutil
 import socket
 import ssl
@@ -335,14 +336,14 @@ def secure_archive(_secure_archive: Archive) -> Archive:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
-    """Run the command in this process: `status, stdout, stderr = command("find", ...)`."""
+    """Run the command in this process: `status, stdout, stderr = command("find", ...)`; without lines of progress."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["acutefindings", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             cli.main()
         out, err = capsys.readouterr()
-        return int(stopped.value.code or 0), out, err
+        return int(stopped.value.code or 0), out, re.sub(r".* \(\d+ %\)\n", "", err)
 
     return run
 

@@ -226,9 +226,9 @@ def test_a_damaged_file_is_not_sent_and_the_rest_is(way, archive, make_study, co
     status, out, err = command("push", way, study.folder, "--servers", archive.servers)
     assert status == 1
     assert f"not sent  {cut}: cut short" in out
-    assert "1 files that are no DICOM objects were left out." in out
+    assert "1 file that is no DICOM object was left out." in out
     assert "5 of 6 instances are stored." in out
-    assert "1 instances are NOT stored" in err
+    assert "1 instance is NOT stored" in err
     assert archive.count() == 5
 
 
