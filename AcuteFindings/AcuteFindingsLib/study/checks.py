@@ -111,7 +111,7 @@ def _remarks(study: Study) -> list[Notice]:
             "The header says that text is burnt into the images; it may mislead the model and may identify the patient."
         )
         found.append(Notice("burned-in-annotation", "warn", text))
-    if facts.photometric_interpretation == "MONOCHROME1":
+    if facts.photometric_interpretation == "MONOCHROME1" and study.intensity != "HU":
         text = "The image is stored inverted (MONOCHROME1) and was turned so that bone is bright."
         found.append(Notice("monochrome1", "info", text))
     if abs(facts.gantry_tilt_deg) >= _LEAST_TILT_DEG:

@@ -2,39 +2,95 @@
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, apply_voi
+from pydicom.uid import DigitalXRayImageStorageForProcessing
 
 from AcuteFindingsLib.study.dicom_frames import Frame, attribute, number
 from AcuteFindingsLib.study.dicom_padding import padding_mask
+from AcuteFindingsLib.study.lookup_table import has_unusable_table, modality_table, voi_table
+from AcuteFindingsLib.study.notice import Notice
 
 # Where nothing says how to show a picture deeper than 8 bits, these percentiles become black and white.
 _BLACK_PERCENTILE, _WHITE_PERCENTILE = 0.5, 99.5
 # A window that shows fewer than this share of the pixels as something other than black or white is of no use.
 USABLE_SHARE = 0.05
+# A window through which the picture's 1st and 99th percentile lie nearer than this is of no use either; ours.
+LEAST_CONTRAST = 0.1
 
 
-def radiograph_intensity(stored: np.ndarray, frame: Frame) -> tuple[np.ndarray, bool]:
-    """Return a radiograph ``(y, x)`` float32 in 0..1, bone bright, and whether the header's window was of use.
+def radiograph_intensity(stored: np.ndarray, frame: Frame) -> tuple[np.ndarray, tuple[Notice, ...]]:
+    """Return a radiograph ``(y, x)`` float32 in 0..1, bone bright, and what was found about its header's grey scale.
 
     The header's own order is followed (PS3.4 N.2.1): Modality LUT or rescale, then the first VOI LUT, else the first
     window. Without either, 8-bit values are taken as they are and deeper ones are stretched between the 0.5th and
-    99.5th percentile of what is not padding. MONOCHROME1 is inverted last; padding becomes black.
+    99.5th percentile of what is not padding. What is shown inverted is inverted last; padding becomes black.
     """
     header = frame.header
+    if holds_colors(header):
+        return (stored / np.float32(255)).astype(np.float32), ()
+    notices = list(_table_notices(header))
     padding = padding_mask(stored, header)
     values = _modality_values(stored, frame)
-    usable = True
     grey = by_window(values, frame)
-    if grey is not None:
-        shown = grey if padding is None else grey[~padding]
-        usable = bool(np.mean((shown > 0) & (shown < 1)) >= USABLE_SHARE)
-    if grey is None or not usable:
+    if grey is not None and not _shows_something(grey if padding is None else grey[~padding]):
+        grey = None
+        text = (
+            "The header's display window shows almost nothing of this radiograph, so its grey levels were stretched "
+            "from the image itself."
+        )
+        notices.append(Notice("window-unusable", "warn", text))
+    if grey is None:
         grey = stretch(values, bits=int(header.get("BitsStored", 16)), ignored=padding)
-    if str(header.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1":
+    if is_shown_inverted(header):
         grey = 1 - grey
     if padding is not None:
         grey[padding] = 0
-    return np.ascontiguousarray(grey, np.float32), usable
+    if is_for_processing(header):
+        text = (
+            "This is the detector's raw image (FOR PROCESSING, 0008,0068), whose grey scale is not the one that "
+            "radiographs are read in; choose the image FOR PRESENTATION."
+        )
+        notices.append(Notice("for-processing", "warn", text))
+    return np.ascontiguousarray(grey, np.float32), tuple(notices)
+
+
+def picture_intensity(stored: np.ndarray, frame: Frame) -> np.ndarray:
+    """Return a CT picture with a burnt-in window ``(y, x)`` float32 in 0..1, bone bright."""
+    header = frame.header
+    if holds_colors(header):
+        return stored.astype(np.float32) / np.float32(255)
+    bits = int(header.get("BitsStored", 8))
+    grey = stored.astype(np.float32)
+    if header.get("PixelRepresentation") == 1:
+        grey += np.float32(2 ** (bits - 1))
+    grey /= np.float32(2**bits - 1)
+    return np.subtract(1, grey, out=grey) if is_shown_inverted(header) else grey
+
+
+def holds_colors(header: Dataset) -> bool:
+    """Whether the stored values are colors or places in a palette: decoded they are grey levels of 8 bits."""
+    meaning = str(header.get("PhotometricInterpretation") or "").strip().upper()
+    return meaning == "PALETTE COLOR" or int(header.get("SamplesPerPixel", 1)) > 1
+
+
+def is_shown_inverted(header: Dataset) -> bool:
+    """Whether low values are to be shown white.
+
+    Presentation LUT Shape decides where it is stated (PS3.3 C.11.6), else Photometric Interpretation. Of images FOR
+    PROCESSING, which nobody is meant to look at, the sign of the relation between values and X-rays decides
+    (0028,1041): where values rise with the X-rays, bone has low ones.
+    """
+    if is_for_processing(header) and header.get("PixelIntensityRelationshipSign") in (1, -1):
+        return bool(header.PixelIntensityRelationshipSign == 1)
+    shape = str(header.get("PresentationLUTShape") or "").strip().upper()
+    if shape in ("INVERSE", "IDENTITY"):
+        return shape == "INVERSE"
+    return str(header.get("PhotometricInterpretation") or "").strip().upper() == "MONOCHROME1"
+
+
+def is_for_processing(header: Dataset) -> bool:
+    """Whether a radiograph is the raw image, not the one to look at."""
+    intent = str(header.get("PresentationIntentType") or "").strip().upper()
+    return intent == "FOR PROCESSING" or header.get("SOPClassUID") == DigitalXRayImageStorageForProcessing
 
 
 def stretch(values: np.ndarray, *, bits: int, ignored: np.ndarray | None = None) -> np.ndarray:
@@ -61,24 +117,48 @@ def window(values: np.ndarray, *, level: float, width: float, function: str = "L
     return np.clip((values.astype(np.float32) - (level - 0.5)) / (width - 1) + 0.5, 0, 1)
 
 
+def by_window(values: np.ndarray, frame: Frame) -> np.ndarray | None:
+    """Return 0..1 by the first VOI LUT or window; None where the header has neither that can be used."""
+    header: Dataset = frame.header
+    table = voi_table(header)
+    if table is not None:
+        return np.clip(table.of(values) / np.float32(table.top), 0, 1)
+    level = number(attribute(header, "WindowCenter", group="FrameVOILUTSequence", frame=frame.number))
+    width = number(attribute(header, "WindowWidth", group="FrameVOILUTSequence", frame=frame.number))
+    if level is None or width is None or width <= 0:
+        return None
+    return window(values, level=level, width=width, function=str(header.get("VOILUTFunction") or "LINEAR").upper())
+
+
 def _modality_values(stored: np.ndarray, frame: Frame) -> np.ndarray:
-    if frame.header.get("ModalityLUTSequence"):
-        return apply_modality_lut(stored, frame.header)
+    table = modality_table(frame.header)
+    if table is not None:
+        return table.of(stored)
     slope, intercept = frame.slope or 1.0, frame.intercept or 0.0
     if slope == 1 and intercept == int(intercept):
         return stored.astype(np.int64) + int(intercept)
     return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
 
 
-def by_window(values: np.ndarray, frame: Frame) -> np.ndarray | None:
-    """Return 0..1 by the first VOI LUT or window; None where the header has neither."""
-    header: Dataset = frame.header
-    tables = header.get("VOILUTSequence")
-    if tables and tables[0].get("LUTDescriptor") and tables[0].get("LUTData") is not None:
-        levels = apply_voi(np.round(values).astype(np.int64), header)
-        return levels.astype(np.float32) / np.float32(2 ** int(tables[0].LUTDescriptor[2]) - 1)
-    level = number(attribute(header, "WindowCenter", group="FrameVOILUTSequence", frame=frame.number))
-    width = number(attribute(header, "WindowWidth", group="FrameVOILUTSequence", frame=frame.number))
-    if level is None or width is None or width <= 0:
-        return None
-    return window(values, level=level, width=width, function=str(header.get("VOILUTFunction") or "LINEAR").upper())
+def _shows_something(shown: np.ndarray) -> bool:
+    """Whether a window leaves enough between black and white, and enough contrast there."""
+    if not shown.size or np.mean((shown > 0) & (shown < 1)) < USABLE_SHARE:
+        return False
+    low, high = np.percentile(shown, [1, 99])
+    return bool(high - low >= LEAST_CONTRAST)
+
+
+def _table_notices(header: Dataset) -> tuple[Notice, ...]:
+    return tuple(
+        Notice(
+            "unusable-table",
+            "warn",
+            f"The {name} ({tag}) of the header is empty or incomplete and was left out; compare the grey scale with "
+            "the original.",
+        )
+        for keyword, name, tag in (
+            ("ModalityLUTSequence", "Modality LUT", "0028,3000"),
+            ("VOILUTSequence", "VOI LUT", "0028,3010"),
+        )
+        if has_unusable_table(header, keyword)
+    )

@@ -23,7 +23,7 @@ def padding_limits(header: Dataset) -> tuple[int, int] | None:
 def _padding_number(header: Dataset, keyword: str) -> int | None:
     """Return a padding value as the pixels hold it: headers state 63536 for -2000 and the other way round."""
     value = header.get(keyword)
-    if value is None or isinstance(value, bytes | str):
+    if not isinstance(value, int):
         return None
     allocated = int(header.get("BitsAllocated", 16))
     signed = int(header.get("PixelRepresentation", 0)) == 1

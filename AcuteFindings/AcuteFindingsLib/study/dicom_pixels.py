@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom.pixels import apply_modality_lut
 
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.dicom_decoding import FileDecoded, Sink, decode_one_file
 from AcuteFindingsLib.study.dicom_files import Progress, quiet_pydicom
 from AcuteFindingsLib.study.dicom_frames import Frame
+from AcuteFindingsLib.study.dicom_intensity import holds_colors
 from AcuteFindingsLib.study.dicom_padding import padding_mask
+from AcuteFindingsLib.study.lookup_table import modality_table
 
 # HU of air outside the field of view: what declared padding becomes, and what nothing measured can be far below.
 AIR_HU = -1024.0
@@ -24,6 +25,8 @@ _NOTHING_MEASURES_HU = -1500.0
 # that declare 0 in a signed image, which is water.
 _PLAUSIBLE_PADDING_HU = (-900.0, 3000.0)
 
+# What 8 bits must span to be taken as HU: from near air to bone.
+_HU_SPAN = (-900.0, 200.0)
 _REASONS_LOGGED = 20
 _log = logging.getLogger(__name__)
 
@@ -91,11 +94,29 @@ def decode_frames(frames: Sequence[Frame], sink: Sink, *, progress: Progress | N
     return Decoded(tuple(sorted(lost)), surplus)
 
 
+def holds_picture(frame: Frame) -> bool:
+    """Whether a CT image is a picture of a screen, not HU: in colors or a palette, or of 8 bits that reach no HU range.
+
+    8 bits are HU only where a Modality LUT or a rescale of coarse steps spans them from air to bone.
+    """
+    header = frame.header
+    if holds_colors(header):
+        return True
+    bits = int(header.get("BitsStored", 16))
+    if bits > 8 or modality_table(header) is not None:
+        return False
+    start = -(2 ** (bits - 1)) if header.get("PixelRepresentation") == 1 else 0
+    slope = frame.slope or 1.0
+    lowest = slope * start + (frame.intercept or 0.0)
+    return lowest > _HU_SPAN[0] or lowest + slope * (2**bits - 1) < _HU_SPAN[1]
+
+
 def to_hu(stored: np.ndarray, frame: Frame) -> np.ndarray:
     """Return a slice's HU ``(y, x)`` float32 from its stored values: Modality LUT or rescale, padding made air."""
     padding = padding_mask(stored, frame.header)
-    if frame.header.get("ModalityLUTSequence"):
-        hu = apply_modality_lut(stored, frame.header).astype(np.float32)
+    table = modality_table(frame.header)
+    if table is not None:
+        hu = table.of(stored)
     else:
         hu = stored.astype(np.float32)
         if frame.slope not in (None, 1.0):

@@ -23,14 +23,8 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress | None
     """
     pictures: list[np.ndarray] = []
     decoded = decode_frames([frame], lambda _, stored: pictures.append(stored), progress=progress)
-    grey, usable = radiograph_intensity(pictures[0], frame)
-    notices = [*surplus_notices(decoded.surplus)]
-    if not usable:
-        text = (
-            "The header's display window shows almost nothing of this radiograph, so its grey levels were stretched "
-            "from the image itself."
-        )
-        notices.append(Notice("window-unusable", "warn", text))
+    grey, found = radiograph_intensity(pictures[0], frame)
+    notices = [*surplus_notices(decoded.surplus), *found]
     if _is_frontal_chest(frame) and looks_negative(grey):
         grey = 1 - grey
         text = (

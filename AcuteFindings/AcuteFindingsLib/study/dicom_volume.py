@@ -12,7 +12,8 @@ from AcuteFindingsLib.study.dicom_clean import clean_stack
 from AcuteFindingsLib.study.dicom_facts import facts_of
 from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.study.dicom_frames import Frame
-from AcuteFindingsLib.study.dicom_pixels import AIR_HU, Decoded, decode_frames, to_hu
+from AcuteFindingsLib.study.dicom_intensity import picture_intensity
+from AcuteFindingsLib.study.dicom_pixels import AIR_HU, Decoded, decode_frames, holds_picture, to_hu
 from AcuteFindingsLib.study.dicom_volumes import Volume
 from AcuteFindingsLib.study.geometry import (
     StackPlan,
@@ -22,6 +23,7 @@ from AcuteFindingsLib.study.geometry import (
     plan_stack,
     shift_plane,
 )
+from AcuteFindingsLib.study.lookup_table import has_unusable_table, modality_table
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
@@ -49,7 +51,7 @@ def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = Non
     plan = plan_stack(positions, directions, spacing, first.shape, thickness_mm=thickness)
     if np.prod(plan.shape, dtype=float) > budgets().voxels:
         raise StudyError(f"{source_name}: the slices' positions (0020,0032) ask for a volume of {plan.shape} voxels.")
-    windowed = _is_windowed(first)
+    windowed = holds_picture(first)
     array, decoded = _fill(stack, plan, windowed=windowed, progress=progress)
     if decoded.lost:
         # Planned anew without them; the others are decoded twice, which only a damaged study costs.
@@ -85,7 +87,7 @@ def _fill(
     places = np.round(plan.k).astype(int) if plan.on_grid else np.arange(len(stack))
 
     def sink(number: int, stored: np.ndarray) -> None:
-        plane = stored.astype(np.float32) / 255 if windowed else to_hu(stored, stack[number])
+        plane = picture_intensity(stored, stack[number]) if windowed else to_hu(stored, stack[number])
         if plan.is_shifted:
             plane = shift_plane(plane, plan.shifts[number], plan.shape[1:], fill=fill)
         array[places[number]] = plane
@@ -97,11 +99,6 @@ def _fill(
         return interpolate_planes(array, plan.k, plan.shape[0]), decoded
     fill_missing_planes(array, plan.k)
     return array, decoded
-
-
-def _is_windowed(frame: Frame) -> bool:
-    """Whether a CT image is a screen shot: 8 bits and no rescale to HU."""
-    return int(frame.header.get("BitsStored", 16)) <= 8 and frame.slope is None and frame.intercept is None
 
 
 def _sources(
@@ -130,11 +127,14 @@ def _sources(
 def _pixel_notices(stack: Sequence[Frame], *, windowed: bool) -> tuple[Notice, ...]:
     notices = []
     if windowed:
-        text = "The CT is an 8-bit picture without rescale to HU: a display window was burnt in."
+        text = "The CT holds pictures of 8 bits, not HU: a display window was burnt in."
         notices.append(Notice("window-burnt-in", "warn", text))
     elif any((frame.intercept is None or frame.slope is None) and not _has_table(frame) for frame in stack):
         text = "The CT states no rescale (0028,1052 and 0028,1053); its stored values were taken as HU."
         notices.append(Notice("no-rescale", "warn", text))
+    if any(has_unusable_table(frame.header, "ModalityLUTSequence") for frame in stack):
+        text = "The Modality LUT (0028,3000) of the CT is empty or incomplete and was left out; check its HU."
+        notices.append(Notice("unusable-table", "warn", text))
     if stack[0].spacing is None:
         text = "The CT states no pixel spacing (0028,0030); 1 mm was assumed and sizes cannot be given in mm."
         notices.append(Notice("no-pixel-spacing", "warn", text))
@@ -142,7 +142,7 @@ def _pixel_notices(stack: Sequence[Frame], *, windowed: bool) -> tuple[Notice, .
 
 
 def _has_table(frame: Frame) -> bool:
-    return bool(frame.header.get("ModalityLUTSequence"))
+    return modality_table(frame.header) is not None
 
 
 def _grid_notices(plan: StackPlan, positions: np.ndarray, directions: np.ndarray) -> tuple[Notice, ...]:

@@ -179,3 +179,52 @@ def test_grey_in_colour_is_read_and_real_colour_refused(
             read_study(file)
     else:
         np.testing.assert_allclose(read_study(file).array[0], grey / 255, atol=1e-6)
+
+
+def _table(entries: np.ndarray, bits: int) -> Dataset:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(entries), 0, bits])
+    item.add_new("LUTData", "US", entries.tolist())
+    return item
+
+
+def test_a_table_that_uses_fewer_bits_than_it_states_reaches_white(tmp_path: Path, write_radiograph: Writer) -> None:
+    file = write_radiograph(tmp_path / "x.dcm", STORED, VOILUTSequence=[_table(np.arange(4096), 16)])
+    np.testing.assert_allclose(read_study(file).array[0], STORED / 4095, atol=1e-6)
+
+
+@pytest.mark.parametrize("keyword", ["ModalityLUTSequence", "VOILUTSequence"])
+def test_an_unusable_table_is_left_out_and_told(tmp_path: Path, write_radiograph: Writer, keyword: str) -> None:
+    file = write_radiograph(
+        tmp_path / "x.dcm", STORED, WindowCenter=2048, WindowWidth=4096, **{keyword: [_table(np.zeros(9, int), 16)]}
+    )
+    study = read_study(file)
+    np.testing.assert_allclose(study.array[0], np.clip((STORED - 2047.5) / 4095 + 0.5, 0, 1), atol=1e-6)
+    assert ("unusable-table", "warn") in [(notice.code, notice.severity) for notice in study.notices]
+
+
+@pytest.mark.parametrize(("level", "width"), [(2048, 0), (2048, -300), (2048, 1e9), (32768, 65536)])
+def test_windows_without_use_are_not_used(tmp_path: Path, write_radiograph: Writer, level: float, width: float) -> None:
+    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, WindowCenter=level, WindowWidth=width))
+    assert np.ptp(study.array) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "inverted"),
+    [
+        ({"PresentationLUTShape": "INVERSE"}, True),
+        ({"PresentationLUTShape": "INVERSE", "PhotometricInterpretation": "MONOCHROME1"}, True),
+        ({"PresentationLUTShape": "IDENTITY"}, False),
+        ({"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationshipSign": 1}, True),
+        ({"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationshipSign": -1}, False),
+        ({"PresentationIntentType": "FOR PRESENTATION", "PixelIntensityRelationshipSign": 1}, False),
+    ],
+)
+def test_what_the_header_shows_inverted_is_inverted_once(
+    tmp_path: Path, write_radiograph: Writer, attributes: dict[str, object], inverted: bool
+) -> None:
+    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, WindowCenter=2048, WindowWidth=4096, **attributes))
+    expected = np.clip((STORED - 2047.5) / 4095 + 0.5, 0, 1)
+    np.testing.assert_allclose(study.array[0], 1 - expected if inverted else expected, atol=1e-6)
+    raw = attributes.get("PresentationIntentType") == "FOR PROCESSING"
+    assert (("for-processing", "warn") in [(notice.code, notice.severity) for notice in study.notices]) == raw

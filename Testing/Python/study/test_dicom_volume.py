@@ -11,6 +11,8 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
+from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.grid import place_image
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
@@ -248,3 +250,85 @@ def test_the_real_tilted_head_lies_where_dcm2niix_puts_it(data_folder: Path, tmp
         both = theirs[k] > -1100
         brain_window = np.clip(theirs[k][both], -200, 200), np.clip(study.array[k][both], -200, 200)
         assert np.corrcoef(*brain_window)[0, 1] > 0.97
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept"), [(None, None), (1.0, 0.0), (1.0, -1024.0), (4.0, 0.0)], ids=["none", "0", "-1024", "steep"]
+)
+@pytest.mark.parametrize("signed", [False, True])
+def test_8_bit_pictures_are_windowed_whatever_rescale_they_carry(
+    tmp_path: Path, write_series: Writer, slope: float | None, intercept: float | None, signed: bool
+) -> None:
+    grey = np.random.default_rng(1).integers(0, 256, (3, 8, 10))
+    stored = grey - 128 if signed else grey
+    values = stored * (slope or 1) + (intercept or 0)
+    write_series(tmp_path, values, slope=slope, intercept=intercept, bits_stored=8, signed=signed)
+    study = read_study(tmp_path)
+    assert study.intensity == "windowed"
+    assert "window-burnt-in" in [notice.code for notice in study.notices]
+    np.testing.assert_allclose(study.array, grey / 255, atol=1e-6)
+
+
+def test_8_bits_whose_rescale_spans_air_to_bone_are_hu(tmp_path: Path, write_series: Writer) -> None:
+    hu = np.random.default_rng(1).integers(0, 256, (3, 8, 10)) * 10.0 - 1024
+    write_series(tmp_path, hu, slope=10.0, bits_stored=8)
+    study = read_study(tmp_path)
+    assert study.intensity == "HU"
+    np.testing.assert_allclose(study.array, hu)
+
+
+@pytest.mark.parametrize("how", ["MONOCHROME1", "PALETTE COLOR", "8-bit palette", "segmented palette", "shape", "RGB"])
+def test_pictures_of_ct_show_bone_bright_however_they_are_stored(
+    tmp_path: Path, write_series: Writer, how: str
+) -> None:
+    grey = np.random.default_rng(1).integers(0, 256, (3, 8, 10))
+    down = np.arange(256)[::-1]
+
+    def store(dataset: Dataset, number: int) -> None:
+        dataset.PhotometricInterpretation = how if how.isupper() else "PALETTE COLOR"
+        if how == "shape":
+            dataset.PhotometricInterpretation, dataset.PresentationLUTShape = "MONOCHROME2", "INVERSE"
+        for color in ("Red", "Green", "Blue") if "pal" in how.lower() else ():
+            bits = 8 if how == "8-bit palette" else 16
+            setattr(dataset, f"{color}PaletteColorLookupTableDescriptor", [256, 0, bits])
+            if how == "segmented palette":
+                # Discrete: one entry of 65535; linear: 255 more down to 0.
+                data = np.array([0, 1, 65535, 1, 255, 0], "<u2").tobytes()
+                setattr(dataset, f"Segmented{color}PaletteColorLookupTableData", data)
+            else:
+                data = down.astype("u1") if bits == 8 else (down * 257).astype("<u2")
+                setattr(dataset, f"{color}PaletteColorLookupTableData", data.tobytes())
+        if how == "RGB":
+            dataset.SamplesPerPixel = 3
+            dataset.PixelData = np.repeat(grey[number].astype("u1")[..., None], 3, axis=2).tobytes()
+
+    stored = grey if how == "RGB" else 255 - grey
+    write_series(tmp_path, stored, slope=None, intercept=None, bits_stored=8, each=store)
+    study = read_study(tmp_path)
+    assert study.intensity == "windowed"
+    np.testing.assert_allclose(study.array, grey / 255, atol=0.005)
+
+
+def test_a_broken_palette_is_a_damaged_image(tmp_path: Path, write_series: Writer) -> None:
+    def store(dataset: Dataset, number: int) -> None:
+        dataset.PhotometricInterpretation = "PALETTE COLOR"
+
+    write_series(tmp_path, np.ones((3, 8, 10)), slope=None, intercept=None, bits_stored=8, each=store)
+    with pytest.raises(StudyError, match="7FE0,0010"):
+        read_study(tmp_path)
+
+
+def test_hu_of_monochrome1_are_hu_and_not_called_turned(tmp_path: Path, write_series: Writer) -> None:
+    hu = np.random.default_rng(1).integers(-1000, 1000, (3, 8, 10)).astype(float)
+    write_series(tmp_path, hu, PhotometricInterpretation="MONOCHROME1")
+    study = read_study(tmp_path)
+    np.testing.assert_array_equal(study.array, hu)
+    assert "monochrome1" not in [notice.code for notice in check_study(study, "hemorrhage")]
+
+
+def test_an_unusable_modality_table_leaves_the_rescale_and_is_told(tmp_path: Path, write_series: Writer) -> None:
+    hu = np.random.default_rng(1).integers(-1000, 1000, (3, 8, 10)).astype(float)
+    write_series(tmp_path, hu, ModalityLUTSequence=[Dataset()])
+    study = read_study(tmp_path)
+    np.testing.assert_array_equal(study.array, hu)
+    assert [(notice.code, notice.severity) for notice in study.notices] == [("unusable-table", "warn")]
