@@ -165,10 +165,11 @@ def _finished(stored: np.ndarray, dataset: Dataset) -> np.ndarray | Exception:
 
 
 def _plugins(syntax: UID) -> list[str]:
-    """Return the decoders to try, the quickest first; an empty name is pydicom's own for pixels that are not packed."""
-    available = list(get_decoder(syntax).available_plugins)
+    """Return the decoders to try, the quickest first; an empty name leaves the choice to pydicom."""
+    available = get_decoder(syntax).available_plugins
     quickest = _QUICKEST_PLUGIN.get(syntax, "")
-    return sorted(available, key=lambda plugin: plugin != quickest) or [""]
+    first = quickest if quickest in available else ""
+    return [first, *(plugin for plugin in available if plugin != first)]
 
 
 def _complete(dataset: Dataset) -> None:
