@@ -1,188 +1,142 @@
-"""Studies from image files: NIfTI, NRRD and MetaImage volumes, and PNG or JPEG pictures."""
+"""Studies from volume files: NIfTI, NRRD and MetaImage, with HU, grey levels, or one plane."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from AcuteFindingsLib.errors import StudyError
-from AcuteFindingsLib.study.dicom_decoding import is_really_grey
 from AcuteFindingsLib.study.dicom_intensity import stretch
 from AcuteFindingsLib.study.dicom_pixels import AIR_HU
+from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.geometry import orientation_of
-from AcuteFindingsLib.study.grid import image_ijk_to_ras
+from AcuteFindingsLib.study.grey_values import is_windowed, looks_like_hu, make_finite
 from AcuteFindingsLib.study.notice import Notice
-from AcuteFindingsLib.study.study import Orientation, SourceSlice, Study
+from AcuteFindingsLib.study.picture_study import picture_study
+from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
+from AcuteFindingsLib.study.upright import UprightVolume, set_upright
+from AcuteFindingsLib.study.volume_file import read_volume_header, read_voxels
+from AcuteFindingsLib.study.volume_header import LPS_TO_RAS, VolumeHeader
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+_PAIR_SUFFIXES = (".img", ".img.gz")
+# Shorter names: what macOS leaves beside a file for its own use begins so.
+_LEFTOVER = "._"
 
-_NO_SPACING = Notice(
-    "no-pixel-spacing", "info", "The picture does not state the size of a pixel; sizes cannot be given in mm."
+_SEGMENTATION = Notice(
+    "label-map",
+    "refuse",
+    "The file says that its values are labels of a segmentation, not HU; choose the images it was drawn on.",
 )
 
 
 def is_picture(path: Path) -> bool:
     """Whether the name is that of a PNG, JPEG, BMP or TIFF picture."""
-    return path.name.lower().endswith(PICTURE_SUFFIXES)
+    return path.name.lower().endswith(PICTURE_SUFFIXES) and not path.name.startswith(_LEFTOVER)
 
 
 def is_volume(path: Path) -> bool:
-    """Whether the name is that of a NIfTI, NRRD or MetaImage file."""
-    return path.name.lower().endswith(VOLUME_SUFFIXES)
+    """Whether the name is that of a NIfTI, NRRD or MetaImage file, or of the header of a NIfTI pair."""
+    return path.name.lower().endswith(VOLUME_SUFFIXES) and not path.name.startswith(_LEFTOVER)
 
 
-def read_picture(path: Path, *, detector: str | None = None) -> Study:
-    """Read a picture as one head or chest CT slice (`detector` hemorrhage or pe), else as a radiograph.
-
-    8-bit grey levels are taken as they are, deeper ones stretched as for radiographs without a window.
-
-    Raises
-    ------
-    StudyError
-        Where the file is no picture, is cut short, or is really in colour.
-    """
-    try:
-        with Image.open(path) as picture:
-            grey, bits = _grey_levels(ImageOps.exif_transpose(picture), path.name)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StudyError(f"{path.name} cannot be read as a picture: it is damaged, too large or no picture.") from error
-    return _single_slice(stretch(grey, bits=bits), path, detector=detector, ijk_to_ras=None)
+def header_of_pair(path: Path) -> Path | None:
+    """Return the .hdr file beside an .img file, the two being one volume; None where there is none."""
+    name = path.name
+    for suffix in _PAIR_SUFFIXES:
+        if name.lower().endswith(suffix):
+            stem = name[: -len(suffix)].lower()
+            wanted = (f"{stem}.hdr", f"{stem}.hdr.gz")
+            found = sorted(file for file in path.parent.iterdir() if file.name.lower() in wanted and file.is_file())
+            return found[0] if found else None
+    return None
 
 
 def read_volume(path: Path, *, detector: str | None = None) -> Study:
     """Read a NIfTI, NRRD or MetaImage file: a CT volume in HU, or one slice or radiograph where it has one plane.
 
+    A volume whose axes lean is set upright. What is not a number becomes air, with a warning.
+
     Raises
     ------
     StudyError
-        Where the file is damaged, in colour, holds a time series or has no finite value.
+        Where the file is damaged, in colour, holds a time series or has no finite value, or its header asks for what
+        `budgets` do not allow or for a file in another place.
     """
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    header = read_volume_header(path)
+    array = read_voxels(header)
     try:
-        reader.ReadImageInformation()
-        _refuse_unreadable_kinds(reader, path.name)
-        image = sitk.ReadImage(str(path), sitk.sitkFloat32)
-    except RuntimeError as error:
-        raise StudyError(f"{path.name} cannot be read as a NIfTI, NRRD or MetaImage volume.") from error
-    if image.GetDimension() > 3:
-        image = sitk.Extract(image, [*image.GetSize()[:3], *[0] * (image.GetDimension() - 3)])
-    flat = image.GetDimension() == 2
-    if flat:
-        image = sitk.JoinSeries(image)
-    whole_numbers = reader.GetPixelID() not in (sitk.sitkFloat32, sitk.sitkFloat64)
-    bits = 8 if reader.GetPixelID() in (sitk.sitkUInt8, sitk.sitkInt8) else 16
-    matrix = image_ijk_to_ras(image)
-    array = sitk.GetArrayFromImage(image)
-    del image
-    notices = _make_finite(array, path.name)
-    single = array.shape[0] == 1
-    if single and (flat or detector == "pneumothorax") and not _looks_like_hu(array):
-        return _single_slice(
-            stretch(array[0], bits=bits) if whole_numbers or array.max() > 1 or array.min() < 0 else array[0],
+        notices = (*header.notices, *make_finite(array))
+    except StudyError as error:
+        raise StudyError(f"{shown_name(path)}: {error}") from error
+    if header.segmentation:
+        notices = (*notices, _SEGMENTATION)
+    lowest, highest = float(array.min()), float(array.max())
+    if array.shape[0] == 1 and (header.flat or detector == "pneumothorax") and not looks_like_hu(lowest):
+        bits = 8 if header.dtype.itemsize == 1 else 16
+        as_it_is = not header.whole_numbers and lowest >= 0 and highest <= 1
+        return picture_study(
+            array[0] if as_it_is else stretch(array[0], bits=bits),
             path,
             detector=detector,
-            ijk_to_ras=matrix,
-            notices=notices,
+            ijk_to_ras=_flattened(header.ijk_to_ras) if header.spacing_known else None,
+            notices=tuple(notice for notice in notices if notice.code != "orientation-unknown"),
+            side_stated=len(notices) == 0 or all(notice.code != "orientation-unknown" for notice in notices),
         )
-    if _looks_like_hu(array) or array.max() > 255:
-        return _volume(array, matrix, path, modality="CT", intensity="HU", notices=notices)
-    array /= np.float32(1 if array.max() <= 1 else 255)
-    text = (
-        f"{path.name} holds no HU but grey levels from {0} to {1 if not whole_numbers else 255}: a window was burnt in."
-    )
-    notices = (*notices, Notice("window-burnt-in", "warn", text))
-    return _volume(array, matrix, path, modality="", intensity="windowed", notices=notices)
+    windowed = is_windowed(lowest, highest)
+    if windowed:
+        array /= np.float32(1 if highest <= 1 else 255)
+        text = (
+            f"The file holds no HU but grey levels from 0 to {1 if highest <= 1 else 255}: a display window was burnt "
+            "in."
+        )
+        notices = (*notices, Notice("window-burnt-in", "warn", text))
+    upright = set_upright(array, header.ijk_to_ras, fill=0.0 if windowed else AIR_HU, name=shown_name(path))
+    return _volume(upright, header, windowed=windowed, notices=notices)
 
 
-def _refuse_unreadable_kinds(reader: sitk.ImageFileReader, name: str) -> None:
-    if reader.GetDimension() > 3 and max(reader.GetSize()[3:]) > 1:
-        raise StudyError(f"{name} holds a time series ({reader.GetSize()[3]} volumes); give one volume.")
-    if reader.GetNumberOfComponents() > 1:
-        raise StudyError(f"{name} is in colour or holds vectors; a grey volume is expected.")
+def _flattened(ijk_to_ras: np.ndarray) -> np.ndarray:
+    """Return the matrix of one plane, its third axis upright on it."""
+    matrix = ijk_to_ras.copy()
+    step = np.linalg.norm(matrix[:3, 2])
+    normal = np.cross(matrix[:3, 0], matrix[:3, 1])
+    side = np.sign(normal @ matrix[:3, 2]) or 1.0
+    matrix[:3, 2] = normal / np.linalg.norm(normal) * step * side
+    return matrix
 
 
-def _grey_levels(picture: Image.Image, name: str) -> tuple[np.ndarray, int]:
-    """Return grey values ``(y, x)`` and their bits."""
-    if picture.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-        values = np.asarray(picture)
-        return values, 8 if values.max() <= 255 and values.min() >= 0 else 16
-    if picture.mode in ("1", "L", "LA"):
-        return np.asarray(picture.convert("L")), 8
-    colour = np.asarray(picture.convert("RGB"))
-    if not is_really_grey(colour):
-        raise StudyError(f"{name} is a colour picture; CT and radiographs are grey.")
-    return colour[..., 1], 8
-
-
-def _make_finite(array: np.ndarray, name: str) -> tuple[Notice, ...]:
-    """Replace, in place, what is not a number by air (HU) or black; returns what was done."""
-    lowest, highest = float(array.min()), float(array.max())
-    if np.isfinite(lowest) and np.isfinite(highest):
-        return ()
-    bad = ~np.isfinite(array)
-    if bad.all():
-        raise StudyError(f"{name} holds no finite value.")
-    array[bad] = AIR_HU if array[~bad].min() < -100 else 0.0
-    text = f"{int(bad.sum())} voxels of {name} hold no number; they were taken as air."
-    return (Notice("not-a-number", "warn", text),)
-
-
-def _looks_like_hu(array: np.ndarray) -> bool:
-    """Whether some values are far below 0: grey levels and probabilities have none."""
-    return bool(array.min() < -100)
-
-
-def _single_slice(
-    grey: np.ndarray,
-    path: Path,
-    *,
-    detector: str | None,
-    ijk_to_ras: np.ndarray | None,
-    notices: tuple[Notice, ...] = (),
-) -> Study:
-    is_ct = detector in ("hemorrhage", "pe")
-    known = ijk_to_ras is not None
-    matrix = np.diag([-1.0, -1.0, 1.0, 1.0]) if ijk_to_ras is None else ijk_to_ras
-    orientation: Orientation = "axial" if is_ct else "projection"
-    array = np.ascontiguousarray(grey, np.float32)[None]
-    return Study(
-        array=array,
-        ijk_to_ras=matrix,
-        modality="",
-        intensity="windowed" if is_ct else "unit",
-        orientation=orientation,
-        sources=_sources(array.shape, matrix, path),
-        pixel_spacing_known=known,
-        notices=notices if known else (*notices, _NO_SPACING),
-        source_name=path.name,
-    )
-
-
-def _volume(
-    array: np.ndarray, matrix: np.ndarray, path: Path, *, modality: str, intensity: str, notices: tuple[Notice, ...]
-) -> Study:
-    to_lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix
+def _volume(upright: UprightVolume, header: VolumeHeader, *, windowed: bool, notices: tuple[Notice, ...]) -> Study:
+    to_lps = LPS_TO_RAS @ upright.ijk_to_ras
     axes = to_lps[:3, :2] / np.linalg.norm(to_lps[:3, :2], axis=0)
+    if upright.tilt_deg:
+        text = f"The stack of slices leans by {upright.tilt_deg:.1f}° (gantry tilt); it was set upright."
+        notices = (*notices, Notice("gantry-tilt", "info", text))
     return Study(
-        array=array,
-        ijk_to_ras=matrix,
-        modality=modality,
-        intensity="HU" if intensity == "HU" else "windowed",
+        array=upright.array,
+        ijk_to_ras=upright.ijk_to_ras,
+        modality="" if windowed else "CT",
+        intensity="windowed" if windowed else "HU",
         orientation=orientation_of(axes.T.ravel()),
-        sources=_sources(array.shape, matrix, path),
+        sources=_sources(upright, header.path),
+        dicom=DicomFacts(gantry_tilt_deg=upright.tilt_deg),
+        pixel_spacing_known=header.spacing_known,
+        regridded=f"gantry tilt of {upright.tilt_deg:.1f}° undone" if upright.tilt_deg else "",
         notices=notices,
-        source_name=path.name,
+        source_name=shown_name(header.path),
     )
 
 
-def _sources(shape: tuple[int, ...], matrix: np.ndarray, path: Path) -> tuple[SourceSlice, ...]:
-    step = float(np.linalg.norm(matrix[:3, 2]))
-    sources = []
-    for k in range(shape[0]):
-        x, y, z, _ = (matrix @ [(shape[2] - 1) / 2, (shape[1] - 1) / 2, k, 1]).tolist()
-        thickness = step if shape[0] > 1 else None
-        sources.append(SourceSlice(k, path, k, "", (x, y, z), float(k), thickness))
-    return tuple(sources)
+def _sources(upright: UprightVolume, path: Path) -> tuple[SourceSlice, ...]:
+    height, width = upright.slice_shape
+    centres = upright.first_pixels + upright.in_plane @ [(width - 1) / 2, (height - 1) / 2]
+    thickness = float(np.linalg.norm(upright.ijk_to_ras[:3, 2])) if len(centres) > 1 else None
+    return tuple(
+        SourceSlice(number, path, number, "", _place(centre), float(k), thickness)
+        for number, (centre, k) in enumerate(zip(centres, upright.k, strict=True))
+    )
+
+
+def _place(centre: Sequence[float]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in centre)
+    return x, y, z

@@ -22,8 +22,9 @@ from AcuteFindingsLib.study.dicom_projection import read_projection
 from AcuteFindingsLib.study.dicom_series import choose_volume, group_volumes
 from AcuteFindingsLib.study.dicom_volume import read_ct
 from AcuteFindingsLib.study.file_kinds import shown_name
-from AcuteFindingsLib.study.images import is_picture, is_volume, read_picture, read_volume
+from AcuteFindingsLib.study.images import header_of_pair, is_picture, is_volume, read_volume
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.pictures import read_picture
 from AcuteFindingsLib.study.study import Study
 
 _NAMES_LOGGED = 20
@@ -66,8 +67,8 @@ def read_study(
     path = Path(path)
     if not path.exists():
         raise StudyError(f"{path} does not exist.")
-    if path.is_file() and is_volume(path):
-        return read_volume(path, detector=detector)
+    if path.is_file() and (volume := path if is_volume(path) else header_of_pair(path)) is not None:
+        return read_volume(volume, detector=detector)
     if path.is_file() and is_picture(path):
         return read_picture(path, detector=detector)
     with quiet_pydicom():
