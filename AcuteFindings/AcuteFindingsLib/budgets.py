@@ -45,6 +45,14 @@ class Budgets:
         Bytes of one protocol data unit of classic DICOM (PS3.8 9.3); 16 to 128 KiB are usual.
     connections
         Connections that our receiver for C-MOVE has open at once; archives send over one to four.
+        Bytes of one JSON, YAML or CSV file.
+    settings_bytes
+        Bytes of one file of settings: a model's metadata, checksums, card or configuration. The largest shipped one
+        has 20 kB.
+    network_values
+        Weights of one network, and values of one file of weights; the largest network here has 56 million.
+    program_seconds
+        Seconds that a model's own program (TorchScript, ONNX) may take for one batch, or to load.
     """
 
     unpacked_bytes: int = 4 * _GIB
@@ -63,6 +71,9 @@ class Budgets:
     series_bytes: int = 32 * _GIB
     pdu_bytes: int = 4 * _MIB
     connections: int = 10
+    settings_bytes: int = 4 * _MIB
+    network_values: int = 1_000_000_000
+    program_seconds: float = 300.0
 
 
 _current = Budgets()

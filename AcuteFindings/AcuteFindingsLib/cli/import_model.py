@@ -91,6 +91,8 @@ def models_import(
         out_console.print(f"Compared with {origin.compared_with}: largest difference {origin.largest_difference:.1e}")
     elif origin is not None:
         out_console.print(f"Not compared with its source. {origin.remark}")
+    if package.card.task != "part":
+        out_console.print(f"It is used where it is named: --model {package.folder}")
 
 
 def _pairs(option: str, values: list[str] | None, *, plain: bool = False) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`acutefindings models`: list, show, verify, download, install and pass on model packages."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,8 @@ from AcuteFindingsLib.errors import ModelError
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.models.catalogue import Catalogue, CatalogueEntry
+    from AcuteFindingsLib.models.find import DamagedPackage
+    from AcuteFindingsLib.models.package import ModelPackage
 
 models_app = typer.Typer(help="List, show, verify, download and install model packages.")
 models_app.callback(invoke_without_command=True)(help_without_command)
@@ -26,13 +29,16 @@ _NO_MODELS = "No model package was found; name a folder that holds some with --m
 
 @models_app.command("list")
 def models_list(models_folder: ModelFolders = None) -> None:
-    """List the model packages that are found, in the order in which they are looked for."""
+    """List the model packages that are found, and which one of each task is used where none is named."""
     from AcuteFindingsLib.models.find import list_packages
 
+    folders = tuple(models_folder or ())
     table = Table(Column("id", no_wrap=True), "task", "version", "size", "licence", "trained on", "where")
-    for entry in list_packages(folders=tuple(models_folder or ())):
+    packages = list_packages(folders=folders)
+    for entry in packages:
         table.add_row(*entry.row())
     out_console.print(table if table.row_count else _NO_MODELS)
+    _print_defaults(packages)
 
 
 @models_app.command("show")
@@ -42,7 +48,10 @@ def models_show(model: Annotated[str, typer.Argument(metavar="ID|FOLDER")], mode
 
     from AcuteFindingsLib.models.find import find_package
 
-    out_console.print(Markdown(find_package(model, folders=tuple(models_folder or ())).read_card_text()))
+    package = find_package(model, folders=tuple(models_folder or ()))
+    # A terminal shows no pictures: their captions stand below them in the card already.
+    text = re.sub(r"^!\[.*\]\((\S+)\)$", r"Picture `docs/\1`:", package.read_card_text(), flags=re.MULTILINE)
+    out_console.print(Markdown(text))
 
 
 @models_app.command("verify")
@@ -109,8 +118,9 @@ def models_download(
 @models_app.command("install")
 def models_install(
     path: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="A zip file or a folder.")],
+    default: Annotated[bool, typer.Option("--default", help="Use it where no model is named.")] = False,
 ) -> None:
-    """Install a model package that was carried here by hand."""
+    """Install a model package that was carried here by hand; it is used where it is named, or with --default."""
     from AcuteFindingsLib.models.download import install_package
 
     if not path.exists():
@@ -118,6 +128,68 @@ def models_install(
     with progress_bar() as progress:
         package = install_package(path, progress=progress)
     out_console.print(f"{package.id} {package.version} is installed in {package.folder}")
+    if default:
+        _make_default(package)
+    else:
+        _print_default(package)
+
+
+@models_app.command("default")
+def models_default(
+    model: Annotated[str | None, typer.Argument(metavar="[ID]", help="The model to use where none is named.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="With --reset: pe, hemorrhage, pneumothorax, lungs or chest.")
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Take the choice for --task back.")] = False,
+) -> None:
+    """Choose the model that is used for its task where none is named; without an id, list the ones that are."""
+    from AcuteFindingsLib.models.default_model import set_default
+    from AcuteFindingsLib.models.find import find_id, list_packages
+
+    if reset:
+        if task is None or model is not None:
+            raise ModelError(
+                "Name the task whose choice is taken back, and no model: --reset --task chest."
+            )
+        set_default(task, None)
+    if model is not None:
+        _make_default(find_id(model))
+        return
+    _print_defaults(list_packages())
+
+
+def _print_defaults(packages: "list[ModelPackage | DamagedPackage]") -> None:
+    """Say which model of each task is used where none is named, and why."""
+    from AcuteFindingsLib.models.find import why_default
+
+    reasons = why_default(packages)
+    if reasons:
+        out_console.print("Used where no model is named:")
+    for package in packages:
+        if package.id in reasons:
+            name, task, version = package.row()[:3]
+            out_console.print(f"  {task}: {name} {version} ({reasons[name]})")
+
+
+def _make_default(package: "ModelPackage") -> None:
+    from AcuteFindingsLib.models.default_model import set_default
+
+    if package.card.task == "part":
+        raise ModelError(f"{package.id} is a part to start a training from; no detector uses it by itself.")
+    set_default(package.card.task, package.id)
+    out_console.print(f"{package.id} is now used for {package.card.task} where no model is named.")
+
+
+def _print_default(package: "ModelPackage") -> None:
+    """Say how a model that was just installed or imported comes to be used."""
+    from AcuteFindingsLib.models.find import list_packages, why_default
+
+    if package.card.task == "part" or package.id in why_default(list_packages()):
+        return
+    out_console.print(
+        f"It is used where it is named (--model {package.id}); make it the default for {package.card.task} with "
+        f"`acutefindings models default {package.id}`."
+    )
 
 
 @models_app.command("mirror")
@@ -140,7 +212,8 @@ def models_mirror(
     if not found:
         raise ModelError(_NO_MODELS)
     path = write_mirror(found, out)
-    out_console.print(f"{len(found)} models for `acutefindings models download --catalogue {path}`")
+    count = "1 model" if len(found) == 1 else f"{len(found)} models"
+    out_console.print(f"{count} for `acutefindings models download --catalogue {path}`")
 
 
 def _agreed(entry: "CatalogueEntry", *, yes: bool) -> bool:

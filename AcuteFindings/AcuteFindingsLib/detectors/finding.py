@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.names import below, detector_name
 from AcuteFindingsLib.study.grid import image_ijk_to_ras, place_image
 from AcuteFindingsLib.study.notice import Notice
 
@@ -235,15 +236,15 @@ def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
     """
     ijk_to_ras = np.asarray(data["ijk_to_ras"], float)
     masks = tuple(
-        mask_from_dict(entry, sitk.GetArrayFromImage(sitk.ReadImage(str(folder / entry["file"]))))
+        mask_from_dict(entry, sitk.GetArrayFromImage(sitk.ReadImage(str(below(folder, entry["file"])))))
         for entry in data["masks"]
     )
     heatmap = None
     if data["heatmap"]:
-        image = sitk.ReadImage(str(folder / data["heatmap"]["file"]))
+        image = sitk.ReadImage(str(below(folder, data["heatmap"]["file"])))
         heatmap = Heatmap(data["heatmap"]["name"], sitk.GetArrayFromImage(image), image_ijk_to_ras(image))
     return Finding(
-        detector=data["detector"],
+        detector=detector_name(data["detector"]),
         model=ModelIdentity(**data["model"]),
         verdict=Verdict(**data["verdict"]),
         slices=tuple(SliceResult(**{**item, "position_ras": tuple(item["position_ras"])}) for item in data["slices"]),

@@ -10,7 +10,7 @@ from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector
 from AcuteFindingsLib.detectors.pe import PEDetector
 from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxDetector
 from AcuteFindingsLib.errors import DetectionError, ModelError
-from AcuteFindingsLib.models.find import default_package, find_package
+from AcuteFindingsLib.models.find import default_package, find_id, find_package
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
@@ -84,7 +84,7 @@ def companion_packages(
     """
     named = package.card.companions
     return {
-        task: find_package(named[task], task=task, folders=folders)
+        task: find_id(named[task], task=task, folders=folders)
         if task in named
         else default_package(task, folders=folders)
         for task in COMPANIONS[detector]

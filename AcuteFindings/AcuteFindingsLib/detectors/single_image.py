@@ -12,7 +12,7 @@ from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings, head_image
 from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxRule, outlines
 from AcuteFindingsLib.detectors.radiograph import chest_probabilities, lung_masks, radiograph_settings
 from AcuteFindingsLib.errors import DetectionError, ModelError
-from AcuteFindingsLib.models.find import default_package, find_package
+from AcuteFindingsLib.models.find import default_package, find_id, find_package
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.torch_predictor import load_predictor
@@ -74,7 +74,7 @@ def lungs_for(predictor: Predictor, *, device: str = "auto", folders: tuple[Path
     if radiograph_settings(predictor).region == "whole":
         return None
     named = predictor.card.companions.get("lungs")
-    package = find_package(named, task="lungs", folders=folders) if named else default_package("lungs", folders=folders)
+    package = find_id(named, task="lungs", folders=folders) if named else default_package("lungs", folders=folders)
     return load_predictor(package, device=device)
 
 

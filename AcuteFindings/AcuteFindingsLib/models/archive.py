@@ -2,17 +2,17 @@
 
 import stat
 import zipfile
+import zlib
 from collections.abc import Generator
 from pathlib import Path, PurePosixPath
 
+from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.names import inner_path
 
 METADATA = "configs/metadata.json"
 
 READ_BYTES = 4 * 2**20
-
-MOST_BYTES = 8 * 2**30
-"""More than any model package takes; beyond it the archive is a trap or a mistake."""
 
 
 def extract_steps(archive: Path, work: Path) -> Generator[float, None, None]:
@@ -39,23 +39,33 @@ def extract_steps(archive: Path, work: Path) -> Generator[float, None, None]:
             top = _top_of(packed, archive)
             work.mkdir(parents=True)
             yield from _extract(packed, top, work)
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
         raise ModelError(f"{archive} could not be unpacked: {error}.") from error
 
 
 def _refuse_traps(packed: zipfile.ZipFile, archive: Path) -> None:
+    limits = budgets()
+    entries = packed.infolist()
+    if len(entries) > limits.archive_members:
+        raise ModelError(f"{archive} holds more than {limits.archive_members:,} files; it was not unpacked.")
     seen: set[str] = set()
-    for entry in packed.infolist():
+    for entry in entries:
         name = entry.filename
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-            raise ModelError(f"{archive} wants to write outside its folder ({name}); do not use it.")
-        if stat.S_ISLNK(entry.external_attr >> 16):
-            raise ModelError(f"{archive} holds a link ({name}); a model package may hold plain files only.")
+            raise ModelError(f"{archive} wants to write outside its folder ({name!a}); do not use it.")
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind == stat.S_IFLNK:
+            raise ModelError(f"{archive} holds a link ({name!a}); a model package may hold plain files only.")
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise ModelError(f"{archive} holds a pipe or device ({name!a}); a package may hold plain files only.")
         if name.casefold() in seen:
-            raise ModelError(f"{archive} holds {name} twice; do not use it.")
+            raise ModelError(f"{archive} holds {name!a} twice; do not use it.")
         seen.add(name.casefold())
-    if sum(entry.file_size for entry in packed.infolist()) > MOST_BYTES:
+        large = entry.file_size > limits.ratio_counts_from
+        if large and entry.file_size > limits.unpacked_ratio * max(entry.compress_size, 1):
+            raise ModelError(f"{archive} unpacks to far more than any model would ({name!a}); it was not unpacked.")
+    if sum(entry.file_size for entry in entries) > limits.archive_bytes:
         raise ModelError(f"{archive} is larger than any model package; it was not unpacked.")
 
 
@@ -74,7 +84,13 @@ def _extract(packed: zipfile.ZipFile, top: PurePosixPath, work: Path) -> Generat
         path = PurePosixPath(entry.filename)
         if not path.is_relative_to(top):
             continue
-        target = work / path.relative_to(top)
+        inner = path.relative_to(top)
+        try:
+            target = work / inner_path(inner.as_posix())
+        except ValueError as error:
+            raise ModelError(
+                f"{packed.filename} holds a file that may not be in a package: {error}; do not use it."
+            ) from error
         target.parent.mkdir(parents=True, exist_ok=True)
         with packed.open(entry) as source, target.open("wb") as stream:
             while part := source.read(READ_BYTES):

@@ -1,12 +1,16 @@
 """Where model packages are, and which one answers to a name or a task."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
+from AcuteFindingsLib.models.default_model import Choice, choose_default, chosen_defaults, newest
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import METADATA, ModelPackage, read_package
+from AcuteFindingsLib.names import model_id
+from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.resources import resource_path
 
 
@@ -33,16 +37,17 @@ class DamagedPackage:
 
 def default_cache() -> Path:
     """Return the folder where downloaded packages are kept: ``~/.cache/acutefindings``."""
-    return Path.home() / ".cache" / "acutefindings"
+    return models_cache()
 
 
 def list_packages(
     *, folders: Iterable[Path | str] = (), cache: Path | None = None, shipped: Path | None = None
 ) -> list[ModelPackage | DamagedPackage]:
-    """List every model that can be found, first the ones that win.
+    """List every model that can be found.
 
     Searched in this order: `folders`, the cache, what ships with the extension; inside a place by id. Of packages with
-    the same id the first one found is listed. A package that cannot be read is listed with its error.
+    the same id the newest version is listed, wherever it lies; of equal versions the first one found. A package that
+    cannot be read is listed with its error.
 
     Parameters
     ----------
@@ -53,15 +58,15 @@ def list_packages(
     shipped
         Folder of packages that ship with the extension; its `Resources/Models` when None.
     """
-    found: dict[str, ModelPackage | DamagedPackage] = {}
+    found: list[ModelPackage] = []
     damaged: list[DamagedPackage] = []
     for place in _places(folders, cache, shipped):
         for package in sorted(_packages_in(place), key=lambda item: item.id):
             if isinstance(package, DamagedPackage):
                 damaged.append(package)
             else:
-                found.setdefault(package.id, package)
-    return [*found.values(), *damaged]
+                found.append(package)
+    return [*newest(found).values(), *damaged]
 
 
 def find_package(
@@ -73,6 +78,8 @@ def find_package(
     shipped: Path | None = None,
 ) -> ModelPackage:
     """Return the package with this id, else the one in this folder.
+
+    For what a person names; an id out of a package goes to `find_id`.
 
     Parameters
     ----------
@@ -99,10 +106,47 @@ def find_package(
     raise ModelError(f"There is no model {str(id_or_folder)!r}; {_choices(packages, task)}")
 
 
+def find_id(
+    model: str,
+    *,
+    task: Task | None = None,
+    folders: Iterable[Path | str] = (),
+    cache: Path | None = None,
+    shipped: Path | None = None,
+) -> ModelPackage:
+    """Return the package with this id, which stands in a file: a path is never followed.
+
+    Raises
+    ------
+    ModelError
+        As `find_package`, and when it is no id.
+    """
+    try:
+        model_id(model)
+    except ValueError as error:
+        raise ModelError(f"{error}.") from error
+    packages = list_packages(folders=folders, cache=cache, shipped=shipped)
+    found = next((package for package in packages if package.id == model), None)
+    if found is None:
+        raise ModelError(f"There is no model {model!r}; {_choices(packages, task)}")
+    if isinstance(found, DamagedPackage):
+        raise ModelError(found.error)
+    return _fitting(found, task)
+
+
 def default_package(
     task: Task, *, folders: Iterable[Path | str] = (), cache: Path | None = None, shipped: Path | None = None
 ) -> ModelPackage:
-    """Return the first package made for `task`, in the order of `list_packages`.
+    """Return the package of `default_choice`; raises as it does."""
+    return default_choice(task, folders=folders, cache=cache, shipped=shipped).model
+
+
+def default_choice(
+    task: Task, *, folders: Iterable[Path | str] = (), cache: Path | None = None, shipped: Path | None = None
+) -> Choice[ModelPackage]:
+    """Return the package that is used for `task` where none is named, and why.
+
+    What the user chose (`models default`), else what ships, else the first of those installed.
 
     Raises
     ------
@@ -110,12 +154,34 @@ def default_package(
         When there is none.
     """
     packages = list_packages(folders=folders, cache=cache, shipped=shipped)
-    for package in packages:
-        if isinstance(package, ModelPackage) and package.card.task == task:
-            return package
+    choice = _choice(packages, task, shipped)
+    if choice is not None:
+        return choice
     damaged = [package.error for package in packages if isinstance(package, DamagedPackage)]
     told = f" Damaged packages were passed over: {' '.join(damaged)}" if damaged else ""
     raise ModelError(f"No model for {task!r} is installed; name the folder of a model package.{told}")
+
+
+def why_default(packages: Iterable[ModelPackage | DamagedPackage], *, shipped: Path | None = None) -> dict[str, str]:
+    """Return, by id, why a package of a list is the one that is used for its task where none is named."""
+    listed = list(packages)
+    tasks = {package.card.task for package in listed if isinstance(package, ModelPackage)} - {"part"}
+    choices = (_choice(listed, task, shipped) for task in sorted(tasks))
+    return {choice.model.id: choice.reason for choice in choices if choice is not None}
+
+
+def _choice(
+    packages: Iterable[ModelPackage | DamagedPackage], task: Task, shipped: Path | None
+) -> Choice[ModelPackage] | None:
+    made = [package for package in packages if isinstance(package, ModelPackage) and package.card.task == task]
+    return choose_default(made, shipped=shipped_versions(shipped), chosen=chosen_defaults().get(task))
+
+
+def shipped_versions(shipped: Path | None = None) -> dict[str, str]:
+    """Return the version by id of the packages that ship with the extension."""
+    place = _shipped(shipped)
+    found = [] if place is None else _packages_in(place)
+    return {package.id: package.version for package in found if isinstance(package, ModelPackage)}
 
 
 def _places(folders: Iterable[Path | str], cache: Path | None, shipped: Path | None) -> Iterator[Path]:
@@ -123,22 +189,36 @@ def _places(folders: Iterable[Path | str], cache: Path | None, shipped: Path | N
         if not Path(folder).is_dir():
             raise ModelError(f"{folder} is no folder, so no models can be looked for in it; correct the path.")
         yield Path(folder)
-    yield cache if cache is not None else default_cache()
+    # Without a home folder there is nothing downloaded; what ships is found all the same.
+    if cache is None:
+        with suppress(AcuteFindingsError):
+            cache = default_cache()
+    if cache is not None:
+        yield cache
+    place = _shipped(shipped)
+    if place is not None:
+        yield place
+
+
+def _shipped(shipped: Path | None) -> Path | None:
     if shipped is not None:
-        yield shipped
-        return
+        return shipped
     try:
-        yield resource_path("Models")
+        return resource_path("Models")
     except AcuteFindingsError:
         # A build without models is whole all the same: the user brings their own.
-        return
+        return None
 
 
 def _packages_in(place: Path) -> Iterator[ModelPackage | DamagedPackage]:
     if (place / METADATA).is_file():
         candidates = [place]
     elif place.is_dir():
-        candidates = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+        try:
+            inside = sorted(place.iterdir())
+        except OSError as error:
+            raise ModelError(f"{place} cannot be looked into for models: {error.strerror or error}.") from error
+        candidates = [path for path in inside if path.is_dir() and not path.name.startswith(".")]
     else:
         candidates = []
     for folder in candidates:

@@ -1,23 +1,34 @@
 """What a model package says about itself: MONAI's metadata with one section of our own."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from AcuteFindingsLib.names import file_name, label_name, model_id, plain_text, version_name
 
 # A "part" answers no question by itself: a backbone, an encoder or a sequence network to start a training from.
 Task = Literal["pe", "hemorrhage", "pneumothorax", "lungs", "chest", "part"]
 
 
+ModelId = Annotated[str, AfterValidator(model_id)]
+LabelName = Annotated[str, AfterValidator(label_name)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        return plain_text(value) if isinstance(value, str) else value
 
 
 class Label(_Strict):
     """One output of the model. `code` is a SNOMED CT code where there is one."""
 
-    name: str
+    name: LabelName
     meaning: str
-    code: str = ""
+    code: str = Field(default="", pattern=r"^[0-9A-Za-z.-]*$")
 
 
 class OperatingPoint(_Strict):
@@ -28,7 +39,7 @@ class OperatingPoint(_Strict):
     """
 
     level: Literal["slice", "study", "mask", "empty"]
-    label: str
+    label: LabelName
     threshold: float = Field(ge=0.0, le=1.0)
     chosen: str
 
@@ -79,7 +90,7 @@ class Origin(_Strict):
 class Picture(_Strict):
     """A picture that the model card shows: a file in the package's `docs/`, and what is to be seen."""
 
-    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    file: Annotated[str, AfterValidator(file_name)]
     caption: str
 
 
@@ -91,7 +102,7 @@ class Card(_Strict):
     which nothing is known. A model fitted to phantoms only never saw a patient, whether its card says so or not.
     """
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    id: ModelId
     task: Task
     title: str
     network: Network
@@ -99,7 +110,7 @@ class Card(_Strict):
     labels: list[Label]
     operating_points: list[OperatingPoint]
     rule: dict[str, Any] = Field(default_factory=dict)
-    companions: dict[str, str] = Field(default_factory=dict)
+    companions: dict[Task, ModelId] = Field(default_factory=dict)
     training_data: TrainingData
     evaluation: list[Interval]
     licence: str
@@ -147,7 +158,7 @@ class Metadata(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    version: str
+    version: Annotated[str, AfterValidator(version_name)]
     changelog: dict[str, str]
     monai_version: str
     pytorch_version: str

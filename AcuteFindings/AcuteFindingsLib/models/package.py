@@ -1,16 +1,18 @@
 """A model package on disk: reading it, and proving that it is what it says."""
 
 import hashlib
-import json
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Card, Metadata
+from AcuteFindingsLib.models.plain_files import read_json, read_text
+from AcuteFindingsLib.names import inner_path
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +90,7 @@ class ModelPackage:
         ModelError
             When the package has none.
         """
-        return _read_text(self.folder / CARD_TEXT)
+        return read_text(self.folder / CARD_TEXT, inside=self.folder)
 
     def verify_files(self) -> None:
         """Hold every file against `checksums.json`: none missing, changed or extra.
@@ -154,8 +156,8 @@ def read_package(folder: Path | str) -> ModelPackage:
     folder = Path(folder)
     if not folder.is_dir():
         raise ModelError(f"{folder} is no model package: there is no such folder.")
-    metadata = parse_metadata(_read_json(folder / METADATA), source=folder / METADATA)
-    return ModelPackage(folder, metadata, _read_checksums(folder / CHECKSUMS))
+    metadata = parse_metadata(read_json(folder / METADATA, inside=folder), source=folder / METADATA)
+    return ModelPackage(folder, metadata, _read_checksums(folder))
 
 
 def parse_metadata(data: Any, *, source: Path) -> Metadata:
@@ -185,44 +187,40 @@ def file_sha256(path: Path) -> str:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    """Every file below `folder`, sorted; a link is refused, since it can point outside the package."""
+    """Every file below `folder`, sorted.
+
+    A link is refused, since it can point outside the package, and so is what is neither file nor folder.
+    """
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink():
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
             raise ModelError(f"{path} is a link; a model package may hold plain files only. Replace it by the file.")
-        if path.is_file():
+        if stat.S_ISREG(mode):
             found.append(path)
+        elif not stat.S_ISDIR(mode):
+            raise ModelError(f"{path} is a pipe or a device; a model package may hold plain files only.")
     return found
 
 
-def _read_checksums(path: Path) -> dict[str, str]:
-    data = _read_json(path)
+def _read_checksums(folder: Path) -> dict[str, str]:
+    path = folder / CHECKSUMS
+    data = read_json(path, inside=folder)
     if not isinstance(data, dict):
         raise ModelError(f"{path} must hold one JSON object of file names and SHA-256 sums.")
     for name, value in data.items():
-        parts = PurePosixPath(name).parts
-        if not parts or ".." in parts or PurePosixPath(name).is_absolute() or "\\" in name or ":" in name:
-            raise ModelError(f"{path} lists {name!r}, which lies outside the model package; do not use this package.")
+        try:
+            inner_path(name)
+        except ValueError as error:
+            raise ModelError(
+                f"{path} lists a file that lies outside the model package or may not be in one: {error}; do not use it."
+            ) from error
         if not (isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")):
             raise ModelError(f"{path}: the entry of {name!r} is no SHA-256 sum (64 lower-case hexadecimal digits).")
+    if len({name.casefold() for name in data}) < len(data):
+        raise ModelError(f"{path} lists names that differ in capitals only; not every system can hold both.")
     if METADATA not in data:
         raise ModelError(f"{path} does not list {METADATA}; fetch the package again.")
     if not any(name in data for name in WEIGHTS):
         raise ModelError(f"{path} lists no weights ({' or '.join(WEIGHTS)}); fetch the package again.")
     return data
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(_read_text(path))
-    except ValueError as error:
-        raise ModelError(f"{path} is no valid JSON: {error}.") from error
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} is missing from the model package; fetch the package again.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} could not be read: {error}.") from error

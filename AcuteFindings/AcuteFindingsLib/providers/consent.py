@@ -7,12 +7,13 @@ from typing import Any
 
 from AcuteFindingsLib.errors import ConsentError, ProviderError
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.places import settings_folder
 from AcuteFindingsLib.providers.provider import Provider
 
 
 def consent_file() -> Path:
     """Return the file that keeps the user's consents: ``~/.config/acutefindings/providers.json``."""
-    return Path.home() / ".config" / "acutefindings" / "providers.json"
+    return settings_folder() / "providers.json"
 
 
 def has_consent(provider: Provider, *, file: Path | None = None) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.errors import ProviderError
+from AcuteFindingsLib.places import environments_folder, models_cache
 from AcuteFindingsLib.providers.own_process import run_to_end
 from AcuteFindingsLib.providers.provider import Provider
 
@@ -22,11 +23,6 @@ PROTECTED = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "torch", "torchvis
 """Never replaced by another version in this environment."""
 
 _PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input")
-
-
-def environments_folder() -> Path:
-    """Return the folder of the environments that providers have to themselves."""
-    return Path.home() / ".cache" / "acutefindings" / "providers"
 
 
 def python_of(provider: Provider, *, folder: Path | None = None) -> Path:
@@ -42,6 +38,12 @@ def python_of(provider: Provider, *, folder: Path | None = None) -> Path:
         return own
     if provider.installed_version():
         return Path(sys.executable)
+    earlier = models_cache() / "providers" / provider.id
+    if folder is None and provider.own_environment and earlier.is_dir():
+        raise ProviderError(
+            f"An earlier version of AcuteFindings kept {provider.package} in {earlier}, where a model package could "
+            f"lie too, so it is not run any more: {how_to_install(provider)} to make it anew, then delete that folder."
+        )
     raise ProviderError(
         f"The package {provider.package} is not installed: {how_to_install(provider)}, or choose {provider.id} in the "
         "module's model list and press Apply."

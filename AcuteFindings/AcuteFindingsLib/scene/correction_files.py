@@ -15,6 +15,7 @@ import numpy as np
 from AcuteFindingsLib import __version__
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.errors import ExportError
+from AcuteFindingsLib.names import detector_name
 from AcuteFindingsLib.scene.naming import slice_number
 from AcuteFindingsLib.scene.nrrd_file import write_nrrd
 from AcuteFindingsLib.scene.segment_voxels import Box, overlap, volume_array, volume_ijk_to_ras
@@ -57,6 +58,12 @@ def write_correction(
     ExportError
         When the folder cannot be written.
     """
+    try:
+        detector = detector_name(finding.detector)
+    except ValueError as error:
+        raise ExportError(
+            f"The correction cannot be saved: {error}; the scene was not written by this software."
+        ) from error
     partial = folder / f".partial-{uuid.uuid4().hex[:8]}"
     try:
         partial.mkdir(parents=True)
@@ -75,7 +82,7 @@ def write_correction(
         _write_labels(finding, labels, partial / SLICE_LABELS)
         record = _record(finding, segments, labels, annotator=annotator, saved_at=saved_at)
         (partial / RECORD).write_text(json.dumps(record, indent=2, allow_nan=False), encoding="utf-8")
-        return _put_in_place(partial, folder, f"{finding.detector}-{saved_at:%Y%m%d-%H%M%S}")
+        return _put_in_place(partial, folder, f"{detector}-{saved_at:%Y%m%d-%H%M%S}")
     except OSError as error:
         reason = error.strerror or "is the disk full or the folder read-only?"
         raise ExportError(f"The correction could not be saved in {folder}: {reason}") from error

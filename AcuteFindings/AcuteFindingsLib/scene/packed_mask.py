@@ -1,10 +1,14 @@
 """A mask as a short text, so that a scene remembers what the model outlined after a person has redrawn it."""
 
 import base64
+import math
 import zlib
 from typing import Any
 
 import numpy as np
+
+from AcuteFindingsLib.budgets import budgets
+from AcuteFindingsLib.errors import SceneError
 
 
 def mask_box(array: np.ndarray) -> tuple[slice, slice, slice] | None:
@@ -40,19 +44,32 @@ def packed_box(packed: dict[str, Any]) -> tuple[np.ndarray, tuple[int, int, int]
 
     Raises
     ------
-    ValueError, KeyError, TypeError, zlib.error
-        When this is no packed mask.
+    SceneError
+        When this is no packed mask, its box does not lie in its grid, or it is larger than any volume.
     """
-    box = [slice(int(start), int(stop)) for start, stop in packed["box"]]
-    shape = tuple(part.stop - part.start for part in box)
-    bits = np.frombuffer(zlib.decompress(base64.b64decode(packed["bits"])), np.uint8)
-    count = int(np.prod(shape))
-    voxels = np.unpackbits(bits, count=count).reshape(shape)
+    try:
+        size = [int(length) for length in packed["shape"]]
+        box = [slice(int(start), int(stop)) for start, stop in packed["box"]]
+        inside = len(size) == len(box) == 3 and all(
+            0 <= part.start <= part.stop <= length for part, length in zip(box, size, strict=True)
+        )
+        shape = tuple(part.stop - part.start for part in box)
+        count = math.prod(shape)
+        if not inside or math.prod(size) > budgets().voxels:
+            raise ValueError("its box is not one of this grid")
+        # Never more than the box holds, whatever was compressed.
+        bits = zlib.decompressobj().decompress(base64.b64decode(packed["bits"]), count // 8 + 1)
+        voxels = np.unpackbits(np.frombuffer(bits, np.uint8), count=count).reshape(shape)
+    except (ValueError, KeyError, TypeError, OverflowError, zlib.error) as error:
+        raise SceneError(
+            f"The outlines that the model drew cannot be read from the scene any more ({error}); run the "
+            "detector again."
+        ) from error
     return voxels, (box[0].start, box[1].start, box[2].start)
 
 
 def unpack_mask(packed: dict[str, Any]) -> np.ndarray:
-    """Return the whole mask, ``(z, y, x)`` uint8."""
+    """Return the whole mask, ``(z, y, x)`` uint8; raises `SceneError` as `packed_box`."""
     voxels, (z, y, x) = packed_box(packed)
     mask = np.zeros(packed["shape"], np.uint8)
     mask[z : z + voxels.shape[0], y : y + voxels.shape[1], x : x + voxels.shape[2]] = voxels

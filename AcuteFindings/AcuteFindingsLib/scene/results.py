@@ -144,7 +144,7 @@ def _read(text: str | None) -> Finding | None:
     try:
         data = json.loads(text or "")
         return finding_from_dict({**data, "masks": [], "heatmap": None}, Path())
-    except (ValueError, TypeError, KeyError, IndexError):
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError):
         return None
 
 

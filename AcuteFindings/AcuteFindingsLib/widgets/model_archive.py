@@ -1,6 +1,5 @@
 """A model package that comes as one zip file, unpacked into the folder of downloaded packages."""
 
-import re
 import shutil
 import uuid
 from collections.abc import Generator
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.archive import extract_steps
+from AcuteFindingsLib.names import model_id
 from AcuteFindingsLib.widgets.model_rows import check_steps, default_cache, read_row
 
 
@@ -37,8 +37,10 @@ def unpack_steps(archive: Path, cache: Path | None = None) -> Generator[float, N
         error = row.error or (yield from _second_half(work))
         if error:
             raise ModelError(error.replace(str(work), archive.name))
-        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", row.id):
-            raise ModelError(f"{archive.name} names its model {row.id!r}, which is no model's name; do not use it.")
+        try:
+            model_id(row.id)
+        except ValueError as reason:
+            raise ModelError(f"{archive.name} names its model wrongly: {reason}; do not use it.") from reason
         target = cache / row.id
         if target.exists():
             raise ModelError(f"There is a model {row.id!r} in {target} already; delete it first.")

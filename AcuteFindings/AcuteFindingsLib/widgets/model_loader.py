@@ -16,6 +16,7 @@ from AcuteFindingsLib.widgets.model_import import ENDINGS, ModelImport
 from AcuteFindingsLib.widgets.model_rows import (
     ModelRow,
     card_text,
+    default_row,
     list_rows,
     read_row,
     rows_in,
@@ -105,7 +106,7 @@ class ModelLoader:
     @property
     def default(self) -> ModelRow | None:
         """The package that is used where none is chosen."""
-        return next((row for row in self._rows if self.task and row.task == self.task), None)
+        return default_row(self._rows, self.task) if self.task else None
 
     @property
     def used(self) -> ModelRow | None:

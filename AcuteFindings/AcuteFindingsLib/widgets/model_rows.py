@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
+from AcuteFindingsLib.models.default_model import choose_default, chosen_defaults, newest
+from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.resources import resource_path
 
 METADATA, CHECKSUMS, CARD_TEXT = "configs/metadata.json", "checksums.json", "docs/README.md"
@@ -67,7 +69,7 @@ class ModelRow:
 
 def default_cache() -> Path:
     """Return the folder where downloaded packages are kept: ``~/.cache/acutefindings``."""
-    return Path.home() / ".cache" / "acutefindings"
+    return models_cache()
 
 
 def user_folders(settings: Any) -> list[Path]:
@@ -88,10 +90,10 @@ def set_user_folders(settings: Any, folders: Iterable[Path]) -> None:
 def list_rows(
     folders: Iterable[Path] = (), *, task: str | None = None, cache: Path | None = None, shipped: Path | None = None
 ) -> list[ModelRow]:
-    """List model packages, first the ones that win: the user's folders, the cache, what ships; inside each by id.
+    """List model packages: those in the user's folders, the cache, what ships; inside each by id.
 
-    Of packages with the same id the first one found is listed, because it is the one that is used. Packages that cannot
-    be read are listed last, with their error.
+    Of packages with the same id the newest version is listed, because it is the one that is used; of equal versions
+    the first one found. Packages that cannot be read are listed last, with their error.
 
     Parameters
     ----------
@@ -102,15 +104,35 @@ def list_rows(
     cache, shipped
         Where else to look; by default `default_cache` and the extension's ``Resources/Models``.
     """
-    found: dict[str, ModelRow] = {}
+    found: list[ModelRow] = []
     unreadable: list[ModelRow] = []
     for place, kind in _places(folders, cache, shipped):
         for row in rows_in(place, kind=kind):
             if row.task:
-                found.setdefault(row.id, row)
+                found.append(row)
             else:
                 unreadable.append(row)
-    return [row for row in (*found.values(), *unreadable) if task is None or row.task in ("", task)]
+    return [row for row in (*newest(found).values(), *unreadable) if task is None or row.task in ("", task)]
+
+
+def default_row(rows: Iterable[ModelRow], task: str) -> ModelRow | None:
+    """Return the package that is used for a task where none is named: as `models.find.default_choice`."""
+    listed = list(rows)
+    try:
+        chosen = chosen_defaults().get(task)
+    except ModelError:
+        # The run itself says that the file of choices is damaged.
+        chosen = None
+    made = [row for row in listed if row.task == task and row.place != "provider"]
+    choice = choose_default(made, shipped=_shipped_versions(), chosen=chosen)
+    return None if choice is None else choice.model
+
+
+def _shipped_versions() -> dict[str, str]:
+    try:
+        return {row.id: row.version for row in rows_in(resource_path("Models"), kind="shipped") if row.task}
+    except AcuteFindingsError:
+        return {}
 
 
 def rows_in(place: Path, *, kind: str = "added") -> list[ModelRow]:

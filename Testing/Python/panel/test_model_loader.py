@@ -121,13 +121,15 @@ def test_choosing_a_row_chooses_the_model_and_is_remembered(host, open_loader, m
     assert names(loader) == ["tiny-hemorrhage", SHIPPED]
     assert "Added: tiny-hemorrhage, tiny-lungs." in loader.message.text
     assert "tiny-lungs" in loader.message.text.partition("another task")[2]
-    select(host, loader, SHIPPED)
+    # An added model is used because it is chosen, not because it is there.
+    assert loader.default.id == loader.used.id == SHIPPED
+    select(host, loader, "tiny-hemorrhage")
     host.wait_until(lambda: loader.model)
-    assert loader.chosen == [SHIPPED]
+    assert loader.chosen == ["tiny-hemorrhage"]
     again = open_loader()
     host.wait_until(lambda: again.model)
-    assert again.model == SHIPPED
-    assert "in use" in state(again, SHIPPED)
+    assert again.model == "tiny-hemorrhage"
+    assert "in use" in state(again, "tiny-hemorrhage")
     assert open_loader("pe").model == ""
 
 

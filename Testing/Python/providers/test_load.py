@@ -5,6 +5,7 @@ import pytest
 
 from AcuteFindingsLib.detectors.finding import ModelIdentity
 from AcuteFindingsLib.errors import ConsentError, ProviderError
+from AcuteFindingsLib.places import environments_folder, models_cache
 from AcuteFindingsLib.providers import install
 from AcuteFindingsLib.providers.load import (
     load_any_detector,
@@ -80,6 +81,21 @@ def test_an_own_environment_wins_over_this_one(providers, tmp_path) -> None:
     assert not install._own_python(provider, tmp_path).is_file()
     (tmp_path / "totalsegmentator" / "installed.txt").touch()
     assert install.python_of(provider, folder=tmp_path) == python
+
+
+def test_what_lies_among_model_packages_is_never_run(providers, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("AcuteFindingsLib.providers.provider.Provider.installed_version", lambda _self: "")
+    provider = providers["totalsegmentator"]
+    place = models_cache() / "providers" / provider.id
+    python = install._python_in(place)
+    python.parent.mkdir(parents=True)
+    python.touch()
+    (place / "installed.txt").touch()
+    assert not install.is_installed(provider)
+    with pytest.raises(ProviderError, match=r"earlier version .* to make it anew"):
+        install.python_of(provider)
+    assert models_cache() not in environments_folder().parents
 
 
 def test_what_is_installed_here_is_run_with_this_python(providers) -> None:

@@ -392,3 +392,18 @@ def test_a_radiograph_is_saved_as_it_was_loaded(scene, radiograph, tmp_path: Pat
     assert folder.name.startswith("pneumothorax-")
     assert np.array_equal(read(folder / "image.nrrd")[0], radiograph.study.array)
     assert np.array_equal(read(folder / "ai_mask.nrrd")[0], radiograph.finding.masks[0].array)
+
+
+@pytest.mark.parametrize("name", ["../../../x", "/tmp/x", "a/b", "", "pe\n", "..", "__class__", "x" * 500, 7, None])
+def test_a_scene_whose_detector_is_a_path_gives_no_result_and_writes_nowhere(result, scene, tmp_path, name) -> None:
+    with pytest.raises(ExportError, match="detector"):
+        save_correction(replace(result, finding=replace(result.finding, detector=name)), tmp_path / "deep" / "er")
+    assert not list(tmp_path.rglob("*"))
+    data = json.loads(result.finding_node.GetText())
+    result.finding_node.SetText(json.dumps({**data, "detector": name}))
+    assert results_in(scene) == []
+
+
+def test_a_finding_nested_without_end_is_no_result(result, scene) -> None:
+    result.finding_node.SetText("[" * 100_000)
+    assert results_in(scene) == []

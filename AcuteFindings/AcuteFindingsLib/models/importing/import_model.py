@@ -1,7 +1,6 @@
 """From a file that people have to a model package that is proven to answer as that file does."""
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from AcuteFindingsLib.errors import CancelledError, ModelError
+from AcuteFindingsLib.models.find import shipped_versions
 from AcuteFindingsLib.models.importing.converted import Converted, Options, Probe, SourceMissingError
 from AcuteFindingsLib.models.importing.densenet import convert_densenet
 from AcuteFindingsLib.models.importing.keras_models import (
@@ -21,6 +21,7 @@ from AcuteFindingsLib.models.importing.keras_models import (
 )
 from AcuteFindingsLib.models.importing.monai_bundle import convert_bundle
 from AcuteFindingsLib.models.importing.programs import convert_program
+from AcuteFindingsLib.models.importing.recognise import plain_id
 from AcuteFindingsLib.models.importing.segmentation_models import convert_segmentation_model
 from AcuteFindingsLib.models.importing.state_files import require_fit
 from AcuteFindingsLib.models.metadata import Card, Origin, TrainingData
@@ -28,6 +29,7 @@ from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.program_predictor import ProgramPredictor, load_programs, program_parts
 from AcuteFindingsLib.models.write import write_package
+from AcuteFindingsLib.names import model_id
 
 TOLERANCE = 1e-4
 """Largest difference between source and import that counts as the same answer."""
@@ -143,6 +145,9 @@ def import_model(
     converted = _ARCHITECTURES[architecture][0](path, options)
     at("Building the network", 0.2)
     card = _card(path, converted, identity, out)
+    if card.id in shipped_versions():
+        # Of one id the newest version is used: an import must not come in the place of what was measured.
+        raise ModelError(f"A model with the id {card.id} came with AcuteFindings; give this one another, with --id.")
     predictor = _predictor(path, converted, card)
     if prove:
         at(f"Comparing with {converted.framework}", 0.35)
@@ -224,10 +229,9 @@ def _predictor(path: Path, converted: Converted, card: Card) -> Predictor:
 
 
 def _card(path: Path, converted: Converted, identity: Identity, out: Path) -> Card:
-    plain = re.sub(r"[^a-z0-9.-]+", "-", out.name.lower()).strip("-.") or "imported"
     part = converted.task == "part"
     return Card(
-        id=_id(identity.id) if identity.id else plain,
+        id=_id(identity.id or plain_id(out.name)),
         task=converted.task,
         title=identity.title or converted.title,
         network=converted.network,
@@ -253,9 +257,10 @@ def _card(path: Path, converted: Converted, identity: Identity, out: Path) -> Ca
 
 
 def _id(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", text):
-        raise ModelError(f"{text!r} cannot be a model's id: small letters, digits, dots and dashes only.")
-    return text
+    try:
+        return model_id(text)
+    except ValueError as error:
+        raise ModelError(f"{error}; choose one with --id.") from error
 
 
 def _origin(path: Path, converted: Converted) -> Origin:

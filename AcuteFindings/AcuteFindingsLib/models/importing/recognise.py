@@ -1,12 +1,15 @@
 """What a file most likely is, so that nobody has to say what can be seen."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.find import shipped_versions
 from AcuteFindingsLib.models.importing.keras_file import read_keras_file
 from AcuteFindingsLib.models.importing.keras_weights import dense_shapes
 from AcuteFindingsLib.models.safe_load import read_state_dict
+from AcuteFindingsLib.names import LONGEST, model_id
 
 ENDINGS = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tar", ".ts", ".onnx", ".zip")
 """Endings of files that `recognise` looks into."""
@@ -42,12 +45,23 @@ def recognise(path: Path) -> str:
 
 
 def free_id(path: Path, folder: Path) -> str:
-    """Return an id for the package, made of the file's name, that no other package in `folder` has."""
-    plain = re.sub(r"[^a-z0-9.-]+", "-", path.name.split(".")[0].lower()).strip("-.") or "imported"
+    """Return an id for the package, made of the file's name, that no other package in `folder` or what ships has."""
+    plain = plain_id(path.name.split(".")[0])
+    taken = shipped_versions()
     number = 1
-    while (folder / (plain if number == 1 else f"{plain}-{number}")).exists():
+    while (name := plain if number == 1 else f"{plain}-{number}") in taken or (folder / name).exists():
         number += 1
-    return plain if number == 1 else f"{plain}-{number}"
+    return name
+
+
+def plain_id(name: str) -> str:
+    """Return a model's id made of a file's name."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    plain = re.sub(r"\.{2,}", ".", re.sub(r"[^a-z0-9.-]+", "-", ascii_name))[: LONGEST - 16].strip("-.")
+    try:
+        return model_id(plain)
+    except ValueError:
+        return f"imported-{plain}".strip("-.")
 
 
 def _keras(path: Path) -> str:

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.metadata import Task
+from AcuteFindingsLib.names import below
 from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.training.data.checks import Problems, counted, read_csv
 from AcuteFindingsLib.training.data.table import DataTable, Example, MaskSource
@@ -66,12 +67,26 @@ def _records(folder: Path, problems: Problems) -> list[tuple[Path, dict[str, Any
         except (OSError, ValueError):
             problems.add("warn", f"{path.parent.name}/{RECORD}", "", "it cannot be read; the correction is left out.")
             continue
-        if record.get("format") == 1:
+        if not isinstance(record, dict) or not _files_are_its_own(path.parent, record):
+            text = "it names files that are not beside it; the correction is left out."
+            problems.add("warn", f"{path.parent.name}/{RECORD}", "files", text)
+        elif record.get("format") == 1:
             found.append((path.parent, record))
         else:
             text = f"format {record.get('format')} is unknown (expected 1); the correction is left out."
             problems.add("warn", f"{path.parent.name}/{RECORD}", "format", text)
     return found
+
+
+def _files_are_its_own(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether every file that a record names lies in its own folder."""
+    files = record.get("files", {})
+    if not isinstance(files, dict):
+        return False
+    try:
+        return all(below(folder, name).parent == folder for name in files.values() if name is not None)
+    except ValueError:
+        return False
 
 
 def _examples(folder: Path, record: dict[str, Any], task: Task, problems: Problems) -> list[Example]:

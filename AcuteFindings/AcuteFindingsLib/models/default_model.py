@@ -1,0 +1,146 @@
+"""Which of several models of a task is used where none is named: what the user chose, else what ships.
+
+Needs nothing beyond the standard library: the panel asks the same questions before torch is installed. A model that was
+installed or imported is used because the user names it or chose it, never because it is there.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
+from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.names import detector_name, model_id
+from AcuteFindingsLib.places import settings_folder
+
+_MOST_BYTES = 2**16
+
+
+class Listed(Protocol):
+    """What a list knows of a model."""
+
+    @property
+    def id(self) -> str:
+        """Name of the model."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version of the package."""
+        ...
+
+
+ModelT = TypeVar("ModelT", bound=Listed)
+
+
+@dataclass(frozen=True)
+class Choice(Generic[ModelT]):
+    """A model and, in words, why it is the one."""
+
+    model: ModelT
+    reason: str
+
+
+def version_key(version: str) -> tuple[tuple[int, ...], bool, tuple[int, ...]]:
+    """Return what versions are ordered by: numbers as numbers, a release after its pre-releases, words first of all."""
+    parts = re.fullmatch(r"v?(\d+(?:\.\d+)*)(.*)", version.split("+")[0].lower(), re.DOTALL)
+    if parts is None:
+        return (), False, ()
+    release = [int(number[:18]) for number in parts[1].split(".")]
+    # 1.0 and 1.0.0 are the same.
+    while release and release[-1] == 0:
+        release.pop()
+    early = re.match(r"[._-]?(dev|a|b|c|rc|alpha|beta|pre)", parts[2]) is not None
+    return tuple(release), not early, tuple(int(number[:18]) for number in re.findall(r"\d+", parts[2]))
+
+
+def newest(models: Iterable[ModelT]) -> dict[str, ModelT]:
+    """Return the newest version of each id, in the order in which ids come; of equal versions the first."""
+    found: dict[str, ModelT] = {}
+    for model in models:
+        known = found.get(model.id)
+        if known is None or version_key(model.version) > version_key(known.version):
+            found[model.id] = model
+    return found
+
+
+def choose_default(
+    models: Sequence[ModelT], *, shipped: Mapping[str, str], chosen: str | None = None
+) -> Choice[ModelT] | None:
+    """Return the model of one task that is used where none is named; None where there is none.
+
+    Parameters
+    ----------
+    models
+        Those made for the task, each id once, in the order of a list.
+    shipped
+        Version by id of what ships with the extension, of any task.
+    chosen
+        The id that the user chose for this task.
+    """
+    by_id = {model.id: model for model in models}
+    if chosen in by_id:
+        return Choice(by_id[chosen], "chosen with `models default`")
+    gone = f"; {chosen}, the one chosen with `models default`, is not installed" if chosen else ""
+    first = next((by_id[name] for name in sorted(by_id) if name in shipped), None)
+    if first is not None:
+        newer = version_key(first.version) > version_key(shipped[first.id])
+        return Choice(first, ("newer version of the one that came" if newer else "came") + f" with AcuteFindings{gone}")
+    if not by_id:
+        return None
+    only = next(iter(by_id.values()))
+    why = "the only one installed" if len(by_id) == 1 else "the first one installed: choose with `models default`"
+    return Choice(only, why + gone)
+
+
+def defaults_file() -> Path:
+    """Return the file that keeps the user's choices: ``~/.config/acutefindings/models.json``."""
+    return settings_folder() / "models.json"
+
+
+def chosen_defaults(file: Path | None = None) -> dict[str, str]:
+    """Return the ids that the user chose, by task; none where the account has no home folder.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged: says what to do.
+    """
+    try:
+        file = file or defaults_file()
+    except AcuteFindingsError:
+        return {}
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ValueError("too large")
+        data = json.loads(file.read_text(encoding="utf-8"))
+        return {detector_name(task): model_id(name) for task, name in data["defaults"].items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"{file}, which keeps the default models, cannot be read ({error}); delete it and choose again with "
+            "`acutefindings models default`."
+        ) from error
+
+
+def set_default(task: str, model: str | None, *, file: Path | None = None) -> None:
+    """Keep `model` as the default of a task; None takes the choice back.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read or written.
+    """
+    file = file or defaults_file()
+    kept: dict[str, Any] = {name: value for name, value in chosen_defaults(file).items() if name != task}
+    if model is not None:
+        kept[task] = model
+    try:
+        with replace_when_written(file) as partial:
+            partial.write_text(json.dumps({"defaults": kept}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ModelError(f"The choice could not be kept in {file}: {error.strerror or error}.") from error

@@ -1,0 +1,62 @@
+"""Folders of this account that the software keeps files in, and a folder for the time being."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from AcuteFindingsLib.errors import AcuteFindingsError
+
+
+def models_cache() -> Path:
+    """Return the folder where downloaded model packages are kept: ``~/.cache/acutefindings``.
+
+    Raises
+    ------
+    AcuteFindingsError
+        The account has no home folder.
+    """
+    return _home() / ".cache" / "acutefindings"
+
+
+def environments_folder() -> Path:
+    """Return the folder of the environments that providers have to themselves: ``~/.cache/acutefindings-providers``.
+
+    Apart from `models_cache`: what a model package brings along can never lie where a program is looked for.
+    """
+    return _home() / ".cache" / "acutefindings-providers"
+
+
+def settings_folder() -> Path:
+    """Return the folder of settings: ``~/.config/acutefindings``."""
+    return _home() / ".config" / "acutefindings"
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder that is gone afterwards.
+
+    Raises
+    ------
+    AcuteFindingsError
+        There is no place for one.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="acutefindings-")
+    except OSError as error:
+        raise AcuteFindingsError(
+            f"No temporary file can be written ({error.strerror or error}); set the environment variable TMPDIR to a "
+            "folder that can be written to."
+        ) from error
+    with folder as place:
+        yield Path(place)
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise AcuteFindingsError(
+            "This account has no home folder, so nothing can be kept there; set the environment variable HOME "
+            "(USERPROFILE on Windows) to a folder that can be written to."
+        ) from error
