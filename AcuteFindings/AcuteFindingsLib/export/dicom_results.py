@@ -16,6 +16,8 @@ from AcuteFindingsLib.study.study import Study
 
 SEG, SR, SC = "seg", "sr", "sc"
 MASKS_FILE, HEATMAP_FILE, REPORT_FILE, CAPTURE_FILE = "segmentation.dcm", "heatmap.dcm", "report.dcm", "picture.dcm"
+FILES = {SEG: (MASKS_FILE, HEATMAP_FILE), SR: (REPORT_FILE,), SC: (CAPTURE_FILE,)}
+"""What may be written of each kind."""
 
 
 @dataclass(frozen=True)

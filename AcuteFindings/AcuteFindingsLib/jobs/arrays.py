@@ -252,7 +252,8 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 def _put_in_place(work: Path, folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / FINDING).is_file():
+        others = [path for path in folder.rglob("*") if path.relative_to(folder).as_posix() not in _parts(folder)]
+        if others or not (folder / FINDING).is_file():
             raise ExportError(f"{folder} holds other files; name an empty folder for the result.")
         # Moved, then removed: where a file of it is still mapped and cannot go (Windows), nothing is lost.
         earlier = work.with_name(f"{work.name}.earlier")
@@ -261,6 +262,15 @@ def _put_in_place(work: Path, folder: Path) -> None:
     elif folder.is_dir():
         folder.rmdir()
     work.rename(folder)
+
+
+def _parts(folder: Path) -> set[str]:
+    """Return the files and folders that an earlier result in a folder consists of, by its own JSON."""
+    try:
+        masks = json.loads((folder / FINDING).read_text(encoding="utf-8"))["masks"]
+        return {FINDING, "heatmap.npy", "masks", *(str(entry["file"]) for entry in masks)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {FINDING}
 
 
 def _study_dict(study: Study, shape: tuple[int, ...]) -> dict[str, Any]:

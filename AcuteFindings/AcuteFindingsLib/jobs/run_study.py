@@ -11,6 +11,7 @@ from AcuteFindingsLib.detectors.registry import LoadedDetector
 from AcuteFindingsLib.errors import ExportError, SceneError, StudyError, StudyRefusedError
 from AcuteFindingsLib.export.dicom_results import SC, SEG, SR, CapturedPicture, require_dicom, write_dicom_results
 from AcuteFindingsLib.export.report import write_report
+from AcuteFindingsLib.jobs.results_folder import RESULTS, results_folder, writing
 from AcuteFindingsLib.providers.load import load_any_detector
 from AcuteFindingsLib.scene.pictures import Picture, draw_pictures
 from AcuteFindingsLib.study.choose import fitting_detectors
@@ -21,11 +22,6 @@ from AcuteFindingsLib.study.study import Study
 DETECTORS = ("pe", "hemorrhage", "pneumothorax")
 
 DICOM_FOLDER = "dicom"
-
-_WRITTEN = (
-    "finding.json", "report.html", "scene.mrb", "heatmap.nrrd", "masks/*.nrrd", "pictures/*.png",
-    f"{DICOM_FOLDER}/*.dcm",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,13 +89,20 @@ def run_study(
     ModelError
         No model package fits, or it fails verification.
     ExportError
-        `request.out` cannot be a folder, because a file has its name; or DICOM results are asked for of a study that
-        was not read from DICOM.
+        `request.out` cannot take the results (`results_folder`), or DICOM results are asked for of a study that cannot
+        carry them.
     CancelledError
         `cancelled` answered True; nothing was written.
     """
+    wants_dicom = request.dicom or request.dicom_chart
+    _refuse_study_for_results(request)
+    with results_folder(request.out, entries=(*RESULTS, *((DICOM_FOLDER,) if wants_dicom else ()))) as work:
+        result = _run(request, work, progress, cancelled)
+    return _moved(result, work, request.out)
+
+
+def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cancelled) -> StudyResult:
     started = perf_counter()
-    _refuse_file_for_folder(request.out)
 
     def reading_progress(text: str, fraction: float) -> None:
         stop_if(cancelled)
@@ -135,18 +138,19 @@ def run_study(
     stop_if(cancelled)
     wants_dicom = request.dicom or request.dicom_chart
     share = 0.95 if wants_dicom else 1.0
-    result = write_results(finding, study, loaded, request.out, progress=_part(progress, 0.8, share))
-    if not wants_dicom:
-        return result
-    kinds = [kind for kind, wanted in ((SEG, request.dicom), (SR, request.dicom), (SC, request.dicom_chart)) if wanted]
-    written = write_dicom_results(
-        finding,
-        study,
-        request.out / DICOM_FOLDER,
-        kinds=kinds,
-        picture=picture_to_capture(result.pictures),
-        progress=_part(progress, share, 1.0),
-    )
+    with writing(f"--out {request.out}"):
+        result = write_results(finding, study, loaded, work, progress=_part(progress, 0.8, share))
+        if not wants_dicom:
+            return result
+        asked = ((SEG, request.dicom), (SR, request.dicom), (SC, request.dicom_chart))
+        written = write_dicom_results(
+            finding,
+            study,
+            work / DICOM_FOLDER,
+            kinds=[kind for kind, wanted in asked if wanted],
+            picture=picture_to_capture(result.pictures),
+            progress=_part(progress, share, 1.0),
+        )
     return replace(result, dicom=written.files, remarks=(*result.remarks, *written.remarks))
 
 
@@ -157,11 +161,29 @@ def picture_to_capture(pictures: Sequence[Picture]) -> CapturedPicture | None:
     return None if chosen is None else CapturedPicture(chosen.path, chosen.caption)
 
 
-def _refuse_file_for_folder(out: Path) -> None:
-    """Raise `ExportError` before minutes are spent on a result that could not be written."""
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise ExportError(f"--out {out}: {existing} is a file; name a folder for the results.")
+def _refuse_study_for_results(request: StudyRequest) -> None:
+    """Raise `ExportError` where results would lie among the images of the study and be read as part of it next time."""
+    if request.source.is_dir() and request.source.resolve() == request.out.resolve():
+        raise ExportError(
+            f"--out {request.out} is the folder of the study itself; name another one for the results, for example "
+            f"{request.out / 'acutefindings'}."
+        )
+
+
+def _moved(result: StudyResult, work: Path, out: Path) -> StudyResult:
+    """Return a result with its files where they are now."""
+
+    def at(path: Path) -> Path:
+        return out / path.relative_to(work)
+
+    return replace(
+        result,
+        finding_file=at(result.finding_file),
+        report=at(result.report),
+        pictures=tuple(replace(picture, path=at(picture.path)) for picture in result.pictures),
+        scene=None if result.scene is None else at(result.scene),
+        dicom=tuple(map(at, result.dicom)),
+    )
 
 
 def choose_detector(study: Study) -> str:
@@ -193,8 +215,7 @@ def check_or_refuse(study: Study, detector: str, *, force: bool) -> tuple[Notice
 def write_results(
     finding: Finding, study: Study, loaded: LoadedDetector, out: Path, *, progress: Progress = no_progress
 ) -> StudyResult:
-    """Write finding, masks, scene, pictures and report of one run below `out`, in place of an earlier run's."""
-    remove_earlier_results(out)
+    """Write finding, masks, scene, pictures and report of one run below `out`, an empty folder."""
     remarks: list[str] = []
     progress("Writing the finding", 0.0)
     finding_file = finding.save(out)
@@ -211,15 +232,6 @@ def write_results(
     )
     progress("Done", 1.0)
     return StudyResult(finding, finding_file, report, pictures, scene_file, tuple(remarks))
-
-
-def remove_earlier_results(out: Path) -> None:
-    """Take away what an earlier run left there: a scene or mask of another study must not stand beside this finding."""
-    if not (out / "finding.json").is_file():
-        return
-    for pattern in _WRITTEN:
-        for file in out.glob(pattern):
-            file.unlink()
 
 
 def _scene_and_pictures(

@@ -185,25 +185,26 @@ def report(request: Request, tools: Tools) -> dict[str, Any]:
     """Write report, finding and pictures of a result that `detect` gave."""
     from AcuteFindingsLib.export.report import write_report
     from AcuteFindingsLib.jobs.arrays import load_result
-    from AcuteFindingsLib.jobs.run_study import remove_earlier_results
+    from AcuteFindingsLib.jobs.results_folder import results_folder, writing
 
     out = request.path("out")
     tools.at("Opening the result", 0.0)
     finding = load_result(request.path("result"))
     package, companions = _packages_of(finding, request)
     study = _study(request)
-    out.mkdir(parents=True, exist_ok=True)
-    remove_earlier_results(out)
-    tools.at("Writing the finding", 0.1)
-    finding_file = finding.save(out)
-    tools.at("Drawing the pictures", 0.2)
-    pictures, remark = _draw(finding, study, out / "pictures")
-    tools.at("Writing the report", 0.9)
-    page = write_report(finding, study=study, package=package, companions=companions, pictures=pictures, folder=out)
+    with results_folder(out, what="Folder") as work, writing(f"Folder {out}"):
+        tools.at("Writing the finding", 0.1)
+        finding_file = finding.save(work)
+        tools.at("Drawing the pictures", 0.2)
+        pictures, remark = _draw(finding, study, work / "pictures")
+        tools.at("Writing the report", 0.9)
+        page = write_report(
+            finding, study=study, package=package, companions=companions, pictures=pictures, folder=work
+        )
     return {
-        "report": str(page),
-        "finding": str(finding_file),
-        "pictures": [str(picture.path) for picture in pictures],
+        "report": str(out / page.relative_to(work)),
+        "finding": str(out / finding_file.relative_to(work)),
+        "pictures": [str(out / picture.path.relative_to(work)) for picture in pictures],
         "remarks": [remark] if remark else [],
     }
 
@@ -285,8 +286,9 @@ JOBS: dict[str, Callable[[Request, Tools], dict[str, Any]]] = {
 
 
 def _dicom(request: Request, tools: Tools, kinds: tuple[str, ...]) -> dict[str, Any]:
-    from AcuteFindingsLib.export.dicom_results import require_dicom, write_dicom_results
+    from AcuteFindingsLib.export.dicom_results import FILES, require_dicom, write_dicom_results
     from AcuteFindingsLib.jobs.arrays import load_result
+    from AcuteFindingsLib.jobs.results_folder import results_folder, writing
     from AcuteFindingsLib.jobs.run_study import picture_to_capture
 
     out = request.path("out")
@@ -298,8 +300,12 @@ def _dicom(request: Request, tools: Tools, kinds: tuple[str, ...]) -> dict[str, 
         if "sc" in kinds:
             tools.at("Drawing the pictures", 0.05)
             picture = picture_to_capture(_draw(finding, study, Path(folder))[0])
-        written = write_dicom_results(finding, study, out, kinds=kinds, picture=picture, progress=tools.span(0.2, 1.0))
-    return {"folder": str(out), "files": [str(file) for file in written.files], "remarks": list(written.remarks)}
+        names = [name for kind in kinds for name in FILES[kind]]
+        with results_folder(out, entries=names, what="Folder") as work, writing(f"Folder {out}"):
+            progress = tools.span(0.2, 1.0)
+            written = write_dicom_results(finding, study, work, kinds=kinds, picture=picture, progress=progress)
+    files = [str(out / file.relative_to(work)) for file in written.files]
+    return {"folder": str(out), "files": files, "remarks": list(written.remarks)}
 
 
 def _study(request: Request) -> "Study":

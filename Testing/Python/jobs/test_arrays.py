@@ -218,6 +218,14 @@ def test_files_of_the_user_are_left_alone(finding: Finding, tmp_path: Path) -> N
     assert names(tmp_path) == ["notes.txt"]
 
 
+def test_files_of_the_user_among_an_earlier_result_are_left_alone(finding: Finding, tmp_path: Path) -> None:
+    save_result(finding, tmp_path / "out")
+    (tmp_path / "out" / "masks" / "mine.npy").write_text("mine", encoding="utf-8")
+    with pytest.raises(ExportError, match="holds other files"):
+        save_result(finding, tmp_path / "out")
+    assert (tmp_path / "out" / "masks" / "mine.npy").read_text(encoding="utf-8") == "mine"
+
+
 def test_a_result_that_cannot_be_written_leaves_nothing(
     finding: Finding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

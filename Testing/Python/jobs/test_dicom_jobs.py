@@ -15,6 +15,7 @@ from AcuteFindingsLib.detectors.hemorrhage import BRAIN, CATEGORY, HEMORRHAGE
 from AcuteFindingsLib.errors import CancelledError, ExportError, SceneError
 from AcuteFindingsLib.jobs.arrays import save_result, save_study
 from AcuteFindingsLib.jobs.messages import Request
+from AcuteFindingsLib.jobs.results_folder import results_folder
 from AcuteFindingsLib.jobs.run_study import StudyRequest, StudyResult, run_study
 from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools
 from AcuteFindingsLib.scene import pictures
@@ -86,9 +87,10 @@ def test_a_run_writes_dicom_beside_its_results(head_run: StudyResult) -> None:
 def test_dicom_of_an_earlier_run_does_not_stay(
     head_run: StudyResult, chest_xray: Path, tiny_models: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "out" / "dicom").mkdir(parents=True)
-    (tmp_path / "out" / "finding.json").write_text("{}", encoding="utf-8")
-    (tmp_path / "out" / "dicom" / "segmentation.dcm").write_bytes(b"of another patient")
+    with results_folder(tmp_path / "out", entries=("finding.json", "dicom")) as work:
+        (work / "dicom").mkdir()
+        (work / "finding.json").write_text("{}", encoding="utf-8")
+        (work / "dicom" / "segmentation.dcm").write_bytes(b"of another patient")
     request = StudyRequest(
         source=chest_xray,
         out=tmp_path / "out",
@@ -98,7 +100,16 @@ def test_dicom_of_an_earlier_run_does_not_stay(
         force=True,
     )
     assert run_study(request).dicom == ()
-    assert not (tmp_path / "out" / "dicom" / "segmentation.dcm").exists()
+    assert not (tmp_path / "out" / "dicom").exists()
+
+
+def test_dicom_files_of_the_user_are_in_the_way_of_dicom_results(head_ct: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "dicom").mkdir(parents=True)
+    (tmp_path / "out" / "dicom" / "IM0001.dcm").write_bytes(b"the user's own")
+    request = StudyRequest(source=head_ct, out=tmp_path / "out", detector="hemorrhage", dicom=True)
+    with pytest.raises(ExportError, match=r"dicom/IM0001\.dcm"):
+        run_study(request)
+    assert (tmp_path / "out" / "dicom" / "IM0001.dcm").read_bytes() == b"the user's own"
 
 
 def test_dicom_of_what_is_no_dicom_is_refused_before_the_run(tmp_path: Path) -> None:

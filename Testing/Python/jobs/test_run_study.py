@@ -202,10 +202,10 @@ def test_nothing_of_an_earlier_run_stays_beside_a_new_finding(
 ) -> None:
     out = tmp_path / "out"
     run_study(request_for(head_ct, "hemorrhage", force=True))
-    (out / "scene.mrb").write_bytes(b"of the head")
     (out / "notes.txt").write_text("the user's own", encoding="utf-8")
     result = run_study(request_for(chest_xray, "pneumothorax", force=True))
     expected = {
+        "acutefindings-files.json",
         "finding.json",
         "report.html",
         "notes.txt",
@@ -213,6 +213,39 @@ def test_nothing_of_an_earlier_run_stays_beside_a_new_finding(
         *(picture.path.relative_to(out).as_posix() for picture in result.pictures),
     }
     assert set(written(out)) - {"heatmap.nrrd"} == expected
+
+
+@pytest.mark.usefixtures("without_scene")
+def test_nothing_of_the_users_is_deleted_and_nothing_outside_the_folder_changes(
+    head_ct: Path, request_for, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / "dicom").mkdir(parents=True)
+    for name in ("dicom/IM0001.dcm", "notes.txt", "../beside.txt"):
+        (out / name).write_text("the user's own", encoding="utf-8")
+    source = {path: path.read_bytes() for path in head_ct.rglob("*") if path.is_file()}
+    for _ in range(2):
+        result = run_study(request_for(head_ct, "hemorrhage", force=True))
+    assert result.finding_file.is_file()
+    assert all(picture.path.is_file() for picture in result.pictures)
+    for name in ("dicom/IM0001.dcm", "notes.txt", "../beside.txt"):
+        assert (out / name).read_text(encoding="utf-8") == "the user's own"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["beside.txt", "out"]
+    assert {path: path.read_bytes() for path in head_ct.rglob("*") if path.is_file()} == source
+
+
+def test_a_foreign_file_in_the_way_is_told_before_the_study_is_read(head_ct: Path, request_for, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scene.mrb").write_text("saved by the user", encoding="utf-8")
+    with pytest.raises(ExportError, match=r"scene\.mrb is in the way"):
+        run_study(request_for(head_ct, "hemorrhage"), progress=lambda *_: pytest.fail("the run began"))
+
+
+def test_the_folder_of_the_study_itself_is_no_place_for_its_results(head_ct: Path, request_for) -> None:
+    before = sorted(head_ct.iterdir())
+    with pytest.raises(ExportError, match="folder of the study itself"):
+        run_study(request_for(head_ct, "hemorrhage", out=head_ct))
+    assert sorted(head_ct.iterdir()) == before
 
 
 def test_a_file_in_the_place_of_the_results_folder_is_told_at_once(head_ct: Path, request_for, tmp_path: Path) -> None:
