@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.study.archive import is_zip, unpack_zip
 from AcuteFindingsLib.study.damage import unreadable_notice
 from AcuteFindingsLib.study.dicom_exams import listing_of, several_examinations
 from AcuteFindingsLib.study.dicom_files import (
@@ -21,13 +22,13 @@ from AcuteFindingsLib.study.dicom_frames import Frame, frames_of
 from AcuteFindingsLib.study.dicom_projection import read_projection
 from AcuteFindingsLib.study.dicom_series import choose_volume, group_volumes
 from AcuteFindingsLib.study.dicom_volume import read_ct
-from AcuteFindingsLib.study.file_kinds import shown_name
+from AcuteFindingsLib.study.file_kinds import WHAT_IS_READ, kind_of, shown_name
 from AcuteFindingsLib.study.images import header_of_pair, is_picture, is_volume, read_volume
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.pictures import read_picture
 from AcuteFindingsLib.study.study import Study
 
-_NAMES_LOGGED = 20
+_NAMES_LOGGED, _KINDS_LOOKED_AT = 20, 100
 # Names of files are for the terminal alone: they often name the patient.
 _log = logging.getLogger(__name__)
 
@@ -45,8 +46,8 @@ def read_study(
     Parameters
     ----------
     path
-        A DICOM file (also zstd- or gzip-compressed), a folder that is searched with its subfolders, a NIfTI, NRRD or
-        MetaImage file, or a PNG or JPEG picture.
+        A DICOM file (also zstd- or gzip-compressed), a folder that is searched with its subfolders, a zip of one, a
+        NIfTI, NRRD or MetaImage file, or a PNG or JPEG picture.
     detector
         ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``: decides among several series, and whether a picture is a CT
         slice or a radiograph. Other series are listed in `Study.notices`.
@@ -71,13 +72,21 @@ def read_study(
         return read_volume(volume, detector=detector)
     if path.is_file() and is_picture(path):
         return read_picture(path, detector=detector)
+    name, unpacked = shown_name(path), None
+    if path.is_file() and is_zip(path):
+        unpacked = unpack_zip(path)
+        path = unpacked.folder
     with quiet_pydicom():
-        found = _read_dicom(path, detector=detector, series=series, one_examination=one_examination, progress=progress)
-    return found if found is not None else _read_only_image(path, detector=detector)
+        study = _read_dicom(
+            path, name, detector=detector, series=series, one_examination=one_examination, progress=progress
+        )
+    if study is None:
+        study = _read_only_image(path, name, detector=detector)
+    return study if unpacked is None else replace(study, source_name=name, keeps=unpacked)
 
 
 def _read_dicom(
-    path: Path, *, detector: str | None, series: str | None, one_examination: bool, progress: Progress | None
+    path: Path, name: str, *, detector: str | None, series: str | None, one_examination: bool, progress: Progress | None
 ) -> Study | None:
     """Read the DICOM study below a path; None where a folder holds no DICOM file at all."""
     headers = read_headers(path, progress=_part(progress, 0.0, 0.2))
@@ -85,9 +94,9 @@ def _read_dicom(
         return None
     frames, unreadable = _frames(headers)
     if not frames:
-        raise StudyError(_nothing_readable(path, [shown_name(file) for file in unreadable]))
+        raise StudyError(_nothing_readable(path, name, [shown_name(file) for file in unreadable]))
     volumes = group_volumes(frames)
-    chosen, others = choose_volume(volumes, detector=detector, uid=series, source_name=shown_name(path))
+    chosen, others = choose_volume(volumes, detector=detector, uid=series, source_name=name)
     notices = (*_unreadable_notices(headers, unreadable), *others)
     several = several_examinations(volumes if series is None else [one for one in volumes if series in one.uids])
     if several is not None and one_examination:
@@ -99,9 +108,9 @@ def _read_dicom(
     )
     decoding = _part(progress, 0.2, 1.0)
     if as_projection:
-        study = read_projection(chosen.frames[0], source_name=shown_name(path), progress=decoding)
+        study = read_projection(chosen.frames[0], source_name=name, progress=decoding)
     else:
-        study = read_ct(chosen, source_name=shown_name(path), progress=decoding)
+        study = read_ct(chosen, source_name=name, progress=decoding)
     return _with_notices(study, notices)
 
 
@@ -132,7 +141,7 @@ def _unreadable_notices(headers: Headers, unreadable: list[Path]) -> tuple[Notic
     return (unreadable_notice(places, len(files), order="in the order of their names", what="DICOM files"),)
 
 
-def _read_only_image(folder: Path, *, detector: str | None) -> Study:
+def _read_only_image(folder: Path, name: str, *, detector: str | None) -> Study:
     """Read the only volume or picture of a folder without DICOM."""
     files, _ = files_below(folder)
     volumes = [file for file in files if is_volume(file)]
@@ -141,21 +150,34 @@ def _read_only_image(folder: Path, *, detector: str | None) -> Study:
     if len(images) == 1:
         return read_volume(images[0], detector=detector) if volumes else read_picture(images[0], detector=detector)
     if not files:
-        raise StudyError(f"The folder {shown_name(folder)} is empty.")
+        raise StudyError(f"{name} is empty.")
     if not images:
         raise StudyError(
-            f"The folder {shown_name(folder)} holds no DICOM file and no image ({len(files)} other files)."
+            f"{name} holds no DICOM file and no image ({len(files)} other files{_kinds_among(files)}); {WHAT_IS_READ}."
         )
-    raise StudyError(f"The folder {shown_name(folder)} holds no DICOM file but {len(images)} images; give one of them.")
+    raise StudyError(f"{name} holds no DICOM file but {len(images)} images; give one of them.")
 
 
-def _nothing_readable(path: Path, unreadable: list[str]) -> str:
+def _kinds_among(files: list[Path]) -> str:
+    """Say what some of a folder's files are, for who gave the wrong one."""
+    kinds: set[str] = set()
+    for file in files[:_KINDS_LOOKED_AT]:
+        try:
+            kind = kind_of(file)
+        except OSError:
+            continue
+        if kind is not None:
+            kinds.add(kind.name)
+    return f", among them {', '.join(sorted(kinds)[:3])}" if kinds else ""
+
+
+def _nothing_readable(path: Path, name: str, unreadable: list[str]) -> str:
     if unreadable:
         names = ", ".join(unreadable[:3]) + (f" and {len(unreadable) - 3} more" if len(unreadable) > 3 else "")
-        return f"{shown_name(path)}: no DICOM file could be read ({names} cut short or damaged)."
+        return f"{name}: no DICOM file could be read ({names} cut short or damaged)."
     if path.is_file():
-        return f"{shown_name(path)} is a DICOM file without an image (no Rows and Columns, 0028,0010 and 0028,0011)."
-    return f"{shown_name(path)} holds DICOM files but no image in them (no Rows and Columns, 0028,0010 and 0028,0011)."
+        return f"{name} is a DICOM file without an image (no Rows and Columns, 0028,0010 and 0028,0011)."
+    return f"{name} holds DICOM files but no image in them (no Rows and Columns, 0028,0010 and 0028,0011)."
 
 
 def _with_notices(study: Study, notices: tuple[Notice, ...]) -> Study:

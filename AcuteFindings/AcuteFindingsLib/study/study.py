@@ -112,6 +112,8 @@ class Study:
         What reading already found: duplicates dropped, slices missing, localizers left out, other series in the folder.
     source_name
         Name of the file or folder it came from, for messages.
+    keeps
+        What must live as long as the files of `sources`: the temporary folder of a zip.
     """
 
     array: np.ndarray
@@ -125,6 +127,7 @@ class Study:
     regridded: str = ""
     notices: tuple[Notice, ...] = ()
     source_name: str = ""
+    keeps: object = field(default=None, repr=False, compare=False)
 
     @property
     def is_phantom(self) -> bool:
