@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from AcuteFindingsLib.cli.common import PlainConsole, err_console, out_console, print_json
+from AcuteFindingsLib.cli.common import PlainConsole, err_console, out_console, plain, print_json
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.pacs.connection import StoreAnswer
@@ -48,7 +48,8 @@ def study_table(studies: Sequence["StudyMatch"]) -> Table:
     for study in studies:
         facts = study.patient
         shown = (facts.name, facts.patient_id, facts.birth_date, facts.accession) if facts else ()
-        table.add_row(
+        _add_row(
+            table,
             f"{study.date} {study.time[:4]}".strip(),
             "/".join(study.modalities),
             study.description,
@@ -67,7 +68,7 @@ def series_table(found: Sequence["SeriesMatch"]) -> Table:
     table = Table("number", "modality", "description", "instances", "series UID", *columns, box=SIMPLE)
     for series in found:
         facts = (_count(series.number), series.modality, series.description, _count(series.instance_count))
-        table.add_row(*facts, series.series_uid, *((series.study_uid,) if several else ()))
+        _add_row(table, *facts, series.series_uid, *((series.study_uid,) if several else ()))
     return table
 
 
@@ -78,8 +79,13 @@ def instance_table(found: Sequence["InstanceMatch"]) -> Table:
     table = Table("number", "kind", "instance UID", box=SIMPLE)
     for instance in found:
         kind = UID(instance.sop_class_uid).name if instance.sop_class_uid else ""
-        table.add_row(_count(instance.number), kind, instance.sop_uid)
+        _add_row(table, _count(instance.number), kind, instance.sop_uid)
     return table
+
+
+def _add_row(table: Table, *texts: str) -> None:
+    """Add a row of texts from a server: a column is as wide as what is shown of them."""
+    table.add_row(*map(plain, texts))
 
 
 def _count(number: int | None) -> str:

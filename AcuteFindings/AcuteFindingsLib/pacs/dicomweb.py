@@ -138,7 +138,7 @@ class DicomwebConnection:
             self._fetch_series(wanted[0].study_uid, wanted[0].series_uid, inbox, cancelled)
         for match in inbox.missing:
             stop_if(cancelled)
-            with self._explained(most_bytes=budgets().instance_bytes):
+            with self._explained(most_bytes=budgets().instance_bytes), quiet_pydicom():
                 try:
                     dataset = self._client.retrieve_instance(
                         match.study_uid, match.series_uid, match.sop_uid, media_types=_AS_STORED
@@ -156,7 +156,7 @@ class DicomwebConnection:
 
     def _fetch_series(self, study_uid: str, series_uid: str, inbox: Inbox, cancelled: Cancelled) -> None:
         """Read the series as one stream; where that breaks off, what has come is kept and the rest is left."""
-        with self._explained(most_bytes=budgets().instance_bytes) as allowance:
+        with self._explained(most_bytes=budgets().instance_bytes) as allowance, quiet_pydicom():
             try:
                 for dataset in self._client.iter_series(study_uid, series_uid, media_types=_AS_STORED):
                     allowance.restart()

@@ -26,6 +26,7 @@ _BATCH = 50
 # PS3.8 9.3.2.2: context identifiers are the odd numbers up to 255; one is the request's own.
 _MAX_CONTEXTS = 128
 _SUCCESS, _PARTLY, _UNKNOWN_DESTINATION, _CANCELLED = 0x0000, 0xB000, 0xA801, 0xFE00
+_PENDING = 0xFF00
 _WATCH_INTERVAL = 0.1
 # A server that fetches from a tape says for long that it is at work; without one instance it has as many timeouts.
 _IDLE_TIMEOUTS = 60
@@ -167,7 +168,9 @@ def _follow(
             code = int(status.Status) if "Status" in status else None
             if code is None:
                 break
-            inbox.state(sum(int(status.get(keyword) or 0) for keyword in _SUBOPERATIONS))
+            # At the end nothing remains, whatever a server says (PS3.4 C.4.2.1.6).
+            counts = _SUBOPERATIONS if code in (_PENDING, _CANCELLED) else _SUBOPERATIONS[1:]
+            inbox.state(sum(int(status.get(keyword) or 0) for keyword in counts))
     if isinstance(inbox.failure, OSError):
         raise disk_error(inbox.folder, inbox.failure) from inbox.failure
     if inbox.failure is not None:

@@ -31,8 +31,12 @@ from pydicom.uid import (
     SegmentationStorage,
     generate_uid,
 )
+from pynetdicom import AE
 
 from AcuteFindingsLib import cli
+from AcuteFindingsLib.pacs.instance_files import Inbox
+from AcuteFindingsLib.pacs.matches import InstanceMatch
+from AcuteFindingsLib.pacs.servers import DimseServer
 
 # Debian installs both into these places; neither is on an ordinary user's PATH.
 _ORTHANC = ("Orthanc", "/usr/sbin/Orthanc")
@@ -425,3 +429,58 @@ def make_study() -> Callable[..., SentStudy]:
 def sent_study(make_study: Callable[..., SentStudy], tmp_path_factory: pytest.TempPathFactory) -> SentStudy:
     """Made once; nobody changes it."""
     return make_study(tmp_path_factory.mktemp("sent"))
+
+
+PEER = "ARCHIVE"
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[..., DimseServer]]:
+    """Start a classic DICOM server of our own making; returns the entry that names it."""
+    running = []
+
+    def start(contexts: dict[str, list[str] | None], handlers: list, **settings: object) -> DimseServer:
+        entity = AE(ae_title=PEER)
+        for context, syntaxes in contexts.items():
+            entity.add_supported_context(context, syntaxes, scu_role=True, scp_role=True) if syntaxes else (
+                entity.add_supported_context(context, scu_role=True, scp_role=True)
+            )
+        server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        running.append(server)
+        values = {
+            "name": "peer",
+            "folder": Path(),
+            "kind": "dicom",
+            "host": "127.0.0.1",
+            "ae_title": PEER,
+            "timeout": 5,
+        }
+        return DimseServer(**{**values, "port": server.server_address[1], **settings})
+
+    yield start
+    for server in running:
+        server.shutdown()
+
+
+@pytest.fixture
+def wanted(sent_study) -> list[InstanceMatch]:
+    return [
+        InstanceMatch(sent_study.study_uid, sent_study.ct_series, uid, CTImageStorage, 1)
+        for uid, dataset in sent_study.by_uid().items()
+        if dataset.Modality == "CT" and not dataset.file_meta.TransferSyntaxUID.is_compressed
+    ]
+
+
+@pytest.fixture
+def inbox(tmp_path, wanted) -> Inbox:
+    return Inbox(tmp_path / "inbox", wanted, arrived=lambda uid: None)
+
+
+@pytest.fixture
+def free_ports() -> Callable[[], int]:
+    def one() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return one

@@ -4,7 +4,6 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,47 +25,6 @@ from AcuteFindingsLib.pacs.push import collect_files
 from AcuteFindingsLib.pacs.servers import DimseServer
 
 PEER = "ARCHIVE"
-
-
-@pytest.fixture
-def peer() -> Iterator[Callable[..., DimseServer]]:
-    running = []
-
-    def start(contexts: dict[str, list[str] | None], handlers: list, **settings: object) -> DimseServer:
-        entity = AE(ae_title=PEER)
-        for context, syntaxes in contexts.items():
-            entity.add_supported_context(context, syntaxes, scu_role=True, scp_role=True) if syntaxes else (
-                entity.add_supported_context(context, scu_role=True, scp_role=True)
-            )
-        server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-        running.append(server)
-        values = {
-            "name": "peer",
-            "folder": Path(),
-            "kind": "dicom",
-            "host": "127.0.0.1",
-            "ae_title": PEER,
-            "timeout": 5,
-        }
-        return DimseServer(**{**values, "port": server.server_address[1], **settings})
-
-    yield start
-    for server in running:
-        server.shutdown()
-
-
-@pytest.fixture
-def wanted(sent_study) -> list[InstanceMatch]:
-    return [
-        InstanceMatch(sent_study.study_uid, sent_study.ct_series, uid, CTImageStorage, 1)
-        for uid, dataset in sent_study.by_uid().items()
-        if dataset.Modality == "CT" and not dataset.file_meta.TransferSyntaxUID.is_compressed
-    ]
-
-
-@pytest.fixture
-def inbox(tmp_path, wanted) -> Inbox:
-    return Inbox(tmp_path / "inbox", wanted, arrived=lambda uid: None)
 
 
 def fetch(server: DimseServer, wanted: list[InstanceMatch], inbox: Inbox) -> None:
@@ -318,13 +276,3 @@ def test_a_user_and_password_reach_the_server_and_no_log(peer, tmp_path, caplog)
                 DimseConnection(server).test()
             assert word not in str(refused.value)
     assert identities[0] == (b"me", b"hush-hush")
-
-
-@pytest.fixture
-def free_ports() -> Callable[[], int]:
-    def one() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return one
