@@ -34,7 +34,7 @@ class Budgets:
     nesting
         Depth of JSON, YAML and DICOM sequences.
     text_bytes
-        Bytes of one JSON, YAML or CSV file, and of one answer of a server to a search.
+        Bytes of one JSON or YAML file, and of one answer of a server to a search.
     answers
         Matches that one search of an archive may bring; a series of 20,000 images is its longest list.
     instance_bytes
@@ -45,7 +45,6 @@ class Budgets:
         Bytes of one protocol data unit of classic DICOM (PS3.8 9.3); 16 to 128 KiB are usual.
     connections
         Connections that our receiver for C-MOVE has open at once; archives send over one to four.
-        Bytes of one JSON, YAML or CSV file.
     settings_bytes
         Bytes of one file of settings: a model's metadata, checksums, card or configuration. The largest shipped one
         has 20 kB.
@@ -53,6 +52,8 @@ class Budgets:
         Weights of one network, and values of one file of weights; the largest network here has 56 million.
     program_seconds
         Seconds that a model's own program (TorchScript, ONNX) may take for one batch, or to load.
+    table_bytes
+        Bytes of one table, unpacked; that of RSNA's hemorrhage challenge has 119 MB.
     """
 
     unpacked_bytes: int = 4 * _GIB
@@ -74,6 +75,7 @@ class Budgets:
     settings_bytes: int = 4 * _MIB
     network_values: int = 1_000_000_000
     program_seconds: float = 300.0
+    table_bytes: int = 512 * _MIB
 
 
 _current = Budgets()

@@ -18,6 +18,7 @@ from AcuteFindingsLib.cli.common import (
     print_json,
     progress_bar,
 )
+from AcuteFindingsLib.counting import counted, plural
 from AcuteFindingsLib.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ def join_runs(
 
     joined = join_tables(runs, order=order)
     write_runs(out, joined.runs)
-    out_console.print(f"{len(joined.runs)} runs of {len(joined.runs[0])} images, labels {', '.join(joined.labels)}.")
+    said = f"{counted(len(joined.runs), 'run')} of {counted(len(joined.runs[0]), 'image')}"
+    out_console.print(f"{said}, labels {', '.join(joined.labels)}.")
     _print_files((out,))
 
 
@@ -276,7 +278,7 @@ def _print_evaluation(result: "Evaluation") -> None:
             *(Column(name, justify="right") for name in ("n", "pos.")),
             *(Column(name, justify="right", no_wrap=True) for name in ("AUC", "95 % interval")),
             *(Column(name, justify="right") for name in ("at", "sens.", "spec.", "F1")),
-            title=f"{level.level}s: {level.cases}{groups}",
+            title=f"{plural(level.level)}: {level.cases}{groups}",
         )
         for item in level.labels:
             point = item.points[0]
@@ -295,7 +297,7 @@ def _print_evaluation(result: "Evaluation") -> None:
             _print_readers(readers.label, readers.rows)
     for masks in result.masks:
         out_console.print(
-            f"Dice, {masks.segment}: {_with_range(masks.dice)} on {masks.images} images; "
+            f"Dice, {masks.segment}: {_with_range(masks.dice)} on {counted(masks.images, 'image')}; "
             f"{_with_range(masks.dice_with_truth)} on the {masks.with_truth} with a true mask."
         )
     _print_notices(result.notices)
@@ -322,7 +324,7 @@ def _print_comparison(result: "Comparison") -> None:
         table = Table(
             "label",
             *(Column(name, justify="right") for name in ("n", "AUC A", "AUC B", "A − B", "p (DeLong)", "p (McNemar)")),
-            title=f"{level.level}s: {level.cases}",
+            title=f"{plural(level.level)}: {level.cases}",
         )
         for item in level.labels:
             table.add_row(

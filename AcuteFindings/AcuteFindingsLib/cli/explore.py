@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from AcuteFindingsLib.cli.common import one_of, out_console, progress_bar
+from AcuteFindingsLib.counting import counted
 
 _TASKS = ("pe", "hemorrhage", "pneumothorax", "chest", "lungs")
 
@@ -47,7 +48,7 @@ def explore(
         )
         sample = open_sample(table, count=images, progress=lambda text, share: progress(text, 0.7 + 0.3 * share))
         page, numbers = write_look(table, sample, out)
-    counts = f"{len(table)} images of {table.rows['patient'].nunique()} patients"
+    counts = f"{counted(len(table), 'image')} of {counted(table.rows['patient'].nunique(), 'patient')}"
     if table.main_label:
         found = table.count()
         counts += f", {found.positive} positive and {found.negative} negative ({table.main_label})"

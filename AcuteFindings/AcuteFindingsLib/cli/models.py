@@ -9,6 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from AcuteFindingsLib.cli.common import ModelFolders, help_without_command, out_console, progress_bar
+from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.errors import ModelError
 
 if TYPE_CHECKING:
@@ -212,8 +213,7 @@ def models_mirror(
     if not found:
         raise ModelError(_NO_MODELS)
     path = write_mirror(found, out)
-    count = "1 model" if len(found) == 1 else f"{len(found)} models"
-    out_console.print(f"{count} for `acutefindings models download --catalogue {path}`")
+    out_console.print(f"{counted(len(found), 'model')} for `acutefindings models download --catalogue {path}`")
 
 
 def _agreed(entry: "CatalogueEntry", *, yes: bool) -> bool:

@@ -10,6 +10,7 @@ import typer
 from rich.table import Column, Table
 
 from AcuteFindingsLib.cli.common import device_name, help_without_command, out_console, progress_bar
+from AcuteFindingsLib.counting import counted
 
 recipes_app = typer.Typer(help="List and show the recipes of published experiments.")
 recipes_app.callback(invoke_without_command=True)(help_without_command)
@@ -81,9 +82,7 @@ def train(
         raise KeyboardInterrupt from None
     if not summary.folds:
         return
-    table = Table(
-        "figure", "mean", "spread", "published", title=f"{checked.id}: {len(summary.folds)} fold(s) and run(s)"
-    )
+    table = Table("figure", "mean", "spread", "published", title=f"{checked.id}: {counted(len(summary.folds), 'run')}")
     for row in summary.rows:
         spread = f"± {row.spread:.3f}" if len(row.values) > 1 else ""
         table.add_row(row.metric, f"{row.mean:.3f}", spread, "" if row.published is None else f"{row.published:.3f}")

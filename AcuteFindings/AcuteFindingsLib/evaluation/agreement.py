@@ -13,6 +13,7 @@ from torchmetrics.functional.nominal import fleiss_kappa
 from AcuteFindingsLib import __version__
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation import tables
+from AcuteFindingsLib.evaluation.columns import looks_like_label
 from AcuteFindingsLib.evaluation.resampling import Bootstrap, Measure
 from AcuteFindingsLib.evaluation.schema import Agreement, Figure, LabelAgreement, PairAgreement
 
@@ -85,7 +86,7 @@ def cohen_kappa(first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap | No
     a, b = np.asarray(first, int), np.asarray(second, int)
     if not len(a) or (len(np.unique(np.concatenate([a, b]))) < 2):
         return Figure(value=None, count=len(a))
-    span = (bootstrap or Bootstrap(np.arange(len(a)), by="case")).interval(_cohen_measure(a, b))
+    span = (bootstrap or Bootstrap(np.arange(len(a)), by="case")).interval(_cohen_measure(a, b), within=(-1.0, 1.0))
     return Figure(value=float(cohen_kappa_score(a, b)), intervals=[span] if span else [], count=len(a))
 
 
@@ -97,7 +98,9 @@ def fleiss(answers: np.ndarray, bootstrap: Bootstrap | None = None) -> Figure:
     present = answers.sum(1)
     counts = np.stack([answers.shape[1] - present, present], axis=1)
     value = float(fleiss_kappa(torch.as_tensor(counts), mode="counts"))
-    span = (bootstrap or Bootstrap(np.arange(len(answers)), by="case")).interval(_fleiss_measure(counts))
+    span = (bootstrap or Bootstrap(np.arange(len(answers)), by="case")).interval(
+        _fleiss_measure(counts), within=(-1.0, 1.0)
+    )
     return Figure(value=value, intervals=[span] if span else [], count=len(answers))
 
 
@@ -119,7 +122,7 @@ def _label_set(table: Any, path: Path, labels: Sequence[str], who: str | None) -
 
 
 def _labels_in(table: Any) -> list[str]:
-    own = [name for name in table.columns if tables.looks_like_label(table[name])]
+    own = [name for name in table.columns if looks_like_label(table, name)]
     lists = [name for name in table.columns if tables.plain(name) in tables.LIST_COLUMNS and name not in own]
     listed = [item for name in lists for item in tables.listed_labels(table[name])]
     return list(dict.fromkeys([*own, *listed]))

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from AcuteFindingsLib.counting import plural
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation import tables
+from AcuteFindingsLib.evaluation.columns import describes_the_case, looks_like_label, says_present_or_absent
 from AcuteFindingsLib.evaluation.predictions import Level, Scores, check_probabilities, study_scores
 
 _SLICES, _STUDY = "slices.csv", "study.csv"
+# Of a path: CheXpert's patient, study and file are three.
+_MOST_PARTS = 6
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def align(
         if not len(kept):
             raise EvaluationError(
                 f"None of the {len(scores.keys)} predicted cases is named in {truth.path} "
-                f"(columns {tables.names(table.columns)}); both must name the {scores.level}s alike."
+                f"(columns {tables.names(table.columns)}); both must name the {plural(scores.level)} alike."
             )
     chosen = _chosen_labels(scores, table, labels, truth.path)
     places = np.array([rows[0] for rows in members], int)
@@ -144,6 +149,9 @@ def align(
         matrix[:, number] = [_one(entries[rows], scores.level, column, truth.path) for rows in members]
     order = [scores.labels.index(label) for label, _ in chosen]
     values = scores.values[kept][:, order]
+    own_ones = [True] * len(chosen) if labels else _predicted(matrix, values)
+    chosen, columns = list(compress(chosen, own_ones)), tuple(compress(columns, own_ones))
+    order, matrix, values = list(compress(order, own_ones)), matrix[:, own_ones], values[:, own_ones]
     if scores.level == "image" or scores.runs:
         for number, (label, _) in enumerate(chosen):
             check_probabilities(values[:, number], label, "The predictions")
@@ -163,7 +171,7 @@ def align(
         keys=tuple(scores.keys[number] for number in kept),
         thresholds=scores.thresholds,
         runs={name: run[kept][:, order] for name, run in scores.runs.items()},
-        notices=_notices(scores, table, members, [*columns, *(label for label, _ in chosen)]),
+        notices=(*_notices(scores, table, members, chosen), *_open_entries(own, columns)),
     )
 
 
@@ -193,31 +201,34 @@ def by_study(scores: Scores, truth: Truth, column: str | None) -> Scores:
 
 
 def match(keys: Sequence[tuple[str, ...]], names: Sequence[object]) -> list[list[int]]:
-    """Return for each case the places in `names` that name it: as written without suffix, else by file name alone."""
+    """Return for each case the places in `names` that name it.
+
+    Names are compared as written without suffix, then by their last parts, down to the file name alone. What names the
+    most cases is taken, as long as no two cases and no two names become the same by it.
+    """
     best: list[list[int]] = [[] for _ in keys]
-    for short in (_whole, _last):
+    deepest = max((key.count("/") for own in keys for key in map(tables.case_key, own)), default=0) + 1
+    for parts in (0, *range(min(deepest, _MOST_PARTS), 0, -1)):
         places: dict[str, list[int]] = {}
         for place, name in enumerate(names):
             if isinstance(name, str):
-                places.setdefault(short(tables.case_key(name)), []).append(place)
-        hits = [next((k for k in (short(tables.case_key(key)) for key in own) if k in places), None) for own in keys]
+                places.setdefault(_last(tables.case_key(name), parts), []).append(place)
+        shortened = ([_last(tables.case_key(key), parts) for key in own] for own in keys)
+        hits = [next((short for short in own if short in places), None) for own in shortened]
         used = [hit for hit in hits if hit is not None]
-        clear = len(set(used)) == len(used) and (short is _whole or _is_clear(places, names))
+        clear = len(set(used)) == len(used) and (not parts or _is_clear({hit: places[hit] for hit in used}, names))
         if clear and len(used) > sum(bool(rows) for rows in best):
             best = [places[hit] if hit is not None else [] for hit in hits]
     return best
 
 
-def _whole(key: str) -> str:
-    return key
-
-
-def _last(key: str) -> str:
-    return key.rsplit("/", 1)[-1]
+def _last(key: str, parts: int) -> str:
+    """Return the last parts of a path; all of it for 0."""
+    return "/".join(key.split("/")[-parts:])
 
 
 def _is_clear(places: Mapping[str, Sequence[int]], names: Sequence[object]) -> bool:
-    """Whether each file name stands for one whole name only: two folders may hold images of one name."""
+    """Whether each short name stands for one whole name only: two folders may hold images of one name."""
     return all(len({tables.case_key(str(names[row])) for row in rows}) == 1 for rows in places.values())
 
 
@@ -245,7 +256,7 @@ def _by_order(scores: Scores, table: pd.DataFrame, labels: Mapping | Sequence[st
             f"{path} has {len(table)} rows and the predictions {rows}; predictions without names stand in the truth's "
             "order, one each."
         )
-    chosen = list(labels) or [name for name in table.columns if tables.looks_like_label(table[name])]
+    chosen = list(labels) or [name for name in table.columns if looks_like_label(table, name)]
     if len(chosen) != classes:
         raise EvaluationError(
             f"The predictions hold {classes} classes without names, and {path} has {len(chosen)} columns of labels "
@@ -268,7 +279,7 @@ def _chosen_labels(
         column = wanted.get(label) or tables.label_column(table, known)
         if column is not None and column not in table.columns:
             raise EvaluationError(f"{path} has no column {column!r}; it has {tables.names(table.columns)}.")
-        if column is not None:
+        if column is not None and (wanted or _can_be_label(known, table[column])):
             chosen.append((known, column))
         elif wanted:
             raise EvaluationError(
@@ -285,14 +296,41 @@ def _chosen_labels(
     return chosen
 
 
+def _can_be_label(name: str, entries: pd.Series) -> bool:
+    """Whether a column that both tables have can be a label; one that is named as a finding is, whatever it holds."""
+    if describes_the_case(name):
+        return False
+    if tables.plain(entries.name) in tables.LIST_COLUMNS or tables.is_finding(name):
+        return True
+    # An odd word among labels is told of later; a column of ages or of scores is none.
+    stated = entries.dropna()
+    return says_present_or_absent(stated) or not tables.numbers(stated).notna().all()
+
+
+def _predicted(truth: np.ndarray, values: np.ndarray) -> list[bool]:
+    """Return which labels were predicted; a column of 0 and 1 that both tables hold alike was carried along.
+
+    Where that holds for all of them, all count as predicted.
+    """
+    carried = [bool(np.array_equal(one, other, equal_nan=True)) for one, other in zip(truth.T, values.T, strict=True)]
+    return [True] * len(carried) if all(carried) else [not alike for alike in carried]
+
+
+def _not_scored(scores: Scores, table: pd.DataFrame, chosen: Sequence[str]) -> list[str]:
+    """Return the columns that both tables have and that were not taken for labels."""
+    named = {tables.plain(name) for name in table.columns}
+    return [name for name in scores.labels if tables.plain(name) in named and name not in chosen]
+
+
 def _only_label(scores: Scores, table: pd.DataFrame) -> list[tuple[str, str]]:
     """Pair the one label of the predictions with the truth's column ``label``, or its only column of 0 and 1."""
-    if len(scores.labels) != 1:
+    own = [name for name in scores.labels if not describes_the_case(name)]
+    if len(own) != 1:
         return []
-    named = [name for name in table.columns if tables.plain(name) == "label"]
-    others = [name for name in table.columns if tables.looks_like_label(table[name])]
+    named = [name for name in table.columns if tables.plain(name) in ("label", "target", "truth", "class")]
+    others = [name for name in table.columns if looks_like_label(table, name)]
     column = next(iter(named), others[0] if len(others) == 1 else None)
-    return [(scores.labels[0], column)] if column else []
+    return [(own[0], column)] if column else []
 
 
 def _one(entries: np.ndarray, level: Level, column: str, path: Path) -> float:
@@ -321,19 +359,45 @@ def _patients(
 
 
 def _notices(
-    scores: Scores, table: pd.DataFrame, members: Sequence[Sequence[int]], columns: Sequence[str]
+    scores: Scores, table: pd.DataFrame, members: Sequence[Sequence[int]], chosen: Sequence[tuple[str, str]]
 ) -> tuple[str, ...]:
     notices = []
     lost = len(scores.keys) - len(members)
     if lost:
-        notices.append(f"{lost} of {len(scores.keys)} predicted {scores.level}s are not in the truth and left out.")
+        notices.append(
+            f"{lost} of {len(scores.keys)} predicted {plural(scores.level)} are not in the truth and left out."
+        )
     used = {row for rows in members for row in rows}
     if scores.level != "study" and len(used) < len(table):
         notices.append(f"{len(table) - len(used)} of {len(table)} rows of the truth have no prediction.")
-    without = [label for label in scores.labels if not any(tables.same_finding(label, name) for name in columns)]
-    if without and len(without) < len(scores.labels):
+    taken = [label for label, _ in chosen]
+    columns = [name for pair in chosen for name in pair]
+    aside = _not_scored(scores, table, taken)
+    if aside:
+        notices.append(f"Not scored, since they are no labels: {', '.join(aside)} (--label scores a column by name).")
+    without = [
+        label
+        for label in scores.labels
+        if label not in aside
+        and not describes_the_case(label)
+        and not any(tables.same_finding(label, name) for name in columns)
+    ]
+    if without:
         notices.append(f"Without a column in the truth, so left out: {', '.join(without)}.")
     return tuple(notices)
+
+
+def _open_entries(own: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Say how many of the cases a reader left open (-1), and beside them how many have no entry."""
+    said = []
+    for column in dict.fromkeys(columns):
+        unsure, silent = tables.unsure_and_silent(own, column)
+        if unsure:
+            said.append(
+                f"{column}: {unsure} cases are stated as uncertain (-1) and {silent} not at all; both are left out. "
+                "Write 1 or 0 there to count them."
+            )
+    return said
 
 
 def _gathered(folder: Path, name: str) -> pd.DataFrame | None:

@@ -89,9 +89,8 @@ def compare_masks(
         return None
     first, second = (np.array(column) for column in zip(*pairs, strict=True))
     bootstrap = Bootstrap(np.arange(len(pairs)) if patients is None else patients, by="image")
-    spans = bootstrap.intervals(
-        {"a": mean_measure(first), "b": mean_measure(second), "difference": mean_measure(first - second)}
-    )
+    spans = bootstrap.intervals({"a": mean_measure(first), "b": mean_measure(second)})
+    spans["difference"] = bootstrap.interval(mean_measure(first - second), within=(-1.0, 1.0))
     differ = bool(np.any(first != second))
     return MaskComparison(
         segment=segment,
@@ -116,7 +115,7 @@ def _label(
     spans: list[Range] = [test.interval] if test else []
     if auc_a.value is not None:
         measure_a, measure_b = auc_measure(present, first), auc_measure(present, second)
-        drawn = part.interval(lambda weights: measure_a(weights) - measure_b(weights))
+        drawn = part.interval(lambda weights: measure_a(weights) - measure_b(weights), within=(-1.0, 1.0))
         if drawn is not None:
             spans.insert(0 if part.clustered else len(spans), drawn)
     both = None if auc_a.value is None or auc_b.value is None else auc_a.value - auc_b.value

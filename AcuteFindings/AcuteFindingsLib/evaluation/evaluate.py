@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from AcuteFindingsLib import __version__
+from AcuteFindingsLib.counting import counted, plural
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.calibration import calibration_error, calibration_measure
 from AcuteFindingsLib.evaluation.cases import Cases, Truth, align, by_study, match, read_truth
 from AcuteFindingsLib.evaluation.comparison import compare_level, compare_masks, same_cases
-from AcuteFindingsLib.evaluation.labels import auc_figure, label_result
+from AcuteFindingsLib.evaluation.labels import FEW, auc_figure, label_result
 from AcuteFindingsLib.evaluation.operating_points import DEFAULT_CHOSEN, DEFAULT_THRESHOLD, Threshold
 from AcuteFindingsLib.evaluation.predictions import Predictions, Scores, read_predictions
 from AcuteFindingsLib.evaluation.readers import read_readers, readers_table
@@ -117,7 +118,7 @@ def evaluate(
         software=__version__,
         levels=levels,
         masks=masks,
-        notices=list(dict.fromkeys([*found.notices, *said, *lost, *notices])),
+        notices=list(dict.fromkeys([*found.notices, *_remarks(truth), *said, *lost, *notices])),
     )
 
 
@@ -142,7 +143,7 @@ def compare(
             progress(f"Comparing {len(a.names)} cases", 0.3)
             shared_a, shared_b = same_cases(a, b)
             if len(shared_a.names) < max(len(a.names), len(b.names)):
-                said.append(f"Compared on the {len(shared_a.names)} {a.level}s that both hold.")
+                said.append(f"Compared on the {len(shared_a.names)} {plural(a.level)} that both hold.")
             points = [
                 {label: _thresholds(label, cases, request, card)[0].value for label in cases.labels}
                 for cases, card in ((a, request.card), (b, card_of_second or request.card))
@@ -185,7 +186,7 @@ def _aligned(found: Predictions, truth: Truth | None, request: Request) -> tuple
         return [], []
     levels = [item for scores in found.levels for item in _at_level(scores, truth, request)]
     if not levels:
-        raise EvaluationError(f"{found.name} holds no {request.level}s.")
+        raise EvaluationError(f"{found.name} holds no {plural(request.level or '')}.")
     cases, lost = [], []
     for scores in levels:
         try:
@@ -193,7 +194,7 @@ def _aligned(found: Predictions, truth: Truth | None, request: Request) -> tuple
         except EvaluationError as error:
             if len(levels) == 1:
                 raise
-            lost.append(f"No figures for {scores.level}s: {error}")
+            lost.append(f"No figures for {plural(scores.level)}: {error}")
     return cases, lost
 
 
@@ -213,6 +214,10 @@ def _at_level(scores: Scores, truth: Truth, request: Request) -> list[Scores]:
         )
         return [by_study(own, truth, request.study)]
     return [replace(scores, level=request.level)]
+
+
+def _remarks(truth: Truth | None) -> tuple[str, ...]:
+    return tuple(truth.rows.attrs.get("remarks", ())) if truth is not None else ()
 
 
 def _names_studies(truth: Truth) -> bool:
@@ -326,11 +331,19 @@ def _one_sided(cases: Cases) -> list[str]:
         kinds = set(cases.truth[:, number][~np.isnan(cases.truth[:, number])])
         if len(kinds) < 2:
             which = "positive" if kinds == {1.0} else "negative" if kinds else "without a label"
-            said.append(f"{label}: all {cases.level}s are {which}, so there is no ROC curve.")
+            said.append(f"{label}: all {plural(cases.level)} are {which}, so there is no ROC curve.")
+            continue
+        for value, word in ((1.0, "positive"), (0.0, "negative")):
+            few = len(set(cases.patients[cases.truth[:, number] == value]))
+            if few < FEW:
+                unit = cases.level if cases.grouped_by == "case" else "patient"
+                said.append(
+                    f"{label}: only {counted(few, f'{word} {unit}')}; the figures say little, as their intervals show."
+                )
     count, groups = len(cases.patients), len(set(cases.patients))
     if groups < count:
         said.append(
-            f"The {count} {cases.level}s fall into {groups} groups ({cases.grouped_by}); Wilson's "
+            f"The {count} {plural(cases.level)} fall into {groups} groups ({cases.grouped_by}); Wilson's "
             "and DeLong's intervals take them for independent, the bootstrap does not: read the bootstrap."
         )
     return said

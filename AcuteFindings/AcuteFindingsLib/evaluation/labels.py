@@ -6,13 +6,17 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from AcuteFindingsLib.evaluation.calibration import calibration
-from AcuteFindingsLib.evaluation.delong import auc_range
+from AcuteFindingsLib.evaluation.delong import auc_range, newcombe_range
 from AcuteFindingsLib.evaluation.operating_points import Threshold, point
 from AcuteFindingsLib.evaluation.resampling import Bootstrap, auc_measure, average_precision_measure
 from AcuteFindingsLib.evaluation.schema import Curve, Figure, LabelResult, Range
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 
 _MOST_POINTS = 400
+
+FEW = 10
+"""Patients of one kind below which an area is remarked on and gets Newcombe's interval: with fewer, normal intervals
+cover clearly less than they state (Newcombe, Statistics in Medicine 25 (2006) 559)."""
 
 
 def label_result(
@@ -60,21 +64,36 @@ def label_result(
 
 
 def auc_figure(truth: np.ndarray, score: np.ndarray, bootstrap: Bootstrap) -> Figure:
-    """Return the area under the ROC curve with DeLong's interval and that by bootstrap.
+    """Return the area under the ROC curve with its intervals, the one to read first.
 
-    DeLong's takes all cases for independent; where patients have several, the bootstrap over patients comes first.
-    None where all cases are of one kind.
+    DeLong's takes all cases for independent; where patients have several, the bootstrap over patients comes first. With
+    fewer than `FEW` patients of either kind, or at an area of 0 or 1, both are too narrow, up to a width of zero:
+    Newcombe's on the numbers of patients comes first, and one of no width is left out. None where all cases are of one
+    kind.
     """
     truth = np.asarray(truth, bool)
     if not truth.any() or truth.all():
         return Figure(value=None, count=len(truth))
+    value = float(roc_auc_score(truth, score))
     spans: list[Range] = []
     if min(truth.sum(), (~truth).sum()) >= 2:
         spans.append(auc_range(truth, score)[1])
-    drawn = bootstrap.interval(auc_measure(truth, score))
-    if drawn is not None:
-        spans.insert(0 if bootstrap.clustered else len(spans), drawn)
-    return Figure(value=float(roc_auc_score(truth, score)), intervals=spans, count=len(truth))
+        drawn = bootstrap.interval(auc_measure(truth, score))
+        if drawn is not None:
+            spans.insert(0 if bootstrap.clustered else len(spans), drawn)
+    fewest = few_patients(truth, bootstrap)
+    if fewest < FEW or value in (0.0, 1.0):
+        kinds = [bootstrap.patients_among(kept) for kept in (truth, ~truth)]
+        spans = [newcombe_range(value, *kinds), *(span for span in spans if span.high > span.low)]
+        if value in (0.0, 1.0):
+            del spans[1:]
+    return Figure(value=value, intervals=spans, count=len(truth))
+
+
+def few_patients(truth: np.ndarray, bootstrap: Bootstrap) -> int:
+    """Return the number of patients with a positive case, or of those with a negative one, whichever is smaller."""
+    truth = np.asarray(truth, bool)
+    return min(bootstrap.patients_among(kept) for kept in (truth, ~truth))
 
 
 def roc_points(truth: np.ndarray, score: np.ndarray) -> Curve:
@@ -95,7 +114,8 @@ def _precision_recall_points(truth: np.ndarray, score: np.ndarray) -> Curve:
 def _average_precision(truth: np.ndarray, score: np.ndarray, bootstrap: Bootstrap) -> Figure:
     if not truth.any():
         return Figure(value=None, count=len(truth))
-    span = bootstrap.interval(average_precision_measure(truth, score))
+    # Draws of one positive case are all of that case.
+    span = bootstrap.interval(average_precision_measure(truth, score), rests_on=truth) if truth.sum() > 1 else None
     value = float(average_precision_score(truth, score))
     return Figure(value=value, intervals=[span] if span else [], count=len(truth))
 

@@ -53,16 +53,19 @@ def mask_result(segment: str, unit: str, rows: Sequence[MaskRow], patients: Sequ
         dice=mean_figure(scores, bootstrap),
         dice_with_truth=mean_figure(scores[filled], bootstrap.part(filled)),
         empty_kept_empty=proportion(int((size[~filled] == 0).sum()), int((~filled).sum())),
-        size_error=mean_figure(held, bootstrap.part(filled)),
-        absolute_size_error=mean_figure(np.abs(held), bootstrap.part(filled)),
+        size_error=mean_figure(held, bootstrap.part(filled), within=None),
+        absolute_size_error=mean_figure(np.abs(held), bootstrap.part(filled), within=None),
         limits_of_agreement=limits,
         rows=list(rows),
     )
 
 
-def mean_figure(values: np.ndarray, bootstrap: Bootstrap) -> Figure:
-    """Return a mean over cases with its bootstrap interval; undefined (None) for no cases."""
+def mean_figure(values: np.ndarray, bootstrap: Bootstrap, *, within: tuple[float, float] | None = (0.0, 1.0)) -> Figure:
+    """Return a mean over cases with its bootstrap interval; undefined (None) for no cases.
+
+    `within` holds the lowest and the highest value that a case can have; None where there are none.
+    """
     if not len(values):
         return Figure(value=None)
-    span = bootstrap.interval(mean_measure(values))
+    span = bootstrap.interval(mean_measure(values), within=within)
     return Figure(value=float(values.mean()), intervals=[span] if span else [], count=len(values))

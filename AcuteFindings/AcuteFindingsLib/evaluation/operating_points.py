@@ -58,7 +58,8 @@ def decision_figures(truth: np.ndarray, called: np.ndarray, bootstrap: Bootstrap
     measures = {"f1": share_measure(2.0 * (truth & called), 1.0 * truth + called)}
     if bootstrap.clustered:
         measures |= {name: share_measure(hits, cases) for name, (hits, cases) in shares.items()}
-    for name, span in bootstrap.intervals(measures).items():
+    rests_on = {"f1": truth | called, **{name: cases for name, (_, cases) in shares.items()}}
+    for name, span in bootstrap.intervals(measures, rests_on=rests_on).items():
         if span is not None and figures[name].value is not None:
             figures[name] = figures[name].model_copy(update={"intervals": [span, *figures[name].intervals]})
     return figures

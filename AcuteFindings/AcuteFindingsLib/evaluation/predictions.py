@@ -12,7 +12,16 @@ import numpy as np
 import pandas as pd
 
 from AcuteFindingsLib.errors import EvaluationError
-from AcuteFindingsLib.evaluation.tables import CASE_COLUMNS, case_key, find_column, names, plain, read_table
+from AcuteFindingsLib.evaluation.tables import (
+    CASE_COLUMNS,
+    case_key,
+    find_column,
+    names,
+    numbers,
+    one_row_a_case,
+    plain,
+    read_table,
+)
 from AcuteFindingsLib.files import replace_when_written
 
 Level = Literal["slice", "study", "image"]
@@ -85,7 +94,7 @@ def read_predictions(path: Path) -> Predictions:
     table = read_table(path)
     if any(name.startswith(RUN_PREFIX) for name in table.columns):
         return _of_runs(path, table)
-    return Predictions(path.name, (_of_table(path, table),))
+    return Predictions(path.name, (_of_table(path, table),), notices=tuple(table.attrs["remarks"]))
 
 
 def read_runs(path: Path) -> dict[str, list[np.ndarray]]:
@@ -168,17 +177,20 @@ def study_scores(scores: Scores, groups: Sequence[str]) -> Scores:
 
 
 def _of_table(path: Path, table: pd.DataFrame) -> Scores:
+    if {plain(name) for name in table.columns} == {"id", "label"}:
+        # A submission to RSNA's hemorrhage challenge: a row an image and subtype.
+        table = one_row_a_case(table, path)
     case = find_column(table, None, CASE_COLUMNS, what="the images", path=path)
     if case is None:
         raise EvaluationError(f"{path} has no column that names the images; call it 'image'.")
     if table[case].isna().any() or table[case].duplicated().any():
         raise EvaluationError(f"{path}: column {case!r} must name every image once.")
     others = [name for name in table.columns if plain(name) not in CASE_COLUMNS]
-    numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in others}
-    labels = [name for name in others if numbers[name].notna().any()]
+    stated = {name: numbers(table[name]) for name in others}
+    labels = [name for name in others if stated[name].notna().any()]
     if not labels:
         raise EvaluationError(f"{path} has no column of probabilities beside {case!r}.")
-    values = np.stack([numbers[name].to_numpy(float) for name in labels], axis=1)
+    values = np.stack([stated[name].to_numpy(float) for name in labels], axis=1)
     return Scores("image", tuple((name,) for name in table[case]), tuple(labels), values)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation import tables
 from AcuteFindingsLib.evaluation.cases import Cases, match
+from AcuteFindingsLib.evaluation.columns import looks_like_label
 from AcuteFindingsLib.evaluation.comparison import mcnemar
 from AcuteFindingsLib.evaluation.operating_points import Threshold, decision_figures
 from AcuteFindingsLib.evaluation.resampling import Bootstrap
@@ -93,7 +94,7 @@ def _long(table: pd.DataFrame, case: str, who: str, cases: Cases, path: Path) ->
 def _wide(table: pd.DataFrame, case: str, cases: Cases, path: Path) -> dict[str, dict[str, np.ndarray]]:
     said: dict[str, dict[str, np.ndarray]] = {label: {} for label in cases.labels}
     for column in table.columns:
-        if column == case or not tables.looks_like_label(table[column]):
+        if column == case or not looks_like_label(table, column):
             continue
         reader, _, named = column.partition(":")
         if named:

@@ -10,6 +10,7 @@ DRAWS = 2000
 _MANY_CASES = 50_000
 _DRAWS_OF_MANY = 500
 _NUMBERS_AT_ONCE = 4_000_000
+_ROUNDING = 1e-12
 
 Measure = Callable[[np.ndarray], np.ndarray]
 """Takes weights ``(d, n)``, how often each case is in each draw, and returns one number a draw, NaN where undefined."""
@@ -60,26 +61,70 @@ class Bootstrap:
             drawn = generator.multinomial(self.patients, share, size=min(step, self.draws - first))
             yield drawn[:, self.numbers].astype(float)
 
-    def intervals(self, measures: Mapping[str, Measure]) -> dict[str, Range | None]:
-        """Return each measure's 95 % interval; None where fewer than half of the draws define it."""
+    def intervals(
+        self,
+        measures: Mapping[str, Measure],
+        *,
+        within: tuple[float, float] | None = (0.0, 1.0),
+        rests_on: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, Range | None]:
+        """Return each measure's 95 % interval; None where fewer than half of the draws define it.
+
+        Where all draws agree, as at an AUC or a Dice of 1, resampling says nothing of what further patients would do.
+        The interval then reaches as far as the exact (Clopper-Pearson) limit of the share of patients that could differ
+        allows, each by as much as `within`, the measure's lowest and highest value, permits; None for a measure without
+        such limits. `rests_on` says for a measure which cases ``(n,)`` bool it rests on, where not on all.
+        """
         drawn: dict[str, list[np.ndarray]] = {name: [] for name in measures}
         if self.cases:
             for weights in self.weights():
                 for name, measure in measures.items():
                     drawn[name].append(measure(weights))
-        return {name: self._range(values) for name, values in drawn.items()}
+        kept = rests_on or {}
+        return {name: self._range(values, within, kept.get(name)) for name, values in drawn.items()}
 
-    def interval(self, measure: Measure) -> Range | None:
-        """Return one measure's 95 % interval."""
-        return self.intervals({"only": measure})["only"]
+    def interval(
+        self,
+        measure: Measure,
+        *,
+        within: tuple[float, float] | None = (0.0, 1.0),
+        rests_on: np.ndarray | None = None,
+    ) -> Range | None:
+        """Return one measure's 95 % interval, as `intervals` does."""
+        kept = {} if rests_on is None else {"only": rests_on}
+        return self.intervals({"only": measure}, within=within, rests_on=kept)["only"]
 
-    def _range(self, parts: list[np.ndarray]) -> Range | None:
+    def patients_among(self, kept: np.ndarray) -> int:
+        """Return how many patients the cases have that `kept` (bool or indices) selects."""
+        return len(np.unique(self.numbers[kept]))
+
+    def _range(
+        self, parts: list[np.ndarray], within: tuple[float, float] | None, kept: np.ndarray | None
+    ) -> Range | None:
         values = np.concatenate(parts) if parts else np.empty(0)
         defined = values[np.isfinite(values)]
         if 2 * len(defined) < self.draws:
             return None
         low, high = np.percentile(defined, (2.5, 97.5))
-        return Range(low=float(low), high=float(high), method=self.method)
+        if high - low > _ROUNDING:
+            return Range(low=float(low), high=float(high), method=self.method)
+        if within is None:
+            return None
+        patients = self.patients if kept is None else self.patients_among(kept)
+        share = no_case_of(patients)
+        return Range(
+            low=float(low - share * max(low - within[0], 0.0)),
+            high=float(high + share * max(within[1] - high, 0.0)),
+            method=f"exact, none of {patients} differs",
+        )
+
+
+def no_case_of(count: int) -> float:
+    """Return the upper 95 % limit of a share of which none of `count` cases was seen, about 3.7 / count.
+
+    Clopper and Pearson, Biometrika 26 (1934) 404.
+    """
+    return float(1 - 0.025 ** (1 / count)) if count else 1.0
 
 
 def mean_measure(values: np.ndarray) -> Measure:

@@ -13,7 +13,7 @@ from AcuteFindingsLib.evaluation.labels import auc_figure
 from AcuteFindingsLib.evaluation.operating_points import Threshold, decision_figures
 from AcuteFindingsLib.evaluation.resampling import Bootstrap
 from AcuteFindingsLib.evaluation.schema import SubgroupRow, Subgroups
-from AcuteFindingsLib.evaluation.tables import names, plain
+from AcuteFindingsLib.evaluation.tables import names, numbers, plain
 
 _ALIASES = {
     "sex": ("sex", "gender", "patient_sex", "patient_gender", "patientsex_dicom"),
@@ -47,9 +47,9 @@ def group_names(entries: pd.Series, *, age: bool) -> list[str]:
         years = entries.map(_years, na_action="ignore").astype(float)
         return [next((name for low, high, name in _AGES if low <= year < high), _UNKNOWN) for year in years]
     if entries.nunique() > _MOST_GROUPS:
-        numbers = pd.to_numeric(entries, errors="coerce")
-        if numbers.notna().sum() == entries.notna().sum():
-            quarters = pd.qcut(numbers, 4, duplicates="drop", precision=2)
+        stated = numbers(entries)
+        if stated.notna().sum() == entries.notna().sum():
+            quarters = pd.qcut(stated, 4, duplicates="drop", precision=2)
             return [
                 f"{item.left:g} to {item.right:g}" if isinstance(item, pd.Interval) else _UNKNOWN for item in quarters
             ]
@@ -106,8 +106,8 @@ def _number_first(name: str) -> float:
 
 def _years(text: str) -> float:
     """Return an age in years; DICOM writes ``058Y``, ``011M``, ``003W``, ``020D``."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([YyMmWwDd]?)\s*", str(text))
+    found = re.fullmatch(r"\s*(\d+(?:[.,]\d+)?)\s*([YyMmWwDd]?)\s*", str(text))
     if not found:
         return float("nan")
     per_year = {"": 1.0, "y": 1.0, "m": 12.0, "w": 52.18, "d": 365.25}[found.group(2).lower()]
-    return float(found.group(1)) / per_year
+    return float(found.group(1).replace(",", ".")) / per_year

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from AcuteFindingsLib.errors import EvaluationError
+from AcuteFindingsLib.evaluation.table_files import is_unclear, number, open_table
 
 CASE_COLUMNS = (
     "image",
@@ -27,6 +28,16 @@ CASE_COLUMNS = (
     "studyinstanceuid",
     "seriesinstanceuid",
     "series_instance_uid",
+    "path",
+    "filepath",
+    "file_path",
+    "image_path",
+    "file_name",
+    "image_name",
+    "imagename",
+    "dicom_id",
+    "img",
+    "key",
 )
 PATIENT_COLUMNS = ("patient", "patient_id", "patientid", "subject", "subject_id", "duplicate_group")
 STUDY_COLUMNS = ("study", "studyinstanceuid", "study_instance_uid", "seriesinstanceuid", "series_instance_uid", "scan")
@@ -40,29 +51,62 @@ _SYNONYMS = (
     {"chest_drain", "chest_drainage", "thoracostomy"},
     {"pneumonia", "pneumonia_like"},
 )
-_PRESENT = {"1", "1.0", "true", "yes", "positive", "present"}
-_ABSENT = {"0", "0.0", "false", "no", "negative", "absent"}
+PRESENT = {"1", "1.0", "true", "yes", "y", "t", "positive", "pos", "present"}
+ABSENT = {"0", "0.0", "false", "no", "n", "f", "negative", "neg", "absent"}
+# CheXpert and MIMIC-CXR write -1 where the report leaves it open (Irvin et al., AAAI 2019, "uncertain").
+UNCERTAIN = {"-1", "-1.0", "uncertain", "unsure", "indeterminate", "equivocal"}
 LIST_COLUMNS = ("finding_labels", "labels")
 _RUN_LENGTHS = "encodedpixels"
+_CHEXPERT = r"(?:^|/)(patient\d+)/study\d+/"
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii.gz", ".nii", ".nrrd", ".mha", ".tif", ".tiff")
 
 
+# Words for "no entry", as pandas has them.
+_MISSING = {
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+}  # fmt: skip
+
+
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV with every entry as text, missing ones as NaN; blanks around names and entries are dropped.
+    """Read a table with every entry as text, missing ones as NaN; see `table_files` for what is read.
+
+    What a person should know of how it was read stands in ``attrs["remarks"]``.
 
     Raises
     ------
     EvaluationError
-        When it cannot be read or holds no rows.
+        When it cannot be read, holds no rows, or names a column twice with different entries.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, skipinitialspace=True, encoding="utf-8-sig")
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise EvaluationError(f"{path} cannot be read as a CSV table: {error}") from error
-    if table.empty:
+    file = open_table(path)
+    rows = file.rows()
+    header = next(rows, [])
+    columns: list[list[str | None]] = [[] for _ in header]
+    for row in rows:
+        for place, column in enumerate(columns):
+            entry = row[place] if place < len(row) else ""
+            column.append(None if entry in _MISSING else entry)
+    if not columns or not columns[0]:
         raise EvaluationError(f"{path} holds no rows.")
-    table.columns = [str(name).strip() for name in table.columns]
-    return table.apply(lambda column: column.str.strip() if column.dtype != float else column)
+    by_name: dict[str, list[str | None]] = {}
+    for name, column in zip(header, columns, strict=True):
+        if by_name.setdefault(name, column) != column:
+            raise EvaluationError(f"{path} has two columns {name!r} with different entries; name each column once.")
+    table = pd.DataFrame({name: pd.Series(column, dtype="str") for name, column in by_name.items()})
+    table.attrs["remarks"] = file.remarks
+    return table
+
+
+def numbers(entries: pd.Series) -> pd.Series:
+    """Return what a column states as float: also decimal commas and percent; NaN where it states no number."""
+    values = pd.to_numeric(entries, errors="coerce").astype(float)
+    other = entries[values.isna() & entries.notna()]
+    if len(other):
+        commas = other[other.str.contains(",", regex=False)]
+        # R and SAS write 1 as 1,000 beside 0,923.
+        sure = any(not is_unclear(text) and not np.isnan(number(text)) for text in commas)
+        values[other.index] = [number(text, decimal_comma=sure) for text in other]
+    return values
 
 
 def plain(name: str) -> str:
@@ -74,6 +118,11 @@ def same_finding(first: str, second: str) -> bool:
     """Whether two names mean one finding."""
     first, second = plain(first), plain(second)
     return first == second or any({first, second} <= group for group in _SYNONYMS)
+
+
+def is_finding(name: str) -> bool:
+    """Whether a name is one of those that models and challenges give to a finding."""
+    return any(plain(name) in group for group in _SYNONYMS)
 
 
 def find_column(table: pd.DataFrame, wanted: str | None, known: Sequence[str], *, what: str, path: Path) -> str | None:
@@ -103,7 +152,8 @@ def one_row_a_case(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return a table whose rows are cases, whatever its form; rows that repeat each other are dropped.
 
     Run-length masks (``EncodedPixels``, several rows an image) become a column ``pneumothorax``; the rows
-    ``ID_…_subtype`` with one ``Label`` (RSNA intracranial hemorrhage) become a column a subtype.
+    ``ID_…_subtype`` with one ``Label`` (RSNA intracranial hemorrhage) become a column a subtype; of CheXpert's ``Path``
+    the patient becomes a column.
 
     Raises
     ------
@@ -122,6 +172,10 @@ def one_row_a_case(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         if long.duplicated([case, "subtype"]).any():
             raise EvaluationError(f"{path}: column {case!r} names an image and subtype twice, with different labels.")
         return long.pivot(index=case, columns="subtype", values="value").reset_index()
+    if case is not None and not any(plain(name) in PATIENT_COLUMNS for name in table.columns):
+        people = table[case].str.extract(_CHEXPERT, expand=False)
+        if people.notna().all():
+            table = table.assign(patient=people)
     return table.drop_duplicates()
 
 
@@ -141,28 +195,35 @@ def label_values(table: pd.DataFrame, column: str, label: str, path: Path) -> np
         return np.array([np.nan if x is np.nan else float(any(same_finding(label, y) for y in x)) for x in found])
     low = entries.str.lower()
     values = np.full(len(table), np.nan)
-    values[low.isin(_PRESENT).to_numpy()] = 1.0
-    values[low.isin(_ABSENT).to_numpy()] = 0.0
-    odd = low[np.isnan(values) & low.notna().to_numpy()].unique()
+    values[low.isin(PRESENT).to_numpy()] = 1.0
+    values[low.isin(ABSENT).to_numpy()] = 0.0
+    rest = low[np.isnan(values) & low.notna().to_numpy() & ~low.isin(UNCERTAIN).to_numpy()]
+    stated = numbers(rest)
+    for meant in (0.0, 1.0):
+        values[np.flatnonzero(low.index.isin(stated.index[stated == meant]))] = meant
+    odd = rest[~stated.isin((0.0, 1.0, -1.0))].unique()
     if len(odd):
         raise EvaluationError(
-            f"{path}: column {column!r} holds {names(odd)}; a label is 1 or 0, empty where nobody said."
+            f"{path}: column {column!r} holds {names(odd)}; a label is 1 or 0, -1 where a reader was unsure, and empty "
+            "where nobody said."
         )
     return values
+
+
+def unsure_and_silent(table: pd.DataFrame, column: str) -> tuple[int, int]:
+    """Return how many entries of a label say that a reader was unsure, and how many say nothing."""
+    if plain(column) in LIST_COLUMNS:
+        return 0, 0
+    low = table[column].str.lower()
+    return int(low.isin(UNCERTAIN).sum()), int(low.isna().sum())
 
 
 def label_column(table: pd.DataFrame, label: str) -> str | None:
     """Return the column that holds a label; a column of lists where no column is named after it."""
     own = [name for name in table.columns if plain(name) == plain(label)]
     alike = [name for name in table.columns if same_finding(name, label)]
-    lists = [name for name in table.columns if plain(name) in LIST_COLUMNS and _holds_lists(table[name])]
+    lists = [name for name in table.columns if plain(name) in LIST_COLUMNS and holds_lists(table[name])]
     return next(iter([*own, *alike, *lists]), None)
-
-
-def looks_like_label(entries: pd.Series) -> bool:
-    """Whether a column holds nothing but 0 and 1 (or their words)."""
-    said = entries.dropna().str.lower()
-    return not said.empty and bool(said.isin(_PRESENT | _ABSENT).all())
 
 
 def listed_labels(entries: pd.Series) -> list[str]:
@@ -177,8 +238,10 @@ def names(values: Iterable[object], *, most: int = 8) -> str:
     return ", ".join(listed[:most]) + more
 
 
-def _holds_lists(entries: pd.Series) -> bool:
-    return not looks_like_label(entries)
+def holds_lists(entries: pd.Series) -> bool:
+    """Whether a column names findings, instead of saying 1 or 0 of one."""
+    said = entries.dropna().str.lower()
+    return said.empty or not bool(said.isin(PRESENT | ABSENT | UNCERTAIN).all())
 
 
 def _listed(text: str) -> list[str]:

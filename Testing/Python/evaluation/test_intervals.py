@@ -17,7 +17,9 @@ def test_the_interval_of_an_auc_holds_the_value() -> None:
 
 def test_a_perfect_score_has_an_auc_of_one() -> None:
     figure = auc_interval(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4]), **WORDS)
-    assert (figure.low, figure.value, figure.high) == (1, 1, 1)
+    assert (figure.value, figure.high) == (1, 1)
+    # Four cases cannot show that a fifth would be ranked well, too.
+    assert figure.low < 0.5
 
 
 def test_more_cases_narrow_the_interval_of_a_mean() -> None:

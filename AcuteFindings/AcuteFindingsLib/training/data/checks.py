@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from AcuteFindingsLib.errors import DataError
+from AcuteFindingsLib.errors import DataError, EvaluationError
+from AcuteFindingsLib.evaluation.table_files import open_table
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.training.data.table import FIELDS, Box, DataTable, MaskSource, Problem, Severity
 
@@ -33,7 +34,7 @@ class Problems:
 
 
 def read_csv(path: Path, columns: Sequence[str], **options: Any) -> pd.DataFrame:
-    """Read a CSV file, also gzip- or zip-compressed; blanks around column names are dropped.
+    """Read a table of any form that `evaluation.table_files` reads; blanks around column names are dropped.
 
     Parameters
     ----------
@@ -48,7 +49,9 @@ def read_csv(path: Path, columns: Sequence[str], **options: Any) -> pd.DataFrame
         Where the file cannot be read or a column is missing; names both.
     """
     try:
-        header = pd.read_csv(path, nrows=0)
+        file = open_table(path)
+        form: dict[str, Any] = {"sep": file.separator, "decimal": "," if file.decimal_comma else "."}
+        header = pd.read_csv(file.open(), nrows=0, **form)
         stripped = {name: str(name).strip() for name in header.columns}
         missing = [name for name in columns if name not in stripped.values()]
         if missing:
@@ -61,15 +64,19 @@ def read_csv(path: Path, columns: Sequence[str], **options: Any) -> pd.DataFrame
             options["usecols"] = [back[name] for name in options["usecols"] if name in back]
         if isinstance(options.get("dtype"), Mapping):
             options["dtype"] = {back[name]: kind for name, kind in options["dtype"].items() if name in back}
-        return pd.read_csv(path, **options).rename(columns=stripped)
+        return pd.read_csv(file.open(), **form, **options).rename(columns=stripped)
+    except EvaluationError as error:
+        raise DataError(str(error)) from error
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path.name} cannot be read as a table: {' '.join(str(error).split())[:200]}") from error
 
 
 def column_names(path: Path) -> set[str]:
-    """Return the column names of a small table as its first line has them, without blanks."""
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        return {name.strip().strip('"') for name in stream.readline().split(",")}
+    """Return the column names of a table; none where it cannot be read as one."""
+    try:
+        return set(next(open_table(path).rows(), []))
+    except EvaluationError:
+        return set()
 
 
 def only_one(folder: Path, patterns: Sequence[str], what: str) -> Path:
