@@ -1,5 +1,7 @@
 """From one DICOM radiograph to a Study: grey levels, pixel size, and the picture turned as radiologists look at it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from AcuteFindingsLib.study.damage import surplus_notices
@@ -9,8 +11,14 @@ from AcuteFindingsLib.study.dicom_frames import Frame, number, numbers, words
 from AcuteFindingsLib.study.dicom_intensity import radiograph_intensity
 from AcuteFindingsLib.study.dicom_pixels import decode_frames
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.picture_pose import pose_notices
 from AcuteFindingsLib.study.polarity import looks_negative
 from AcuteFindingsLib.study.study import SourceSlice, Study
+
+# Sides of a pixel that differ by more than this are not square; ours, far above what detectors' pixels differ by.
+_NOT_SQUARE = 1.05
+# An aspect ratio beyond this is no picture's.
+_MOST_ASPECT = 10.0
 
 
 def read_projection(frame: Frame, *, source_name: str, progress: Progress | None = None) -> Study:
@@ -36,8 +44,15 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress | None
     if spacing is None:
         text = "The radiograph does not state the size of a pixel; areas cannot be given in mm²."
         notices.append(Notice("no-pixel-spacing", "info", text))
-    rows_mm, columns_mm = spacing or (1.0, 1.0)
-    upright, turned = as_seen(grey, words(frame.header.get("PatientOrientation")))
+    rows_mm, columns_mm = spacing or (pixel_aspect(frame), 1.0)
+    if max(rows_mm, columns_mm) > _NOT_SQUARE * min(rows_mm, columns_mm):
+        text = (
+            f"The radiograph's pixels are not square ({rows_mm:.3g} high, {columns_mm:.3g} wide); models look at it as "
+            "if they were, so read its answer with care."
+        )
+        notices.append(Notice("pixels-not-square", "warn", text))
+    orientation = words(frame.header.get("PatientOrientation"))
+    upright, turned = as_seen(grey, orientation)
     if turned == "turned":
         rows_mm, columns_mm = columns_mm, rows_mm
     if turned:
@@ -46,6 +61,8 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress | None
             "head up."
         )
         notices.append(Notice("radiograph-turned", "info", text))
+    if _is_frontal_chest(frame):
+        notices += [*_pose(upright, orientation), *_side(orientation)]
     ras = np.diag([-columns_mm, -rows_mm, 1.0, 1.0])
     height, width = upright.shape
     centre = ras @ [(width - 1) / 2, (height - 1) / 2, 0, 1]
@@ -86,6 +103,53 @@ def pixel_spacing(frame: Frame) -> tuple[float, float] | None:
         if found is not None and found.min() > 0 and factor > 0:
             return float(found[0] / factor), float(found[1] / factor)
     return None
+
+
+def pixel_aspect(frame: Frame) -> float:
+    """Return how many times as far apart rows are as columns by Pixel Aspect Ratio (0028,0034); 1 where not stated."""
+    found = numbers(frame.header.get("PixelAspectRatio"), 2)
+    if found is None or found.min() <= 0:
+        return 1.0
+    ratio = float(found[0] / found[1])
+    return ratio if 1 / _MOST_ASPECT <= ratio <= _MOST_ASPECT else 1.0
+
+
+def _pose(upright: np.ndarray, orientation: tuple[str, ...]) -> tuple[Notice, ...]:
+    """Warn of a chest that does not stand as Patient Orientation makes it stand."""
+    found = pose_notices(upright)
+    if not orientation:
+        return found
+    said = f"although Patient Orientation (0020,0020) says {_told(orientation)}. Compare the original: sides may be "
+    return tuple(replace(one, text=f"{one.text.split(';')[0]}, {said}exchanged.") for one in found)
+
+
+def _side(orientation: tuple[str, ...]) -> tuple[Notice, ...]:
+    """Say that nothing tells which side is which; warn where what tells it makes no frontal view."""
+    if _is_frontal(orientation):
+        return ()
+    if not any(orientation):
+        text = (
+            "The radiograph does not state its sides (Patient Orientation, 0020,0020); the patient's right was taken "
+            "to be on the picture's left, as usual."
+        )
+        return (Notice("side-assumed", "info", text),)
+    text = (
+        f"Patient Orientation (0020,0020) says {_told(orientation)}, which is no frontal view; the patient's right "
+        "was taken to be on the picture's left. Look for the marker in the picture."
+    )
+    return (Notice("side-assumed", "warn", text),)
+
+
+def _is_frontal(orientation: tuple[str, ...]) -> bool:
+    """Whether rows and columns run along the two axes of a frontal view."""
+    axes = sorted("LRHF".find(word[:1]) // 2 if word else -1 for word in orientation)
+    return axes == [0, 1]
+
+
+def _told(orientation: tuple[str, ...]) -> str:
+    """Return Patient Orientation for a message; free text that stands there is not repeated."""
+    words_of_standard = all(set(word) <= set("APRLHF") for word in orientation)
+    return "/".join(orientation) if words_of_standard else "something else than directions"
 
 
 def _is_frontal_chest(frame: Frame) -> bool:

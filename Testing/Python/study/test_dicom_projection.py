@@ -228,3 +228,58 @@ def test_what_the_header_shows_inverted_is_inverted_once(
     np.testing.assert_allclose(study.array[0], 1 - expected if inverted else expected, atol=1e-6)
     raw = attributes.get("PresentationIntentType") == "FOR PROCESSING"
     assert (("for-processing", "warn") in [(notice.code, notice.severity) for notice in study.notices]) == raw
+
+
+def test_a_pixel_aspect_ratio_sets_rows_apart_and_is_told(tmp_path: Path, write_radiograph: Writer) -> None:
+    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, PixelAspectRatio=["2", "1"]))
+    assert study.spacing[1:] == pytest.approx((2, 1))
+    assert not study.pixel_spacing_known
+    assert ("pixels-not-square", "warn") in [(notice.code, notice.severity) for notice in study.notices]
+
+
+@pytest.mark.parametrize("ratio", [["1", "1"], ["0", "1"], ["-1", "1"], ["1"], ["1000", "1"]])
+def test_an_aspect_ratio_that_no_picture_has_is_not_believed(
+    tmp_path: Path, write_radiograph: Writer, ratio: list[str]
+) -> None:
+    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, PixelAspectRatio=ratio))
+    assert study.spacing[1:] == pytest.approx((1, 1))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "severity"),
+    [
+        ({"PatientOrientation": ["L", "F"]}, None),
+        ({"PatientOrientation": ["R", "F"]}, None),
+        ({"PatientOrientation": ["F", "L"]}, None),
+        ({}, "info"),
+        ({"PatientOrientation": ""}, "info"),
+        ({"PatientOrientation": ["L", "R"]}, "warn"),
+        ({"PatientOrientation": ["A", "F"]}, "warn"),
+        ({"PatientOrientation": "L"}, "warn"),
+        ({"PatientOrientation": ["A", "F"], "ViewPosition": "LL"}, None),
+    ],
+)
+def test_a_side_that_nothing_states_is_told(
+    tmp_path: Path, write_radiograph: Writer, attributes: dict[str, object], severity: str | None
+) -> None:
+    study = read_study(write_radiograph(tmp_path / "x.dcm", STORED, **attributes))
+    told = [notice.severity for notice in study.notices if notice.code == "side-assumed"]
+    assert told == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize("orientation", [["L", "F"], ["F", "L"], ["L", "H"], None])
+def test_a_chest_that_does_not_stand_as_its_header_says_is_warned_of(
+    tmp_path: Path, write_radiograph: Writer, data_folder: Path, orientation: list[str] | None
+) -> None:
+    chest = read_study(next((data_folder / "chest-xray-dicom").glob("*6904*.dcm"))).array[0] * 4095
+    attributes = {} if orientation is None else {"PatientOrientation": orientation}
+    stored = {"L/F": chest, "F/L": chest.T, "L/H": chest[::-1], "": chest}["/".join(orientation or [])]
+    right = write_radiograph(tmp_path / "right.dcm", stored, **attributes)
+    turned = write_radiograph(tmp_path / "turned.dcm", stored.T, **attributes)
+
+    def told(file: Path) -> list[str]:
+        return [one.text for one in read_study(file).notices if one.code in ("on-its-side", "upside-down")]
+
+    assert told(right) == []
+    assert len(told(turned)) == 1
+    assert ("/".join(orientation) in told(turned)[0]) if orientation else True
