@@ -68,6 +68,9 @@ DETECTORS = ("pe", "hemorrhage", "pneumothorax")
 Input = Annotated[Path, typer.Argument(metavar="INPUT", help="A DICOM file, folder or zip, NIfTI/NRRD/MHA, PNG or JPEG.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 Model = Annotated[str | None, typer.Option("--model", help="Id of a model package, or a folder that holds one.")]
+Series = Annotated[
+    str | None, typer.Option("--series", help="Series Instance UID of the series to read, where there are several.")
+]
 ModelFolders = Annotated[
     list[Path] | None, typer.Option("--models-folder", help="A folder with your own model packages; may be repeated.")
 ]

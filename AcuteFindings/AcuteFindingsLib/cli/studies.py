@@ -15,6 +15,7 @@ from AcuteFindingsLib.cli.common import (
     Model,
     ModelFolders,
     Out,
+    Series,
     device_name,
     one_of,
     out_console,
@@ -31,6 +32,7 @@ def run(
     input: Input,
     out: Out,
     detector: Annotated[str, typer.Option("--detector", help="pe, hemorrhage, pneumothorax or auto.")] = "auto",
+    series: Series = None,
     model: Model = None,
     device: Device = "auto",
     force: Annotated[bool, typer.Option("--force", help="Run although the check refuses the study.")] = False,
@@ -50,6 +52,7 @@ def run(
         source=input,
         out=out,
         detector=detector,
+        series=series,
         model=model,
         device=device_name(device),
         force=force,
@@ -65,6 +68,7 @@ def run(
 def check(
     input: Input,
     detector: Annotated[str, typer.Option("--detector", help="pe, hemorrhage or pneumothorax.")],
+    series: Series = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say whether a study is one that a detector was made for."""
@@ -74,7 +78,7 @@ def check(
 
     one_of("--detector", detector, DETECTORS)
     with progress_bar() as progress:
-        notices = check_study(read_study(input, detector=detector, progress=progress), detector)
+        notices = check_study(read_study(input, detector=detector, series=series, progress=progress), detector)
     fits = not refusals(notices)
     if as_json:
         answer = {

@@ -41,6 +41,8 @@ class StudyRequest:
         Folder for the results; made where it does not exist.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    series
+        Series Instance UID of the series to read; None for the one that suits the detector best.
     force
         Run although the check refuses the study.
     model_folders
@@ -56,6 +58,7 @@ class StudyRequest:
     detector: str = "auto"
     model: str | None = None
     device: str = "auto"
+    series: str | None = None
     force: bool = False
     model_folders: tuple[Path, ...] = ()
     dicom: bool = False
@@ -83,7 +86,7 @@ def run_study(
     Raises
     ------
     StudyError
-        The study cannot be read, or no detector is made for it.
+        The study cannot be read, the input holds several patients or studies, or no detector is made for it.
     StudyRefusedError
         The check refuses the study and `request.force` is not set.
     ModelError
@@ -110,7 +113,10 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
 
     reading_progress("Reading the study", 0.0)
     wanted = None if request.detector == "auto" else request.detector
-    study = read_study(request.source, detector=wanted, progress=reading_progress)
+    # Whose study it is cannot be forced: of several patients a verdict would be taken for one on all.
+    study = read_study(
+        request.source, detector=wanted, series=request.series, one_examination=True, progress=reading_progress
+    )
     if request.dicom or request.dicom_chart:
         require_dicom(study)
     name = wanted or choose_detector(study)

@@ -14,11 +14,17 @@ from AcuteFindingsLib.study.notice import Notice, Severity
 
 # A gap of this many steps and mm parts two stacks, as of bolus tracking and the scan itself.
 _PARTED_STEPS, _PARTED_MM = 10, 50.0
-# Shares of a series that may be left out without a word, and before the study is refused (issue: "dropping more than a
-# tenth is a warning, more than a third a refusal").
+# Planes whose normals agree to this cosine lie side by side, also where one is turned within itself.
+_SAME_NORMAL = 0.99
+# Shares of a series that may be left out without a word, and before the study is refused; ours.
 WARN_SHARE, REFUSE_SHARE = 1 / 10, 1 / 3
-# A place counts as read where a slice of the stack lies within this share of the usual step.
+# A place counts as read where a slice of the stack lies within this share of the usual step, or of the slices'
+# thickness where that is less: interleaved scans are half a step apart.
 _NEAR_STEPS = 0.6
+# A stack of this many gaps, all equal within this share, is even.
+_LEAST_EVEN, _EVEN_SHARE = 6, 0.1
+# Identifiers say nothing to a reader, and free text may speak of the patient.
+_NO_VALUE_SHOWN = ("frame of reference", "series description", "contrast agent", "acquisition time")
 # As many images in another plane are a localizer rather than a reformatted stack.
 _FEW = 3
 
@@ -33,7 +39,8 @@ def clean_stack(volume: Volume) -> tuple[list[Frame], tuple[Notice, ...]]:
     notices = [*volume.notices, *_beside(volume)]
     kept, doubtful = _one_a_place(_sorted(volume.frames), notices)
     kept, stray = _one_block(kept, notices)
-    lost = volume.unplaced + doubtful + stray + _places_not_read(volume, kept)
+    kept, between = _without_one_between(kept, notices)
+    lost = volume.unplaced + doubtful + stray + between + _places_not_read(volume, kept)
     notices += _loss(len(kept), lost, len(volume.frames) + sum(len(one.frames) for one in volume.beside))
     return kept, tuple(notices)
 
@@ -57,23 +64,25 @@ def _beside(volume: Volume) -> list[Notice]:
                 f"{len(volume.frames)} of the stack; left out."
             )
             found.append(Notice("mixed-sizes", "warn", text))
-        else:
+        elif other.patient == volume.patient:
             same_kind.append(other)
-    if same_kind:
-        names = ", ".join(_named(name, value) for name, value in volume.differs[:3])
-        what = " and ".join(name for name, _ in volume.differs[:3]) or "time"
-        own = f" with {names}" if any(value for _, value in volume.differs[:3]) else ""
-        text = (
-            f"The series holds {len(same_kind) + 1} volumes that differ in {what}; the one{own} is read "
-            f"({len(volume.frames)} images), not the other{'s' * (len(same_kind) > 1)} "
-            f"({', '.join(str(len(one.frames)) for one in same_kind[:5])}{', …' * (len(same_kind) > 5)} images)."
-        )
-        found.append(Notice("several-phases", "warn", text))
-    return found
+    return found + _phases(volume, same_kind)
 
 
-def _named(name: str, value: str) -> str:
-    return f"{name} {value[:24]}" if value and name not in ("patient", "frame of reference") else name
+def _phases(volume: Volume, others: Sequence[Volume]) -> list[Notice]:
+    """Say what the volumes of a series differ in; a few images beside a stack, as of bolus tracking, are a remark."""
+    if not others:
+        return []
+    differs = volume.differs[:3]
+    names = ", ".join(f"{name} {value[:24]}" for name, value in differs if value and name not in _NO_VALUE_SHOWN)
+    few = max(len(other.frames) for other in others) <= _FEW and len(volume.frames) >= 10 * _FEW
+    counts = ", ".join(str(len(other.frames)) for other in others[:5]) + ", …" * (len(others) > 5)
+    text = (
+        f"The series holds {len(others) + 1} volumes that differ in {' and '.join(name for name, _ in differs)}; the "
+        f"{f'one with {names}' if names else 'one that suits best'} is read ({len(volume.frames)} images), not the "
+        f"other{'s' * (len(others) > 1)} ({counts} images)."
+    )
+    return [Notice("several-phases", "info" if few else "warn", text)]
 
 
 def _sorted(frames: Sequence[Frame]) -> list[Frame]:
@@ -126,6 +135,21 @@ def _one_block(frames: list[Frame], notices: list[Notice]) -> tuple[list[Frame],
     return kept, len(frames) - len(kept)
 
 
+def _without_one_between(frames: list[Frame], notices: list[Notice]) -> tuple[list[Frame], int]:
+    """Leave out a lone image between two neighbors of an otherwise even stack: it is of another scan."""
+    gaps = np.diff(heights_of(frames))
+    if len(gaps) < _LEAST_EVEN:
+        return frames, 0
+    step = float(np.median(gaps))
+    even = np.abs(gaps - step) <= max(_EVEN_SHARE * step, SAME_PLACE_MM)
+    odd = np.flatnonzero(~even)
+    if len(odd) != 2 or odd[1] != odd[0] + 1 or abs(gaps[odd].sum() - step) > max(_EVEN_SHARE * step, SAME_PLACE_MM):
+        return frames, 0
+    text = f"1 image lies between two neighbors of an even stack ({step:.1f} mm) and belongs to neither; left out."
+    notices.append(Notice("stray-slices", "warn", text))
+    return frames[: odd[1]] + frames[odd[1] + 1 :], 1
+
+
 def _places_not_read(volume: Volume, kept: Sequence[Frame]) -> int:
     """Count the places of the series' other images that the stack does not show.
 
@@ -134,12 +158,14 @@ def _places_not_read(volume: Volume, kept: Sequence[Frame]) -> int:
     """
     normal = normal_of(np.asarray(kept[0].directions))
     own = np.array([_center(frame) for frame in kept]) @ normal
-    step = float(np.median(np.diff(own))) if len(own) > 1 else kept[0].thickness_mm or 1.0
+    thickness = kept[0].thickness_mm
+    step = float(np.median(np.diff(own))) if len(own) > 1 else thickness or 1.0
+    slab = min(step, thickness or step)
     missed: list[float] = []
     for other in volume.beside:
         if other.patient != volume.patient:
             continue
-        turned = not parallel(other.frames[0], kept[0])
+        turned = abs(normal_of(np.asarray(other.frames[0].directions)) @ normal) < _SAME_NORMAL
         if turned and len(other.frames) <= _FEW:
             continue
         heights = np.array([_center(frame) for frame in other.frames]) @ normal
@@ -148,10 +174,10 @@ def _places_not_read(volume: Volume, kept: Sequence[Frame]) -> int:
             missed += heights[away > step].tolist()
         else:
             away = np.abs(heights[:, None] - own[None]).min(axis=1)
-            missed += heights[away > _NEAR_STEPS * step].tolist()
+            missed += heights[away > _NEAR_STEPS * slab].tolist()
     if not missed:
         return 0
-    return 1 + int((np.diff(np.sort(missed)) > max(SAME_PLACE_MM, step / 2)).sum())
+    return 1 + int((np.diff(np.sort(missed)) > max(SAME_PLACE_MM, slab / 2)).sum())
 
 
 def _center(frame: Frame) -> np.ndarray:

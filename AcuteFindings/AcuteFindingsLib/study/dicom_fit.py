@@ -3,35 +3,24 @@
 import re
 
 import numpy as np
+from pydicom.uid import DigitalXRayImageStorageForProcessing
 
-from AcuteFindingsLib.study.dicom_facts import body_part_of, contrast_of, facts_of
+from AcuteFindingsLib.study.dicom_facts import facts_of
 from AcuteFindingsLib.study.dicom_places import heights_of
 from AcuteFindingsLib.study.dicom_volumes import Volume
+from AcuteFindingsLib.study.evidence import stated_contrast, stated_kinds, stated_parts
 from AcuteFindingsLib.study.geometry import orientation_of
 from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements
 from AcuteFindingsLib.study.study import DicomFacts
+from AcuteFindingsLib.study.words import kinds_of
 
 PROJECTION_MODALITIES = ("CR", "DX", "RG")
 VOLUME_MODALITIES = ("CT",)
 # Secondary captures and others of unstated kind; read as what the detector wants.
 OTHER_MODALITIES = ("OT", "SC", "")
 
-_HEAD = re.compile(r"HEAD|BRAIN|SKULL|CRAN|NEURO")
-_CHEST = re.compile(r"CHEST|THORA|LUNG|PULM|HEART|CARDI")
-_PE = re.compile(r"\bPE\b|CTPA|PULM|EMBOL|ANGIO|\bCTA\b")
-_WITHOUT = re.compile(r"NATIV|WITHOUT|\bW/?O\b|NON.?CON|NON.?ENH|\bNC\b|\bC-|\bVUE\b|\bVNC\b|VIRTUAL")
-_CONTRAST = re.compile(r"CONTRAST|\bIV\b|\+C\b|\bC\+|\bCE\b|ENHANCED")
-_BONE = re.compile(r"BONE|KNOCHEN|\bOS\b|SHARP|EDGE|TEMPORAL")
-# Siemens H/B/Br/Hr numbers from 60 up are sharp, Bl ones for lungs; GE names its own; Canon FC30 and FC80 are for bone,
-# FC50 for lungs; Philips L is for lungs, E and the Y letters for bone.
-_BONE_KERNEL = re.compile(r"BONE|EDGE|^[A-Z]{1,2}[6-9]\d|^Y[A-F]?$|^E$|^FC3\d|^FC8\d")
-_LUNG_KERNEL = re.compile(r"LUNG|^BL\d\d|^[A-Z]{1,2}[6-9]\d|^FC5\d|^L$")
-# Maps of a material or of perfusion and projections of slabs are no CT slices, whatever their header says beside.
-_NO_SLICES = re.compile(
-    r"IODINE|WATER|CALCIUM|Z.?EFF|\bMIP\b|MINIP|\bVRT?\b|PERFUSION|\bCB[FV]\b|\bMTT\b|\bTMAX\b|SUBTRACT"
-)
+# Pictures computed from a radiograph: bone or soft tissue alone, edges and tubes enhanced, marks of a program.
 _DERIVED_VIEW = re.compile(r"BONE|SOFT|SUPPRESS|ENHANC|CAD|TUBE|CATH|INVERT")
-_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 _LEAST_SLICES = 5
 # A volume that shows this share of a complete examination goes before one that shows less of it.
 _ENOUGH_COVERAGE = 2 / 3
@@ -50,50 +39,44 @@ def fit_of(volume: Volume, detector: str | None) -> tuple[float, ...]:
 def _radiograph_fit(volume: Volume) -> tuple[float, ...]:
     frame = volume.frames[0]
     facts = facts_of(frame)
-    name = _name(facts)
-    body = f"{body_part_of(frame)} {name}"
+    parts = stated_parts(facts)
     raw = (
-        facts.sop_class_uid == _FOR_PROCESSING
+        facts.sop_class_uid == DigitalXRayImageStorageForProcessing
         or str(frame.header.get("PresentationIntentType") or "").upper() == "FOR PROCESSING"
     )
     return (
         _rank(volume.modality, (PROJECTION_MODALITIES, OTHER_MODALITIES)),
-        _frontal(facts, name),
-        1.0 if _CHEST.search(body) else 0.0 if body_part_of(frame) else 0.5,
+        _frontal(facts),
+        1.0 if "chest" in parts else 0.0 if parts else 0.5,
         float(not raw),
-        float(not _DERIVED_VIEW.search(name)),
+        float(not _DERIVED_VIEW.search(facts.series_description.upper())),
         float(frame.shape[0] * frame.shape[1]),
     )
 
 
-def _frontal(facts: DicomFacts, name: str) -> float:
+def _frontal(facts: DicomFacts) -> float:
     """Return 1 for a frontal view, 0 for another, between where the header does not say."""
-    view = facts.view_position
-    if view:
-        return 1.0 if view in ("PA", "AP") else 0.0
+    view = kinds_of(facts.view_position) if facts.view_position else stated_kinds(facts)
     rows = facts.patient_orientation[0][:1] if facts.patient_orientation else ""
-    if rows in ("A", "P") or re.search(r"\bR?L?LAT|\bLL\b|\bRL\b", name):
+    if {"lateral", "decubitus"} & view or (not facts.view_position and rows in ("A", "P")):
         return 0.0
-    return 1.0 if rows in ("L", "R") or re.search(r"\b(PA|AP)\b", name) else 0.5
+    if "frontal" in view or (not facts.view_position and rows in ("L", "R")):
+        return 1.0
+    return 0.25 if facts.view_position else 0.5
 
 
 def _ct_fit(volume: Volume, detector: str | None) -> tuple[float, ...]:
     frame = volume.frames[0]
     facts = facts_of(frame)
-    name = _name(facts)
-    body = f"{body_part_of(frame)} {name}"
+    parts, kinds = stated_parts(facts), stated_kinds(facts)
     real = not any(one.is_localizer for one in volume.frames[:3])
     original = "DERIVED" not in facts.image_type and not {"MPR", "SECONDARY"} & set(facts.image_type)
-    slices = not _NO_SLICES.search(f"{name} {' '.join(facts.image_type)}")
     axial = frame.directions is not None and orientation_of(frame.directions) == "axial"
-    contrast = bool(contrast_of(frame.header) or _PE.search(name) or _CONTRAST.search(name))
-    contrast = contrast and not _WITHOUT.search(f"{name} {' '.join(facts.image_type)}")
-    kernel = facts.convolution_kernel.upper()
-    bone = bool(_BONE.search(name) or _BONE_KERNEL.search(kernel))
+    contrast = _contrast(facts, kinds)
     suits = {
-        "pe": (bool(_CHEST.search(body)) and not _HEAD.search(body), contrast, not _LUNG_KERNEL.search(kernel)),
-        "hemorrhage": (bool(_HEAD.search(body)), not contrast, not bone),
-    }.get(detector or "", (True, True, True))
+        "pe": ("chest" in parts or "pe" in kinds, "head" not in parts, contrast, "lung" not in kinds),
+        "hemorrhage": ("head" in parts, True, not contrast, not {"bone", "lung"} & kinds),
+    }.get(detector or "", (True, True, True, True))
     limits = REQUIREMENTS.get(detector or "")
     thickness, complete = (
         (_thickness_rank(volume, limits), _extent_mm(volume) >= _ENOUGH_COVERAGE * limits.coverage_mm)
@@ -107,7 +90,7 @@ def _ct_fit(volume: Volume, detector: str | None) -> tuple[float, ...]:
         float(not volume.broken),
         float(min(count, _LEAST_SLICES)),
         *(float(answer) for answer in suits),
-        float(slices),
+        float(not {"slab", "material map"} & kinds),
         float(complete),
         float(axial),
         float(thickness > 0),
@@ -117,8 +100,12 @@ def _ct_fit(volume: Volume, detector: str | None) -> tuple[float, ...]:
     )
 
 
-def _name(facts: DicomFacts) -> str:
-    return facts.series_description.upper().replace("_", " ")
+def _contrast(facts: DicomFacts, kinds: frozenset[str]) -> bool:
+    """Whether the series shows contrast; a virtual unenhanced one does not, though its header names the agent."""
+    if "plain" in kinds_of(facts.series_description, *facts.image_type[2:]):
+        return False
+    stated = stated_contrast(facts)
+    return "pe" in kinds if stated is None else stated
 
 
 def _thickness_rank(volume: Volume, limits: CtRequirements) -> float:

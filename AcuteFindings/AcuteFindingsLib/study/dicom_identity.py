@@ -58,6 +58,10 @@ def _picture(frame: Frame) -> str:
 _CARDIAC, _RESPIRATORY = "CardiacSynchronizationSequence", "RespiratorySynchronizationSequence"
 _CONTENT, _RECONSTRUCTION = "FrameContentSequence", "CTReconstructionSequence"
 
+_ACQUISITION_TIME = Fact(
+    "acquisition time", _text("FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime", group=_CONTENT)
+)
+
 NEVER_MIXED = (
     Fact("patient", _text("PatientID")),
     Fact("frame of reference", _text("FrameOfReferenceUID")),
@@ -82,13 +86,12 @@ MAY_FOLLOW = (
     Fact("image type", lambda frame: "/".join(frame.image_type)),
     Fact("contrast agent", _text("ContrastBolusAgent")),
     Fact("filter", _text("FilterType", group="CTXRayDetailsSequence")),
+    _ACQUISITION_TIME,
 )
 """Facts that may change where one part of a volume ends and the next begins, as a scanner that steps writes them."""
 
 TELLS_TIME = (
-    Fact(
-        "acquisition time", _text("FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime", group=_CONTENT)
-    ),
+    _ACQUISITION_TIME,
     Fact(
         "trigger time", _amount("TriggerTime", "NominalCardiacTriggerDelayTime", "NominalRespiratoryTriggerDelayTime")
     ),

@@ -139,9 +139,9 @@ def _others(chosen: Volume, volumes: Sequence[Volume]) -> list[Notice]:
     elsewhere: Counter[tuple[str, str, str]] = Counter()
     named: set[int] = set()
     for one in volumes:
-        if one is chosen or id(one) in named or one.uids == chosen.uids:
-            continue
         whose = relation(one, chosen)
+        if one is chosen or id(one) in named or (one.uids == chosen.uids and not whose and any(one.uids)):
+            continue
         if whose:
             elsewhere[(whose, one.study, one.modality or "no modality")] += len(one.frames)
             continue

@@ -89,6 +89,12 @@ def volumes_of(frames: Sequence[Frame], *, copies: int = 0) -> list[Volume]:
     """
     uids = frozenset(series_of(frame) for frame in frames)
     notices = [*_copy_notices(frames, copies)]
+    if len(uids) > 1:
+        text = (
+            f"Each of the {len(frames)} images has a Series Instance UID (0020,000E) of its own; as they agree in all "
+            "else, they were put together as one series."
+        )
+        notices.append(Notice("own-series-each", "warn", text))
     slices = _without_localizers(frames, notices)
     placed = place_frames(slices)
     if placed.broken:

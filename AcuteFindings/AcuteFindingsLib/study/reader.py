@@ -102,6 +102,7 @@ def _read_dicom(
     if several is not None and one_examination:
         raise StudyError(f"{several.text} It holds: {listing_of(volumes, path)}.")
     if several is not None:
+        _log.warning("%s holds: %s.", shown_name(path), listing_of(volumes, path))
         notices = (several, *notices)
     as_projection = chosen.modality in PROJECTION_MODALITIES or (
         chosen.modality != "CT" and detector not in ("pe", "hemorrhage") and len(chosen.frames) == 1
