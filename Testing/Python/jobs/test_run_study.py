@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
@@ -135,6 +136,39 @@ def test_force_runs_a_refused_study_and_keeps_the_refusal(empty_ct: Path, reques
     refusals = [notice.code for notice in result.finding.warnings if notice.severity == "refuse"]
     assert refusals == ["constant-image"]
     assert "constant-image" in result.finding_file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_of_two_patients_is_not_run_forced_or_not(
+    chest_xray: Path, request_for, tmp_path: Path, force: bool
+) -> None:
+    (first,) = chest_xray.rglob("*.dcm") if chest_xray.is_dir() else (chest_xray,)
+    folder = tmp_path / "both"
+    for name in ("a", "b"):
+        dataset = pydicom.dcmread(first)
+        dataset.PatientID, dataset.SeriesInstanceUID = name, f"1.2.3.{ord(name)}"
+        (folder / name).mkdir(parents=True)
+        dataset.save_as(folder / name / "image.dcm")
+    with pytest.raises(StudyError, match=r"2 patients.*patient 2: b/image\.dcm"):
+        run_study(request_for(folder, "pneumothorax", force=force))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("without_scene")
+def test_a_named_series_is_run_from_a_folder_of_two_patients(chest_xray: Path, request_for, tmp_path: Path) -> None:
+    (first,) = chest_xray.rglob("*.dcm") if chest_xray.is_dir() else (chest_xray,)
+    folder = tmp_path / "both"
+    for name in ("a", "b"):
+        dataset = pydicom.dcmread(first)
+        dataset.PatientID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = (
+            name,
+            f"1.2.{ord(name)}",
+            f"1.{ord(name)}",
+        )
+        (folder / name).mkdir(parents=True)
+        dataset.save_as(folder / name / "image.dcm")
+    result = run_study(request_for(folder, "pneumothorax", series=f"1.2.{ord('b')}"))
+    assert result.finding.slices[0].sop_instance_uid == f"1.{ord('b')}"
 
 
 def test_auto_chooses_the_detector_that_the_study_fits(head_ct: Path, chest_xray: Path) -> None:
