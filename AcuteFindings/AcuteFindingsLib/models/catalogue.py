@@ -8,11 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urljoin, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.fetch import is_web, read_bytes
+from AcuteFindingsLib.models.fetch import is_web, read_bytes, shown_address
 from AcuteFindingsLib.models.metadata import Task
+from AcuteFindingsLib.models.plain_files import parse_json
+from AcuteFindingsLib.names import model_id
 from AcuteFindingsLib.resources import resource_path
 
 CATALOGUE, SCHEMA = "catalogue.json", "catalogue.schema.json"
@@ -71,7 +73,7 @@ class ProviderSource(_Strict):
 class CatalogueEntry(_Strict):
     """One model; `version` is empty where its provider's package decides."""
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$"), AfterValidator(model_id)]
     tasks: list[Task] = Field(min_length=1)
     title: str = Field(min_length=1)
     version: str = ""
@@ -128,28 +130,32 @@ def load_catalogue(source: str | Path | None = None) -> Catalogue:
     Raises
     ------
     ModelError
-        When it cannot be read or is no catalogue: names up to three entries and fields at fault.
+        When it cannot be read, is no catalogue (names up to three entries and fields at fault), or came over https and
+        names an address without.
     DownloadError
         When its address cannot be reached.
     """
     if source is not None and is_web(str(source)):
         address = str(source)
-        return _resolved(parse_catalogue(read_bytes(address, most=_MOST_BYTES), source=address), address)
+        catalogue = parse_catalogue(read_bytes(address, most=_MOST_BYTES), source=shown_address(address))
+        return _resolved(_never_to_plain(catalogue, address), address)
+    if source is not None and "://" in str(source):
+        raise ModelError(f"The catalogue {shown_address(str(source))} is neither a file nor an http(s) address.")
     path = Path(source) if source is not None else resource_path("Models", CATALOGUE)
     path = path / CATALOGUE if path.is_dir() else path
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ModelError(f"The catalogue {path} cannot be read: {error.strerror or error}.") from error
+    if len(data) > _MOST_BYTES:
+        raise ModelError(f"{path} is larger than {_MOST_BYTES / 1e6:.0f} MB; it is no catalogue.")
     return _resolved(parse_catalogue(data, source=str(path)), path)
 
 
 def parse_catalogue(data: bytes, *, source: str) -> Catalogue:
     """Check a catalogue's JSON; `source` is named in errors. Raises as `load_catalogue`."""
-    try:
-        content = json.loads(data.decode("utf-8"))
-    except ValueError as error:
-        raise ModelError(f"The catalogue {source} is no valid JSON: {error}.") from error
+    content = parse_json(data, source=f"The catalogue {source}")
     try:
         return Catalogue.model_validate(content)
     except ValidationError as error:
@@ -171,6 +177,20 @@ def catalogue_schema() -> dict[str, Any]:
 def catalogue_text(catalogue: Catalogue) -> str:
     """Return a catalogue as it is written to its file."""
     return json.dumps(catalogue.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
+
+
+def _never_to_plain(catalogue: Catalogue, address: str) -> Catalogue:
+    """Refuse addresses without encryption in a catalogue that came encrypted."""
+    if urlsplit(address).scheme.lower() != "https":
+        return catalogue
+    for entry in catalogue.models:
+        plain = [url for url in getattr(entry.source, "urls", ()) if urlsplit(url).scheme.lower() == "http"]
+        if plain:
+            raise ModelError(
+                f"The catalogue {shown_address(address)} came over https and names {shown_address(plain[0])} for the "
+                f"model {entry.id!r}, which is not encrypted; its keeper must write https there."
+            )
+    return catalogue
 
 
 def _resolved(catalogue: Catalogue, base: str | Path) -> Catalogue:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import CancelledError, DownloadError, ModelError
 from AcuteFindingsLib.models.archive import extract_steps
 from AcuteFindingsLib.models.catalogue import ArchiveSource, CatalogueEntry, ProviderSource
@@ -258,6 +259,11 @@ def _not_to_download(entry: CatalogueEntry) -> str:
 
 
 def _check_room(folder: Path, size: int) -> None:
+    if size > budgets().archive_bytes:
+        raise DownloadError(
+            f"The catalogue states {size / 1e9:,.0f} GB for this model, more than any model package takes; it was not "
+            "downloaded. Ask whoever keeps the catalogue."
+        )
     # The archive and, beside it, what is in it.
     needed = 2.2 * size
     free = shutil.disk_usage(folder).free

@@ -1,5 +1,6 @@
 """Files over HTTP: resumed where they broke off, stopped on request, and every failure told in a sentence."""
 
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +15,13 @@ from AcuteFindingsLib.errors import CancelledError, DownloadError
 if TYPE_CHECKING:
     import requests
 
+    from AcuteFindingsLib.web import GuardedSession
+
 # Small, so that a slow line shows progress and a request to stop is heard.
 _READ_BYTES = 4 * 2**10
+_MOST_AT_ONCE = 2**20
+# A catalogue has as many of the waiting times for one packet.
+_SMALL_FILE_TIMEOUTS = 4
 
 _BY_HAND = (
     "The file can also be fetched with a browser on another computer and installed with "
@@ -110,14 +116,18 @@ def read_bytes(url: str, *, most: int, patience: Patience = PATIENCE) -> bytes:
     import requests
 
     try:
-        with _session() as session, session.get(url, stream=True, timeout=_timeout(patience)) as response:
+        with (
+            _session() as session,
+            session.within(seconds=_SMALL_FILE_TIMEOUTS * patience.read_s, most_bytes=2 * most),
+            session.get(url, stream=True, timeout=_timeout(patience)) as response,
+        ):
             _refuse_status(url, response)
-            data = b""
+            data = bytearray()
             for part in response.iter_content(_READ_BYTES):
                 data += part
                 if len(data) > most:
-                    raise DownloadError(f"{_shown(url)} is larger than {most / 1e6:.0f} MB; it is no catalogue.")
-            return data
+                    raise DownloadError(f"{shown_address(url)} is larger than {most / 1e6:.0f} MB; it is no catalogue.")
+            return bytes(data)
     except _RetryLaterError as error:
         raise DownloadError(str(error)) from error
     except requests.exceptions.RequestException as error:
@@ -129,14 +139,20 @@ def is_web(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
+def shown_address(url: str) -> str:
+    """Return an address without login and query, which may hold secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{_host(url)}{parts.path}"
+
+
 class _RetryLaterError(Exception):
     """The server is busy or in trouble; its sentence is told if it stays so."""
 
 
-def _session() -> "requests.Session":
-    import requests
+def _session() -> "GuardedSession":
+    from AcuteFindingsLib.web import GuardedSession, never_to_plain
 
-    session = requests.Session()
+    session = GuardedSession(never_to_plain)
     # Compressed on the way, sizes and ranges would count other bytes than those of the file.
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": f"acutefindings/{__version__}"})
     return session
@@ -174,7 +190,9 @@ def _fetch_rest(
 ) -> None:
     have = _bytes_in(target)
     headers = {"Range": f"bytes={have}-"} if have else {}
-    with _session() as session:
+    # Time and bytes for one piece: how long the whole takes is the user's to judge, who sees it and can stop it.
+    seconds = 2 * patience.read_s + patience.connect_s
+    with _session() as session, session.within(seconds=seconds, most_bytes=_MOST_AT_ONCE) as allowance:
         _stop_if(cancelled)
         with session.get(url, headers=headers, stream=True, timeout=_timeout(patience)) as response:
             if response.status_code == 416:
@@ -188,11 +206,13 @@ def _fetch_rest(
                 stream.seek(start)
                 written = start
                 for part in response.iter_content(_READ_BYTES):
+                    allowance.restart()
                     written += len(part)
                     if written > size:
                         stream.truncate(0)
                         raise DownloadError(_other_size(url, size))
-                    stream.write(part)
+                    if stream.write(part) != len(part):
+                        raise OSError(errno.ENOSPC, "No space left on the disk")
                     progress(written)
                     _stop_if(cancelled)
     if written < size:
@@ -232,12 +252,14 @@ def _refuse_status(url: str, response: "requests.Response") -> None:
         raise DownloadError(_proxy_text(url, "it asks for a login"))
     if status in (408, 425, 429) or status >= 500:
         raise _RetryLaterError(f"{host} is in trouble (HTTP {status}); try again later. {_BY_HAND}.")
-    raise DownloadError(f"{_shown(url)} is not there (HTTP {status}); the catalogue may be out of date.")
+    raise DownloadError(f"{shown_address(url)} is not there (HTTP {status}); the catalogue may be out of date.")
 
 
 def _explained(url: str, error: Exception, target: Path | None, size: int) -> DownloadError:
     """Return a network error in a sentence for the person at the screen."""
     from requests import exceptions
+
+    from AcuteFindingsLib.web import RefusedAnswerError
 
     have = _bytes_in(target) if target is not None else 0
     kept = f" What has come ({_amount(have)} of {_amount(size)}) is kept: download again to go on from there." * bool(
@@ -246,6 +268,8 @@ def _explained(url: str, error: Exception, target: Path | None, size: int) -> Do
     host = _host(url)
     if isinstance(error, exceptions.ProxyError):
         return DownloadError(_proxy_text(url, "it does not answer as a proxy does"))
+    if isinstance(error, RefusedAnswerError) and not isinstance(error, exceptions.Timeout):
+        return DownloadError(f"{host} {error}.")
     if isinstance(error, exceptions.SSLError):
         return DownloadError(
             f"The certificate of {host} is not trusted here; where your network has its own authority, name its file "
@@ -254,7 +278,7 @@ def _explained(url: str, error: Exception, target: Path | None, size: int) -> Do
     if isinstance(error, exceptions.Timeout) or _fell_silent(error):
         return DownloadError(f"{host} did not answer in time.{kept or ' Try again later.'}")
     if isinstance(error, exceptions.TooManyRedirects):
-        return DownloadError(f"{_shown(url)} redirects in a circle; the catalogue may be out of date.")
+        return DownloadError(f"{shown_address(url)} redirects in a circle; the catalogue may be out of date.")
     if isinstance(error, exceptions.ChunkedEncodingError) or have:
         return DownloadError(f"The connection to {host} broke off.{kept or ' Try again.'}")
     if isinstance(error, exceptions.ConnectionError):
@@ -263,7 +287,7 @@ def _explained(url: str, error: Exception, target: Path | None, size: int) -> Do
             f"{host} cannot be reached{through}: this computer may be offline, or behind a proxy that the environment "
             f"variable {urlsplit(url).scheme.upper()}_PROXY has to name. {_BY_HAND}."
         )
-    return DownloadError(f"{_shown(url)} cannot be downloaded: {type(error).__name__}.")
+    return DownloadError(f"{shown_address(url)} cannot be downloaded: {type(error).__name__}.")
 
 
 def _may_pass(error: Exception) -> bool:
@@ -298,15 +322,9 @@ def _proxy_of(url: str) -> str:
 
 def _other_size(url: str, size: int) -> str:
     return (
-        f"{_shown(url)} is not the file that the catalogue describes (its size is not {size} bytes): the catalogue is "
-        "out of date, or a login page of your network answered instead."
+        f"{shown_address(url)} is not the file that the catalogue describes (its size is not {size} bytes): the "
+        "catalogue is out of date, or a login page of your network answered instead."
     )
-
-
-def _shown(url: str) -> str:
-    """Return an address without login and query, which may hold secrets."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{_host(url)}{parts.path}"
 
 
 def _host(url: str) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,10 @@ class ModelDownload:
             return
         question = _("{facts}\n\nDownload this model under its licence? Research use only.")
         text = question.format(facts=_facts(offer))
-        if not slicer.util.confirmOkCancelDisplay(text, windowTitle=_("Download model"), parent=self.widget):
+        # Texts of a catalogue are shown as they are, not as markup.
+        if not slicer.util.confirmOkCancelDisplay(
+            text, windowTitle=_("Download model"), parent=self.widget, textFormat=qt.Qt.PlainText
+        ):
             return
         self._downloading, self._time_left = offer.id, TimeLeft()
         self._on_progress(_("Starting the download"), 0.0)
@@ -220,7 +224,7 @@ class ModelDownload:
         for number, offer in enumerate(self._offers):
             cells = (offer.id, ", ".join(offer.tasks), f"{offer.size / 1e6:.1f} MB", offer.licence)
             for place, text in enumerate(cells):
-                tip = offer.title if place == NAME else text
+                tip = f"<qt>{escape(offer.title if place == NAME else text)}</qt>"
                 self.table.setItem(number, place, cell(text, tip, number=place == SIZE))
         self.table.resizeColumnsToContents()
         self.table.horizontalHeader().setStretchLastSection(True)

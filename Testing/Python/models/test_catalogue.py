@@ -157,3 +157,54 @@ def test_what_the_archive_reader_looks_for_is_the_packages_metadata():
 def test_a_catalogue_survives_being_written_and_read():
     catalogue = Catalogue(models=[ENTRY])
     assert Catalogue.model_validate(catalogue.model_dump(mode="json", by_alias=True)) == catalogue
+
+
+@pytest.fixture
+def over_the_web(monkeypatch):
+    """Give `load_catalogue` a catalogue as if it came from an address."""
+
+    def give(*entries):
+        text = json.dumps({"format": 1, "models": list(entries)}).encode()
+        monkeypatch.setattr("AcuteFindingsLib.models.catalogue.read_bytes", lambda address, most: text)
+
+    return give
+
+
+def test_a_catalogue_that_came_encrypted_names_no_address_without(over_the_web):
+    plain = changed(urls=["https://example.org/b.zip", "http://user:secret@example.org/b.zip?key=1"])
+    over_the_web(plain)
+    with pytest.raises(ModelError, match=r"came over https and names http://example.org/b.zip") as caught:
+        load_catalogue("https://models.example/catalogue.json")
+    assert "secret" not in str(caught.value)
+    assert load_catalogue("http://127.0.0.1/catalogue.json").entry("bleeds").source.urls == plain["source"]["urls"]
+
+
+def test_paths_of_a_catalogue_on_the_web_stay_on_its_server(over_the_web):
+    over_the_web(changed(urls=["more/b.zip"]))
+    loaded = load_catalogue("https://models.example/mirror/catalogue.json")
+    assert loaded.entry("bleeds").source.urls == ["https://models.example/mirror/more/b.zip"]
+    over_the_web(changed(urls=["//elsewhere.example/b.zip"]))
+    with pytest.raises(ModelError, match="neither"):
+        load_catalogue("https://models.example/mirror/catalogue.json")
+
+
+@pytest.mark.parametrize("address", ["ftp://example.org/c.json", "file:///etc/passwd", "s3://bucket/c.json"])
+def test_other_kinds_of_addresses_are_no_catalogue(address):
+    with pytest.raises(ModelError, match=r"neither a file nor an http\(s\) address"):
+        load_catalogue(address)
+
+
+def test_a_catalogue_nested_deep_or_too_large_is_refused(tmp_path):
+    path = tmp_path / "catalogue.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ModelError, match="nested more than 32 levels"):
+        load_catalogue(path)
+    path.write_text(" " * (9 * 2**20))
+    with pytest.raises(ModelError, match="larger than 8 MB"):
+        load_catalogue(path)
+
+
+def test_a_catalogues_id_that_the_system_or_this_software_uses_is_refused(tmp_path):
+    for name in ("providers", "con", "a..b"):
+        with pytest.raises(ModelError, match="cannot be a model's id"):
+            load_catalogue(write_catalogue(tmp_path, {**ENTRY, "id": name}))

@@ -37,6 +37,8 @@ class Behaviour:
     delay: float = 0.0  # seconds before each piece
     stall: bool = False  # nothing comes after the first piece of the first answer
     wrong_start: bool = False
+    leads_to: str = ""  # another address
+    piece: int = 4096  # bytes at once
     asked: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -50,6 +52,12 @@ class Handler(BaseHTTPRequestHandler):
         does.asked.append((self.path, asked))
         if does.status:
             self.answer(does.status.pop(0), b"no")
+            return
+        if does.leads_to:
+            self.send_response(302)
+            self.send_header("Location", does.leads_to)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         if does.redirects:
             does.redirects -= 1
@@ -78,12 +86,12 @@ class Handler(BaseHTTPRequestHandler):
     def send(self, data):
         does = self.behaviour
         most = does.breaks.pop(0) if does.breaks else len(data)
-        for position in range(0, most, 4096):
+        for position in range(0, most, does.piece):
             if does.delay:
                 time.sleep(does.delay)
             if does.stall and (position or len(does.asked) > 1):
                 time.sleep(1)
-            self.wfile.write(data[position : min(position + 4096, most)])
+            self.wfile.write(data[position : min(position + does.piece, most)])
             self.wfile.flush()
         if most < len(data):
             self.close_connection = True
@@ -366,6 +374,38 @@ def test_a_full_disk_is_told_before_anything_is_fetched(entry, server, cache, mo
     with pytest.raises(DownloadError, match="make room"):
         get(entry, cache)
     assert server.asked == []
+
+
+def test_a_redirect_to_what_is_not_the_web_is_not_followed(entry, server, cache):
+    server.leads_to = "file:///etc/passwd"
+    with pytest.raises(DownloadError, match=r"redirects to file://.*it was not followed"):
+        get(entry, cache)
+    assert not installed(cache)
+
+
+def test_a_line_that_drips_is_given_up_with_the_part_kept(entry, server, cache):
+    server.delay, server.piece = 0.3, 1
+    patience = Patience(connect_s=0.3, read_s=0.5, retries=1, pause_s=0.01)
+    start = time.monotonic()
+    with pytest.raises(DownloadError, match="did not answer in time"):
+        download_model(entry, cache=cache, patience=patience)
+    assert time.monotonic() - start < 8
+
+
+def test_a_size_beyond_the_budget_is_not_downloaded(entry, server, cache):
+    huge = entry.model_copy(update={"source": entry.source.model_copy(update={"size": 9 * 2**30})})
+    with pytest.raises(DownloadError, match="more than any model package takes"):
+        get(huge, cache)
+    assert server.asked == []
+
+
+def test_a_disk_that_fills_up_on_the_way_is_told(entry, server, cache, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("AcuteFindingsLib.models.fetch._fetch_rest", full)
+    with pytest.raises(DownloadError, match=r"could not be written to .*No space left on device"):
+        get(entry, cache)
 
 
 def test_an_archive_of_another_model_is_not_installed(entry, cache):
