@@ -149,9 +149,7 @@ def models_default(
 
     if reset:
         if task is None or model is not None:
-            raise ModelError(
-                "Name the task whose choice is taken back, and no model: --reset --task chest."
-            )
+            raise ModelError("Name the task whose choice is taken back, and no model: --reset --task chest.")
         set_default(task, None)
     if model is not None:
         _make_default(find_id(model))

@@ -20,7 +20,7 @@ from AcuteFindingsLib.detectors.detector import (
     slice_results,
 )
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
-from AcuteFindingsLib.detectors.measure import abc_half, volume_ml
+from AcuteFindingsLib.detectors.measure import Density, abc_half, densities, volume_ml
 from AcuteFindingsLib.detectors.rules import consecutive_runs, consecutive_score, run_extent_mm
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.brain import brain_mask
@@ -35,6 +35,10 @@ from AcuteFindingsLib.study.study import Study
 CATEGORY = Code("SCT", "49755003", "Morphologically Altered Structure")
 HEMORRHAGE = Code("SCT", "50960005", "Hemorrhage")
 BRAIN = Code("SCT", "12738006", "Brain")
+HU = "[hnsf'U]"
+
+DENSEST_BLOOD_HU = 100.0
+"""Clotted blood reaches 80 to 100 HU, as its hematocrit has a limit; calcification, bone and metal lie above."""
 
 
 class HemorrhageSettings(BaseModel):
@@ -172,7 +176,10 @@ class HemorrhageDetector:
         by_source = prepared.by_source(probabilities)
         reported = [number for number, label in enumerate(self.labels) if label in self.reported]
         runs = consecutive_runs(by_source[:, 0] >= self.slice_threshold)
-        measurements = self._measurements(study, prepared.axial.spacing, mask, probabilities)
+        outlines = (
+            [] if study.intensity == "windowed" else densities(prepared.axial.array, mask, prepared.axial.spacing)
+        )
+        measurements = self._measurements(study, prepared.axial.spacing, mask, probabilities, outlines)
         on_study = prepared.axial.restore(mask)
         timings["postprocess"] = perf_counter() - clock
         progress("Done", 1.0)
@@ -194,7 +201,11 @@ class HemorrhageDetector:
             positive_runs=tuple(runs),
             masks=(Mask("Hemorrhage", on_study, CATEGORY, HEMORRHAGE, BRAIN, (0.85, 0.15, 0.15)),),
             measurements=tuple(measurements),
-            warnings=(*model_notices(self.predictor), *self._notices(len(probabilities))),
+            warnings=(
+                *model_notices(self.predictor),
+                *self._notices(len(probabilities)),
+                *density_notices(outlines),
+            ),
             timings=timings,
             series_instance_uid=study.dicom.series_instance_uid,
             phantom=study.is_phantom,
@@ -273,7 +284,12 @@ class HemorrhageDetector:
         return Verdict("indeterminate", score, self.slice_threshold, rule, text)
 
     def _measurements(
-        self, study: Study, spacing: tuple[float, float, float], mask: np.ndarray, probabilities: np.ndarray
+        self,
+        study: Study,
+        spacing: tuple[float, float, float],
+        mask: np.ndarray,
+        probabilities: np.ndarray,
+        outlines: list[Density],
     ) -> list[Measurement]:
         items: list[Measurement] = []
         if study.intensity != "windowed" and study.pixel_spacing_known:
@@ -288,6 +304,13 @@ class HemorrhageDetector:
                     Measurement("B (diameter across)", estimate.b_mm, "mm"),
                     Measurement("C (height)", estimate.c_mm, "mm"),
                 ]
+        for number, outline in enumerate(outlines, start=1):
+            if study.pixel_spacing_known:
+                items.append(Measurement(f"Volume of outline {number}", outline.volume_ml, "mL"))
+            items += [
+                Measurement(f"Mean density of outline {number}", outline.mean_hu, HU),
+                Measurement(f"95th percentile of density of outline {number}", outline.high_hu, HU),
+            ]
         items += [
             Measurement(f"Highest slice probability: {label.meaning}", float(probabilities[:, number].max()), "1")
             for number, label in enumerate(self.predictor.card.labels)
@@ -303,6 +326,20 @@ class HemorrhageDetector:
             f"{self.rule.minimum_consecutive} consecutive slices is applied to all there are."
         )
         return (Notice("too-few-slices-for-rule", "warn", text),)
+
+
+def density_notices(outlines: list[Density]) -> tuple[Notice, ...]:
+    """Warn of outlines whose 95th percentile is denser than blood."""
+    dense = [number for number, item in enumerate(outlines, start=1) if item.high_hu > DENSEST_BLOOD_HU]
+    if not dense:
+        return ()
+    names = ", ".join(map(str, dense))
+    highest = max(outlines[number - 1].high_hu for number in dense)
+    text = (
+        f"Outline{'s' if len(dense) > 1 else ''} {names} reach{'' if len(dense) > 1 else 'es'} {highest:.0f} HU (95th "
+        f"percentile); blood stays below {DENSEST_BLOOD_HU:.0f} HU. Look for calcification, bone, contrast agent or metal."
+    )
+    return (Notice("denser-than-blood", "warn", text),)
 
 
 def step_mm(study: Study, positions: np.ndarray) -> float:

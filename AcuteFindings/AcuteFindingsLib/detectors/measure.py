@@ -21,6 +21,33 @@ def volume_ml(mask: np.ndarray, spacing: tuple[float, float, float]) -> float:
     return float(np.count_nonzero(mask) * np.prod(spacing) / 1000.0)
 
 
+class Density(NamedTuple):
+    """Mean and 95th percentile of one connected outline, in HU, and its size in mL."""
+
+    mean_hu: float
+    high_hu: float
+    volume_ml: float
+
+
+def densities(hu: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float]) -> list[Density]:
+    """Return the density of every connected part of a mask, the largest first.
+
+    Parameters
+    ----------
+    hu, mask
+        ``(z, y, x)`` in HU, and 0 or 1, on one grid.
+    spacing
+        ``(z, y, x)`` in mm.
+    """
+    components, _ = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    found = []
+    for number, box in enumerate(ndimage.find_objects(components), start=1):
+        values = hu[box][components[box] == number]
+        mean, high = float(values.mean()), float(np.percentile(values, 95))
+        found.append(Density(mean, high, float(len(values) * np.prod(spacing) / 1000.0)))
+    return sorted(found, key=lambda item: -item.volume_ml)
+
+
 def abc_half(mask: np.ndarray, spacing: tuple[float, float, float]) -> Ellipsoid | None:
     """Estimate a bleed's volume as a clinician does at the viewer, by ABC/2 (Kothari 1996, Stroke 27:1304).
 

@@ -81,6 +81,33 @@ def test_volume_is_that_of_the_mask_and_abc_half_stands_beside_it(detector, stud
     assert values["ABC/2 volume of the largest bleed"] == pytest.approx(values["Hemorrhage volume"], rel=0.6)
 
 
+def test_every_outline_has_its_density_and_blood_raises_no_warning(detector, study: Study) -> None:
+    finding = detector().run(study)
+    mask = finding.masks[0].array.astype(bool)
+    values = {item.name: item for item in finding.measurements}
+    mean, high = values["Mean density of outline 1"], values["95th percentile of density of outline 1"]
+    assert values["Volume of outline 1"].unit == "mL"
+    assert mean.unit == high.unit == "[hnsf'U]"
+    assert mean.value == pytest.approx(study.array[mask].mean(), abs=3)
+    assert mean.value < high.value < 100
+    assert "denser-than-blood" not in [notice.code for notice in finding.warnings]
+
+
+def test_an_outline_denser_than_blood_is_warned_of(detector, study: Study, phantom: Phantom) -> None:
+    calcified = np.where(phantom.masks["hemorrhage"] > 0, np.float32(130), study.array)
+    finding = detector().run(replace(study, array=calcified))
+    notice = next(notice for notice in finding.warnings if notice.code == "denser-than-blood")
+    assert notice.severity == "warn"
+    assert "130 HU" in notice.text
+    assert "calcification" in notice.text
+
+
+def test_a_picture_without_hu_has_no_density(detector, study: Study) -> None:
+    window = np.clip(study.array / 80, 0, 1).astype(np.float32)
+    finding = detector().run(replace(study, array=window, intensity="windowed"))
+    assert not [item for item in finding.measurements if item.unit == "[hnsf'U]"]
+
+
 def test_network_sees_one_millimetre_pixels_in_a_field_of_250(detector, study: Study) -> None:
     made = detector()
     made.run(study)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.detectors.measure import abc_half, volume_ml
+from AcuteFindingsLib.detectors.measure import abc_half, densities, volume_ml
 
 
 def _ellipsoid(radii_mm: tuple[float, float, float], spacing: tuple[float, float, float]) -> np.ndarray:
@@ -37,3 +37,17 @@ def test_abc_half_measures_the_largest_bleed_alone() -> None:
 
 def test_abc_half_of_nothing_is_none() -> None:
     assert abc_half(np.zeros((3, 4, 4)), (1.0, 1.0, 1.0)) is None
+
+
+def test_every_connected_outline_has_a_density_of_its_own_the_largest_first() -> None:
+    mask = np.zeros((4, 10, 10), np.uint8)
+    mask[0, 0, :2] = 1
+    mask[2:4, 5:8, 5:8] = 1
+    hu = np.where(np.arange(10) > 4, 60.0, 400.0) * np.ones((4, 10, 1))
+    hu[2, 5, 5] = 78.0
+    large, small = densities(hu.astype(np.float32), mask, (2.0, 1.0, 1.0))
+    assert large.mean_hu == pytest.approx(61)
+    assert 60 <= large.high_hu < 78
+    assert large.volume_ml == pytest.approx(18 * 2 / 1000)
+    assert (small.mean_hu, small.high_hu) == (400, 400)
+    assert densities(hu, np.zeros_like(mask), (1.0, 1.0, 1.0)) == []
