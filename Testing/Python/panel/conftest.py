@@ -1,4 +1,7 @@
-"""Panels run in the test host: `host` is its module, `scene` an empty scene of its own for each test."""
+"""Panels run in a host: `host` is its module, `scene` an empty scene for each test.
+
+Inside the application (`make test-in-slicer`) the host is the application itself, elsewhere the stand-in.
+"""
 
 import contextlib
 import importlib.util
@@ -14,14 +17,20 @@ TESTING = Path(__file__).resolve().parents[2]
 if str(TESTING / "Host") not in sys.path:
     sys.path.insert(0, str(TESTING / "Host"))
 
-pytest.importorskip("PySide6", reason="panels need PySide6-Essentials: pip install .[test]")
 pytest.importorskip("slicer", reason="panels need slicer-core: pip install .[scene]")
+import slicer  # noqa: E402
 
-# Torch's compiler and Mesa's software renderer each bring an LLVM; the process dies when torch comes second.
-with contextlib.suppress(ImportError):
-    import torch._dynamo  # noqa: F401
+IN_APPLICATION = type(getattr(slicer, "app", None)).__name__ == "qSlicerApplication"
 
-import host as _host  # noqa: E402
+if IN_APPLICATION:
+    import application_host as _host
+else:
+    pytest.importorskip("PySide6", reason="panels need PySide6-Essentials: pip install .[test]")
+    # Torch's compiler and Mesa's software renderer each bring an LLVM; the process dies when torch comes second.
+    with contextlib.suppress(ImportError):
+        import torch._dynamo  # noqa: F401
+
+    import host as _host
 
 # Test modules import panels, which import what only `start` brings; but tests of other folders that run before must not
 # find an application.
