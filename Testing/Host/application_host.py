@@ -22,7 +22,6 @@ errors: list[BaseException] = []
 _told_by = sys.excepthook
 _RESTING_MODULE = "Data"
 _panels: list[str] = []
-_testing: list[bool] = []
 
 
 def _remember(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -113,9 +112,6 @@ def renew(*, main_window: bool = True) -> Any:
     close_panels()
     slicer.mrmlScene.Clear(0)
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-    while _testing:
-        slicer.app.setTestingEnabled(False) if hasattr(slicer.app, "setTestingEnabled") else None
-        _testing.pop()
     process_events()
     errors.clear()
     dialogs.clear()
@@ -123,9 +119,9 @@ def renew(*, main_window: bool = True) -> Any:
 
 
 def testing(on: bool) -> None:
-    """Set what `slicer.app.testingEnabled()` answers."""
-    slicer.app.setAttribute(slicer.qSlicerCoreApplication.AA_EnableTesting, on)
-    _testing.append(True)
+    """Leave a test out that needs another testing mode than the application was started in."""
+    if on != slicer.app.testingEnabled():
+        pytest.skip("the application's testing mode is chosen when it starts")
 
 
 def load_module(path: Path | str) -> Any:
@@ -137,30 +133,13 @@ def open_panel(name: str, *, size: tuple[int, int] = (520, 1000)) -> Any:
     """Choose a module in the module selector, its panel made anew; returns its Python Widget."""
     if name not in _panels:
         if hasattr(slicer.modules, f"{name}Widget"):
-            _make_anew(name)
+            slicer.util.reloadScriptedModule(name)
         _panels.append(name)
     slicer.util.selectModule(name)
     slicer.util.mainWindow().resize(size[0] + 900, size[1])
     slicer.util.mainWindow().activateWindow()
     process_events()
     return getattr(slicer.modules, f"{name}Widget")
-
-
-def _make_anew(name: str) -> None:
-    """Make a panel again as the application's own Reload does, without reading the module's file again."""
-    old = getattr(slicer.modules, f"{name}Widget")
-    parent = old.parent
-    old.cleanup()
-    if hasattr(old, "exit") and parent.isEntered:
-        old.exit()
-    for child in list(parent.children()):
-        if child.isWidgetType():
-            child.hide()
-            child.setParent(None)
-            child.deleteLater()
-    new = type(old)(parent)
-    setattr(slicer.modules, f"{name}Widget", new)
-    new.setup()
 
 
 def leave_panel(name: str) -> None:
@@ -171,10 +150,8 @@ def leave_panel(name: str) -> None:
 
 
 def close_panels() -> None:
-    """Leave every panel; the next `open_panel` makes it anew."""
+    """Leave every panel; the next `open_panel` makes it anew, as the application's own Reload does."""
     slicer.util.selectModule(_RESTING_MODULE)
-    for name in _panels:
-        getattr(slicer.modules, f"{name}Widget").cleanup()
     _panels.clear()
     process_events()
 
@@ -233,7 +210,7 @@ def press_key(widget: Any, key: str) -> None:
     window.activateWindow()
     process_events()
     wait_until(lambda: qt.QApplication.activeWindow() is not None, 5, "a window of the application is active")
-    keys = "+".join(part.lower() if len(part) > 1 else part.lower() for part in key.split("+"))
+    keys = key.lower()
     subprocess.run(["xdotool", "key", "--clearmodifiers", _X_KEYS.get(keys, keys)], check=True, timeout=10)
     wait(0.1)
 
@@ -292,6 +269,23 @@ def screenshot(widget: Any, path: Path | str) -> Path:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     assert getattr(widget, "parent", widget).grab().save(str(path)), f"{path} could not be written"
     return Path(path)
+
+
+def add_to_dicom_database(folder: Path) -> None:
+    """Make the DICOM database know the files of a folder, which stay where they are."""
+    from DICOMLib import DICOMUtils
+
+    if not slicer.dicomDatabase.isOpen:
+        DICOMUtils.openDatabase(str(Path(slicer.app.temporaryPath) / "tests-dicom-database"))
+    indexer = ctk.ctkDICOMIndexer()
+    indexer.addDirectory(slicer.dicomDatabase, str(folder), False)
+    indexer.waitForImportFinished()
+
+
+def clear_dicom_database() -> None:
+    """Make the DICOM database forget all files."""
+    for patient in slicer.dicomDatabase.patients():
+        slicer.dicomDatabase.removePatient(patient)
 
 
 def quit_signal() -> None:

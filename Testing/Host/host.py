@@ -25,7 +25,7 @@ In a test (`Testing/Python/panel/conftest.py` has the fixtures `host`, `scene`):
 - ``host.testing(True)``: ``slicer.app.testingEnabled()``; False at first, so that messages are asked for real.
 - ``host.screenshot(widget, path)``: a PNG of a widget or of a module's Widget.
 - ``host.quit_signal()`` emits ``aboutToQuit()``.
-- ``slicer.dicomDatabase._native.add(folder)`` fills the in-memory DICOM database.
+- ``host.add_to_dicom_database(folder)`` fills the DICOM database, ``host.clear_dicom_database()`` empties it.
 
 ``wrapped._native`` is the PySide object, for what a test needs and a panel must not use.
 """
@@ -326,6 +326,16 @@ def screenshot(widget: Any, path: Path | str) -> Path:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     assert native.grab().save(str(path)), f"{path} could not be written"
     return Path(path)
+
+
+def add_to_dicom_database(folder: Path) -> None:
+    """Make the DICOM database know the files of a folder."""
+    _state.app.dicom.add(folder)
+
+
+def clear_dicom_database() -> None:
+    """Make the DICOM database forget all files."""
+    _state.app.dicom._files.clear()
 
 
 def quit_signal() -> None:

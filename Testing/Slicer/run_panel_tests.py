@@ -1,11 +1,14 @@
-"""Runs the panel tests of `Testing/Python/panel` in the application, and ends it with pytest's exit status.
+"""Runs panel tests (`Testing/Python/panel`) in the application, and ends it with pytest's exit status.
 
-    Slicer --no-splash --additional-module-paths AcuteFindings PEDetect HemorrhageDetect PneumothoraxSeg \
-        --python-script Testing/Slicer/run_panel_tests.py [PYTEST ARGUMENTS]
+    ACUTEFINDINGS_PANEL_TESTS=test_chart_link.py PYTEST_ADDOPTS="-v -k jumps" Slicer --no-splash \
+        --additional-module-paths AcuteFindings PEDetect HemorrhageDetect PneumothoraxSeg \
+        --python-script Testing/Slicer/run_panel_tests.py
 
-The last line says ``N passed, N failed``.
+Without the variable all of them run. The last line says ``N passed, N failed, N skipped``. Options reach pytest through
+its own variable, since the application keeps the command line's for itself.
 """
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -36,13 +39,12 @@ class Counter:
         self.failed += report.failed
 
 
-def main(arguments):
+def main():
     """Run the tests; returns the exit status."""
     counter = Counter()
-    chosen = []
-    options = arguments
-    paths = chosen or [str(ROOT / "Testing" / "Python" / "panel")]
-    status = pytest.main(["--rootdir", str(ROOT), "-p", "no:cacheprovider", "--durations=10", *options, *paths], [counter])
+    chosen = ROOT / "Testing" / "Python" / "panel" / os.environ.get("ACUTEFINDINGS_PANEL_TESTS", "")
+    options = ["--rootdir", str(ROOT), "-p", "no:cacheprovider", "--durations=10", "-q", "--timeout=120"]
+    status = pytest.main([*options, str(chosen)], [counter])
     print(f"{counter.passed} passed, {counter.failed} failed, {counter.skipped} skipped", flush=True)
     return int(status)
 
@@ -50,7 +52,7 @@ def main(arguments):
 if __name__ == "__main__":
     status = 1
     try:
-        status = main(sys.argv[1:])
+        status = main()
     except BaseException:
         traceback.print_exc(file=sys.stdout)
     slicer.util.exit(status)

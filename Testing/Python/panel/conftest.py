@@ -38,6 +38,13 @@ _host.start()
 _host.stop()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is about the stand-in where the application is the host."""
+    for item in items:
+        if IN_APPLICATION and item.get_closest_marker("stand_in"):
+            item.add_marker(pytest.mark.skip(reason="about the stand-in, which the application does without"))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _application() -> Iterator[None]:
     _host.start()

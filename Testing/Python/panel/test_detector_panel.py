@@ -440,33 +440,24 @@ def test_the_panel_fits_into_420_pixels(host, open_module, tmp_path, case):
     widget.panel.results.go_to(0)
     widget.panel.results.go_to_next()
     host.wait(0.3)
-    native = widget.parent._native
-    assert native.minimumSizeHint().width() <= 420
-    native.resize(420, native.sizeHint().height())
+    assert widget.parent.minimumSizeHint.width() <= 420
+    widget.parent.resize(420, widget.parent.sizeHint.height())
     folder = Path(os.environ.get("PANEL_SCREENSHOTS", tmp_path))
     assert host.screenshot(widget, folder / f"{MODULES[case]}.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize("case", list(MODULES))
 def test_every_control_has_a_tooltip(host, open_module, case):
-    from PySide6 import QtWidgets
+    import qt
 
     widget = open_module(case)
     run(host, widget)
-    kinds = (
-        QtWidgets.QPushButton,
-        QtWidgets.QComboBox,
-        QtWidgets.QLineEdit,
-        QtWidgets.QSlider,
-        QtWidgets.QTableWidget,
-        QtWidgets.QProgressBar,
-    )
-    native = widget.parent._native
+    kinds = (qt.QPushButton, qt.QComboBox, qt.QLineEdit, qt.QSlider, qt.QTableWidget, qt.QProgressBar)
     bare = [
-        child.objectName() or f"{type(child).__name__} {child.text() if hasattr(child, 'text') else ''}"
+        f"{child.className()} {child.objectName}"
         for kind in kinds
-        for child in native.findChildren(kind)
-        if not child.toolTip() and not _part_of_a_control(child)
+        for child in widget.parent.findChildren(kind)
+        if not child.toolTip and not _part_of_a_control(child)
     ]
     assert bare == []
 
@@ -475,7 +466,7 @@ def _part_of_a_control(child):
     """Whether it is the inside of a widget that has a tooltip itself."""
     parent = child.parentWidget()
     while parent is not None and not parent.isWindow():
-        if parent.toolTip() and type(parent).__name__ not in ("ctkCollapsibleButton", "QGroupBox"):
+        if parent.toolTip and parent.className() not in ("ctkCollapsibleButton", "QGroupBox"):
             return True
         parent = parent.parentWidget()
     return False

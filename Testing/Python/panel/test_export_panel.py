@@ -54,13 +54,12 @@ def dicom_files(head, tmp_path_factory):
 def from_dicom(host, result, dicom_files):
     """The result on a volume whose slices are in Slicer's DICOM database."""
     import pydicom
-    import slicer
 
-    slicer.dicomDatabase._native.add(dicom_files[0].parent)
+    host.add_to_dicom_database(dicom_files[0].parent)
     uids = [str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in dicom_files]
     result.volume.SetAttribute("DICOM.instanceUIDs", " ".join(uids))
     yield uids
-    slicer.dicomDatabase._native._files.clear()
+    host.clear_dicom_database()
 
 
 @pytest.fixture
