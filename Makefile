@@ -9,7 +9,7 @@ OUT ?= demo-output
 DETECTOR ?= auto
 DEVICE ?= auto
 
-.PHONY: demo test check benchmark clean
+.PHONY: demo test test-in-slicer check benchmark clean
 
 # STUDY=folder DETECTOR=hemorrhage runs the main job on your own study.
 demo: $(VENV)/.demo
@@ -22,6 +22,11 @@ endif
 # One thread a worker: workers that each take every core slow each other down.
 test: $(VENV)/.test $(VENV)/.providers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+# SLICER is the start script of a 3D Slicer, or its folder, whose Python has this environment's packages. NAMES chooses.
+test-in-slicer: $(VENV)/.test
+	@test -n "$(SLICER)" || { echo "Name a 3D Slicer: make test-in-slicer SLICER=/path/to/Slicer" >&2; exit 1; }
+	$(BIN)/python Testing/Slicer/test_in_slicer.py "$(SLICER)" $(NAMES)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
