@@ -20,7 +20,7 @@ from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.connection import Outgoing, Shortfall, StoreAnswer, by_number, newest_first, stop_if
 from AcuteFindingsLib.pacs.http_errors import explain_request, explain_status, not_dicomweb
-from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error
+from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error, refuse_growth
 from AcuteFindingsLib.pacs.login import read_password, read_token
 from AcuteFindingsLib.pacs.matches import (
     INSTANCE_KEYS,
@@ -189,7 +189,7 @@ class DicomwebConnection:
                 yield StoreAnswer(file, "refused", "", "the server's answer could not be read")
 
     def _client_with(self, chunk_size: int) -> DICOMwebClient:
-        client = DICOMwebClient(
+        client = _Client(
             self._server.url,
             session=self._session,
             chunk_size=chunk_size,
@@ -276,13 +276,22 @@ class DicomwebConnection:
             ) from None
 
 
+class _Client(DICOMwebClient):
+    """Looks at each part of an answer before it is unpacked."""
+
+    def _decode_multipart_message(self, response: requests.Response, stream: bool) -> Iterator[bytes]:
+        for part in super()._decode_multipart_message(response, stream):
+            refuse_growth(bytes(part))
+            yield part
+
+
 class _Session(GuardedSession):
     """Also notes where a server says that it held answers back (PS3.18 8.3.4.4, a Warning header of code 299)."""
 
     def __init__(self) -> None:
         super().__init__(same_origin_only)
         self.more_stated = False
-        self.hooks["response"].append(self._note_warning)
+        self.hooks["response"] += [self._note_warning, self._look_at_single]
 
     def _note_warning(self, response: requests.Response, **_: Any) -> None:
         text = response.headers.get("Warning", "")
@@ -290,6 +299,11 @@ class _Session(GuardedSession):
             "299" in text and "additional" in text.lower()
         )
         self.more_stated = self.more_stated or held_back
+
+    def _look_at_single(self, response: requests.Response, **_: Any) -> None:
+        """Look at an instance that comes without an envelope, too."""
+        if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/dicom":
+            refuse_growth(response.content)
 
 
 class _TrustingAdapter(GuardedAdapter):

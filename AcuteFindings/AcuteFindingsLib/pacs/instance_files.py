@@ -13,16 +13,17 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from AcuteFindingsLib.budgets import budgets
-from AcuteFindingsLib.errors import PacsError
+from AcuteFindingsLib.errors import PacsError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.pacs.matches import InstanceMatch, SeriesMatch, checked_uid, is_uid
-from AcuteFindingsLib.study.dicom_files import MALFORMED, quiet_pydicom
+from AcuteFindingsLib.study.dicom_files import MALFORMED, check_deflated_budget, quiet_pydicom
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 # Sequence Delimitation Item (FFFE,E0DD), followed by four zeros, PS3.5 7.5.
 _DELIMITER, _DELIMITER_BIG_ENDIAN, _DELIMITER_LENGTH = b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd", 8
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 _IDENTITY = ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+_START = 1024
 # Sentences on what was refused that are kept; a server that sends more has made its point.
 _TOLD = 50
 # Instances that nobody asked for or that came before, beyond as many as were asked for or here, that end a transfer.
@@ -120,6 +121,7 @@ class Inbox:
         OSError
             Where the file cannot be written.
         """
+        refuse_growth(content)
         with quiet_pydicom():
             header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=list(_IDENTITY))
         if announced is not None and str(header.get("SOPInstanceUID", "")) != announced:
@@ -209,6 +211,14 @@ def _has_full_lengths(elements: Sequence[RawDataElement | DataElement]) -> bool:
     )
 
 
+def refuse_growth(content: bytes) -> None:
+    """Raise `ValueError` where a DICOM file of the Deflated transfer syntax unpacks beyond the budgets."""
+    try:
+        check_deflated_budget(io.BytesIO(content), content[:_START])
+    except StudyError as error:
+        raise ValueError(str(error)) from error
+
+
 def series_folder(out: Path, study_uid: str, series_uid: str) -> Path:
     """Return ``out/study UID/series UID``."""
     return out / checked_uid(study_uid, "Study") / checked_uid(series_uid, "Series")
@@ -225,14 +235,15 @@ def is_whole(path: Path, sop_uid: str, series_uid: str | None = None) -> bool:
     With `series_uid`, also whether the instance belongs to that series.
     """
     try:
-        with quiet_pydicom():
-            dataset = pydicom.dcmread(path)
+        with quiet_pydicom(), path.open("rb") as stream:
+            check_deflated_budget(stream, b"")
+            dataset = pydicom.dcmread(stream)
             elements = list(dataset.elements())
             if not elements or str(dataset.get("SOPInstanceUID", "")) != sop_uid:
                 return False
             if series_uid is not None and str(dataset.get("SeriesInstanceUID", "")) != series_uid:
                 return False
-    except (OSError, *UNREADABLE):
+    except (OSError, StudyError, *UNREADABLE):
         return False
     if not _has_full_lengths(elements):
         return False

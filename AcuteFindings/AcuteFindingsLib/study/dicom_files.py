@@ -218,7 +218,7 @@ def read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> D
                 source = io.BytesIO(unpacked(stream, kind, packed_bytes=path.stat().st_size))
         if kind_of_bytes(start) != DICOM:
             raise InvalidDicomError("does not begin as DICOM")
-        _check_deflated_budget(source, start)
+        check_deflated_budget(source, start)
         bare = start[128:132] != b"DICM"
         header = pydicom.dcmread(source, stop_before_pixels=stop_before_pixels, force=bare, specific_tags=list(tags))
         if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
@@ -352,7 +352,7 @@ def _ending(file: Path) -> str:
     return "" if ending[1:].isdigit() else ending
 
 
-def _check_deflated_budget(source: BinaryIO, start: bytes) -> None:
+def check_deflated_budget(source: BinaryIO, start: bytes) -> None:
     """Unpack a file of the Deflated transfer syntax once without keeping it: pydicom unpacks it whole, however large.
 
     Raises

@@ -7,12 +7,14 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pydicom
 import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from AcuteFindingsLib.budgets import Budgets, set_budgets
 
@@ -467,3 +469,28 @@ def test_an_instance_nested_without_end_is_refused(archive, command, servers, we
     assert status == 2
     assert "Traceback" not in err
     assert came(tmp_path / "out") == 7
+
+
+@pytest.mark.parametrize("envelope", [True, False])
+def test_an_instance_that_unpacks_without_end_is_not_unpacked(
+    envelope, archive, command, servers, web, tmp_path
+) -> None:
+    uid, content = next(iter(archive.data.items()))
+    data = pydicom.dcmread(io.BytesIO(content))
+    data.PixelData = b"\0" * 100_000_000
+    data.Rows, data.Columns = 5000, 10_000
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    packed = io.BytesIO()
+    data.save_as(packed)
+    assert len(packed.getvalue()) < 200_000
+    archive.stream = lambda: multipart([packed.getvalue()])
+    whole = archive.single
+    bomb = multipart([packed.getvalue()]) if envelope else Answer(packed.getvalue(), kind="application/dicom")
+    archive.single = lambda asked: bomb if asked == uid else whole(asked)
+    tracemalloc.start()
+    status, out, _ = pull(command, servers, web, archive, tmp_path / "out")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (status, came(tmp_path / "out")) == (2, 7)
+    assert f"{uid}: the server's answer cannot be read" in out
+    assert peak < 60_000_000
