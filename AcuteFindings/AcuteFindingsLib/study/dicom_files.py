@@ -16,7 +16,7 @@ from typing import BinaryIO
 import pydicom
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -182,7 +182,7 @@ def quiet_pydicom() -> Iterator[None]:
 # What pydicom raises on damaged input; anything else is a fault of this program and must be seen.
 MALFORMED = (
     EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error, IndexError,
-    OverflowError, RecursionError,
+    OverflowError, RecursionError, BytesLengthException,
 )  # fmt: skip
 # A StudyError here is a file beyond its budget.
 UNREADABLE: tuple[type[Exception], ...] = (OSError, StudyError, *MALFORMED, *UNPACKING_FAILS)
@@ -385,7 +385,9 @@ def _drop_malformed(header: Dataset, depth: int = 0) -> None:
     for tag in list(header.keys()):
         try:
             element = header[tag]
-        except (ValueError, TypeError, NotImplementedError, KeyError, AttributeError, OverflowError):
+        except RecursionError:
+            raise
+        except MALFORMED:
             del header[tag]
             continue
         if dictionary_has_tag(tag) and (dictionary_VR(tag) == "SQ") != (element.VR == "SQ"):

@@ -126,7 +126,7 @@ def _frames(headers: Headers) -> tuple[list[Frame], list[Path]]:
             found = []
             unreadable.append(file)
         else:
-            if not found and header.get("SOPClassUID") in IMAGE_STORAGE:
+            if not found and str(header.get("SOPClassUID")) in IMAGE_STORAGE:
                 unreadable.append(file)
         frames += found
     return frames, sorted(unreadable)
