@@ -22,6 +22,10 @@ OTHER_MODALITIES = ("OT", "SC", "")
 # Pictures computed from a radiograph: bone or soft tissue alone, edges and tubes enhanced, marks of a program.
 _DERIVED_VIEW = re.compile(r"BONE|SOFT|SUPPRESS|ENHANC|CAD|TUBE|CATH|INVERT")
 _LEAST_SLICES = 5
+# Ours: between the vascular kernels (Bv49) and those for lungs (Bl54 and more) of Siemens' series.
+_SHARP = 54
+# Iodine attenuates less with each keV above its K edge at 33; at 100 it is about a third of what it is at 50.
+_HIGHEST_KEV = 100
 # A volume that shows this share of a complete examination goes before one that shows less of it.
 _ENOUGH_COVERAGE = 2 / 3
 
@@ -90,9 +94,12 @@ def _ct_fit(volume: Volume, detector: str | None) -> tuple[float, ...]:
         float(not volume.broken),
         float(min(count, _LEAST_SLICES)),
         *(float(answer) for answer in suits),
+        float(_is_soft(facts.convolution_kernel)),
         float(not {"slab", "material map"} & kinds),
+        float(detector != "pe" or _shows_iodine(facts)),
         float(complete),
         float(axial),
+        float(detector == "pe" and "pe" in kinds),
         float(thickness > 0),
         float(original),
         thickness,
@@ -106,6 +113,18 @@ def _contrast(facts: DicomFacts, kinds: frozenset[str]) -> bool:
         return False
     stated = stated_contrast(facts)
     return "pe" in kinds if stated is None else stated
+
+
+def _is_soft(kernel: str) -> bool:
+    """Whether a kernel is not one of Siemens' sharp ones: letters and a number that grows with sharpness."""
+    number = re.match(r"[A-Z][A-Za-z]?(\d\d)", kernel)
+    return number is None or int(number[1]) < _SHARP
+
+
+def _shows_iodine(facts: DicomFacts) -> bool:
+    """Whether a monoenergetic picture is of an energy at which iodine is bright."""
+    energy = re.search(r"(\d{2,3})\s*KEV", " ".join((facts.series_description.upper(), *facts.image_type)))
+    return energy is None or int(energy[1]) <= _HIGHEST_KEV
 
 
 def _thickness_rank(volume: Volume, limits: CtRequirements) -> float:

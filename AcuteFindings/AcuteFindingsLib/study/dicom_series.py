@@ -16,6 +16,7 @@ from AcuteFindingsLib.study.dicom_fit import (
 )
 from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_identity import modality_of, patient_of, series_of, study_of
+from AcuteFindingsLib.study.dicom_sample import first_that_fits
 from AcuteFindingsLib.study.dicom_volumes import Volume, volumes_of
 from AcuteFindingsLib.study.notice import Notice
 
@@ -85,10 +86,14 @@ def choose_volume(
     ]
     # Of other kinds the best is read too, so that the check can say what it is.
     ranked = sorted(readable or candidates, key=lambda one: fit_of(one, detector), reverse=True)
-    chosen = ranked[0]
+    chosen = first_that_fits(ranked, detector)
     if chosen.modality in VOLUME_MODALITIES and all(frame.is_localizer for frame in chosen.frames):
         raise StudyError(f"{source_name} holds only localizer (scout) images; give the CT series itself.")
-    return chosen, (*_equals(chosen, ranked, detector), *_others(chosen, volumes))
+    return chosen, (
+        *_by_content(chosen, ranked[0]),
+        *_equals(chosen, ranked, detector),
+        *_others(chosen, volumes),
+    )
 
 
 def label_of(volume: Volume) -> str:
@@ -116,6 +121,16 @@ def _join_singles(groups: dict[tuple[str, ...], list[Frame]]) -> dict[tuple[str,
             joined[keys[0]] = [joined.pop(key)[0] for key in keys]
             joined = {keys[0]: joined.pop(keys[0]), **joined}
     return joined
+
+
+def _by_content(chosen: Volume, first: Volume) -> list[Notice]:
+    if chosen is first:
+        return []
+    text = (
+        f"By its header {label_of(first)} suits as well or better, but its images do not fit the detector; "
+        f"{label_of(chosen)} was read instead."
+    )
+    return [Notice("chosen-by-content", "info", text)]
 
 
 def _equals(chosen: Volume, ranked: Sequence[Volume], detector: str | None) -> list[Notice]:

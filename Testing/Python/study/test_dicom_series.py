@@ -54,6 +54,14 @@ def test_the_detector_decides_between_ct_and_radiograph(
         ("pe", {"SeriesDescription": "CTPA 1.0"}, {"SeriesDescription": "native"}),
         ("pe", {"SeriesDescription": "with contrast"}, {"SeriesDescription": "without contrast"}),
         ("pe", {"ConvolutionKernel": "B30f"}, {"ConvolutionKernel": "B70f"}),
+        ("pe", {"ConvolutionKernel": "FC18"}, {"ConvolutionKernel": "FC52"}),
+        ("pe", {"ConvolutionKernel": "B"}, {"ConvolutionKernel": "L"}),
+        ("pe", {"ConvolutionKernel": ["Br40d", "3"]}, {"ConvolutionKernel": ["Br59d", "3"]}),
+        ("pe", {"ContrastBolusAgent": "Iohexol"}, {"ContrastBolusAgent": "Iohexol", "SeriesDescription": "VUE"}),
+        ("pe", {"SeriesDescription": "CTPA"}, {"SeriesDescription": "CTPA iodine map"}),
+        ("pe", {"SeriesDescription": "MONO 50 keV"}, {"SeriesDescription": "MONO 190 keV"}),
+        ("pe", {"SliceThickness": 3.0}, {"SliceThickness": 12.0}),
+        ("hemorrhage", {"SliceThickness": 1.5}, {"SliceThickness": 5.0}),
         ("pe", {"directions": (1, 0, 0, 0, 1, 0)}, {"directions": CORONAL}),
         ("hemorrhage", {}, {"ContrastBolusAgent": "Iohexol"}),
         ("hemorrhage", {"ConvolutionKernel": "STANDARD"}, {"ConvolutionKernel": "BONE"}),
@@ -65,7 +73,7 @@ def test_the_detector_decides_between_ct_and_radiograph(
 def test_the_better_suited_of_two_ct_series_is_read(
     tmp_path: Path, write_series: Writer, detector: str | None, better: dict[str, object], worse: dict[str, object]
 ) -> None:
-    part = {"BodyPartExamined": "HEAD" if detector == "hemorrhage" else "CHEST"}
+    part = {"StudyInstanceUID": "1.2.3", "BodyPartExamined": "HEAD" if detector == "hemorrhage" else "CHEST"}
     write_series(tmp_path / "a", linear_field, SeriesNumber=3, **part, **worse)
     write_series(tmp_path / "b", linear_field, SeriesNumber=4, **part, **better)
     write_series(tmp_path / "c", linear_field, SeriesNumber=3, **part, **worse)
@@ -94,3 +102,29 @@ def test_lone_localizers_are_refused_with_a_sentence(tmp_path: Path, write_serie
     write_series(tmp_path / "scout", linear_field, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     with pytest.raises(StudyError, match="only localizer"):
         read_study(tmp_path / "scout")
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({"ViewPosition": "PA"}, {"ViewPosition": "LL"}),
+        ({"ViewPosition": ""}, {"ViewPosition": "", "SeriesDescription": "Thorax lateral"}),
+        (
+            {"ViewPosition": "", "PatientOrientation": ["L", "F"]},
+            {"ViewPosition": "", "PatientOrientation": ["P", "F"]},
+        ),
+        ({}, {"PresentationIntentType": "FOR PROCESSING"}),
+        ({}, {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"}),
+        ({}, {"BodyPartExamined": "HAND"}),
+        ({}, {"SeriesDescription": "bone suppressed"}),
+    ],
+)
+def test_the_better_suited_of_two_radiographs_is_read(
+    tmp_path: Path, write_radiograph: Callable[..., Path], better: dict[str, object], worse: dict[str, object]
+) -> None:
+    for name, attributes in (("a", worse), ("b", better), ("c", worse)):
+        picture = np.arange(81).reshape(9, 9) + ord(name)
+        write_radiograph(tmp_path / f"{name}.dcm", picture, StudyInstanceUID="1.2.3", **attributes)
+    study = read_study(tmp_path, detector="pneumothorax")
+    assert study.sources[0].file == tmp_path / "b.dcm"
+    assert "equal-images" not in {notice.code for notice in study.notices}
