@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from AcuteFindingsLib.study.checks_ct import check_ct
+from AcuteFindingsLib.study.checks_kind import label_map, no_skull
 from AcuteFindingsLib.study.checks_radiograph import check_radiograph
 from AcuteFindingsLib.study.notice import Notice, merge_notices
 from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements, RadiographRequirements
@@ -45,7 +46,7 @@ def check_study(
     if detector not in REQUIREMENTS:
         raise ValueError(f"detector is {detector!r}; expected one of {', '.join(REQUIREMENTS)}")
     limits = requirements or REQUIREMENTS[detector]
-    broken = _unusable(study) or _wrong_modality(study, limits)
+    broken = _unusable(study) or label_map(study) or _wrong_modality(study, limits) or no_skull(study, limits)
     if broken is not None:
         found = [broken]
     elif isinstance(limits, CtRequirements):

@@ -44,8 +44,8 @@ def open_unpacked(path: Path, packing: Packing, *, start: int = 0) -> Iterator[B
                     yield stream
     except _DAMAGES as error:
         raise StudyError(
-            f"{shown_name(path)} is damaged or cut short: its contents do not unpack or their checksum is wrong. Copy or "
-            "export it again."
+            f"{shown_name(path)} is damaged or cut short: its contents do not unpack or their checksum is wrong. Copy "
+            "or export it again."
         ) from error
 
 

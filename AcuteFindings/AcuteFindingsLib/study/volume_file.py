@@ -49,8 +49,8 @@ def read_voxels(header: VolumeHeader, dtype: DTypeLike = np.float32) -> np.ndarr
         array = np.empty((z, y, x), dtype)
     except MemoryError as error:
         raise StudyError(
-            f"{shown_name(header.path)} needs {x * y * z * np.dtype(dtype).itemsize / 1e9:.1f} GB of memory, more than is "
-            "free; close other programs or crop it first."
+            f"{shown_name(header.path)} needs {x * y * z * np.dtype(dtype).itemsize / 1e9:.1f} GB of memory, more than "
+            "is free; close other programs or crop it first."
         ) from error
     start = header.start
     if start < 0:
@@ -101,8 +101,8 @@ def _check_size(header: VolumeHeader) -> None:
 def _wrong_size(header: VolumeHeader, more: str) -> str:
     x, y, z = header.sizes
     return (
-        f"{shown_name(header.path)} is damaged: it holds {more} bytes than the {x}×{y}×{z} voxels that its header states. "
-        "Copy or export it again."
+        f"{shown_name(header.path)} is damaged: it holds {more} bytes than the {x}×{y}×{z} voxels that its header "
+        "states. Copy or export it again."
     )
 
 

@@ -49,12 +49,13 @@ def ctpa(contrast: float = 350.0, spacing: float = 3.0) -> Study:
 
 @cache
 def head() -> Study:
-    """A drawn head: scalp, skull, brain."""
+    """A drawn head: scalp, skull, brain; with noise everywhere, without which it would be a label map."""
     step = (5.0, PIXEL, PIXEL)
     shape = (30, 100, 100)
-    hu = np.full(shape, -1000.0) + np.random.default_rng(1).normal(0, 5, shape)
+    hu = np.full(shape, -1000.0)
     for radii, value in (((72, 95, 78), 20.0), ((68, 88, 72), 900.0), ((60, 80, 64), 34.0)):
         hu[ball(shape, (0, 0, 0), radii, step)] = value
+    hu += np.random.default_rng(1).normal(0, 5, shape)
     return axial_study(hu, step)
 
 
