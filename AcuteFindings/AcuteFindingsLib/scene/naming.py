@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from AcuteFindingsLib.detectors.finding import Finding, SliceResult
-from AcuteFindingsLib.detectors.verdict_words import APART, is_forced, marks, verdict_words
+from AcuteFindingsLib.detectors.verdict_words import APART, FORCED, is_forced, marks, verdict_words
 
 
 @dataclass(frozen=True)
@@ -44,5 +44,6 @@ def chart_title(finding: Finding) -> str:
 
 
 def title_lines(title: str) -> str:
-    """Return a verdict's line as the lines that a picture's corner has room for."""
-    return title.replace(": ", "\n", 1).replace(APART, "\n")
+    """Return a verdict's line as the lines that a picture's corner has room for, beside the letter at its top."""
+    lines = title.replace(": ", "\n", 1).replace(APART, "\n")
+    return lines.replace(", probability", "\nprobability") if FORCED in lines else lines

@@ -14,6 +14,8 @@ VERDICT_COLOURS = {"positive": (1.0, 0.45, 0.35), "negative": (0.55, 0.9, 0.55),
 WHITE = (1.0, 1.0, 1.0)
 HEAT = (1.0, 0.65, 0.2)
 MARGIN = 12
+ABOVE_RULER = 40
+"""Pixels from the lower edge to what must not run into the ruler and the length beside it."""
 BACKGROUND_OPACITY = 0.45
 """Of the black behind text, so that it is read over bone and over a white film edge."""
 
@@ -96,9 +98,9 @@ class OverlayText:
         self._add(text, MARGIN, MARGIN, size=13)
 
     def add_legend(self, entries: list[tuple[str, Colour]]) -> None:
-        """Add names in their colours at the lower right, the first on top."""
+        """Add names in their colours at the lower right, above the ruler with its scale; the first on top."""
         for row, (name, colour) in enumerate(reversed(entries)):
-            x, y = self._size[0] - MARGIN, MARGIN + 22 * row
+            x, y = self._size[0] - MARGIN, ABOVE_RULER + 22 * row
             self._add(name, x, y, colour=colour, horizontal="Right", bold=True)
 
     def add_edges(self, letters: dict[str, str]) -> None:

@@ -59,11 +59,11 @@ class PlannedPicture:
 
 
 def plan_pictures(finding: Finding, study: Study) -> tuple[PlannedPicture, ...]:
-    """Plan the pictures of a finding, the most telling first.
+    """Plan the pictures of a finding.
 
-    A stack gets up to six slices (the most probable one first, the others spread over what is positive; three where the
-    verdict is negative), two reformats through the suspicious point, the heat map at the first slice where the slices
-    show masks, and the chart. A single image gets itself, its masks and its heat map.
+    A stack gets up to six slices in their order (the most probable one, the others spread over what is positive; three
+    where the verdict is negative), two reformats through the suspicious point, the heat map at the most probable slice
+    where the slices show masks, and the chart. A single image gets itself, its masks and its heat map.
     """
     plans: tuple[PlannedPicture, ...]
     if study.array.shape[0] == 1:
@@ -135,7 +135,9 @@ def _plan_slices(finding: Finding, study: Study) -> list[PlannedPicture]:
     plane = main_plane(study)
     has_masks = any(mask.array.any() for mask in finding.masks)
     pictures = []
-    for place, result in enumerate(key_slices(finding, study), start=1):
+    best, *others = key_slices(finding, study)
+    # As on a workstation: in the order of the series.
+    for place, result in enumerate(sorted((best, *others), key=lambda item: item.index), start=1):
         probability = result.probabilities[finding.main_label]
         number = f"slice {slice_number(result)} of {len(finding.slices)}"
         where = coordinate(plane, result.position_ras)
@@ -145,7 +147,7 @@ def _plan_slices(finding: Finding, study: Study) -> list[PlannedPicture]:
                 file_name=f"{place:02d}-{plane.lower()}-slice-{slice_number(result):04d}.png",
                 kind="slice",
                 caption=f"{plane} {number}, {where}: {finding.main_label} {probability:.2f} "
-                f"(threshold {finding.slice_threshold:.2f}){shown}.",
+                f"(threshold {finding.slice_threshold:.2f}){', the highest' if result is best else ''}{shown}.",
                 plane=plane,
                 position_ras=result.position_ras,
                 masks="filled" if has_masks else "none",
@@ -155,7 +157,7 @@ def _plan_slices(finding: Finding, study: Study) -> list[PlannedPicture]:
             )
         )
     if has_masks and finding.heatmap is not None:
-        pictures.append(_heatmap_picture(finding, pictures[0]))
+        pictures.append(_heatmap_picture(finding, next(one for one in pictures if one.position_ras == best.position_ras)))
     return pictures
 
 

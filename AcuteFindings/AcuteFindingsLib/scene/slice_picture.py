@@ -1,5 +1,6 @@
 """One genuine Slicer slice view, drawn off screen."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,3 +169,5 @@ def write_png(window: Any, path: Path) -> None:
     writer.SetInputConnection(grab.GetOutputPort())
     writer.SetFileName(str(path))
     writer.Write()
+    if writer.GetErrorCode():
+        raise OSError(errno.ENOSPC, "the picture could not be written; is the disk full?", path.name)
