@@ -337,7 +337,8 @@ def density_notices(outlines: list[Density]) -> tuple[Notice, ...]:
     highest = max(outlines[number - 1].high_hu for number in dense)
     text = (
         f"Outline{'s' if len(dense) > 1 else ''} {names} reach{'' if len(dense) > 1 else 'es'} {highest:.0f} HU (95th "
-        f"percentile); blood stays below {DENSEST_BLOOD_HU:.0f} HU. Look for calcification, bone, contrast agent or metal."
+        f"percentile); blood stays below {DENSEST_BLOOD_HU:.0f} HU. Look for calcification, bone, contrast agent or "
+        "metal."
     )
     return (Notice("denser-than-blood", "warn", text),)
 

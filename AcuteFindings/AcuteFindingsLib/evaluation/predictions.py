@@ -1,6 +1,5 @@
 """Predictions in the four forms in which they come: tables, runs of a model, folders of findings, folders of masks."""
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.tables import (
     CASE_COLUMNS,
@@ -114,7 +114,7 @@ def write_runs(path: Path, runs: Sequence[np.ndarray]) -> Path:
     Numbers are written so that `read_runs` gives the same ones back.
     """
     with replace_when_written(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
+        writer = CsvWriter(stream)
         writer.writerow([f"{RUN_PREFIX}{number}" for number in range(1, len(runs) + 1)])
         writer.writerow([json.dumps(np.asarray(run).tolist(), allow_nan=False) for run in runs])
     return path

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from AcuteFindingsLib.budgets import budgets
+from AcuteFindingsLib.csv_text import cell_text
 from AcuteFindingsLib.errors import AcuteFindingsError, EvaluationError
 from AcuteFindingsLib.study.file_kinds import GZIP
 from AcuteFindingsLib.study.unpacking import UNPACKING_FAILS, unpacked, within_budget
@@ -86,7 +87,7 @@ class TableFile:
         width = 0
         try:
             for row in reader:
-                entries = [entry.strip() for entry in row]
+                entries = [cell_text(entry.strip()) for entry in row]
                 if not any(entries):
                     continue
                 if not width:

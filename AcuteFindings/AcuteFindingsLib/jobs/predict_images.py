@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from AcuteFindingsLib.csv_text import CsvWriter, cell_text
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
@@ -139,7 +140,7 @@ def listed_images(folder: Path, listing: Path | None) -> list[Path]:
             column = next((found[name] for name in _NAME_COLUMNS if name in found), None)
             if column is None:
                 raise StudyError(f"--list {listing} has no column of file names; call it 'image'.")
-            names = list(dict.fromkeys((row[column] or "").strip() for row in reader))
+            names = list(dict.fromkeys(cell_text((row[column] or "").strip()) for row in reader))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StudyError(f"--list {listing} cannot be read: {error}") from error
     files = [_existing(folder, name, listing) for name in names]
@@ -189,7 +190,7 @@ def _put(folder: Path, name: Path, out: Path) -> Path:
 
 def _write_table(names: Sequence[Path], rows: Sequence[np.ndarray], labels: Sequence[str], target: Path) -> None:
     with replace_when_written(target) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
+        writer = CsvWriter(stream)
         writer.writerow(("image", *labels))
         writer.writerows(
             (name.as_posix(), *(f"{value:.6f}" for value in row)) for name, row in zip(names, rows, strict=True)

@@ -1,6 +1,5 @@
 """The truth of a phantom as files: masks, labels and what was drawn."""
 
-import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.phantoms.phantom_facts import PhantomUids, decimal, first_voxel_lps, phantom_name
 
@@ -62,7 +62,7 @@ def write_truth(phantom: Phantom, folder: Path | str) -> list[Path]:
 def _save_table(path: Path, header: list[str], rows: Iterable[list[Any]]) -> Path:
     part = path.with_suffix(".part")
     with part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = CsvWriter(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
     part.replace(path)

@@ -1,6 +1,5 @@
 """The files of a training example: image, the model's mask, the corrected mask, slice labels, and who, when, what."""
 
-import csv
 import json
 import shutil
 import uuid
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from AcuteFindingsLib import __version__
+from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.names import detector_name
@@ -115,7 +115,7 @@ def _joined(masks: Sequence[Box | None], shape: Sequence[int], kind: np.dtype) -
 
 def _write_labels(finding: Finding, labels: Mapping[int, str], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
+        writer = CsvWriter(stream)
         writer.writerow(["slice", "sop_instance_uid", "probability", "predicted", "corrected"])
         for item in finding.slices:
             probability = item.probabilities[finding.main_label]

@@ -157,7 +157,8 @@ def _plan_slices(finding: Finding, study: Study) -> list[PlannedPicture]:
             )
         )
     if has_masks and finding.heatmap is not None:
-        pictures.append(_heatmap_picture(finding, next(one for one in pictures if one.position_ras == best.position_ras)))
+        of_best = next(picture for picture in pictures if picture.position_ras == best.position_ras)
+        pictures.append(_heatmap_picture(finding, of_best))
     return pictures
 
 

@@ -1,12 +1,12 @@
 """What the card of the hemorrhage model says about real slices: figures, tables of scores, sheets of masks."""
 
-import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.intervals import auc_interval, decision_intervals
 from AcuteFindingsLib.models.metadata import Interval, Picture
@@ -119,7 +119,7 @@ def mask_sheet(panels: Sequence[Panel], *, caption: str) -> tuple[Picture, dict[
 
 def _table(head: Sequence[str], rows: object) -> bytes:
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = CsvWriter(stream, lineterminator="\n")
     writer.writerow(head)
     for name, value in rows:  # type: ignore[attr-defined]
         # In full, so that the table gives the card's figure to the last digit.

@@ -63,7 +63,14 @@ def test_a_stack_gets_slices_reformats_heat_map_and_chart(head) -> None:
     plans = plan_pictures(head.finding, head.study)
     assert [plan.kind for plan in plans] == ["slice"] * 6 + ["heatmap", "reformat", "reformat", "chart"]
     assert [plan.plane for plan in plans if plan.kind == "reformat"] == ["Sagittal", "Coronal"]
-    assert plans[0].caption == "Axial slice 15 of 24, S 10.0 mm: any 1.00 (threshold 0.50); marked: Hemorrhage."
+    shown = [plan for plan in plans if plan.kind == "slice"]
+    heights = [plan.position_ras[2] for plan in shown]
+    assert heights == sorted(heights)
+    (highest,) = [plan for plan in shown if "the highest" in plan.caption]
+    assert highest.caption == (
+        "Axial slice 15 of 24, S 10.0 mm: any 1.00 (threshold 0.50), the highest; marked: Hemorrhage."
+    )
+    assert plans[6].position_ras == highest.position_ras
     assert plans[-1].caption.endswith("positive runs shaded: slices 12 to 18.")
     assert len({plan.file_name for plan in plans}) == len(plans)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.evaluation.predictions import write_runs
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.training.recipes.schema import Recipe
@@ -40,7 +41,7 @@ def _write(
     target: Path, columns: list[str], answers: Answers, values: np.ndarray, *, decimals: int, patients: bool
 ) -> None:
     with replace_when_written(target) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
+        writer = CsvWriter(stream)
         writer.writerow(("image", "patient", *columns) if patients else ("image", *columns))
         for key, patient, row in zip(answers.keys, answers.patients, values, strict=True):
             named = (key, patient) if patients else (key,)

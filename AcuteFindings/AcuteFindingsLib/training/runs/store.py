@@ -1,6 +1,5 @@
 """Prepared arrays on disk, made once; each folder is named by a digest of everything that shapes what is in it."""
 
-import csv
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.errors import AcuteFindingsError, TrainingError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.package import WEIGHTS
@@ -93,7 +93,7 @@ def prepare(
 def write_left_out(left_out: Sequence[LeftOut], target: Path) -> None:
     """Write what was left out as a table."""
     with replace_when_written(target) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
+        writer = CsvWriter(stream)
         writer.writerow(("key", "reason"))
         writer.writerows((one.key, one.reason) for one in left_out)
 
