@@ -19,9 +19,11 @@ from AcuteFindingsLib.study.dicom_files import (
 )
 from AcuteFindingsLib.study.dicom_fit import PROJECTION_MODALITIES
 from AcuteFindingsLib.study.dicom_frames import Frame, frames_of
+from AcuteFindingsLib.study.dicom_pixels import UnreadablePixelsError
 from AcuteFindingsLib.study.dicom_projection import read_projection
-from AcuteFindingsLib.study.dicom_series import choose_volume, group_volumes
+from AcuteFindingsLib.study.dicom_series import choose_volume, group_volumes, label_of
 from AcuteFindingsLib.study.dicom_volume import read_ct
+from AcuteFindingsLib.study.dicom_volumes import Volume
 from AcuteFindingsLib.study.file_kinds import WHAT_IS_READ, kind_of, shown_name
 from AcuteFindingsLib.study.images import header_of_pair, is_picture, is_volume, read_volume
 from AcuteFindingsLib.study.notice import Notice
@@ -96,23 +98,66 @@ def _read_dicom(
     if not frames:
         raise StudyError(_nothing_readable(path, name, [shown_name(file) for file in unreadable]))
     volumes = group_volumes(frames)
-    chosen, others = choose_volume(volumes, detector=detector, uid=series, source_name=name)
-    notices = (*_unreadable_notices(headers, unreadable), *others)
+    chosen = choose_volume(volumes, detector=detector, uid=series, source_name=name)
     several = several_examinations(volumes if series is None else [one for one in volumes if series in one.uids])
     if several is not None and one_examination:
         raise StudyError(f"{several.text} It holds: {listing_of(volumes, path)}.")
     if several is not None:
         _log.warning("%s holds: %s.", shown_name(path), listing_of(volumes, path))
-        notices = (several, *notices)
-    as_projection = chosen.modality in PROJECTION_MODALITIES or (
-        chosen.modality != "CT" and detector not in ("pe", "hemorrhage") and len(chosen.frames) == 1
+    study = _read_best(volumes, chosen, name, detector=detector, uid=series, progress=_part(progress, 0.2, 1.0))
+    about_files = _unreadable_notices(headers, unreadable)
+    return replace(study, notices=(*([] if several is None else [several]), *about_files, *study.notices))
+
+
+def _read_best(
+    volumes: list[Volume],
+    chosen: tuple[Volume, tuple[Notice, ...]],
+    name: str,
+    *,
+    detector: str | None,
+    uid: str | None,
+    progress: Progress | None,
+) -> Study:
+    """Read the chosen volume; where not one image of it can be decoded, the next best of its kind, with a warning."""
+    left, lost = volumes, []
+    failure: UnreadablePixelsError | None = None
+    best, others = chosen
+    while True:
+        try:
+            study = _read_volume(best, name, detector=detector, progress=progress)
+        except UnreadablePixelsError as error:
+            failure = failure or error
+            left = [one for one in left if one is not best]
+            if uid is not None or not any(one.modality == best.modality for one in left):
+                raise failure from None
+            _log.warning("Left out: %s", error)
+            lost.append(label_of(best))
+            try:
+                best, others = choose_volume(left, detector=detector, uid=None, source_name=name)
+            except StudyError:
+                raise failure from None
+            continue
+        return replace(study, notices=(*study.notices, *_lost_series(lost), *others))
+
+
+def _read_volume(volume: Volume, name: str, *, detector: str | None, progress: Progress | None) -> Study:
+    as_projection = volume.modality in PROJECTION_MODALITIES or (
+        volume.modality != "CT" and detector not in ("pe", "hemorrhage") and len(volume.frames) == 1
     )
-    decoding = _part(progress, 0.2, 1.0)
     if as_projection:
-        study = read_projection(chosen.frames[0], source_name=name, progress=decoding)
-    else:
-        study = read_ct(chosen, source_name=name, progress=decoding)
-    return _with_notices(study, notices)
+        return read_projection(volume.frames[0], source_name=name, progress=progress)
+    return read_ct(volume, source_name=name, progress=progress)
+
+
+def _lost_series(lost: list[str]) -> tuple[Notice, ...]:
+    if not lost:
+        return ()
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    text = (
+        f"No image of {lost[0]}{more}, which fits better, can be read (damaged or cut short); the next best is read. "
+        "Copy or export the study again."
+    )
+    return (Notice("unreadable-series", "warn", text),)
 
 
 def _frames(headers: Headers) -> tuple[list[Frame], list[Path]]:
@@ -179,10 +224,6 @@ def _nothing_readable(path: Path, name: str, unreadable: list[str]) -> str:
     if path.is_file():
         return f"{name} is a DICOM file without an image (no Rows and Columns, 0028,0010 and 0028,0011)."
     return f"{name} holds DICOM files but no image in them (no Rows and Columns, 0028,0010 and 0028,0011)."
-
-
-def _with_notices(study: Study, notices: tuple[Notice, ...]) -> Study:
-    return replace(study, notices=(*study.notices, *notices))
 
 
 def _part(progress: Progress | None, start: float, end: float) -> Progress | None:

@@ -270,3 +270,19 @@ def test_reading_many_slices_takes_little_more_memory_than_the_volume(tmp_path: 
         watcher.join()
     assert study.array.nbytes == volume
     assert peak[0] - before < volume + 150 * MB
+
+
+def test_where_the_best_series_is_all_damaged_the_next_best_is_read_and_told(
+    tmp_path: Path, write_series: Writer
+) -> None:
+    best = write_series(tmp_path / "best", linear_field, shape=(12, 8, 10), SeriesNumber=7)
+    write_series(tmp_path / "other", linear_field, shape=(6, 8, 10), PatientID="", StudyInstanceUID="1.2.3")
+    for file in best:
+        file.write_bytes(file.read_bytes()[:-10])
+    study = read_study(tmp_path, detector="hemorrhage")
+    assert len(study.sources) == 6
+    told = {notice.code: notice for notice in study.notices}
+    assert told["unreadable-series"].severity == "warn"
+    assert "series 7" in told["unreadable-series"].text
+    with pytest.raises(StudyError, match="7FE0,0010"):
+        read_study(tmp_path / "best", detector="hemorrhage")
