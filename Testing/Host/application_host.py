@@ -65,7 +65,9 @@ class Dialogs:
         text = dialog.text if box else dialog.windowTitle
         self.asked.append(text)
         if not self._answers:
-            errors.append(AssertionError(f"A dialog opened that the test had no answer for (host.dialogs.answer): {text}"))
+            errors.append(
+                AssertionError(f"A dialog opened that the test had no answer for (host.dialogs.answer): {text}")
+            )
             dialog.reject()
             return
         answer = self._answers.pop(0)
@@ -220,7 +222,9 @@ _X_KEYS = {"delete": "Delete", "return": "Return", "escape": "Escape", "left": "
 
 def choose(widget: Any, text: str) -> None:
     """Choose an entry of a combo box or node selector by its text."""
-    combo = widget if widget.inherits("QComboBox") else widget.findChild(ctk.ctkComboBox) or widget.findChild(qt.QComboBox)
+    combo = (
+        widget if widget.inherits("QComboBox") else widget.findChild(ctk.ctkComboBox) or widget.findChild(qt.QComboBox)
+    )
     row = combo.findText(text)
     assert row >= 0, f"{text!r} is not among {[combo.itemText(i) for i in range(combo.count)]}"
     combo.setCurrentIndex(row)

@@ -65,7 +65,9 @@ def never_fail_to_print() -> None:
 
 DETECTORS = ("pe", "hemorrhage", "pneumothorax")
 
-Input = Annotated[Path, typer.Argument(metavar="INPUT", help="A DICOM file, folder or zip, NIfTI/NRRD/MHA, PNG or JPEG.")]
+Input = Annotated[
+    Path, typer.Argument(metavar="INPUT", help="A DICOM file, folder or zip, NIfTI/NRRD/MHA, PNG or JPEG.")
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 Model = Annotated[str | None, typer.Option("--model", help="Id of a model package, or a folder that holds one.")]
 Series = Annotated[

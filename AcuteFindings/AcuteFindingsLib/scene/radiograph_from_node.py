@@ -12,7 +12,9 @@ from AcuteFindingsLib.study.dicom_facts import body_part_of, view_of
 from AcuteFindingsLib.study.dicom_frames import Frame, numbers, words
 from AcuteFindingsLib.study.dicom_intensity import USABLE_SHARE, by_window, stretch
 from AcuteFindingsLib.study.dicom_padding import padding_limits
+from AcuteFindingsLib.study.dicom_projection import standing_notices
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.picture_pose import SIDE_ASSUMED, as_positive, pose_notices
 from AcuteFindingsLib.study.polarity import looks_negative
 
 
@@ -53,7 +55,10 @@ def radiograph_of(
             "from the image itself."
         )
         notices.append(Notice("window-unusable", "warn", text))
-    if from_dicom and _is_frontal_chest(frame) and looks_negative(grey):
+    if not from_dicom:
+        grey, turned_over = as_positive(grey)
+        notices += [*turned_over, *pose_notices(grey), SIDE_ASSUMED]
+    elif _is_frontal_chest(frame) and looks_negative(grey):
         grey = 1 - grey
         stated = "" if frame is None else f" ({frame.header.get('PhotometricInterpretation', '')}, 0028,0004)"
         text = (
@@ -69,6 +74,8 @@ def radiograph_of(
             "head up."
         )
         notices.append(Notice("radiograph-turned", "info", text))
+    if from_dicom and _is_frontal_chest(frame):
+        notices += standing_notices(upright, orientation)
     return NodeRadiograph(np.ascontiguousarray(upright, np.float32), matrix, turned, tuple(notices))
 
 

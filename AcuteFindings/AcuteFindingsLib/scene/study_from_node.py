@@ -15,9 +15,11 @@ from AcuteFindingsLib.study.dicom_facts import facts_of
 from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_series import PROJECTION_MODALITIES
 from AcuteFindingsLib.study.geometry import normal_of, orientation_of
+from AcuteFindingsLib.study.grey_values import is_windowed
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements
 from AcuteFindingsLib.study.study import PHANTOM_MANUFACTURER, DicomFacts, SourceSlice, Study
+from AcuteFindingsLib.study.upright import has_upright_axes
 
 # Slices further from where the node shows them than this part of its step, or moved in their plane by more than this
 # many pixels, are told of; rounding stays below.
@@ -97,6 +99,11 @@ def _refuse_unusable(node: Any) -> None:
             "The volume is under a transform, so its voxels are not where the scene shows them; harden the transform "
             "(module Transforms) or take the volume out of it."
         )
+    if not has_upright_axes(volume_ijk_to_ras(node)):
+        raise StudyError(
+            "The volume's axes are not at right angles, as of a stack from a tilted gantry that was not set upright; "
+            "load the DICOM series, or give the file to the command acutefindings, which sets it upright."
+        )
 
 
 def _projection(array: np.ndarray, matrix: np.ndarray, headers: NodeHeaders, modality: str, detector: str) -> Study:
@@ -163,11 +170,10 @@ def _stack(
 
 
 def _is_windowed(node: Any, frame: Frame | None) -> bool:
-    """Whether a CT is pictures of a screen: by its header, else by its values, as `study.images` tells it."""
+    """Whether a CT is pictures of a screen: by its header, else by its values, as of a file."""
     if frame is not None:
         return int(frame.header.get("BitsStored", 16)) <= 8 and frame.slope is None and frame.intercept is None
-    low, high = node.GetImageData().GetScalarRange()
-    return bool(low >= -100 and high <= 255)
+    return is_windowed(*node.GetImageData().GetScalarRange())
 
 
 def _value_notices(frame: Frame) -> list[Notice]:

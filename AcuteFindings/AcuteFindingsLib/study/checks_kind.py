@@ -63,7 +63,7 @@ def label_map(study: Study) -> Notice | None:
 
 
 def no_skull(study: Study, limits: CtRequirements | RadiographRequirements) -> Notice | None:
-    """Refuse a volume without air in which hardly any slice shows a skull around a brain, given as head CT: MR, for example.
+    """Refuse a head CT without air in which hardly any slice shows a skull around a brain: MR, for example.
 
     Single slices are not judged: that of a vertex or the skull's base shows no closed ring.
     """
@@ -79,8 +79,8 @@ def no_skull(study: Study, limits: CtRequirements | RadiographRequirements) -> N
     if np.mean(found) >= _LEAST_OF_SLICES:
         return None
     text = (
-        "Hardly any slice shows a bright skull around a brain, and there is no air in HU: this is not a head CT but perhaps an "
-        "MR, a CT whose skull was removed, or another part; load the original DICOM series."
+        "Hardly any slice shows a bright skull around a brain, and there is no air in HU: this is not a head CT but "
+        "perhaps an MR, a CT whose skull was removed, or another part; load the original DICOM series."
     )
     return Notice("no-skull", "refuse", text)
 

@@ -62,7 +62,7 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress | None
         )
         notices.append(Notice("radiograph-turned", "info", text))
     if _is_frontal_chest(frame):
-        notices += [*_pose(upright, orientation), *_side(orientation)]
+        notices += standing_notices(upright, orientation)
     ras = np.diag([-columns_mm, -rows_mm, 1.0, 1.0])
     height, width = upright.shape
     centre = ras @ [(width - 1) / 2, (height - 1) / 2, 0, 1]
@@ -87,6 +87,11 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress | None
         notices=tuple(notices),
         source_name=source_name,
     )
+
+
+def standing_notices(upright: np.ndarray, orientation: tuple[str, ...]) -> tuple[Notice, ...]:
+    """Say how a frontal chest ``(y, x)`` in 0..1 stands, and whether Patient Orientation tells which side is which."""
+    return (*_pose(upright, orientation), *_side(orientation))
 
 
 def pixel_spacing(frame: Frame) -> tuple[float, float] | None:

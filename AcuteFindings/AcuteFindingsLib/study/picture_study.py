@@ -6,16 +6,11 @@ import numpy as np
 
 from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.notice import Notice
-from AcuteFindingsLib.study.picture_pose import as_positive, pose_notices
+from AcuteFindingsLib.study.picture_pose import SIDE_ASSUMED, as_positive, pose_notices
 from AcuteFindingsLib.study.study import Orientation, SourceSlice, Study
 
 _NO_SPACING = Notice(
     "no-pixel-spacing", "info", "The picture does not state the size of a pixel; sizes cannot be given in mm."
-)
-_SIDE_ASSUMED = Notice(
-    "side-assumed",
-    "info",
-    "The picture does not state its sides; the patient's right was taken to be on the picture's left, as usual.",
 )
 
 
@@ -50,7 +45,7 @@ def picture_study(
         grey, turned = as_positive(grey)
         notices = (*notices, *turned, *pose_notices(grey))
     if not side_stated:
-        notices = (*notices, _SIDE_ASSUMED)
+        notices = (*notices, SIDE_ASSUMED)
     matrix = np.diag([-1.0, -1.0, 1.0, 1.0]) if ijk_to_ras is None else ijk_to_ras
     array = np.ascontiguousarray(grey, np.float32)
     array = array[None] if array.ndim == 2 else array

@@ -87,6 +87,11 @@ def set_upright(array: np.ndarray, ijk_to_ras: np.ndarray, *, fill: float, name:
     return _stored(array, ijk_to_ras, moved, plan.ijk_to_ras, plan.k, plan.tilt_deg)
 
 
+def has_upright_axes(ijk_to_ras: np.ndarray) -> bool:
+    """Whether the axes of a 4×4 matrix are at right angles, but for half a degree."""
+    return bool(_cosines(ijk_to_ras).max() <= _NEARLY_UPRIGHT)
+
+
 def _cosines(matrix: np.ndarray) -> np.ndarray:
     """Return what each axis pair lacks to a right angle: of the second and third axis, third and first, first two."""
     axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)

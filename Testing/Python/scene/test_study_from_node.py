@@ -202,7 +202,7 @@ def test_an_inverted_radiograph_without_its_header_is_turned_bright(data_folder:
     study = study_facts(loaded.node, "pneumothorax")
     read = read_study(data_folder / "chest-xray-dicom" / "monochrome1_twin.dcm", detector="pneumothorax")
     assert np.abs(study.array - read.array).max() < ONE_LEVEL
-    assert [notice.code for notice in study.notices] == ["inverted-grey"]
+    assert [notice.code for notice in study.notices] == ["inverted-grey", "side-assumed"]
 
 
 def edited(file: Path, folder: Path, **changes) -> Path:
