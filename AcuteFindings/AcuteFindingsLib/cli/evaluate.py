@@ -204,10 +204,10 @@ def explain(
 ) -> None:
     """Show where a network looked: Grad-CAM and masks over the images, on one sheet and one by one."""
     from AcuteFindingsLib.evaluation.explain import EXPLAINED, ExplainRequest, explain_images
-    from AcuteFindingsLib.jobs.predict_images import IMAGE_SUFFIXES, listed_images
+    from AcuteFindingsLib.jobs.image_files import listed_images
 
     one_of("--detector", detector, EXPLAINED)
-    single = listing is not None or (images.is_dir() and _single_images(images, detector, IMAGE_SUFFIXES))
+    single = listing is not None or (images.is_dir() and _single_images(images, detector))
     request = ExplainRequest(
         task=detector,
         files=tuple(listed_images(images, listing)) if single else (images,),
@@ -227,11 +227,11 @@ def explain(
     _print_files((result.sheet, result.report))
 
 
-def _single_images(folder: Path, detector: str, suffixes: tuple[str, ...]) -> bool:
+def _single_images(folder: Path, detector: str) -> bool:
     """Whether the files of a folder are images each on its own; DICOM files of a CT are the slices of one study."""
-    names = [path.name.lower() for path in folder.iterdir() if path.is_file()]
     if detector in ("chest", "pneumothorax"):
-        return any(name.endswith(suffixes) for name in names)
+        return True
+    names = [path.name.lower() for path in folder.iterdir() if path.is_file()]
     return detector != "pe" and any(name.endswith((".png", ".jpg", ".jpeg")) for name in names)
 
 

@@ -17,15 +17,20 @@ from AcuteFindingsLib.cli.common import (
     Out,
     Series,
     device_name,
+    err_console,
     one_of,
     out_console,
     plain,
     print_json,
     progress_bar,
 )
+from AcuteFindingsLib.counting import counted
 
 if TYPE_CHECKING:
+    from AcuteFindingsLib.jobs.predict_images import ImagesResult
     from AcuteFindingsLib.jobs.run_study import StudyResult
+
+_MOST_NAMED = 50
 
 
 def run(
@@ -99,9 +104,9 @@ def check(
 
 def predict(
     detector: Annotated[str, typer.Option("--detector", help="hemorrhage, pneumothorax, chest or lungs.")],
-    images: Annotated[Path, typer.Option("--images", help="Folder with the images.")],
+    images: Annotated[Path, typer.Option("--images", help="Folder with the images, also in folders below it.")],
     out: Annotated[Path, typer.Option("--out", help="A .csv file, or a folder for the table and the masks.")],
-    listing: Annotated[Path | None, typer.Option("--list", help="CSV whose column 'image' names the images.")] = None,
+    listing: Annotated[Path | None, typer.Option("--list", help="Table whose column 'image' names the images.")] = None,
     model: Model = None,
     device: Device = "auto",
     models_folder: ModelFolders = None,
@@ -122,11 +127,25 @@ def predict(
     )
     with progress_bar() as progress:
         result = predict_images(request, progress=progress)
-    out_console.print(f"{result.count} images scored. {RESEARCH_USE_ONLY}")
+    out_console.print(f"{counted(result.count, 'image')} scored. {RESEARCH_USE_ONLY}")
     if result.table:
         out_console.print(f"  table   {result.table}")
     if result.masks:
-        out_console.print(f"  masks   {len(result.masks)} PNG files in {result.masks[0].parent}")
+        out_console.print(f"  masks   {counted(len(result.masks), 'PNG file')} in {request.out}")
+    if result.failed:
+        _print_failed(result)
+        raise typer.Exit(1)
+
+
+def _print_failed(result: "ImagesResult") -> None:
+    err_console.print(f"acutefindings: {counted(len(result.failed), 'image')} could not be scored:")
+    for name, reason in result.failed[:_MOST_NAMED]:
+        err_console.print(f"  {plain(name)}: {plain(reason)}")
+    more = len(result.failed) - _MOST_NAMED
+    if more > 0:
+        err_console.print(f"  and {more} more")
+    if result.failed_table:
+        err_console.print(f"  all in  {result.failed_table}")
 
 
 def phantom(

@@ -1,5 +1,6 @@
 """Folders of masks, predicted and true, brought together image by image."""
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,11 +9,20 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.schema import MaskRow
-from AcuteFindingsLib.evaluation.tables import CASE_COLUMNS, case_key, find_column, plain, read_table, same_finding
+from AcuteFindingsLib.evaluation.tables import (
+    CASE_COLUMNS,
+    case_key,
+    find_column,
+    names,
+    plain,
+    read_table,
+    same_finding,
+)
 from AcuteFindingsLib.study.rle import decode_union
 
 _SUFFIXES = (".png", ".nrrd", ".nii", ".nii.gz", ".mha")
@@ -22,6 +32,7 @@ _FOLDERS = ("masks", "truth")
 _NO_MASKS = ("heatmap.nrrd",)
 _NO_FOLDERS = ("pictures", "dicom", "images")
 _WHOLE = "mask"
+_ABOUT_PREDICT = "predict.json"
 
 Source = Path | tuple[str, ...]
 """A file, or the run lengths of one image."""
@@ -44,9 +55,13 @@ def find_masks(folder: Path) -> MaskSet:
     """
     segments: dict[str, dict[str, Source]] = defaultdict(dict)
     implied = False
+    outlined = _segment_of_predict(folder)
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(folder)
         if not file.name.lower().endswith(_SUFFIXES) or file.name in _NO_MASKS or file.name.startswith("."):
+            continue
+        if outlined:
+            segments[outlined][_of_study(case_key(place.as_posix()))] = file
             continue
         if set(place.parts[:-1]) & set(_NO_FOLDERS):
             continue
@@ -58,6 +73,24 @@ def find_masks(folder: Path) -> MaskSet:
             segments[_WHOLE][case_key(place.as_posix())] = file
     images = frozenset(image for by_image in segments.values() for image in by_image)
     return MaskSet(dict(segments), images, implied)
+
+
+def _segment_of_predict(folder: Path) -> str:
+    """Return what the masks of a folder of `acutefindings predict` outline; empty for any other folder."""
+    file = folder / _ABOUT_PREDICT
+    if not file.is_file():
+        return ""
+    try:
+        segment = json.loads(file.read_text(encoding="utf-8")).get("segment")
+    except (OSError, ValueError, AttributeError) as error:
+        raise EvaluationError(f"{file} is damaged; run predict again.") from error
+    return plain(segment) if isinstance(segment, str) else ""
+
+
+def _of_study(image: str) -> str:
+    """Return the study of an image in a study's folder ``dicom``, as `acutefindings phantom` lays them out."""
+    parts = image.rsplit("/", 2)
+    return parts[0] if len(parts) == 3 and parts[1] == "dicom" else image
 
 
 def run_length_masks(table: Path) -> MaskSet | None:
@@ -91,6 +124,7 @@ def score_masks(
         )
     results: dict[str, tuple[str, list[MaskRow]]] = {}
     notices = []
+    spoiled: dict[str, str] = {}
     for name, true_name in pairs:
         rows, units = [], set()
         by_image, true_by_image = predicted.segments[name], true.segments[true_name]
@@ -98,17 +132,31 @@ def score_masks(
             stop_if(cancelled)
             progress(f"Comparing masks: {true_name}", number / len(twins))
             known = true_image in true_by_image or true.implied_empty
-            if image in by_image and known:
+            if image not in by_image or not known:
+                continue
+            try:
                 row, unit = _row(image, by_image[image], true_by_image.get(true_image))
-                rows.append(row)
-                units.add(unit)
+            except EvaluationError as error:
+                spoiled.setdefault(image, str(error))
+                continue
+            rows.append(row)
+            units.add(unit)
         if rows:
             if len(units) > 1:
                 raise EvaluationError(f"The masks of {true_name} mix files with and without pixel sizes; use one form.")
             results[true_name if name == _WHOLE else name] = (units.pop(), rows)
-    lost = len(true.images) - len(twins)
-    if lost:
-        notices.append(f"{lost} of {len(true.images)} images with a true mask have no predicted one and are left out.")
+    if spoiled and not results:
+        raise EvaluationError(next(iter(spoiled.values())))
+    scored = {image for image, _ in twins}
+    named = {true_image for _, true_image in twins}
+    for images, total, words in (
+        (true.images - named, true.images, "with a true mask have no predicted one"),
+        (predicted.images - scored, predicted.images, "with a predicted mask have no true one"),
+        (frozenset(spoiled), predicted.images, "have a mask that cannot be read or is of another size"),
+    ):
+        if images:
+            what = f"{len(images)} of {counted(len(total), 'image')} {words} and are left out"
+            notices.append(f"{what}: {names(sorted(images))}.")
     return results, notices
 
 
@@ -125,18 +173,19 @@ def _segment_pairs(predicted: MaskSet, true: MaskSet) -> list[tuple[str, str]]:
 
 
 def _image_pairs(predicted: frozenset[str], true: frozenset[str]) -> list[tuple[str, str]]:
-    exact = sorted(predicted & true)
-    if exact:
-        return [(image, image) for image in exact]
-    by_name: dict[str, list[str]] = defaultdict(list)
-    for image in true:
-        by_name[image.rsplit("/", 1)[-1]].append(image)
-    return [
-        (image, by_name[short][0])
-        for image in sorted(predicted)
-        for short in [image.rsplit("/", 1)[-1]]
-        if len(by_name.get(short, ())) == 1
+    """Pair images of one name, and of the others those whose file name alone is named once on each side."""
+    exact = predicted & true
+    short: dict[bool, dict[str, list[str]]] = {True: defaultdict(list), False: defaultdict(list)}
+    for mine, images in ((True, predicted - exact), (False, true - exact)):
+        for image in images:
+            short[mine][image.rsplit("/", 1)[-1]].append(image)
+    alike = [
+        (own[0], twins[0])
+        for name, own in short[True].items()
+        for twins in [short[False].get(name, [])]
+        if len(own) == len(twins) == 1
     ]
+    return sorted([*((image, image) for image in exact), *alike])
 
 
 def _row(image: str, source: Source, true: Source | None) -> tuple[MaskRow, str]:

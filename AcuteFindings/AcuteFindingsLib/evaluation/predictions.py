@@ -28,6 +28,7 @@ Level = Literal["slice", "study", "image"]
 
 RUN_PREFIX = "Preds_model"
 TABLE_OF_FOLDER = "predictions.csv"
+_UID_COLUMNS = ("sop_instance_uid", "sopinstanceuid")
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,10 @@ def _of_table(path: Path, table: pd.DataFrame) -> Scores:
     if not labels:
         raise EvaluationError(f"{path} has no column of probabilities beside {case!r}.")
     values = np.stack([stated[name].to_numpy(float) for name in labels], axis=1)
-    return Scores("image", tuple((name,) for name in table[case]), tuple(labels), values)
+    uid = find_column(table, None, _UID_COLUMNS, what="the instances", path=path)
+    further = table[uid].fillna("") if uid is not None else [""] * len(table)
+    keys = tuple(_named(name, other) for name, other in zip(table[case], further, strict=True))
+    return Scores("image", keys, tuple(labels), values)
 
 
 def _of_runs(path: Path, table: pd.DataFrame) -> Predictions:

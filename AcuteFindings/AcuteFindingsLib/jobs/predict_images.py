@@ -1,33 +1,37 @@
 """Many single images scored in batches: one row of probabilities an image, masks as PNG where the model draws them."""
 
-import csv
-import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from AcuteFindingsLib.csv_text import CsvWriter, cell_text
+from AcuteFindingsLib.counting import counted
+from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, batches, never_cancelled, no_progress
-from AcuteFindingsLib.errors import ExportError, StudyError
+from AcuteFindingsLib.detectors.single_image import ImageScorer
+from AcuteFindingsLib.errors import CancelledError, EvaluationError, ExportError, StudyError
+from AcuteFindingsLib.evaluation.table_files import open_table
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.jobs.image_files import in_table, listed_images, result_names
+from AcuteFindingsLib.jobs.results_folder import results_folder
+from AcuteFindingsLib.last_resort import out_of_memory, sentence
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.providers.load import load_any_image_scorer
+from AcuteFindingsLib.study.notice import refusals
 from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.study.study import Study
 
 TASKS = ("hemorrhage", "pneumothorax", "chest", "lungs")
 
-# The tasks whose models draw masks.
+# The tasks whose models draw masks, and what these outline.
 MASK_TASKS = ("pneumothorax", "lungs")
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii", ".nii.gz", ".nrrd", ".mha")
-
-# What a list calls its column of file names, in the data sets that people have; of several the first one counts.
-_NAME_COLUMNS = ("image", "filename", "file", "image index", "imageid", "id")
+TABLE, NOT_SCORED, ABOUT = "predictions.csv", "not-scored.csv", "predict.json"
+_UID_COLUMN = "sop_instance_uid"
 
 _BATCH = 16
 
@@ -46,7 +50,7 @@ class ImagesRequest:
         A ``.csv`` file for the table alone, else a folder for ``predictions.csv`` and, where the model draws masks,
         one PNG named as the image.
     listing
-        CSV that names the images to score in a column such as ``image``; None for all images of the folder.
+        Table that names the images to score in a column such as ``image``; None for all images below the folder.
     """
 
     task: Task
@@ -60,53 +64,151 @@ class ImagesRequest:
 
 @dataclass(frozen=True)
 class ImagesResult:
-    """Where the table is and what it holds. `table` is None where the model gives masks only."""
+    """Where the table is and what it holds.
+
+    Attributes
+    ----------
+    table
+        None where the model gives masks only.
+    count
+        Images that were scored.
+    failed
+        Name and reason of each image that could not be, and `failed_table` where they are listed.
+    """
 
     table: Path | None
     masks: tuple[Path, ...]
     count: int
+    failed: tuple[tuple[str, str], ...] = ()
+    failed_table: Path | None = None
+
+
+@dataclass
+class _Scored:
+    """What came so far; `names` and `rows` of the images that were scored."""
+
+    names: list[Path] = field(default_factory=list)
+    rows: list[np.ndarray] = field(default_factory=list)
+    uids: list[str] = field(default_factory=list)
+    masks: list[Path] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
 
 
 def predict_images(
     request: ImagesRequest, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
 ) -> ImagesResult:
-    """Score every image; a file that cannot be read stops the run before anything is written.
+    """Score every image; one that cannot be read or scored is left out of the table and told of.
 
     Raises
     ------
     StudyError
-        No images, a listed image that is not there, or one that cannot be read.
-    DetectionError
-        An image is not of the kind that the model scores.
+        No images, a listed image that is not there, or none that could be scored.
     ExportError
-        Masks were asked for into a single file, or into the folder of the images, which they would overwrite.
+        Masks were asked for into a single file or into the folder of the images, or a file that is not ours is in the
+        way.
     CancelledError
         `cancelled` answered True; nothing was written.
     """
-    files = listed_images(request.images, request.listing)
     to_file = request.out.suffix.lower() == ".csv"
     _check_out(request, to_file=to_file)
+    files = listed_images(request.images, request.listing, but=None if to_file else request.out)
     scorer = load_any_image_scorer(
         request.task, model=request.model, device=request.device, folders=request.model_folders, progress=progress
     )
     names = [file.relative_to(request.images) for file in files]
-    targets = mask_names(names)
-    rows: list[np.ndarray] = []
-    drawn: list[Path] = []
-    with tempfile.TemporaryDirectory(prefix="acutefindings-") as staged:
+    targets = result_names(names)
+    draws = request.task in MASK_TASKS and not to_file
+    if to_file:
+        _refuse_other_table(request.out, ("image", *scorer.labels), request.listing)
+    with _target(request.out, targets if draws else (), to_file=to_file) as table:
+        scored, masks = _Scored(), table.parent if draws else None
         for part in batches(
             len(files), _BATCH, text="Scoring images", progress=progress, cancelled=cancelled, span=(0.0, 1.0)
         ):
-            scores = scorer.score([read_study(file, detector=_read_as(request.task)) for file in files[part]])
-            rows.extend(scores.probabilities)
-            if scores.masks is not None and not to_file:
-                drawn += _write_masks(targets[part], scores.masks, Path(staged))
-        masks = tuple(_put(Path(staged), name, request.out) for name in drawn)
-    table = None
-    if scorer.labels:
-        table = request.out if to_file else request.out / "predictions.csv"
-        _write_table(names, rows, scorer.labels, table)
-    return ImagesResult(table, masks, len(files))
+            _score(scorer, request.task, files[part], names[part], targets[part], scored, masks)
+        if not scored.names:
+            name, reason = scored.failed[0]
+            raise StudyError(f"None of {counted(len(files), 'image')} could be scored. {name}: {reason}")
+        if scorer.labels:
+            _write_table(table, scored, scorer.labels)
+        if not to_file:
+            about = {"format": 1, "task": request.task, "segment": request.task if draws else None}
+            table.with_name(ABOUT).write_text(json.dumps(about), encoding="utf-8")
+            if scored.failed:
+                _write_rows(table.with_name(NOT_SCORED), ("image", "reason"), scored.failed)
+    written = request.out if to_file else request.out / TABLE
+    return ImagesResult(
+        written if scorer.labels else None,
+        tuple(request.out / mask for mask in scored.masks),
+        len(scored.names),
+        tuple(scored.failed),
+        request.out / NOT_SCORED if scored.failed and not to_file else None,
+    )
+
+
+def _score(
+    scorer: ImageScorer,
+    task: Task,
+    files: Sequence[Path],
+    names: Sequence[Path],
+    targets: Sequence[Path],
+    scored: _Scored,
+    masks: Path | None,
+) -> None:
+    """Score one batch; where it fails as a whole, each of its images alone."""
+    studies: list[tuple[Study, Path, Path]] = []
+    for file, name, target in zip(files, names, targets, strict=True):
+        try:
+            studies.append((_read(file, task), name, target))
+        except Exception as error:  # one bad file never ends the others
+            _note(scored, name, error)
+    if not studies:
+        return
+    try:
+        _keep(scorer, studies, scored, masks)
+    except Exception as error:  # which image it was shows when each is asked alone
+        _stop_for(error)
+        if len(studies) == 1:
+            _note(scored, studies[0][1], error)
+            return
+        for one in studies:
+            try:
+                _keep(scorer, [one], scored, masks)
+            except Exception as its_own:
+                _note(scored, one[1], its_own)
+
+
+def _read(file: Path, task: Task) -> Study:
+    study = read_study(file, detector="hemorrhage" if task == "hemorrhage" else "pneumothorax")
+    refused = refusals(study.notices)
+    if refused:
+        raise StudyError(refused[0].text)
+    return study
+
+
+def _keep(
+    scorer: ImageScorer, studies: Sequence[tuple[Study, Path, Path]], scored: _Scored, masks: Path | None
+) -> None:
+    scores = scorer.score([study for study, _, _ in studies])
+    if scores.masks is not None and masks is not None:
+        for (_, _, target), mask in zip(studies, scores.masks, strict=True):
+            (masks / target).parent.mkdir(parents=True, exist_ok=True)
+            sitk.WriteImage(sitk.GetImageFromArray(mask.astype(np.uint8) * 255), str(masks / target))
+            scored.masks.append(target)
+    scored.rows.extend(scores.probabilities)
+    scored.names.extend(name for _, name, _ in studies)
+    scored.uids.extend(study.sources[0].sop_instance_uid if study.sources else "" for study, _, _ in studies)
+
+
+def _note(scored: _Scored, name: Path, error: Exception) -> None:
+    _stop_for(error)
+    scored.failed.append((in_table(name), " ".join(sentence(error).split())))
+
+
+def _stop_for(error: Exception) -> None:
+    """Raise what is no fault of an image: a request to stop, full memory, a result that cannot be written."""
+    if isinstance(error, CancelledError | ExportError) or out_of_memory(error):
+        raise error
 
 
 def _check_out(request: ImagesRequest, *, to_file: bool) -> None:
@@ -120,78 +222,42 @@ def _check_out(request: ImagesRequest, *, to_file: bool) -> None:
         raise ExportError(f"--out {request.out} is the folder of the images, which masks would overwrite.")
 
 
-def listed_images(folder: Path, listing: Path | None) -> list[Path]:
-    """Return the images to score: those a CSV names, in its order, or all of a folder, sorted by name."""
-    if not folder.is_dir():
-        raise StudyError(f"--images {folder} is not a folder.")
-    if listing is None:
-        files = sorted(
-            path
-            for path in folder.iterdir()
-            if path.is_file() and path.name.lower().endswith(IMAGE_SUFFIXES) and not path.name.startswith(".")
-        )
-        if not files:
-            raise StudyError(f"--images {folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
-        return files
+def _refuse_other_table(target: Path, header: Sequence[str], listing: Path | None) -> None:
+    """Refuse to overwrite what is no table of such predictions, such as the truth or the list itself."""
+    if not target.exists():
+        return
     try:
-        with listing.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, skipinitialspace=True)
-            found = {name.strip().lower(): name for name in reader.fieldnames or ()}
-            column = next((found[name] for name in _NAME_COLUMNS if name in found), None)
-            if column is None:
-                raise StudyError(f"--list {listing} has no column of file names; call it 'image'.")
-            names = list(dict.fromkeys(cell_text((row[column] or "").strip()) for row in reader))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"--list {listing} cannot be read: {error}") from error
-    files = [_existing(folder, name, listing) for name in names]
-    if not files:
-        raise StudyError(f"--list {listing} names no image.")
-    return files
+        own = target.is_file() and next(open_table(target).rows(), [])[: len(header)] == list(header)
+    except EvaluationError:
+        own = False
+    if not own or (listing is not None and listing.resolve() == target.resolve()):
+        raise ExportError(f"--out {target} exists and is not a table of these predictions; name another file.")
 
 
-def _existing(folder: Path, name: str, listing: Path) -> Path:
-    inside = not Path(name).is_absolute() and ".." not in Path(name).parts
-    for candidate in (folder / name, *(folder / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES)):
-        if inside and candidate.is_file():
-            return candidate
-    raise StudyError(f"--list {listing} names {name!r}, which is not in {folder}.")
+@contextmanager
+def _target(out: Path, targets: Sequence[Path], *, to_file: bool) -> Iterator[Path]:
+    """Yield the table to write, in a folder for the masks and the rest; all of it takes its place when all is well."""
+    if to_file:
+        with replace_when_written(out) as partial:
+            yield partial
+        return
+    tops = sorted({target.parts[0] for target in targets})
+    with results_folder(out, entries=(TABLE, ABOUT, NOT_SCORED, *tops)) as folder:
+        yield folder / TABLE
 
 
-def _read_as(task: str) -> str:
-    return "hemorrhage" if task == "hemorrhage" else "pneumothorax"
+def _write_table(target: Path, scored: _Scored, labels: Sequence[str]) -> None:
+    """Write the table; of DICOM images also the SOP Instance UID, by which a truth may name them."""
+    uids = any(scored.uids)
+    rows = (
+        (in_table(name), *(f"{value:.6f}" for value in row), *([uid] if uids else []))
+        for name, row, uid in zip(scored.names, scored.rows, scored.uids, strict=True)
+    )
+    _write_rows(target, ("image", *labels, *([_UID_COLUMN] if uids else [])), rows)
 
 
-def mask_names(names: Sequence[Path]) -> list[Path]:
-    """Return what each image's mask is called: as the image, with its suffix kept where two would be the same."""
-    stems = [name.with_name(_stem(name)) for name in names]
-    count = Counter(stems)
-    chosen = [stem if count[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
-    return [name.with_name(f"{name.name}.png") for name in chosen]
-
-
-def _stem(file: Path) -> str:
-    name = file.name
-    suffix = next((s for s in sorted(IMAGE_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
-    return name[: len(name) - len(suffix)]
-
-
-def _write_masks(names: Sequence[Path], masks: Sequence[np.ndarray], folder: Path) -> list[Path]:
-    for name, mask in zip(names, masks, strict=True):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        sitk.WriteImage(sitk.GetImageFromArray(mask.astype(np.uint8) * 255), str(folder / name))
-    return list(names)
-
-
-def _put(folder: Path, name: Path, out: Path) -> Path:
-    with replace_when_written(out / name) as partial:
-        shutil.move(folder / name, partial)
-    return out / name
-
-
-def _write_table(names: Sequence[Path], rows: Sequence[np.ndarray], labels: Sequence[str], target: Path) -> None:
-    with replace_when_written(target) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+def _write_rows(target: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with target.open("w", newline="", encoding="utf-8") as stream:
         writer = CsvWriter(stream)
-        writer.writerow(("image", *labels))
-        writer.writerows(
-            (name.as_posix(), *(f"{value:.6f}" for value in row)) for name, row in zip(names, rows, strict=True)
-        )
+        writer.writerow(header)
+        writer.writerows(rows)

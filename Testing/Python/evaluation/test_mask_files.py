@@ -88,4 +88,26 @@ def test_masks_of_another_size_or_name_are_refused(pictures, tmp_path: Path) -> 
 def test_true_masks_without_a_predicted_one_are_counted(pictures) -> None:
     (pictures[0] / "a.png").unlink()
     result = evaluate(pictures[0], Request(truth=pictures[1]))
-    assert result.notices == ["1 of 5 images with a true mask have no predicted one and are left out."]
+    assert result.notices == ["1 of 5 images with a true mask have no predicted one and are left out: 'a'."]
+
+
+def test_masks_that_cannot_be_compared_are_listed_and_the_others_are_scored(pictures) -> None:
+    mine, true = pictures
+    (mine / "a.png").write_bytes(b"no picture")
+    names = sorted(file.stem for file in true.glob("*.png"))
+    result = evaluate(mine, Request(truth=true))
+    assert result.masks[0].images == len(names) - 1
+    assert any("cannot be read or is of another size" in notice and "'a'" in notice for notice in result.notices)
+
+
+def test_predicts_own_folder_names_what_it_outlines_and_meets_a_studys_folder(tmp_path: Path) -> None:
+    for study, place in (("s1", "s1/dicom/0001.png"), ("s2", "s2/dicom/0001.png")):
+        (tmp_path / "mine" / place).parent.mkdir(parents=True)
+        (tmp_path / "true" / study / "truth").mkdir(parents=True)
+        mask = sitk.GetImageFromArray(np.eye(8, dtype=np.uint8) * 255)
+        sitk.WriteImage(mask, str(tmp_path / "mine" / place))
+        for segment in ("pneumothorax", "lungs"):
+            sitk.WriteImage(mask, str(tmp_path / "true" / study / "truth" / f"{segment}.nrrd"))
+    (tmp_path / "mine" / "predict.json").write_text('{"format": 1, "task": "lungs", "segment": "lungs"}')
+    result = evaluate(tmp_path / "mine", Request(truth=tmp_path / "true"))
+    assert [(item.segment, item.images, item.dice.value) for item in result.masks] == [("lungs", 2, 1.0)]

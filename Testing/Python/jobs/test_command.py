@@ -86,10 +86,38 @@ def test_models_are_listed_shown_and_verified(tiny_models: Path, in_process) -> 
 
 def test_predict_writes_the_table(tiny_models: Path, chest_xray: Path, in_process, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
+    model = ("--models-folder", tiny_models, "--model", "tiny-chest")
     status, stdout, stderr = in_process(
-        "predict", "--detector", "chest", "--images", chest_xray, "--out", table, "--models-folder", tiny_models
+        "predict", "--detector", "chest", "--images", chest_xray, "--out", table, *model
     )
     assert status == 0
     assert all(line.endswith(" %)") for line in stderr.splitlines())
-    assert stdout.startswith("1 images scored.")
+    assert stdout.startswith("1 image scored.")
     assert table.read_text(encoding="utf-8").startswith("image,pneumothorax,effusion,chest_drain,nasogastric")
+
+
+def test_predict_goes_on_after_a_bad_file_and_ends_with_1(
+    tiny_models: Path, chest_xray: Path, in_process, tmp_path: Path
+) -> None:
+    file = next(chest_xray.rglob("*.dcm"))
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "good").write_bytes(file.read_bytes())
+    (images / "cut.dcm").write_bytes(file.read_bytes()[:3000])
+    table = tmp_path / "table.csv"
+    status, stdout, stderr = in_process(
+        "predict",
+        "--detector",
+        "chest",
+        "--images",
+        tmp_path / "images",
+        "--out",
+        table,
+        "--models-folder",
+        tiny_models,
+    )
+    assert status == 1
+    assert stdout.startswith("1 image scored.")
+    assert "1 image could not be scored" in stderr
+    assert "cut.dcm: " in stderr
+    assert [line.split(",")[0] for line in table.read_text(encoding="utf-8").splitlines()] == ["image", "good"]

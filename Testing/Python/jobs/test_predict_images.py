@@ -1,13 +1,16 @@
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from AcuteFindingsLib.errors import CancelledError, DetectionError, ExportError, ModelError, StudyError
-from AcuteFindingsLib.jobs.predict_images import ImagesRequest, listed_images, mask_names, predict_images
+from AcuteFindingsLib.errors import CancelledError, ExportError, ModelError, StudyError
+from AcuteFindingsLib.jobs.image_files import in_table, listed_images, result_names
+from AcuteFindingsLib.jobs.predict_images import ImagesRequest, predict_images
 
 SIZES = {"a.png": (96, 80), "b.png": (64, 64), "c.png": (70, 110)}
 
@@ -32,7 +35,14 @@ def pictures(tmp_path: Path) -> Path:
 def request_for(tiny_models: Path, pictures: Path) -> Callable[..., ImagesRequest]:
     def make(task: str, out: Path, **fields) -> ImagesRequest:
         return ImagesRequest(
-            **{"task": task, "images": pictures, "out": out, "model_folders": (tiny_models,), **fields}
+            **{
+                "task": task,
+                "images": pictures,
+                "out": out,
+                "model": f"tiny-{task}",
+                "model_folders": (tiny_models,),
+                **fields,
+            }
         )
 
     return make
@@ -111,7 +121,7 @@ def test_masks_have_the_size_and_the_name_of_their_image(task: str, request_for,
 
 def test_masks_of_images_that_differ_in_suffix_or_folder_do_not_overwrite_each_other() -> None:
     names = [Path("a.png"), Path("a.jpg"), Path("b.nii.gz"), Path("sub/b.png")]
-    assert mask_names(names) == [Path("a.png.png"), Path("a.jpg.png"), Path("b.png"), Path("sub/b.png")]
+    assert result_names(names) == [Path("a.png.png"), Path("a.jpg.png"), Path("b.png"), Path("sub/b.png")]
 
 
 def test_a_list_may_name_images_in_subfolders(pictures: Path, request_for, tmp_path: Path) -> None:
@@ -147,14 +157,111 @@ def test_a_batch_gives_the_same_answers_as_one_image_at_a_time(task: str, reques
     assert len({tuple(row[1:]) for row in alone}) == len(SIZES), "different images have different answers"
 
 
-def test_an_unreadable_image_in_a_later_batch_stops_the_run_before_anything_is_written(
-    pictures: Path, request_for, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("batch", [1, 2, 16])
+def test_a_bad_image_is_told_of_and_the_others_are_scored(
+    batch: int, pictures: Path, request_for, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("AcuteFindingsLib.jobs.predict_images._BATCH", 2)
-    (pictures / "c.png").write_text("no picture", encoding="utf-8")
-    with pytest.raises(StudyError, match=r"c\.png"):
+    predict_images(request_for("pneumothorax", tmp_path / "alone.csv"))
+    expected = {row[0]: row[1:] for row in read_table(tmp_path / "alone.csv")[1:]}
+    monkeypatch.setattr("AcuteFindingsLib.jobs.predict_images._BATCH", batch)
+    (pictures / "b.png").write_text("no picture", encoding="utf-8")
+    (pictures / "aa.png").write_bytes((pictures / "a.png").read_bytes()[:300])
+    (pictures / "empty.dcm").write_bytes(b"")
+    result = predict_images(request_for("pneumothorax", tmp_path / "out"))
+    rows = {row[0]: row[1:] for row in read_table(tmp_path / "out" / "predictions.csv")[1:]}
+    assert list(rows) == ["a.png", "c.png"]
+    for name, values in rows.items():
+        assert float(values[0]) == pytest.approx(float(expected[name][0]), abs=1e-4)
+    assert {name for name, _ in result.failed} == {"aa.png", "b.png", "empty.dcm"}
+    assert [row[0] for row in read_table(tmp_path / "out" / "not-scored.csv")[1:]] == ["aa.png", "b.png", "empty.dcm"]
+    assert sorted(path.name for path in result.masks) == ["a.png", "c.png"]
+
+
+def test_where_no_image_can_be_scored_nothing_is_written(pictures: Path, request_for, tmp_path: Path) -> None:
+    for file in pictures.iterdir():
+        file.write_text("no picture", encoding="utf-8")
+    with pytest.raises(StudyError, match=r"None of 3 images could be scored\. a\.png: "):
         predict_images(request_for("pneumothorax", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_full_memory_is_no_fault_of_an_image(request_for, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("AcuteFindingsLib.jobs.predict_images.read_study", full)
+    with pytest.raises(MemoryError):
+        predict_images(request_for("chest", tmp_path / "table.csv"))
+
+
+def test_images_are_found_in_folders_by_their_content(pictures: Path, chest_xray: Path, tmp_path: Path) -> None:
+    radiograph = next(chest_xray.rglob("*.dcm")).read_bytes()
+    places = {"one/IM0001": radiograph, "two/deep/IM0001": radiograph, "two/b.png": (pictures / "b.png").read_bytes()}
+    leftovers = {"._one.dcm": b"\0\5\x16\7", "__MACOSX/one.png": b"x", "notes.txt": b"text", "report.pdf": b"%PDF-1.7",
+                 "truth.csv": b"image,any\n", "DICOMDIR": radiograph, ".DS_Store": b"x"}  # fmt: skip
+    for name, content in {**places, **leftovers}.items():
+        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
+        (pictures / name).write_bytes(content)
+    (pictures / "linked").symlink_to(tmp_path / "elsewhere")
+    save_png(tmp_path / "elsewhere" / "a.png", (60, 60), seed=4)
+    found = [file.relative_to(pictures).as_posix() for file in listed_images(pictures)]
+    assert sorted(found) == sorted([*SIZES, *places, "linked/a.png"])
+
+
+def test_images_of_one_name_in_two_folders_stay_apart(pictures: Path, request_for, tmp_path: Path) -> None:
+    save_png(pictures / "x" / "a.png", (50, 60), seed=7)
+    save_png(pictures / "y" / "a.png", (60, 50), seed=8)
+    result = predict_images(request_for("pneumothorax", tmp_path / "out"))
+    assert [row[0] for row in read_table(tmp_path / "out" / "predictions.csv")[1:]] == [*SIZES, "x/a.png", "y/a.png"]
+    assert len(set(result.masks)) == 5
+    assert all(path.is_file() for path in result.masks)
+
+
+def test_a_dicom_image_brings_its_instance_uid(pictures: Path, chest_xray: Path, request_for, tmp_path: Path) -> None:
+    (pictures / "d.dcm").write_bytes(next(chest_xray.rglob("*.dcm")).read_bytes())
+    predict_images(request_for("chest", tmp_path / "table.csv"))
+    header, *rows = read_table(tmp_path / "table.csv")
+    assert header[-1] == "sop_instance_uid"
+    assert [bool(row[-1]) for row in rows] == [False, False, False, True]
+
+
+def test_results_below_the_images_are_no_images_the_next_time(pictures: Path, request_for) -> None:
+    first = predict_images(request_for("pneumothorax", pictures / "out"))
+    assert predict_images(request_for("pneumothorax", pictures / "out")).count == first.count == 3
+
+
+def test_a_mask_of_somebody_else_is_never_overwritten(request_for, tmp_path: Path) -> None:
+    save_png(tmp_path / "out" / "a.png", (20, 20), seed=1)
+    before = (tmp_path / "out" / "a.png").read_bytes()
+    with pytest.raises(ExportError, match="in the way"):
+        predict_images(request_for("pneumothorax", tmp_path / "out"))
+    assert (tmp_path / "out" / "a.png").read_bytes() == before
+
+
+def test_only_a_table_of_predictions_is_overwritten(request_for, tmp_path: Path) -> None:
+    table = write_list(tmp_path / "truth.csv", "image,any", "a.png,1")
+    with pytest.raises(ExportError, match="not a table of these predictions"):
+        predict_images(request_for("chest", table))
+    assert table.read_text(encoding="utf-8") == "image,any\na.png,1\n"
+    for _ in range(2):
+        predict_images(request_for("chest", tmp_path / "out.csv"))
+
+
+@pytest.mark.parametrize("form", ["semicolon", "utf-16", "sheet"])
+def test_a_list_is_read_in_any_form_of_table(form: str, pictures: Path, tmp_path: Path) -> None:
+    table = pd.DataFrame({"patient": [1, 2], "Image Index": ["c", "a.png"]})
+    path = tmp_path / "list"
+    if form == "sheet":
+        table.to_excel(tmp_path / "list.xlsx", index=False)
+        path = tmp_path / "list.xlsx"
+    else:
+        path.write_text(table.to_csv(index=False, sep=";"), encoding="utf-16" if form == "utf-16" else "utf-8")
+    assert [file.name for file in listed_images(pictures, path)] == ["c.png", "a.png"]
+
+
+def test_a_name_in_the_table_is_text_whatever_its_bytes() -> None:
+    assert in_table(Path("ä b.png")) == "ä b.png"
+    assert in_table(Path(os.fsdecode(b"a\xff.png"))).isascii()
 
 
 def test_cancel_between_batches_leaves_no_file(request_for, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,8 +277,11 @@ def test_a_volume_is_no_single_image(task: str, pictures: Path, request_for, tmp
     volume = np.full((4, 32, 32), -1000, np.int16)
     volume[:, 8:24, 8:24] = 40
     sitk.WriteImage(sitk.GetImageFromArray(volume), str(pictures / "volume.nii.gz"))
-    with pytest.raises(DetectionError, match=r"volume\.nii\.gz holds 4 slices"):
-        predict_images(request_for(task, tmp_path / "table.csv"))
+    result = predict_images(request_for(task, tmp_path / "table.csv"))
+    ((name, reason),) = result.failed
+    assert name == "volume.nii.gz"
+    assert "holds 4 slices" in reason
+    assert [row[0] for row in read_table(tmp_path / "table.csv")[1:]] == list(SIZES)
 
 
 def test_a_model_for_another_task_is_refused(request_for, tmp_path: Path) -> None:
