@@ -66,6 +66,7 @@ HEADER_TAGS = [
     "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "VOILUTSequence", "WindowCenter",
     "WindowWidth", "VOILUTFunction", "PixelAspectRatio", "PresentationIntentType", "PresentationLUTShape",
     "PixelIntensityRelationshipSign", "ImagesInAcquisition",
+    "NumberOfSeriesRelatedInstances",
     "PatientAge",
     # What may tell apart several volumes of one series.
     "AcquisitionDateTime", "NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase",

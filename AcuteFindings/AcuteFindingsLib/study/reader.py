@@ -6,6 +6,7 @@ from pathlib import Path
 
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.archive import is_zip, unpack_zip
+from AcuteFindingsLib.study.completeness import incomplete_notices
 from AcuteFindingsLib.study.damage import unreadable_notice
 from AcuteFindingsLib.study.dicom_exams import listing_of, several_examinations
 from AcuteFindingsLib.study.dicom_files import (
@@ -137,7 +138,10 @@ def _read_best(
             except StudyError:
                 raise failure from None
             continue
-        return replace(study, notices=(*study.notices, *_lost_series(lost), *others))
+        everything = [frame for one in volumes for frame in one.frames]
+        # Who gives a single file knows that it is one.
+        missing = incomplete_notices(best.frames, everything) if len(everything) > 1 else ()
+        return replace(study, notices=(*study.notices, *missing, *_lost_series(lost), *others))
 
 
 def _read_volume(volume: Volume, name: str, *, detector: str | None, progress: Progress | None) -> Study:

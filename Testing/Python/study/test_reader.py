@@ -286,3 +286,37 @@ def test_where_the_best_series_is_all_damaged_the_next_best_is_read_and_told(
     assert "series 7" in told["unreadable-series"].text
     with pytest.raises(StudyError, match="7FE0,0010"):
         read_study(tmp_path / "best", detector="hemorrhage")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ({"NumberOfSeriesRelatedInstances": 6}, False),
+        ({"NumberOfSeriesRelatedInstances": 9}, True),
+        ({"ImagesInAcquisition": 6, "AcquisitionNumber": 2}, False),
+        ({"ImagesInAcquisition": 9, "AcquisitionNumber": 2}, True),
+        ({"ImagesInAcquisition": 3, "AcquisitionNumber": 2}, False),
+        ({"NumberOfSeriesRelatedInstances": "", "ImagesInAcquisition": ""}, False),
+    ],
+)
+def test_an_incomplete_copy_is_told_with_its_count(
+    tmp_path: Path, write_series: Writer, attributes: dict[str, object], told: bool
+) -> None:
+    files = write_series(tmp_path, linear_field, **attributes)
+    notices = read_study(tmp_path).notices
+    assert [notice.code for notice in notices] == (["incomplete-copy"] if told else [])
+    assert not told or "9 images, but 6 are here" in notices[0].text
+    assert "incomplete-copy" not in [notice.code for notice in read_study(files[0]).notices]
+
+
+def test_an_acquisition_in_two_series_is_whole(tmp_path: Path, write_series: Writer) -> None:
+    for series in (1, 2):
+        write_series(
+            tmp_path / str(series),
+            linear_field,
+            ImagesInAcquisition=12,
+            AcquisitionNumber=1,
+            SeriesNumber=series,
+            StudyInstanceUID="1.2.3",
+        )
+    assert "incomplete-copy" not in [notice.code for notice in read_study(tmp_path).notices]
