@@ -243,6 +243,7 @@ def _find_studies(
     connection: "Connection", *, show_patient: bool, limit: int = _MOST_STUDIES, **asked: str | None
 ) -> list["StudyMatch"]:
     from AcuteFindingsLib.pacs.matches import StudyQuery
+    from AcuteFindingsLib.pacs.study_search import find_studies
 
     query = StudyQuery(
         study_uid=asked.get("study"),
@@ -251,7 +252,7 @@ def _find_studies(
         date=asked.get("date"),
         modality=asked.get("modality"),
     )
-    return connection.find_studies(query, show_patient=show_patient, limit=limit)
+    return find_studies(connection, query, show_patient=show_patient, limit=limit)
 
 
 @contextmanager

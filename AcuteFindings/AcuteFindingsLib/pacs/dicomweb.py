@@ -37,6 +37,7 @@ from AcuteFindingsLib.pacs.matches import (
 )
 from AcuteFindingsLib.pacs.servers import DicomwebServer
 from AcuteFindingsLib.pacs.store_status import explain_failure, explain_warning
+from AcuteFindingsLib.pacs.study_search import SMALLEST_CAP
 from AcuteFindingsLib.pacs.tls import client_context
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
 from AcuteFindingsLib.web import Allowance, GuardedAdapter, GuardedSession, same_origin_only
@@ -47,8 +48,6 @@ _CONNECT_TIMEOUT = 10.0
 _SEARCH_TIMEOUTS = 10
 # Seconds for one file sent: a line may be slow.
 _STORE_TIMEOUT = 3600.0
-# A server that repeats its first page may hold more back; below so many answers it is taken to have no more.
-_SMALLEST_CAP = 10
 _ANY = 1 << 62
 _PLURALS = {"study": "studies", "series": "series", "instance": "instances"}
 # One read of a streamed answer, so that progress moves and a cancel is heard within it.
@@ -250,7 +249,7 @@ class DicomwebConnection:
                 self.shortfalls.append(Shortfall(level, f"{self._server.name}: {what} was ended after {reason}"))
                 return fitting
             if not new:
-                repeated = len(page) >= (_SMALLEST_CAP if counted is None else 1) and len(found) < (counted or _ANY)
+                repeated = len(page) >= (SMALLEST_CAP if counted is None else 1) and len(found) < (counted or _ANY)
                 if repeated or self._session.more_stated:
                     ignored = "answers every page of it with the same" if repeated else "says that there are more"
                     self.shortfalls.append(

@@ -360,6 +360,7 @@ class Archive:
         self.data = {str((data := pydicom.dcmread(file)).SOPInstanceUID): file.read_bytes() for file in files}
         self.study, self.series = str(data.StudyInstanceUID), str(data.SeriesInstanceUID)
         self.counted, self.listed = counted, listed
+        self.more: dict = {}
         self.stream: Callable[[], Answer] = lambda: multipart(list(self.data.values()))
         self.single: Callable[[str], Answer] = lambda uid: multipart([self.data[uid]])
 
@@ -368,7 +369,7 @@ class Archive:
         if last == "studies":
             return paged([study(self.study)], cap=10)(query)
         if last == "series":
-            one = series(self.series, self.counted) | study(self.study)
+            one = series(self.series, self.counted) | study(self.study) | self.more
             return paged([one], cap=10)(query)
         if last == "instances":
             known = list(self.data)[: self.listed]
@@ -402,6 +403,15 @@ def test_a_stream_cut_in_the_middle_is_finished_singly(cut, archive, command, se
     assert (status, err, came(tmp_path / "out")) == (0, "", 8)
     for file in (tmp_path / "out").rglob("*.dcm"):
         assert pydicom.dcmread(file) == pydicom.dcmread(io.BytesIO(archive.data[file.stem]))
+
+
+def test_texts_of_series_cannot_steer_the_terminal_while_they_are_fetched(
+    archive, command, servers, web, tmp_path
+) -> None:
+    archive.more = {"00080060": {"vr": "CS", "Value": ["\x1b[2JCT\x07"]}, "0008103E": {"vr": "LO", "Value": ["\x9b2J"]}}
+    status, out, err = pull(command, servers, web, archive, tmp_path / "out")
+    assert status == 0
+    assert not set("\x1b\x07\x9b") & set(out + err)
 
 
 def test_what_is_missing_is_counted_by_series_and_comes_later(archive, command, servers, web, tmp_path) -> None:
