@@ -14,6 +14,8 @@ from AcuteFindingsLib.pacs.matches import InstanceMatch, SeriesMatch, StudyMatch
 
 # Partial files this old belong to a run that was killed.
 _ABANDONED_AFTER = 3600.0
+# Series in a row that a server could not be asked for: it is not there any more.
+_GIVE_UP_AFTER = 3
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,16 @@ def pull_studies(
         wish = f"series {series_uid}" if series_uid else f"series of modality {modality}" if modality else "series"
         raise PacsError(f"The server has no {wish} in {'this study' if len(studies) == 1 else 'these studies'}.")
     counter = _Counter(sum(max(len(found), series.instance_count or 0) for series, found in listed), progress)
-    pulled = [_pull_series(connection, series, found, out, counter, cancelled) for series, found in listed]
+    pulled: list[PulledSeries] = []
+    errors: list[PacsError] = []
+    for series, found in listed:
+        result, error = _pull_series(connection, series, found, out, counter, cancelled)
+        pulled.append(result)
+        errors = [*errors, error] if error else []
+        if len(errors) == _GIVE_UP_AFTER:
+            raise errors[0]
+    if errors and not any(result.present or result.fetched for result in pulled):
+        raise errors[0]
     if series_uid is None and modality is None:
         by_study = {study.study_uid: study for study in studies}
         grouped = groupby(pulled, key=lambda result: result.series.study_uid)
@@ -142,7 +153,9 @@ def _pull_series(
     out: Path,
     counter: _Counter,
     cancelled: Cancelled,
-) -> PulledSeries:
+) -> tuple[PulledSeries, PacsError | None]:
+    """Bring one series; also returns why the server could not be asked for it, which need not hold for the next one."""
+    error: PacsError | None = None
     folder = series_folder(out, series.study_uid, series.series_uid)
     _remove_abandoned(folder)
     label = f"Fetching {series.modality or 'series'}"
@@ -163,12 +176,18 @@ def _pull_series(
     if complete or wanted:
         stop_if(cancelled)
         asked = wanted or [InstanceMatch(series.study_uid, series.series_uid, "", "", None)]
-        connection.fetch(asked, inbox, complete=complete, cancelled=cancelled)
+        try:
+            connection.fetch(asked, inbox, complete=complete, cancelled=cancelled)
+        except PacsError as caught:
+            if inbox.failure is not None:
+                raise
+            error = caught
+            inbox.refuse(str(error).removesuffix("."))
     remarks = list(dict.fromkeys(inbox.refused)) if inbox.lacking else []
     if inbox.lacking > len(inbox.missing):
         here = len(present) + inbox.received
         remarks.append(f"incomplete: the server counts {here + inbox.lacking} instances here, and {here} are here")
-    return PulledSeries(
+    result = PulledSeries(
         series=series,
         folder=folder,
         present=len(present),
@@ -177,6 +196,7 @@ def _pull_series(
         remarks=tuple(remarks),
         lacking=inbox.lacking,
     )
+    return result, error
 
 
 def _whole_files(folder: Path, listed: Iterable[str], series_uid: str) -> set[str]:

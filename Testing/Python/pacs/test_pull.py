@@ -174,3 +174,43 @@ def test_a_series_beyond_its_budget_is_ended_with_a_sentence(slices, tmp_path) -
         assert "larger than" in str(inbox.failure)
     finally:
         set_budgets(Budgets())
+
+
+class _Failing:
+    """A server of several series that cannot give some of them."""
+
+    def __init__(self, slices: tuple[Path, ...], fails: list[bool]) -> None:
+        self.slices, self.fails, self.asked = slices, fails, 0
+        first = pydicom.dcmread(slices[0])
+        self.study_uid, self.series_uid = str(first.StudyInstanceUID), str(first.SeriesInstanceUID)
+
+    def find_series(self, study_uid: str) -> list[SeriesMatch]:
+        names = [f"1.2.{number}" if fails else self.series_uid for number, fails in enumerate(self.fails)]
+        return [SeriesMatch(study_uid, name, "CT", 1, "", None) for name in names]
+
+    def find_instances(self, study_uid: str, series_uid: str) -> list[InstanceMatch]:
+        uid = str(pydicom.dcmread(self.slices[0]).SOPInstanceUID) if series_uid == self.series_uid else "1.2.3"
+        return [InstanceMatch(study_uid, series_uid, uid, "", None)]
+
+    def fetch(self, wanted, inbox, *, complete, cancelled) -> None:
+        self.asked += 1
+        if wanted[0].series_uid != self.series_uid:
+            raise PacsError("The server sent nothing.")
+        inbox.take_bytes(self.slices[0].read_bytes())
+
+
+def test_a_series_that_cannot_be_had_does_not_hold_up_the_others(slices, tmp_path) -> None:
+    server = _Failing(slices, [True, False, True])
+    study = StudyMatch(server.study_uid, "", "", "", (), None, None)
+    pulled = pull_studies(server, [study], tmp_path)
+    assert [(result.fetched, result.lacking) for result in pulled] == [(0, 1), (1, 0), (0, 1)]
+    assert pulled[0].remarks == ("The server sent nothing",)
+
+
+@pytest.mark.parametrize(("series", "asked"), [(2, 2), (30, 3)])
+def test_a_server_that_gives_nothing_at_all_is_given_up(series, asked, slices, tmp_path) -> None:
+    server = _Failing(slices, [True] * series)
+    study = StudyMatch(server.study_uid, "", "", "", (), None, None)
+    with pytest.raises(PacsError, match="The server sent nothing"):
+        pull_studies(server, [study], tmp_path)
+    assert server.asked == asked
