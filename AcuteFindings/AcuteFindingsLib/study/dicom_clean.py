@@ -75,7 +75,7 @@ def _phases(volume: Volume, others: Sequence[Volume]) -> list[Notice]:
         return []
     differs = volume.differs[:3]
     names = ", ".join(f"{name} {value[:24]}" for name, value in differs if value and name not in _NO_VALUE_SHOWN)
-    few = max(len(other.frames) for other in others) <= _FEW and len(volume.frames) >= 10 * _FEW
+    few = max(len(other.frames) for other in others) <= _FEW and len(volume.frames) >= 5 * _FEW
     counts = ", ".join(str(len(other.frames)) for other in others[:5]) + ", …" * (len(others) > 5)
     text = (
         f"The series holds {len(others) + 1} volumes that differ in {' and '.join(name for name, _ in differs)}; the "

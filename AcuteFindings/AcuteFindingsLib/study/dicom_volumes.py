@@ -27,6 +27,8 @@ from AcuteFindingsLib.study.notice import Notice
 _EVEN_SHARE, _EVEN_MM = 0.1, 0.12
 # Thicknesses within this ratio are one: headers round them.
 _THICKNESS_RATIO = 1.1
+# Fewer images than these in one direction are no scan of their own but an odd numbering.
+_LEAST_RUN = 5
 
 _Item = TypeVar("_Item")
 
@@ -100,7 +102,7 @@ def volumes_of(frames: Sequence[Frame], *, copies: int = 0) -> list[Volume]:
     if placed.broken:
         return [Volume(frames=placed.frames, uids=uids, broken=placed.broken, notices=tuple(notices))]
     parts: list[list[Frame]] = [list(placed.frames)]
-    for split in (_by_plane_and_size, _never_mixed, _may_follow, _by_time):
+    for split in (_by_plane_and_size, _never_mixed, _may_follow, _by_runs, _by_time):
         parts = [part for whole in parts for part in split(whole)]
     differences = _differences(parts)
     bare = [Volume(tuple(part), uids, own) for part, own in zip(parts, differences, strict=True)]
@@ -232,6 +234,28 @@ def _even(frames: Sequence[Frame]) -> bool:
         return True
     usual = float(np.median(gaps))
     return bool(gaps.min() > SAME_PLACE_MM and np.abs(gaps - usual).max() <= max(_EVEN_SHARE * usual, _EVEN_MM))
+
+
+def _by_runs(frames: list[Frame]) -> list[list[Frame]]:
+    """Part images whose instance numbers run along the body several times, over the same range, in even steps."""
+    numbers = [frame.instance_number for frame in frames]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        return [frames]
+    order = sorted(range(len(frames)), key=lambda n: numbers[n] or 0)
+    heights = heights_of(frames)
+    runs: list[list[int]] = [[]]
+    for index in order:
+        run = runs[-1]
+        step = heights[index] - heights[run[-1]] if run else 0.0
+        before = heights[run[-1]] - heights[run[-2]] if len(run) > 1 else step
+        if run and (abs(step) <= SAME_PLACE_MM or abs(step - before) > max(_EVEN_SHARE * abs(before), _EVEN_MM)):
+            runs.append([])
+        runs[-1].append(index)
+    parts = [[frames[index] for index in run] for run in runs]
+    if len(runs) < 2 or min(map(len, runs)) < _LEAST_RUN:
+        return [frames]
+    spans = sorted((float(heights[run].min()), float(heights[run].max())) for run in runs)
+    return [frames] if all(low > high for (_, high), (low, _) in pairwise(spans)) else parts
 
 
 def _by_time(frames: list[Frame]) -> list[list[Frame]]:

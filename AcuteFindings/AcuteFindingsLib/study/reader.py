@@ -99,12 +99,12 @@ def _read_dicom(
     if not frames:
         raise StudyError(_nothing_readable(path, name, [shown_name(file) for file in unreadable]))
     volumes = group_volumes(frames)
-    chosen = choose_volume(volumes, detector=detector, uid=series, source_name=name)
     several = several_examinations(volumes if series is None else [one for one in volumes if series in one.uids])
     if several is not None and one_examination:
         raise StudyError(f"{several.text} It holds: {listing_of(volumes, path)}.")
+    chosen = choose_volume(volumes, detector=detector, uid=series, source_name=name)
     if several is not None:
-        _log.warning("%s holds: %s.", shown_name(path), listing_of(volumes, path))
+        _log.warning("%s holds: %s.", name, listing_of(volumes, path))
     study = _read_best(volumes, chosen, name, detector=detector, uid=series, progress=_part(progress, 0.2, 1.0))
     about_files = _unreadable_notices(headers, unreadable)
     return replace(study, notices=(*([] if several is None else [several]), *about_files, *study.notices))

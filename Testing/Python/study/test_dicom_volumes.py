@@ -129,6 +129,32 @@ def test_instance_numbers_tell_phases_apart_where_nothing_else_does(
     assert _severity(study) == {"several-phases": "warn"}
 
 
+@pytest.mark.parametrize("backward", [False, True])
+def test_interleaved_scans_are_told_apart_by_the_runs_of_their_instance_numbers(
+    tmp_path: Path, write_series: Writer, backward: bool
+) -> None:
+    for scan, name in enumerate("ab"):
+
+        def count(dataset: Dataset, number: int, scan: int = scan) -> None:
+            dataset.InstanceNumber = 12 * scan + (11 - number if backward and scan else number)
+
+        heights = 5.0 * np.arange(12) + 2.5 * scan
+        write_series(tmp_path / name, _slices(100 + 400 * scan), heights=heights, each=count, **SAME)
+    study = read_study(tmp_path)
+    assert len(_values(study)) == 1
+    assert _severity(study) == {"several-phases": "warn"}
+
+
+def test_an_odd_numbering_of_one_stack_does_not_part_it(tmp_path: Path, write_series: Writer) -> None:
+    def count(dataset: Dataset, number: int) -> None:
+        dataset.InstanceNumber = number * 7 % 12
+
+    write_series(tmp_path, _slices(100), each=count)
+    study = read_study(tmp_path)
+    assert len(study.sources) == 12
+    assert study.notices == ()
+
+
 def test_two_pictures_at_every_place_that_nothing_tells_apart_are_refused(tmp_path: Path, write_series: Writer) -> None:
     write_series(tmp_path / "a", _slices(100), **SAME)
     write_series(tmp_path / "b", _slices(500), **SAME)
