@@ -13,7 +13,7 @@ _TASKS = ("pe", "hemorrhage", "pneumothorax", "chest", "lungs")
 
 def explore(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the data set, in its own layout.")],
-    kind: Annotated[str | None, typer.Option("--kind", help="Layout; recognised by itself where left out.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Layout; recognized by itself where left out.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for explore.html and explore.json.")] = Path(
         "explore-output"
     ),

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from AcuteFindingsLib.cli.common import device_name, help_without_command, out_console, progress_bar
+from AcuteFindingsLib.cli.common import device_name, help_without_command, one_of, out_console, progress_bar
 from AcuteFindingsLib.counting import counted
+from AcuteFindingsLib.errors import StudyError
 
 recipes_app = typer.Typer(help="List and show the recipes of published experiments.")
 recipes_app.callback(invoke_without_command=True)(help_without_command)
@@ -26,6 +27,9 @@ Folders = Annotated[
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a YAML file.")],
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the data set; left out: phantoms.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Kind of the data set, as for explore; recognized where left out.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; left out: training/RECIPE.")] = None,
     changes: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
@@ -47,12 +51,18 @@ def train(
 
     checked = read_recipe(recipe, overrides=tuple(changes or ()), folders=tuple(recipes_folder or ()))
 
+    from AcuteFindingsLib.training.data import KINDS
     from AcuteFindingsLib.training.runs.experiment import MODEL, RunRequest, run_recipe
     from AcuteFindingsLib.training.runs.fit_stage import Hardware
 
+    if kind is not None:
+        one_of("--kind", kind, KINDS)
+        if data is None:
+            raise StudyError("--kind says what the folder of --data holds; name it, too.")
     target = out or Path("training") / checked.id
     # Without the folders of this machine: a card is read elsewhere.
     named = [("--data", data.name)] if data else []
+    named += [("--kind", kind)] if kind else []
     options = [*named, *(("--set", change) for change in changes or ())]
     command = shlex.join(["acutefindings", "train", recipe, *(part for option in options for part in option)])
     request = RunRequest(
@@ -60,6 +70,7 @@ def train(
         out=target,
         cache=cache or default_cache(),
         data=data,
+        kind=kind,
         corrections=corrections,
         resume=resume,
         hardware=Hardware(

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -132,6 +133,29 @@ def open_table(path: Path) -> TableFile:
     remarks: tuple[str, ...] = ()
     if content.startswith((_SHEET, _GZIP)):
         content, remarks = _unpacked(path, content)
+    return _described(path, content, remarks)
+
+
+def first_rows(path: Path, count: int = 1) -> list[list[str]]:
+    """Return the first rows of a table, its header before them; of a large file only the beginning is read.
+
+    Raises
+    ------
+    EvaluationError
+        As `open_table`.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(_SAMPLE)
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be read as a table: {error.strerror or error}.") from error
+    if len(start) < _SAMPLE or start.startswith((_SHEET, _GZIP)):
+        return list(islice(open_table(path).rows(), count))
+    beginning = start[: start.rfind(b"\n") + 1] or start
+    return list(islice(_described(path, beginning, (), whole=False).rows(), count))
+
+
+def _described(path: Path, content: bytes, remarks: tuple[str, ...], *, whole: bool = True) -> TableFile:
     if content.startswith(_OLD_EXCEL):
         raise EvaluationError(f"{path} is an Excel file of the old form; save it as .xlsx or as CSV.")
     other = next((text for start, text in _OTHERS.items() if content.startswith(start)), None)
@@ -144,7 +168,7 @@ def open_table(path: Path) -> TableFile:
     separator, first = _stated_separator(sample)
     skipped = mark + len(sample[:first].encode(encoding))
     sample = sample[first:]
-    separator = separator or _separator(path, sample, whole=len(content) <= mark + _SAMPLE)
+    separator = separator or _separator(path, sample, whole=whole and len(content) <= mark + _SAMPLE)
     return TableFile(path, content, encoding, separator, _has_decimal_commas(sample, separator), skipped, remarks)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from AcuteFindingsLib.errors import DataError, EvaluationError
-from AcuteFindingsLib.evaluation.table_files import open_table
+from AcuteFindingsLib.evaluation.table_files import first_rows, open_table
 from AcuteFindingsLib.models.metadata import Task
+from AcuteFindingsLib.study.file_kinds import is_leftover
 from AcuteFindingsLib.training.data.table import FIELDS, Box, DataTable, MaskSource, Problem, Severity
 
 _RANK = {"error": 0, "warn": 1, "info": 2}
@@ -74,9 +75,23 @@ def read_csv(path: Path, columns: Sequence[str], **options: Any) -> pd.DataFrame
 def column_names(path: Path) -> set[str]:
     """Return the column names of a table; none where it cannot be read as one."""
     try:
-        return set(next(open_table(path).rows(), []))
+        return set(next(iter(first_rows(path)), []))
     except EvaluationError:
         return set()
+
+
+def table_with(folder: Path, patterns: Sequence[str], columns: Sequence[str]) -> Path | None:
+    """Return the table of a folder that has these columns, whatever it is called; None where there is none.
+
+    Of several the one whose name fits the earliest of `patterns`, and of those the last by name (a newer version).
+    """
+    tables = {file for pattern in (*patterns, "*.csv*", "*.xlsx") for file in folder.glob(pattern) if file.is_file()}
+    fitting = [file for file in tables if not is_leftover(file) and set(columns) <= column_names(file)]
+    ranks = {
+        file: next((rank for rank, pattern in enumerate(patterns) if file.match(pattern)), len(patterns))
+        for file in fitting
+    }
+    return max(fitting, key=lambda file: (-ranks[file], file.name), default=None)
 
 
 def only_one(folder: Path, patterns: Sequence[str], what: str) -> Path:

@@ -14,8 +14,8 @@ _READERS = MappingProxyType(
     {
         "rsna-pe": ("rsna_pe", "RSNA STR PE: train.csv with 17 columns"),
         "pe-study": ("pe_study", "the PE study's train.csv with files under Study/Series"),
-        "rsna-hemorrhage": ("rsna_hemorrhage", "RSNA intracranial hemorrhage: stage_2_train.csv"),
-        "siim": ("siim", "SIIM-ACR pneumothorax: train-rle.csv with DICOM files"),
+        "rsna-hemorrhage": ("rsna_hemorrhage", "RSNA intracranial hemorrhage: stage_2_train.csv with ID, Label"),
+        "siim": ("siim", "SIIM-ACR pneumothorax: train-rle.csv or stage_2_train.csv with ImageId, EncodedPixels"),
         "nih": ("nih", "NIH ChestX-ray14: Data_Entry*.csv"),
         "padchest": ("padchest", "PadChest: PADCHEST_chest_x_ray_images_labels*.csv"),
         "corrections": ("corrections", "corrections saved by the modules: correction.json in folders"),
@@ -78,14 +78,16 @@ def detect_kind(folder: Path | str) -> str:
     Raises
     ------
     DataError
-        Where it is none that is known; the message lists what is.
+        Where it is none that is known, or could be several; the message lists them.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the folder of the data set.")
-    for kind in _READERS:
-        if _reader(kind).fits(folder):
-            return kind
+    fitting = [kind for kind in _READERS if _reader(kind).fits(folder)]
+    if len(fitting) > 1:
+        raise DataError(f"{folder.name} could be a data set of {' or '.join(fitting)}. Say which with --kind.")
+    if fitting:
+        return fitting[0]
     known = "; ".join(f"{kind}: {text}" for kind, (_, text) in _READERS.items())
     raise DataError(f"{folder.name} is no data set in a known layout ({known}). Say which with --kind.")
 

@@ -66,6 +66,7 @@ def open_data(
     recipe: Recipe,
     folder: Path | None,
     *,
+    kind: str | None = None,
     corrections: Path | None,
     cache: Path,
     workers: int,
@@ -73,6 +74,8 @@ def open_data(
     tell: Tell,
 ) -> RunData:
     """Read the data set, or make phantoms where no folder is named, and say what is wrong with it.
+
+    Its kind is told by what lies there where `kind` is None.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def open_data(
             PHANTOMS,
         )
     else:
-        kind = detect_kind(folder)
+        kind = kind or detect_kind(folder)
         if kind != recipe.data.kind:
             tell(f"{folder.name} is read as {kind}; the experiment was published on {recipe.data.kind}.")
     table = _usable(read_data(kind, folder, task=recipe.task, cache=cache / "headers", progress=progress), recipe, tell)

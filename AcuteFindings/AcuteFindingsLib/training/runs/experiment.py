@@ -63,6 +63,8 @@ class RunRequest:
         Where phantoms, prepared arrays and encodings are kept between runs.
     data
         Folder of the data set; None makes the recipe's phantoms.
+    kind
+        Kind of the data set, one of `training.data.KINDS`; None looks at what lies there.
     corrections
         Folder of corrections saved by the modules, added to the training part.
     resume
@@ -77,6 +79,7 @@ class RunRequest:
     out: Path
     cache: Path
     data: Path | None = None
+    kind: str | None = None
     corrections: Path | None = None
     resume: bool = False
     hardware: Hardware = field(default_factory=Hardware)
@@ -115,6 +118,7 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
     data = open_data(
         recipe,
         request.data,
+        kind=request.kind,
         corrections=request.corrections,
         cache=request.cache,
         workers=request.hardware.workers,

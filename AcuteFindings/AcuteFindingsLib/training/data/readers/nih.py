@@ -16,6 +16,7 @@ from AcuteFindingsLib.training.data.checks import (
     read_csv,
     report_missing,
     sex,
+    table_with,
     with_value,
     without_repeats,
 )
@@ -27,6 +28,7 @@ FINDINGS = (
     "Fibrosis", "Hernia", "Infiltration", "Mass", "Nodule", "Pleural_Thickening",
 )  # fmt: skip
 NONE = "No Finding"
+_COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
 _TABLES = ("Data_Entry*.csv*",)
 _FRAMES = "BBox_List*.csv*"
 _LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
@@ -35,17 +37,16 @@ _FRAME_NAMES = {"Infiltrate": "Infiltration"}
 
 
 def fits(folder: Path) -> bool:
-    """Whether the folder holds this data set."""
-    return any(folder.glob(_TABLES[0]))
+    """Whether the folder holds this data set: a table with its columns, whatever it is called."""
+    return table_with(folder, _TABLES, _COLUMNS) is not None
 
 
 def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:  # noqa: ARG001
     """Read and check it; labels in lower case. A frame is in pixels of the original of 1024×1024."""
     problems = Problems()
-    path = only_one(folder, _TABLES, "table of findings")
+    path = table_with(folder, _TABLES, _COLUMNS) or only_one(folder, _TABLES, "table of findings")
     progress(f"Reading {path.name}", 0.0)
-    columns = ("Image Index", "Finding Labels", "Patient ID")
-    frame = read_csv(path, columns, dtype={"Patient ID": str, "Image Index": str, "Finding Labels": str})
+    frame = read_csv(path, _COLUMNS, dtype={"Patient ID": str, "Image Index": str, "Finding Labels": str})
     frame["Finding Labels"] = frame["Finding Labels"].fillna("")
     frame = with_value(frame, "Patient ID", path.name, problems)
     frame = without_repeats(frame, "Image Index", path.name, problems, labels=[]).reset_index(drop=True)

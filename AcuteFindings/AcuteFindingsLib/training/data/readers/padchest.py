@@ -16,6 +16,7 @@ from AcuteFindingsLib.training.data.checks import (
     read_csv,
     report_missing,
     sex,
+    table_with,
     with_value,
     without_repeats,
 )
@@ -57,14 +58,14 @@ _FACTS = ("PatientSex_DICOM", "PatientBirth", "StudyDate_DICOM", "MethodLabel", 
 
 
 def fits(folder: Path) -> bool:
-    """Whether the folder holds this data set."""
-    return any(any(folder.glob(pattern)) for pattern in _TABLES)
+    """Whether the folder holds this data set: a table with its columns, whatever it is called."""
+    return table_with(folder, _TABLES, _COLUMNS) is not None
 
 
 def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:  # noqa: ARG001
     """Read and check it. Lateral and other views are left out; images with "exclude" only have unknown labels."""
     problems = Problems()
-    path = only_one(folder, _TABLES, "table of labels")
+    path = table_with(folder, _TABLES, _COLUMNS) or only_one(folder, _TABLES, "table of labels")
     progress(f"Reading {path.name}", 0.0)
     frame = read_csv(
         path, _COLUMNS, usecols=[*_COLUMNS, *_FACTS], dtype=dict.fromkeys((*_COLUMNS, "StudyID"), str), low_memory=False

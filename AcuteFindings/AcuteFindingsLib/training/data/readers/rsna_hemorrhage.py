@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from AcuteFindingsLib.errors import DataError
+from AcuteFindingsLib.evaluation.table_files import first_rows
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.training.data.checks import (
@@ -18,25 +19,30 @@ from AcuteFindingsLib.training.data.checks import (
     read_csv,
     report_missing,
     sex,
+    table_with,
 )
 from AcuteFindingsLib.training.data.headers import scan_headers
 from AcuteFindingsLib.training.data.table import DataTable
 
 KIND = "rsna-hemorrhage"
 SUBTYPES = ("any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
+_COLUMNS = ("ID", "Label")
 _TABLES = ("stage_2_train.csv", "stage_1_train.csv", "stage_*_train.csv*")
 _IMAGES = ("stage_2_train", "stage_2_train_images", "stage_1_train_images", "stage_1_train", "images", "")
 
 
 def fits(folder: Path) -> bool:
-    """Whether the folder holds this data set."""
-    return any(any(folder.glob(pattern)) for pattern in _TABLES)
+    """Whether the folder holds this data set: a table with its columns, whatever it is called."""
+    table = table_with(folder, _TABLES, _COLUMNS)
+    rows = first_rows(table, 2)[1:] if table is not None else []
+    # Many tables have these columns; the subtype in the identifier is this one's own.
+    return any(entry.endswith(tuple(f"_{one}" for one in SUBTYPES)) for row in rows for entry in row)
 
 
 def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:  # noqa: ARG001
     """Read and check it; patient, series and position come from the headers, the table has none of them."""
     problems = Problems()
-    path = only_one(folder, _TABLES, "table of labels")
+    path = table_with(folder, _TABLES, _COLUMNS) or only_one(folder, _TABLES, "table of labels")
     progress(f"Reading {path.name}", 0.0)
     frame = _wide(read_csv(path, ["ID", "Label"], dtype={"ID": "object", "Label": "object"}), path.name, problems)
     images = next(name for name in _IMAGES if not name or (folder / name).is_dir())

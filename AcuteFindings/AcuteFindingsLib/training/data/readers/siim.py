@@ -18,24 +18,26 @@ from AcuteFindingsLib.training.data.checks import (
     read_csv,
     report_missing,
     sex,
+    table_with,
 )
 from AcuteFindingsLib.training.data.headers import scan_headers
 from AcuteFindingsLib.training.data.table import DataTable, MaskSource
 
 KIND = "siim"
+_COLUMNS = ("ImageId", "EncodedPixels")
 _TABLES = ("train-rle.csv", "stage_2_train.csv", "*train*rle*.csv*")
 _LABEL = "pneumothorax"
 
 
 def fits(folder: Path) -> bool:
-    """Whether the folder holds this data set."""
-    return any(any(folder.glob(pattern)) for pattern in (_TABLES[0], _TABLES[2]))
+    """Whether the folder holds this data set: a table with its columns, whatever it is called."""
+    return table_with(folder, _TABLES, _COLUMNS) is not None
 
 
 def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:  # noqa: ARG001
     """Read and check it; one example an image, with all its masks. ``-1`` is an empty mask."""
     problems = Problems()
-    path = only_one(folder, _TABLES, "table of run-length masks")
+    path = table_with(folder, _TABLES, _COLUMNS) or only_one(folder, _TABLES, "table of run-length masks")
     progress(f"Reading {path.name}", 0.0)
     rows = read_csv(path, ["ImageId", "EncodedPixels"], dtype=str, keep_default_na=False)
     frame, runs = _by_image(rows, path.name, problems)
