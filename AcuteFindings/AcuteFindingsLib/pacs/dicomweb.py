@@ -1,7 +1,6 @@
 """An archive over DICOMweb: QIDO-RS finds, WADO-RS fetches, STOW-RS stores (PS3.18)."""
 
 import logging
-import ssl
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,18 +9,15 @@ from typing import Any, Literal
 
 import pydicom
 import requests
-from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
-from requests.auth import AuthBase, HTTPBasicAuth
-from urllib3.util.retry import Retry
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.connection import Outgoing, Shortfall, StoreAnswer, by_number, newest_first, stop_if
+from AcuteFindingsLib.pacs.dicomweb_session import Client, open_session
 from AcuteFindingsLib.pacs.http_errors import explain_request, explain_status, not_dicomweb
-from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error, refuse_growth
-from AcuteFindingsLib.pacs.login import read_password, read_token
+from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error
 from AcuteFindingsLib.pacs.matches import (
     INSTANCE_KEYS,
     PATIENT_KEYS,
@@ -38,9 +34,8 @@ from AcuteFindingsLib.pacs.matches import (
 from AcuteFindingsLib.pacs.servers import DicomwebServer
 from AcuteFindingsLib.pacs.store_status import explain_failure, explain_warning
 from AcuteFindingsLib.pacs.study_search import SMALLEST_CAP
-from AcuteFindingsLib.pacs.tls import client_context
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
-from AcuteFindingsLib.web import Allowance, GuardedAdapter, GuardedSession, same_origin_only
+from AcuteFindingsLib.web import Allowance
 
 _CONNECT_TIMEOUT = 10.0
 # A search with all its pages, or one instance, may take as many of the server's timeouts; a timeout of its own bounds
@@ -54,7 +49,6 @@ _PLURALS = {"study": "studies", "series": "series", "instance": "instances"}
 _READ_CHUNK = 256 * 1024
 # The client sends what is longer than a chunk without saying its length, which not every server takes.
 _ONE_CHUNK = 1 << 40
-_BUSY = (429, 503)
 # After these, asking for the next instance is of no use.
 _CONCERNS_ALL = (401, 403, 429, 502, 503, 504)
 # As it is stored, compressed or not.
@@ -77,7 +71,7 @@ class DicomwebConnection:
 
     def __init__(self, server: DicomwebServer) -> None:
         self._server = server
-        self._session = _open_session(server)
+        self._session = open_session(server)
         self._client = self._client_with(_READ_CHUNK)
         self._counted: dict[str, int | None] = {}
         self.shortfalls: list[Shortfall] = []
@@ -187,8 +181,8 @@ class DicomwebConnection:
             except UNREADABLE:
                 yield StoreAnswer(file, "refused", "", "the server's answer could not be read")
 
-    def _client_with(self, chunk_size: int) -> DICOMwebClient:
-        client = _Client(
+    def _client_with(self, chunk_size: int) -> Client:
+        client = Client(
             self._server.url,
             session=self._session,
             chunk_size=chunk_size,
@@ -273,85 +267,6 @@ class DicomwebConnection:
                 f"{self._server.name} ({self._server.url}) gave an answer that cannot be read "
                 f"({type(error).__name__}); check that url ends in the DICOMweb root, often /dicom-web."
             ) from None
-
-
-class _Client(DICOMwebClient):
-    """Looks at each part of an answer before it is unpacked."""
-
-    def _decode_multipart_message(self, response: requests.Response, stream: bool) -> Iterator[bytes]:
-        for part in super()._decode_multipart_message(response, stream):
-            refuse_growth(bytes(part))
-            yield part
-
-
-class _Session(GuardedSession):
-    """Also notes where a server says that it held answers back (PS3.18 8.3.4.4, a Warning header of code 299)."""
-
-    def __init__(self) -> None:
-        super().__init__(same_origin_only)
-        self.more_stated = False
-        self.hooks["response"] += [self._note_warning, self._look_at_single]
-
-    def _note_warning(self, response: requests.Response, **_: Any) -> None:
-        text = response.headers.get("Warning", "")
-        held_back = response.status_code == requests.codes.partial_content or (
-            "299" in text and "additional" in text.lower()
-        )
-        self.more_stated = self.more_stated or held_back
-
-    def _look_at_single(self, response: requests.Response, **_: Any) -> None:
-        """Look at an instance that comes without an envelope, too."""
-        if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/dicom":
-            refuse_growth(response.content)
-
-
-class _TrustingAdapter(GuardedAdapter):
-    """Connects with our own TLS settings, which requests would replace by its bundled list of authorities."""
-
-    def __init__(self, context: ssl.SSLContext, session: GuardedSession, retry: Retry) -> None:
-        self._context = context
-        super().__init__(session.sockets, max_retries=retry)
-
-    def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
-        super().init_poolmanager(*arguments, **settings, ssl_context=self._context)
-
-    def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
-        return super().proxy_manager_for(proxy, **settings, ssl_context=self._context)
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Leave the connection as the context has it."""
-
-
-class _BearerAuth(AuthBase):
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
-def _open_session(server: DicomwebServer) -> _Session:
-    session = _Session()
-    # Neither a login from ~/.netrc nor a proxy or authorities from the environment: the server's entry says it all.
-    session.trust_env = False
-    if server.proxy:
-        session.proxies = {"http": server.proxy, "https": server.proxy}
-    # Only questions are repeated, and only where the server says that it is busy.
-    retry = Retry(
-        2, connect=0, read=False, other=0, backoff_factor=0.5, status_forcelist=_BUSY, allowed_methods=("GET",)
-    )
-    retry.raise_on_status = False
-    session.mount("http://", GuardedAdapter(session.sockets, max_retries=retry))
-    if server.encrypted:
-        session.mount("https://", _TrustingAdapter(client_context(server), session, retry))
-    password, token = read_password(server), read_token(server)
-    if password is not None:
-        # As bytes: requests would otherwise encode them as Latin-1.
-        session.auth = HTTPBasicAuth((server.user or "").encode(), password.get_secret_value().encode())
-    elif token is not None:
-        session.auth = _BearerAuth(token.get_secret_value())
-    return session
 
 
 def _read_store_answer(file: Outgoing, answer: Dataset) -> StoreAnswer:

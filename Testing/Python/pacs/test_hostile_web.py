@@ -248,6 +248,14 @@ def test_an_answer_that_drips_is_broken_off(length, web, servers, command) -> No
     assert time.monotonic() - start < 8
 
 
+def test_a_busy_server_does_not_say_for_how_long_we_sleep(web, servers, command) -> None:
+    busy = Answer(status=503, headers={"Retry-After": "86400"})
+    start = time.monotonic()
+    line = one_line(command("find", "web", "--study", STUDY, "--servers", servers(web(only(busy)))))
+    assert "try again later" in line
+    assert time.monotonic() - start < 5
+
+
 def test_a_head_of_an_answer_that_drips_is_broken_off(servers, command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
