@@ -7,8 +7,10 @@ import numpy as np
 from AcuteFindingsLib.study.checks_ct import check_ct
 from AcuteFindingsLib.study.checks_kind import label_map, no_skull
 from AcuteFindingsLib.study.checks_radiograph import check_radiograph
-from AcuteFindingsLib.study.notice import Notice, merge_notices
+from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
+from AcuteFindingsLib.study.plausibility import check_geometry, check_values
 from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements, RadiographRequirements
+from AcuteFindingsLib.study.slice_values import SliceValues, slice_values
 from AcuteFindingsLib.study.study import Study
 
 _SEVERITIES = ("refuse", "warn", "info")
@@ -46,13 +48,18 @@ def check_study(
     if detector not in REQUIREMENTS:
         raise ValueError(f"detector is {detector!r}; expected one of {', '.join(REQUIREMENTS)}")
     limits = requirements or REQUIREMENTS[detector]
-    broken = _unusable(study) or label_map(study) or _wrong_modality(study, limits) or no_skull(study, limits)
+    values = slice_values(study.array)
+    broken = _unusable(values) or label_map(study) or _wrong_modality(study, limits)
     if broken is not None:
         found = [broken]
-    elif isinstance(limits, CtRequirements):
-        found = [*check_ct(study, limits), *_remarks(study)]
     else:
-        found = [*check_radiograph(study, limits), *_remarks(study)]
+        found = [*check_values(study, values), *check_geometry(study)]
+        skull = None if refusals(found) else no_skull(study, limits)
+        if skull is not None:
+            found.append(skull)
+        if not refusals(found):
+            found += check_ct(study, limits) if isinstance(limits, CtRequirements) else check_radiograph(study, limits)
+        found += _remarks(study)
     notices = _merged(study.notices, found)
     return tuple(sorted(notices, key=lambda notice: _SEVERITIES.index(notice.severity)))
 
@@ -65,8 +72,8 @@ def _merged(read: Sequence[Notice], found: Sequence[Notice]) -> tuple[Notice, ..
     return merge_notices((n for n in read if n.code not in worse), kept)
 
 
-def _unusable(study: Study) -> Notice | None:
-    low, high = (float(value) for value in (study.array.min(), study.array.max()))
+def _unusable(values: SliceValues) -> Notice | None:
+    low, high = float(values.low.min()), float(values.high.max())
     if not np.isfinite(low) or not np.isfinite(high):
         return Notice(
             "values-not-finite",

@@ -7,13 +7,12 @@ from AcuteFindingsLib.study.checks_contrast import check_contrast
 from AcuteFindingsLib.study.content import CtContent, ct_content
 from AcuteFindingsLib.study.evidence import INFANT, stated_kinds
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.plausibility import check_body_size
 from AcuteFindingsLib.study.requirements import CtRequirements
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.study.words import unit_of
 
 _AIR_HU = -500.0
-_SOFT_TISSUE_PLUS_1000 = (900.0, 1200.0)
-_LEAST_SOFT_SHARE = 0.05
 _CROPPED_SHARE = 0.25
 _CROPPED_MM = 40.0
 _REFORMAT_DEG = 45.0
@@ -35,6 +34,8 @@ def check_ct(study: Study, limits: CtRequirements) -> list[Notice]:
     found = [*early, *part, *_thickness(study, limits)]
     if any(notice.severity == "refuse" for notice in part):
         return found
+    if content is not None and study.pixel_spacing_known:
+        found += check_body_size(content, limits.body_part)
     return [*found, *check_contrast(study, limits, content), *_coverage(study, limits, content)]
 
 
@@ -53,13 +54,6 @@ def _values(study: Study, limits: CtRequirements) -> list[Notice]:
         return []
     if low >= 0 and high <= 255:
         return [Notice("window-burnt-in", "refuse", f"{burnt_in}; load the original DICOM series.")]
-    soft = (study.array > _SOFT_TISSUE_PLUS_1000[0]) & (study.array < _SOFT_TISSUE_PLUS_1000[1])
-    if low >= 0 and soft.mean() > _LEAST_SOFT_SHARE:
-        text = (
-            "The values are not in HU: there is no air at -1000 and soft tissue lies near 1000, as where the rescale "
-            "intercept was lost; load the original DICOM series."
-        )
-        return [Notice("not-hu", "refuse", text)]
     text = (
         f"There is no air in the images (lowest value {low:.0f}, expected about -1000 HU): values were cut off by a "
         "display window or the surroundings were removed; load the original DICOM series."

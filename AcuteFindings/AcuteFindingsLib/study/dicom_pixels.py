@@ -17,10 +17,10 @@ from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_intensity import holds_colors
 from AcuteFindingsLib.study.dicom_padding import padding_mask
 from AcuteFindingsLib.study.lookup_table import modality_table
+from AcuteFindingsLib.study.slice_values import NOTHING_MEASURES_HU, below_air
 
-# HU of air outside the field of view: what declared padding becomes, and what nothing measured can be far below.
+# HU of air outside the field of view: what declared padding becomes.
 AIR_HU = -1024.0
-_NOTHING_MEASURES_HU = -1500.0
 # A declared padding value whose HU lies between is believed only where the picture's corners show it: headers exist
 # that declare 0 in a signed image, which is water.
 _PLAUSIBLE_PADDING_HU = (-900.0, 3000.0)
@@ -125,7 +125,10 @@ def to_hu(stored: np.ndarray, frame: Frame) -> np.ndarray:
             hu += np.float32(frame.intercept)
     if padding is not None and _is_padding(padding, hu):
         hu[padding] = AIR_HU
-    hu[hu < _NOTHING_MEASURES_HU] = AIR_HU
+    below = hu < NOTHING_MEASURES_HU
+    # A picture of which more lies there than padding is on another scale: the check must see it.
+    if below.any() and not below_air(hu):
+        hu[below] = AIR_HU
     return hu
 
 

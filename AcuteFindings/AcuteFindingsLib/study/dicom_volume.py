@@ -26,6 +26,7 @@ from AcuteFindingsLib.study.geometry import (
 from AcuteFindingsLib.study.lookup_table import has_unusable_table, modality_table
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.odd_slices import odd_slice_notices
+from AcuteFindingsLib.study.plausibility import mend_wrapped
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
 
@@ -61,7 +62,11 @@ def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = Non
         study = read_ct(replace(volume, frames=readable), source_name=source_name, progress=progress)
         lost = unreadable_notice(decoded.lost, len(stack), order="along the stack")
         return replace(study, notices=(lost, *study.notices))
-    notices += surplus_notices(decoded.surplus) + odd_slice_notices(array, windowed=windowed)
+    notices += surplus_notices(decoded.surplus)
+    if not windowed and plan.on_grid and not plan.is_shifted:
+        mended = mend_wrapped(array)
+        notices += () if mended is None else (mended,)
+    notices += odd_slice_notices(array, windowed=windowed)
     notices += _pixel_notices(stack, windowed=windowed) + _grid_notices(plan, positions, directions)
     return Study(
         array=array,
