@@ -54,9 +54,8 @@ def check_study(
         found = [broken]
     else:
         found = [*check_values(study, values), *check_geometry(study)]
-        skull = None if refusals(found) else no_skull(study, limits)
-        if skull is not None:
-            found.append(skull)
+        skull = no_skull(study, limits)
+        found += [] if skull is None else [skull]
         if not refusals(found):
             found += check_ct(study, limits) if isinstance(limits, CtRequirements) else check_radiograph(study, limits)
         found += _remarks(study)
