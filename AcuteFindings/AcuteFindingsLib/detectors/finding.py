@@ -8,10 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import SimpleITK as sitk
 
-from AcuteFindingsLib.errors import ExportError
+from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.names import below, detector_name
 from AcuteFindingsLib.study.grid import image_ijk_to_ras, place_image
+from AcuteFindingsLib.study.itk_files import read_image, write_image
 from AcuteFindingsLib.study.notice import Notice
 
 VerdictLabel = Literal["positive", "negative", "indeterminate"]
@@ -236,12 +237,12 @@ def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
     """
     ijk_to_ras = np.asarray(data["ijk_to_ras"], float)
     masks = tuple(
-        mask_from_dict(entry, sitk.GetArrayFromImage(sitk.ReadImage(str(below(folder, entry["file"])))))
+        mask_from_dict(entry, sitk.GetArrayFromImage(_read_nrrd(below(folder, entry["file"]))))
         for entry in data["masks"]
     )
     heatmap = None
     if data["heatmap"]:
-        image = sitk.ReadImage(str(below(folder, data["heatmap"]["file"])))
+        image = _read_nrrd(below(folder, data["heatmap"]["file"]))
         heatmap = Heatmap(data["heatmap"]["name"], sitk.GetArrayFromImage(image), image_ijk_to_ras(image))
     return Finding(
         detector=detector_name(data["detector"]),
@@ -266,11 +267,18 @@ def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
     )
 
 
+def _read_nrrd(path: Path) -> sitk.Image:
+    try:
+        return read_image(path)
+    except StudyError as error:
+        raise ValueError(str(error)) from error
+
+
 def _write_nrrd(array: np.ndarray, ijk_to_ras: np.ndarray, target: Path) -> None:
     image = sitk.GetImageFromArray(array)
     place_image(image, ijk_to_ras)
     with replace_when_written(target) as partial:
         try:
-            sitk.WriteImage(image, str(partial), useCompression=True)
+            write_image(image, partial, compressed=True)
         except RuntimeError as error:
             raise ExportError(f"{target} could not be written; is the disk full or the folder read-only?") from error

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
-from AcuteFindingsLib.errors import EvaluationError
+from AcuteFindingsLib.errors import EvaluationError, StudyError
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.schema import MaskRow
 from AcuteFindingsLib.evaluation.tables import (
@@ -23,6 +23,7 @@ from AcuteFindingsLib.evaluation.tables import (
     read_table,
     same_finding,
 )
+from AcuteFindingsLib.study.itk_files import read_image
 from AcuteFindingsLib.study.rle import decode_union
 
 _SUFFIXES = (".png", ".nrrd", ".nii", ".nii.gz", ".mha")
@@ -216,8 +217,8 @@ def _read(source: Source) -> tuple[np.ndarray, str, float]:
     if isinstance(source, tuple):
         return decode_union(source).astype(bool), "pixels", 1.0
     try:
-        image = sitk.ReadImage(str(source))
-    except RuntimeError as error:
+        image = read_image(source)
+    except StudyError as error:
         raise EvaluationError(f"{source} cannot be read as a mask.") from error
     array = sitk.GetArrayViewFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:

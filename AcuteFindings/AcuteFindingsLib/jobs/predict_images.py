@@ -21,6 +21,7 @@ from AcuteFindingsLib.jobs.results_folder import results_folder
 from AcuteFindingsLib.last_resort import out_of_memory, sentence
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.providers.load import load_any_image_scorer
+from AcuteFindingsLib.study.itk_files import write_image
 from AcuteFindingsLib.study.notice import refusals
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
@@ -193,7 +194,7 @@ def _keep(
     if scores.masks is not None and masks is not None:
         for (_, _, target), mask in zip(studies, scores.masks, strict=True):
             (masks / target).parent.mkdir(parents=True, exist_ok=True)
-            sitk.WriteImage(sitk.GetImageFromArray(mask.astype(np.uint8) * 255), str(masks / target))
+            write_image(sitk.GetImageFromArray(mask.astype(np.uint8) * 255), masks / target)
             scored.masks.append(target)
     scored.rows.extend(scores.probabilities)
     scored.names.extend(name for _, name, _ in studies)

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.phantoms.phantom_facts import PhantomUids, decimal, first_voxel_lps, phantom_name
+from AcuteFindingsLib.study.itk_files import write_image
 
 
 def write_truth(phantom: Phantom, folder: Path | str) -> list[Path]:
@@ -34,7 +35,7 @@ def write_truth(phantom: Phantom, folder: Path | str) -> list[Path]:
         image.SetOrigin([float(decimal(value)) for value in first_voxel_lps(phantom)])
         path = folder / f"{name}.nrrd"
         part = folder / f"{name}.part.nrrd"
-        sitk.WriteImage(image, str(part), useCompression=True)
+        write_image(image, part, compressed=True)
         part.replace(path)
         files.append(path)
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from AcuteFindingsLib.errors import DetectionError, ProviderError
+from AcuteFindingsLib.errors import DetectionError, ProviderError, StudyError
 from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
 from AcuteFindingsLib.study.grid import place_image
+from AcuteFindingsLib.study.itk_files import read_image, write_image
 from AcuteFindingsLib.study.study import Study
 
 
@@ -33,7 +34,7 @@ def write_volume(axial: Axial, target: Path) -> Path:
     """Write the axial view as NIfTI, int16 HU; nothing of the header but the geometry goes along."""
     image = sitk.GetImageFromArray(np.clip(np.rint(axial.array), -32768, 32767).astype(np.int16))
     place_image(image, axial.ijk_to_ras)
-    sitk.WriteImage(image, str(target))
+    write_image(image, target)
     return target
 
 
@@ -46,8 +47,8 @@ def read_volume(file: Path, axial: Axial) -> np.ndarray:
         The file cannot be read or lies on another grid.
     """
     try:
-        array = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
-    except RuntimeError as error:
+        array = sitk.GetArrayFromImage(read_image(file))
+    except StudyError as error:
         raise ProviderError(f"The result {file.name} of the provider's package cannot be read: {error}") from error
     array = array[..., 0] if array.ndim == 4 else array
     if array.shape != axial.array.shape:

@@ -9,13 +9,14 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image, UnidentifiedImageError
 
-from AcuteFindingsLib.errors import DataError
+from AcuteFindingsLib.errors import DataError, StudyError
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.study.dicom_files import Progress, quiet_pydicom, read_headers
 from AcuteFindingsLib.study.dicom_frames import Frame, frames_of
 from AcuteFindingsLib.study.dicom_series import largest_volume
 from AcuteFindingsLib.study.dicom_volume import read_ct
 from AcuteFindingsLib.study.images import is_picture, is_volume
+from AcuteFindingsLib.study.itk_files import read_image
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.rle import decode_union
 from AcuteFindingsLib.study.study import Study
@@ -189,7 +190,7 @@ def _volume(path: Path, task: Task, _stamp: tuple[int, int]) -> Study:
 
 @lru_cache(maxsize=_VOLUMES_KEPT)
 def _mask_volume(path: Path, _stamp: tuple[int, int]) -> np.ndarray:
-    values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    values = sitk.GetArrayFromImage(read_image(path))
     return values[None] if values.ndim == 2 else values
 
 
@@ -199,7 +200,7 @@ def _mask_plane(path: Path, plane: int) -> np.ndarray:
             with Image.open(path) as picture:
                 return np.asarray(picture.convert("L")) >= 128
         volume = _mask_volume(path, _stamp(path))
-    except (RuntimeError, OSError, UnidentifiedImageError) as error:
+    except (StudyError, OSError, UnidentifiedImageError) as error:
         raise DataError(f"The mask {path.name} cannot be read: it is missing, damaged or no image.") from error
     if plane >= len(volume):
         raise DataError(f"The mask {path.name} has {len(volume)} planes; plane {plane + 1} was asked for.")

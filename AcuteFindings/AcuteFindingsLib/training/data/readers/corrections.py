@@ -8,10 +8,11 @@ from typing import Any, cast
 
 import SimpleITK as sitk
 
-from AcuteFindingsLib.errors import DataError
+from AcuteFindingsLib.errors import DataError, StudyError
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.names import below
 from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.study.itk_files import image_size, read_image
 from AcuteFindingsLib.training.data.checks import Problems, counted, read_csv
 from AcuteFindingsLib.training.data.table import DataTable, Example, MaskSource
 
@@ -143,9 +144,9 @@ def _masks(folder: Path, record: dict[str, Any], size: tuple[int, ...], problems
 def _marked(masks: dict[str, MaskSource], planes: int) -> list[bool]:
     """Return in which planes the segment that the detector is about marks something."""
     first = next(iter(masks.values()), None)
-    if first is None:
+    if first is None or first.path is None:
         return [False] * planes
-    values = sitk.GetArrayFromImage(sitk.ReadImage(str(first.path))).astype("int64")
+    values = sitk.GetArrayFromImage(read_image(first.path)).astype("int64")
     values = values if values.ndim == 3 else values[None]
     return [bool(one) for one in ((values & (first.value or 1)) != 0).any(axis=(1, 2))]
 
@@ -175,11 +176,7 @@ def _said(folder: Path, record: dict[str, Any], planes: int, problems: Problems)
 
 
 def _size(path: Path) -> tuple[int, ...] | None:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-    except RuntimeError:
+        return image_size(path)
+    except StudyError:
         return None
-    size = reader.GetSize()[::-1]
-    return tuple(size) if len(size) == 3 else (1, *size)

@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import pandas as pd
-import SimpleITK as sitk
 
-from AcuteFindingsLib.errors import DataError
+from AcuteFindingsLib.errors import DataError, StudyError
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.study.itk_files import image_size
 from AcuteFindingsLib.training.data.checks import Problems, binary, counted, read_csv
 from AcuteFindingsLib.training.data.table import DataTable, Example, MaskSource
 
@@ -140,18 +140,15 @@ def _mask_files(truth: Path, first: str, planes: int, problems: Problems, where:
     """Return the masks that fit the images, the one that the task is about first."""
     found = []
     for path in sorted(truth.glob("*.nrrd"), key=lambda path: (path.stem != first, path.stem)):
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
         try:
-            reader.ReadImageInformation()
-        except RuntimeError:
+            found_planes = image_size(path)[0]
+        except StudyError:
             problems.add("warn", f"{where}/{path.name}", "", "the mask cannot be read and is left out.")
             continue
-        size = reader.GetSize()
-        if (size[2] if len(size) > 2 else 1) == planes:
+        if found_planes == planes:
             found.append((path.stem, path))
         else:
-            text = f"the mask has {size[-1]} planes, the study {planes} images; the mask is left out."
+            text = f"the mask has {found_planes} planes, the study {planes} images; the mask is left out."
             problems.add("warn", f"{where}/{path.name}", "", text)
     if not found or found[0][0] != first:
         problems.add("warn", f"{where}/{first}.nrrd", "", "the mask that the task is about is missing.")
