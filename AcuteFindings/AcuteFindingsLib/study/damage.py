@@ -35,13 +35,13 @@ def unreadable_notice(places: Sequence[int], count: int, *, order: str, what: st
 
 
 def surplus_notices(surplus: int) -> tuple[Notice, ...]:
-    """Return a warning where pixel data hold more images than the header states (Number of Frames, Rows)."""
+    """Return a warning where pixel data hold `surplus` images, or parts of one, more than the headers state."""
     if not surplus:
         return ()
-    images = "1 image" if surplus == 1 else f"{surplus} images"
+    images = "1 image or a part of one" if surplus == 1 else f"{surplus} images or parts of one"
     text = (
-        f"The pixel data hold {images} more than the header states (0028,0008 and 0028,0010), which cannot be placed "
-        "and were not read. Export the study again."
+        f"The pixel data hold {images} more than the headers state: Number of Frames, Rows or Columns (0028,0008, "
+        "0028,0010 and 0028,0011) may be wrong. What is beyond was not read; look at the images and export them again."
     )
     return (Notice("frames-not-read", "warn", text),)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import zstandard
@@ -38,16 +39,20 @@ _QUICKEST_PLUGIN = {
 _ENDS_WITH_MARKER = frozenset((*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes))
 _END_MARKER = b"\xff\xd9"
 _STARTS = (b"\xff\xd8", b"\xff\x4f")
+# Sequence Delimitation Item (PS3.5 A.4).
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _START_OF_SCAN, _LAST_COEFFICIENT = 0xDA, 63
 # Bytes behind or before which the marker may lie: padding, and a marker whose second byte was cut by an odd length.
 _NEAR_END = 16
+# Bytes behind the last frame that may be anything.
+_PADDING = 16
 
 Sink = Callable[[int, np.ndarray], None]
 
 
 @dataclass(frozen=True)
 class FileDecoded:
-    """What came of one file: the places of lost frames, why, and images beyond the stated number."""
+    """What came of one file: the places of lost frames, why, and images or parts of one beyond the stated ones."""
 
     lost: tuple[int, ...] = ()
     reason: str = ""
@@ -66,7 +71,7 @@ def decode_one_file(frames: Sequence[Frame], places: Sequence[int], sink: Sink) 
     """
     name, header = shown_name(frames[0].file), frames[0].header
     try:
-        dataset = read_pixel_dataset(frames[0].file)
+        dataset = _dataset(frames[0].file)
         if "PixelData" not in dataset or not dataset.PixelData:
             return FileDecoded(tuple(places), _no_pixels(name, header))
         _complete(dataset)
@@ -98,6 +103,15 @@ class _ColorError(ValueError):
     """A picture in color."""
 
 
+def _dataset(file: Path) -> Dataset:
+    """Read the encoded pixels of a file, also where the end of the sequence of fragments lacks at the file's end."""
+    try:
+        dataset = read_pixel_dataset(file)
+    except EOFError:
+        return read_pixel_dataset(file, end=_SEQUENCE_END)
+    return dataset if "PixelData" in dataset else read_pixel_dataset(file, end=_SEQUENCE_END)
+
+
 def _decoded(
     dataset: Dataset, wanted: Sequence[tuple[int, int]], plugins: Sequence[str]
 ) -> Iterator[tuple[int, np.ndarray | Exception]]:
@@ -124,7 +138,10 @@ def _pixels(dataset: Dataset, frames: Sequence[int], plugin: str) -> Iterator[np
     for stored in iter_pixels(
         dataset, indices=frames, correct_unused_bits=odd_bits is None, decoding_plugin=plugin, view_only=True
     ):
-        yield stored if odd_bits is None else (stored << odd_bits[0]) >> odd_bits[1]
+        # Believed only where the bits above those stored are used.
+        if odd_bits is not None and (stored >> int(dataset.BitsStored)).any():
+            stored = (stored << odd_bits[0]) >> odd_bits[1]
+        yield stored
 
 
 def _by_any_plugin(dataset: Dataset, frame: int, plugins: Sequence[str]) -> np.ndarray | Exception:
@@ -188,8 +205,9 @@ def _complete(dataset: Dataset) -> None:
 def _frames_held(dataset: Dataset) -> tuple[int, int]:
     """Return how many of the stated frames can be there, and how many images there are beyond them.
 
-    A few bytes more, as padding, say nothing; a frame of which a byte lacks is not there. Pixel data that are cut
-    short are made to end with a whole frame.
+    Padding behind them says nothing; a frame of which a byte lacks is not there. Pixel data that are cut short are made
+    to end with a whole frame. More than padding behind the last frame counts as one: rows and columns that are stated
+    too small shear the image.
     """
     stated = int(dataset.get("NumberOfFrames") or 1)
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -203,7 +221,11 @@ def _frames_held(dataset: Dataset) -> tuple[int, int]:
     if held < stated:
         dataset.NumberOfFrames = held
         dataset.PixelData = dataset.PixelData[: int(np.ceil(held * frame_bytes))]
-    return min(held, stated), max(0, held - stated)
+    surplus = max(0, held - stated)
+    rest = dataset.PixelData[int(np.ceil(stated * frame_bytes)) :]
+    if held == stated and len(rest) > _PADDING and rest.strip(b"\0"):
+        surplus = 1
+    return min(held, stated), surplus
 
 
 def _is_cut(dataset: Dataset, frame: int) -> bool:

@@ -167,9 +167,9 @@ def read_header(path: Path) -> Dataset:
     return header
 
 
-def read_pixel_dataset(path: Path) -> Dataset:
-    """Read one file's encoded pixels and the attributes that describe them."""
-    return read_tags(path, PIXEL_TAGS, stop_before_pixels=False)
+def read_pixel_dataset(path: Path, *, end: bytes = b"") -> Dataset:
+    """Read one file's encoded pixels and the attributes that describe them, as if the file ended with `end`."""
+    return read_tags(path, PIXEL_TAGS, stop_before_pixels=False, end=end)
 
 
 @contextmanager
@@ -197,7 +197,7 @@ _WHOLE_NUMBERS = (
 _MOST_BITS, _MOST_SAMPLES = 64, 4
 
 
-def read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> Dataset:
+def read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool, end: bytes = b"") -> Dataset:
     """Read some attributes of one file, also of a compressed one and of one without the mark of a DICOM file.
 
     Raises
@@ -220,6 +220,8 @@ def read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> D
         if kind_of_bytes(start) != DICOM:
             raise InvalidDicomError("does not begin as DICOM")
         check_deflated_budget(source, start)
+        if end:
+            source = io.BytesIO(source.read() + end)
         bare = start[128:132] != b"DICM"
         header = pydicom.dcmread(source, stop_before_pixels=stop_before_pixels, force=bare, specific_tags=list(tags))
         if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:

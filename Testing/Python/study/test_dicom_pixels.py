@@ -318,3 +318,27 @@ def test_a_header_with_numbers_that_no_image_has_does_not_end_the_others(
     assert [(notice.code, notice.severity) for notice in study.notices] == [("unreadable-file", "warn")]
     with pytest.raises(StudyError, match=file.name):
         read_study(file)
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "Columns"])
+def test_rows_or_columns_stated_too_small_are_told(tmp_path: Path, write_series: Writer, keyword: str) -> None:
+    def shrink(dataset: Dataset, number: int) -> None:
+        dataset[keyword].value -= 1
+
+    write_series(tmp_path, HU, each=shrink)
+    assert "frames-not-read" in [notice.code for notice in read_study(tmp_path).notices]
+
+
+def test_pixels_whose_closing_delimiter_lacks_are_read(tmp_path: Path, write_series: Writer) -> None:
+    for file in write_series(tmp_path, HU, transfer_syntax=JPEGLSLossless):
+        data = file.read_bytes()
+        assert data.endswith(b"\xfe\xff\xdd\xe0\0\0\0\0")
+        file.write_bytes(data[:-8])
+    study = read_study(tmp_path)
+    np.testing.assert_array_equal(study.array, HU)
+    assert study.notices == ()
+
+
+def test_a_high_bit_that_the_values_contradict_is_not_believed(tmp_path: Path, write_series: Writer) -> None:
+    write_series(tmp_path, HU, bits_stored=12, HighBit=15)
+    np.testing.assert_array_equal(read_study(tmp_path).array, HU)
