@@ -14,6 +14,7 @@ from typing import IO
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.file_kinds import START_BYTES, ZIP, is_leftover, kind_of, kind_of_bytes, shown_name
+from AcuteFindingsLib.study.folder_files import DICOM_ENDINGS
 from AcuteFindingsLib.study.unpacking import check_growth
 
 PREFIX = "acutefindings-zip-"
@@ -21,10 +22,9 @@ PREFIX = "acutefindings-zip-"
 
 _STEP = 1 << 20
 _ENCRYPTED = 0x1
-_DICOM_ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
 # Endings that say what a file is to the readers of volumes and pictures; no other part of a name becomes a path.
 _ENDINGS = (
-    *_DICOM_ENDINGS, ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gz",
+    *DICOM_ENDINGS, ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gz",
     ".zst",
 )  # fmt: skip
 _MEMBER_FAILS = (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, ValueError, OSError)
@@ -115,7 +115,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, name: str, *, spent: int, pr
                 raise StudyError(
                     f"{name} is packed in a way that is not read here; unpack it and give the folder."
                 ) from error
-            if _ending(member.filename) in _DICOM_ENDINGS or _is_bare(member.filename):
+            if _ending(member.filename) in DICOM_ENDINGS or _is_bare(member.filename):
                 target.unlink(missing_ok=True)
                 target.with_suffix(".dcm").write_bytes(b"")
     return spent
@@ -160,7 +160,7 @@ def _may_be_image(filename: str, start: bytes) -> bool:
     if kind is not None:
         return kind.use in ("dicom", "volume", "picture", "packed")
     # What should be DICOM but is not.
-    return _ending(filename) in _DICOM_ENDINGS or (_is_bare(filename) and not start.strip(b"\0"))
+    return _ending(filename) in DICOM_ENDINGS or (_is_bare(filename) and not start.strip(b"\0"))
 
 
 def _is_bare(filename: str) -> bool:

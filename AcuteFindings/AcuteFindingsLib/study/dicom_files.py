@@ -3,7 +3,6 @@
 import hashlib
 import io
 import logging
-import os
 import secrets
 import struct
 import warnings
@@ -40,11 +39,11 @@ from AcuteFindingsLib.study.file_kinds import (
     START_BYTES,
     WHAT_IS_READ,
     FileKind,
-    is_leftover,
     kind_of,
     kind_of_bytes,
     shown_name,
 )
+from AcuteFindingsLib.study.folder_files import files_below, spoiled_among
 from AcuteFindingsLib.study.unpacking import UNPACKING_FAILS, check_deflated, unpacked, unpacked_start
 
 Progress = Callable[[str, float], None]
@@ -144,7 +143,7 @@ def read_headers(path: Path, *, progress: Progress | None = None) -> Headers:
         except UNREADABLE as error:
             _log.debug("%s: %r", file, error)
             unreadable.append(file)
-    unreadable += _spoiled(others, [file for file, _ in found] + unreadable)
+    unreadable += spoiled_among(others, [file for file, _ in found] + unreadable)
     return Headers(headers=tuple(found), unreadable=tuple(sorted(unreadable)))
 
 
@@ -188,7 +187,6 @@ MALFORMED = (
 # A StudyError here is a file beyond its budget.
 UNREADABLE: tuple[type[Exception], ...] = (OSError, StudyError, *MALFORMED, *UNPACKING_FAILS)
 
-_DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 # Attributes of one whole number each that say how pixels lie in memory (PS3.3 C.7.6.3).
 _WHOLE_NUMBERS = (
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "BitsAllocated", "BitsStored",
@@ -301,58 +299,6 @@ def _not_dicom(path: Path, name: str) -> str:
     if kind.use in ("picture", "volume"):
         return f"{name} is {kind.name} by its content but not by its name; give it the ending of its kind."
     return f"{name} is {kind.name}, which is not read: {WHAT_IS_READ}."
-
-
-def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the files below a folder, sorted, and the folders that cannot be opened; each linked folder once."""
-    files: list[Path] = []
-    closed: list[OSError] = []
-    seen: set[tuple[int, int]] = set()
-    most = budgets().files
-    for place, folders, names in os.walk(folder, onerror=closed.append, followlinks=True):
-        status = Path(place).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if name != "__MACOSX")
-        here = [Path(place, name) for name in names]
-        files += [file for file in here if not is_leftover(file) and file.is_file()]
-        if len(files) > most:
-            raise StudyError(
-                f"{shown_name(folder)} holds more than {most:,} files with its subfolders and linked folders; give the "
-                "folder of one study."
-            )
-    return sorted(files), [Path(error.filename) for error in closed]
-
-
-def _spoiled(others: Sequence[Path], dicom: Sequence[Path]) -> list[Path]:
-    """Return which files that do not begin as DICOM should have: by their ending, or as all else is DICOM there.
-
-    A file without an ending counts only where it is empty or begins with zeros, as after a broken copy, and lies beside
-    DICOM files without ending.
-    """
-    bare_folders = {file.parent for file in dicom if _ending(file) == ""}
-    spoiled = []
-    for file in others:
-        ending, kind = _ending(file), kind_of(file)
-        if kind is not None:
-            named = ending in _DICOM_SUFFIXES or _ending(file.with_suffix("")) in _DICOM_SUFFIXES
-            wrong = named and kind.use in ("packed", "zip", "archive")
-        elif ending == "" and file.parent in bare_folders:
-            with file.open("rb") as stream:
-                wrong = not stream.read(START_BYTES).strip(b"\0")
-        else:
-            wrong = ending in _DICOM_SUFFIXES
-        if wrong:
-            spoiled.append(file)
-    return spoiled
-
-
-def _ending(file: Path) -> str:
-    """Return a name's ending in lower case; numbers, as in a UID or a slice number, are none."""
-    ending = file.suffix.lower()
-    return "" if ending[1:].isdigit() else ending
 
 
 def check_deflated_budget(source: BinaryIO, start: bytes) -> None:

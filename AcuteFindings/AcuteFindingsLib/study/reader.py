@@ -14,7 +14,6 @@ from AcuteFindingsLib.study.dicom_files import (
     MALFORMED,
     Headers,
     Progress,
-    files_below,
     quiet_pydicom,
     read_headers,
 )
@@ -26,6 +25,7 @@ from AcuteFindingsLib.study.dicom_series import choose_volume, group_volumes, la
 from AcuteFindingsLib.study.dicom_volume import read_ct
 from AcuteFindingsLib.study.dicom_volumes import Volume
 from AcuteFindingsLib.study.file_kinds import WHAT_IS_READ, kind_of, shown_name
+from AcuteFindingsLib.study.folder_files import files_below
 from AcuteFindingsLib.study.images import header_of_pair, is_picture, is_volume, read_volume
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.pictures import read_picture

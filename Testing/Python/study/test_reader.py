@@ -8,7 +8,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
+from AcuteFindingsLib import budgets
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.reader import read_study
 
@@ -320,3 +321,29 @@ def test_an_acquisition_in_two_series_is_whole(tmp_path: Path, write_series: Wri
             StudyInstanceUID="1.2.3",
         )
     assert "incomplete-copy" not in [notice.code for notice in read_study(tmp_path).notices]
+
+
+def test_folders_that_may_not_be_opened_are_told_and_do_not_end_the_others(
+    tmp_path: Path, write_series: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_series(tmp_path / "open", linear_field)
+    write_series(tmp_path / "shut", linear_field)
+    plain = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if path.parent.name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    study = read_study(tmp_path)
+    assert (study.array.shape[0], [notice.code for notice in study.notices]) == (6, ["unreadable-file"])
+
+
+def test_a_folder_with_more_files_than_the_budget_is_refused(
+    tmp_path: Path, write_series: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_series(tmp_path, linear_field)
+    monkeypatch.setattr(budgets, "_current", replace(budgets.budgets(), files=3))
+    with pytest.raises(StudyError, match="more than 3 files"):
+        read_study(tmp_path)
