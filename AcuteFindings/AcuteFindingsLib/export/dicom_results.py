@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from AcuteFindingsLib.detectors.detector import Progress, no_progress
-from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, ModelIdentity, Verdict
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.study.study import Study
 
@@ -37,18 +37,50 @@ class CapturedPicture:
 
 
 def require_dicom(study: Study) -> None:
-    """Refuse before anything is computed what could not be written as DICOM.
+    """Refuse before anything is computed what could not be written as DICOM: results of one voxel are made and dropped.
 
     Raises
     ------
     ExportError
-        highdicom is not installed, or the study was not read from DICOM files.
+        highdicom is not installed, the study was not read from DICOM files, or they cannot carry results: an unknown
+        character set, no SOP class, UIDs that are none, headers that do not fit the standard, or a volume that lies
+        elsewhere by now.
     """
+    _require_highdicom()
+    from AcuteFindingsLib.export.dicom_capture import capture_picture
+    from AcuteFindingsLib.export.dicom_report import report_finding
+    from AcuteFindingsLib.export.dicom_segmentation import segment_masks
+    from AcuteFindingsLib.export.dicom_source import read_instances
+
+    source = read_instances(study)
+    trial = _trial(study)
+    masks = segment_masks(trial, study, source)
+    report_finding(trial, source, masks=masks)
+    capture_picture(np.zeros((2, 2, 3), np.uint8), "", trial, source)
+
+
+def _require_highdicom() -> None:
     if importlib.util.find_spec("highdicom") is None:
         raise ExportError("DICOM results need the package highdicom: pip install 'acutefindings[dicom-export]'.")
-    from AcuteFindingsLib.export.dicom_source import require_instances
 
-    require_instances(study)
+
+def _trial(study: Study) -> Finding:
+    """Return a finding of a single voxel, by which a study's headers are tried."""
+    mark: np.ndarray = np.zeros(study.array.shape, np.uint8)
+    mark[tuple(length // 2 for length in mark.shape)] = 1
+    code = Code("SCT", "49755003", "Morphologically Altered Structure")
+    return Finding(
+        detector="trial",
+        model=ModelIdentity("trial", "0", "0" * 64, ""),
+        verdict=Verdict("indeterminate", 0.5, 0.5, "trial", "trial"),
+        slices=(),
+        main_label="",
+        slice_threshold=0.5,
+        ijk_to_ras=study.ijk_to_ras,
+        display_window=(0.5, 1.0),
+        masks=(Mask("Trial", mark, code, code, None, (1.0, 0.0, 0.0)),),
+        series_instance_uid=study.dicom.series_instance_uid,
+    )
 
 
 def write_dicom_results(
@@ -84,7 +116,7 @@ def write_dicom_results(
     ExportError
         As `require_dicom`; the source files are gone or changed; a file cannot be written; nothing is left to write.
     """
-    require_dicom(study)
+    _require_highdicom()
     from AcuteFindingsLib.export.dicom_capture import capture_picture
     from AcuteFindingsLib.export.dicom_object import save_object
     from AcuteFindingsLib.export.dicom_report import report_finding

@@ -4,6 +4,7 @@ The only place in the program that reads who the patient is: what it reads goes 
 else, neither into messages nor into file names.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pydicom
 from highdicom.enum import SpecificCharacterSetValues
 from highdicom.spatial import is_multiframe_image
+from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, generate_uid
@@ -33,6 +35,19 @@ _NEVER_MISSING = (
 # Where a value is not what its type allows, an object that repeats it would be refused; text is repeated as it is.
 _CHECKED_VRS = (VR.DA, VR.TM, VR.DT, VR.AS, VR.CS, VR.IS, VR.DS)
 _SEXES = ("M", "F", "O", "")
+
+_TEXT_VRS = (VR.PN, VR.LO, VR.SH, VR.LT, VR.ST, VR.UC, VR.UT)
+# Of several bytes a character: they only follow another set (PS3.3 C.12.1.1.2).
+_SEVERAL_BYTES = ("ISO 2022 IR 87", "ISO 2022 IR 159", "ISO 2022 IR 149", "ISO 2022 IR 58")
+_UIDS = (
+    ("SOPClassUID", "0008,0016", True),
+    ("SOPInstanceUID", "0008,0018", True),
+    ("StudyInstanceUID", "0020,000D", True),
+    ("SeriesInstanceUID", "0020,000E", True),
+    ("FrameOfReferenceUID", "0020,0052", False),
+)
+# Part of a pixel's size by which it may differ from what the files say: what decimals cost.
+_STRETCHED = 0.01
 
 # Directions of slices of one series may differ by what writing them in decimals costs.
 _SAME_DIRECTION = 1e-3
@@ -137,6 +152,7 @@ def read_instances(study: Study, *, progress: Progress | None = None) -> SourceI
     if study.orientation != "projection":
         used = _in_order(used, study)
     _refuse_mixed(headers, study)
+    _refuse_illegal(headers)
     first = used[0]
     directions = None if study.orientation == "projection" else first.directions
     planes = tuple(
@@ -156,6 +172,7 @@ def read_instances(study: Study, *, progress: Progress | None = None) -> SourceI
         spacing=first.spacing,
         patient_orientation=tuple(str(word).strip().upper() for word in orientation),
     )
+    _refuse_moved(source, study)
     _normalise(source, study, first)
     return source
 
@@ -197,12 +214,84 @@ def _drop_empty(header: Dataset) -> None:
 
 
 def _know_characters(header: Dataset) -> None:
-    """Turn text in a character set that DICOM does not know into Unicode."""
-    stated = header.get("SpecificCharacterSet") or []
+    """Keep the character set where a result can state it, else turn the text into Unicode.
+
+    An empty first value of several is the default repertoire (PS3.3 C.12.1.1.2), as usual in Japan and Korea.
+
+    Raises
+    ------
+    ExportError
+        Nobody knows the character set, and the text needs one.
+    """
+    stated = header.get("SpecificCharacterSet") or ""
+    names = [stated] if isinstance(stated, str) else [str(one) for one in stated]
+    if len(names) > 1 and not names[0]:
+        names[0] = SpecificCharacterSetValues.DEFAULT_REPERTOIRE_CODE_EXTENSIONS.value
+        header.SpecificCharacterSet = names
     known = {one.value for one in SpecificCharacterSetValues} | {""}
-    if not {str(one) for one in ([stated] if isinstance(stated, str) else stated)} <= known:
-        header.decode()
-        header.SpecificCharacterSet = "ISO_IR 192"
+    several = len(names) > 1 and all(name.startswith("ISO 2022") for name in names) and names[0] not in _SEVERAL_BYTES
+    if set(names) <= known and (several or (len(names) == 1 and names[0] not in _SEVERAL_BYTES)):
+        return
+    header.decode()
+    if not _is_charset(names) and not all(str(e.value).isascii() for e in header if e.VR in _TEXT_VRS):
+        raise ExportError(
+            "The study's files name a character set that DICOM does not know (Specific Character Set, 0008,0005), so "
+            "the patient's name could not be carried over as it is; correct it, or export the study from its source "
+            "again."
+        )
+    header.SpecificCharacterSet = "ISO_IR 192"
+
+
+def _is_charset(names: list[str]) -> bool:
+    """Whether pydicom knows every name, misspelled or not."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message=".*Unknown encoding.*")
+            convert_encodings(list(names))
+    except (UserWarning, LookupError, ValueError):
+        return False
+    return True
+
+
+def _refuse_illegal(headers: Sequence[Dataset]) -> None:
+    """Refuse files that a result cannot refer to: without SOP class, or with UIDs that are none (PS3.5, 9.1)."""
+    for header in headers:
+        for keyword, tag, needed in _UIDS:
+            value = str(header.get(keyword) or "")
+            if value and UID(value).is_valid:
+                continue
+            if value or needed:
+                wrong = f"state a {keyword} ({tag}) that is no UID" if value else f"lack the {keyword} ({tag})"
+                raise ExportError(
+                    f"Some of the study's files {wrong}, so a DICOM result cannot refer to them; export the study from "
+                    "its source again, or run without DICOM results."
+                )
+
+
+def _refuse_moved(source: SourceInstances, study: Study) -> None:
+    """Refuse a volume that lies elsewhere than its files say, as after a transform was hardened."""
+    if source.directions is None or source.spacing is None or study.orientation == "projection":
+        return
+    rows, columns = source.shape
+    across = source.directions[:3] * source.spacing[1] * (columns - 1) / 2
+    down = source.directions[3:] * source.spacing[0] * (rows - 1) / 2
+    away = [
+        float(np.linalg.norm((plane.position + across + down) * [-1, -1, 1] - one.position_ras))
+        for plane, one in zip(source.planes, study.sources, strict=True)
+        if plane.position is not None
+    ]
+    # Of a tilted or unevenly spaced stack Slicer shows the first slice in its place; after a transform none is there.
+    moved = bool(away) and min(away) > max(max(source.spacing), 0.5)
+    if not study.regridded and not moved:
+        in_plane = np.linalg.norm(np.asarray(study.ijk_to_ras, float)[:3, :2], axis=0)
+        stretched = np.abs(in_plane / [source.spacing[1], source.spacing[0]] - 1).max() > _STRETCHED
+        moved = stretched or not same_orientation(source, study.ijk_to_ras)
+    if moved:
+        raise ExportError(
+            "The volume does not lie where its DICOM files say (was a transform hardened?), so a DICOM result would "
+            "mark other places in them; load the series again, or run the detector on its files."
+        )
 
 
 def _is_valid(representation: str, value: object) -> bool:

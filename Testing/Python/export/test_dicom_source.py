@@ -184,13 +184,109 @@ def test_files_that_are_gone_or_changed_are_refused(tmp_path: Path) -> None:
 
 
 def test_slices_of_several_frames_of_reference_are_refused(tmp_path: Path) -> None:
-    def own(dataset: Dataset, number: int) -> None:
-        dataset.FrameOfReferenceUID = f"1.2.3.{number // 3}"
-
-    cases.write_series(tmp_path / "in", cases.hu(), each=own)
+    cases.write_series(tmp_path / "in", cases.hu(), FrameOfReferenceUID="1.2.3.1")
     study = read_study(tmp_path / "in")
+    other = pydicom.dcmread(study.sources[2].file)
+    other.FrameOfReferenceUID = "1.2.3.2"
+    other.save_as(study.sources[2].file)
     with pytest.raises(ExportError, match="0020,0052"):
-        read_instances(study)
+        write_dicom_results(bleeding(study), study, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        (["ISO 2022 IR 6", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎"),
+        (["", "ISO 2022 IR 13", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        (["ISO_IR 100", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        ("ISO_IR 144", "Люкceмбypг"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+        ("ISO_IR 192", "Müller^山田"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_names_in_the_character_sets_of_the_world_come_through(tmp_path: Path, characters, name: str) -> None:
+    study = series(tmp_path / "in", SpecificCharacterSet=characters, PatientName=name)
+    require_dicom(study)
+    stored = pydicom.dcmread(study.sources[0].file).PatientName
+    for file in write_dicom_results(bleeding(study), study, tmp_path / "out").files:
+        assert str(pydicom.dcmread(file).PatientName) == str(stored) == name
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "told"),
+    [
+        ("SOPClassUID", None, "0008,0016"),
+        ("SOPInstanceUID", "1.2.abc", "0008,0018"),
+        ("StudyInstanceUID", "1.2.3/../4", "0020,000D"),
+        ("SeriesInstanceUID", "1." + "2" * 70, "0020,000E"),
+        ("FrameOfReferenceUID", "1..2", "0020,0052"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_files_that_no_result_can_refer_to_are_told_before_the_run(
+    tmp_path: Path, keyword: str, value: str | None, told: str
+) -> None:
+    def spoil(dataset: Dataset, number: int) -> None:
+        if value is None:
+            if number == 1:
+                dataset.SOPClassUID = ""
+            return
+        with pydicom.config.disable_value_validation():
+            setattr(dataset, keyword, f"{value}.{number}" if keyword == "SOPInstanceUID" else value)
+
+    cases.write_series(tmp_path / "in", cases.hu())
+    study = read_study(tmp_path / "in")
+    for number, source in enumerate(study.sources):
+        with pydicom.config.disable_value_validation():
+            image = pydicom.dcmread(source.file)
+            spoil(image, number)
+            image.save_as(source.file, enforce_file_format=False)
+    facts = replace(
+        study.dicom, study_instance_uid=value if keyword == "StudyInstanceUID" else study.dicom.study_instance_uid
+    )
+    sources = study.sources
+    if keyword == "SOPInstanceUID":
+        sources = tuple(replace(one, sop_instance_uid=f"{value}.{number}") for number, one in enumerate(sources))
+    with pytest.raises(ExportError, match=told):
+        require_dicom(replace(study, dicom=facts, sources=sources))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_name_in_a_character_set_that_nobody_knows_is_told_before_the_run(tmp_path: Path) -> None:
+    for name, raw in (("plain", b"MARKNAME"), ("foreign", "Müller^Z".encode("cp850")[:8])):
+        cases.write_series(tmp_path / name, cases.hu(), PatientName="MARKNAME")
+        for file in (tmp_path / name).iterdir():
+            image = pydicom.dcmread(file)
+            with pydicom.config.disable_value_validation():
+                image.SpecificCharacterSet = "KLINGON 7"
+                image.save_as(file)
+            file.write_bytes(file.read_bytes().replace(b"MARKNAME", raw))
+        study = read_study(tmp_path / name)
+        if name == "plain":
+            require_dicom(study)
+            continue
+        with pytest.raises(ExportError, match="0008,0005"):
+            require_dicom(study)
+
+
+@pytest.mark.parametrize("change", ["shift", "turn", "stretch"])
+def test_a_volume_that_was_moved_since_is_told_before_the_run(tmp_path: Path, change: str) -> None:
+    study = series(tmp_path / "in")
+    moved = {
+        "shift": np.array([[1, 0, 0, 30.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
+        "turn": np.array([[0.96, -0.28, 0, 0], [0.28, 0.96, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
+        "stretch": np.diag([1.2, 1, 1, 1]),
+    }[change]
+    sources = tuple(
+        replace(one, position_ras=tuple((moved @ [*one.position_ras, 1.0])[:3].tolist())) for one in study.sources
+    )
+    require_dicom(study)
+    with pytest.raises(ExportError, match="transform"):
+        require_dicom(replace(study, ijk_to_ras=moved @ study.ijk_to_ras, sources=sources))
 
 
 def test_nothing_that_names_the_patient_leaves_but_in_the_objects(

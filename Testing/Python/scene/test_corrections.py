@@ -249,7 +249,8 @@ def test_a_correction_says_who_when_and_by_which_model(result: SceneResult, tmp_
     record = json.loads((save_correction(result, tmp_path, annotator="Dr. Ümit") / "correction.json").read_text())
     assert record["annotator"] == "Dr. Ümit"
     assert before <= datetime.fromisoformat(record["saved_at"]) <= datetime.now().astimezone()
-    assert record["model"] == {"id": "test-model", "version": "0.1", "sha256": "0" * 64, "trained_on": "phantoms"}
+    model = {"id": "test-model", "version": "0.1", "sha256": "0" * 64, "trained_on": "phantoms", "never_saw": ""}
+    assert record["model"] == model
     assert record["series_instance_uid"] == "1.2.3.4"
     assert record["dice"] == 1.0
     assert record["segments"][0]["status"] == "completed"
