@@ -7,8 +7,9 @@ import numpy as np
 
 from AcuteFindingsLib.study.dicom_copies import same_pixels
 from AcuteFindingsLib.study.dicom_frames import Frame
+from AcuteFindingsLib.study.dicom_parting import alike
 from AcuteFindingsLib.study.dicom_places import SAME_PLACE_MM, heights_of, images, parallel, places_of
-from AcuteFindingsLib.study.dicom_volumes import Volume, alike
+from AcuteFindingsLib.study.dicom_volumes import Volume
 from AcuteFindingsLib.study.geometry import normal_of, usual_step
 from AcuteFindingsLib.study.notice import Notice, Severity
 
@@ -24,7 +25,7 @@ _NEAR_STEPS = 0.6
 # A stack of this many gaps, all equal within this share, is even.
 _LEAST_EVEN, _EVEN_SHARE = 6, 0.1
 # Identifiers say nothing to a reader, and free text may speak of the patient.
-_NO_VALUE_SHOWN = ("frame of reference", "series description", "contrast agent", "acquisition time")
+_NO_VALUE_SHOWN = ("frame of reference", "series description", "contrast agent", "acquisition time", "field of view")
 # As many images in another plane are a localizer rather than a reformatted stack.
 _FEW = 3
 

@@ -19,6 +19,7 @@ _OTHER_PICTURE = re.compile(
 # An attribute with more values than this share of the images tells images apart, not volumes: de-identification gives
 # every image of the public LIDC scans a Frame of Reference of its own.
 _TELLS_NOTHING = 0.5
+_FIELD_MM = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ def _picture(frame: Frame) -> str:
     return " ".join(_OTHER_PICTURE.findall(" ".join(frame.image_type))) or "plain"
 
 
+def _field(frame: Frame) -> str:
+    """Return where the picture lies within its plane, to 5 mm: reconstructions of one scan differ in their center."""
+    if frame.position is None or frame.directions is None:
+        return ""
+    across, down = frame.directions.reshape(2, 3) @ frame.position / _FIELD_MM
+    return f"{across:.0f} {down:.0f}"
+
+
 _CARDIAC, _RESPIRATORY = "CardiacSynchronizationSequence", "RespiratorySynchronizationSequence"
 _CONTENT, _RECONSTRUCTION = "FrameContentSequence", "CTReconstructionSequence"
 
@@ -87,6 +96,7 @@ MAY_FOLLOW = (
     Fact("contrast agent", _text("ContrastBolusAgent")),
     Fact("filter", _text("FilterType", group="CTXRayDetailsSequence")),
     _ACQUISITION_TIME,
+    Fact("field of view", _field),
 )
 """Facts that may change where one part of a volume ends and the next begins, as a scanner that steps writes them."""
 

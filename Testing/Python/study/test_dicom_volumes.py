@@ -44,6 +44,7 @@ def _values(study: Study) -> set[int]:
         ({"TemporalPositionIdentifier": 1}, {"TemporalPositionIdentifier": 2}),
         ({"AcquisitionTime": "121000"}, {"AcquisitionTime": "122000"}),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}, {"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "VUE"]}),
+        ({"origin": (-100.0, 20.0, -300.0)}, {"origin": (-60.0, 20.0, -300.0)}),
         ({"SeriesDescription": "FBP"}, {"SeriesDescription": "iterative"}),
     ],
 )
@@ -76,6 +77,18 @@ def test_acquisitions_side_by_side_are_one_volume_and_a_remark_says_so(tmp_path:
     study = read_study(tmp_path)
     assert len(study.sources) == 12
     assert _severity(study) == {"put-together": "info"}
+
+
+def test_of_acquisitions_that_overlap_none_is_put_together_across_the_gap_of_another(
+    tmp_path: Path, write_series: Writer
+) -> None:
+    for name, low, high in (("1", 0, 9), ("2", 8, 17), ("3", 16, 25)):
+        heights = 5.0 * np.arange(low, high)
+        write_series(tmp_path / name, _slices(100, high - low), heights=heights, AcquisitionNumber=int(name), **SAME)
+    study = read_study(tmp_path)
+    assert len(study.sources) == 9
+    assert _severity(study)["images-left-out"] == "refuse"
+    assert "missing-slices" not in _severity(study)
 
 
 def test_facts_that_differ_at_every_image_tell_nothing(tmp_path: Path, write_series: Writer) -> None:
