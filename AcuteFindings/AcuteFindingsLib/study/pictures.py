@@ -22,7 +22,6 @@ _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
 _SUBFILE_TYPE, _PHOTOMETRIC = 254, 262
 _DAMAGES = (
     OSError, EOFError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError,
-    Image.DecompressionBombError,
 )  # fmt: skip
 
 
@@ -42,8 +41,14 @@ def read_picture(path: Path, *, detector: str | None = None) -> Study:
     try:
         _refuse_other_kinds(path, name)
         _check_checksums(path, name)
-        with Image.open(path, formats=_KINDS) as picture:
+        # A stream: of a path Pillow maps the file to memory, and scrambles a TIFF that its header turns by a quarter.
+        with path.open("rb") as stream, Image.open(stream, formats=_KINDS) as picture:
             pages = _pages(picture, name, is_ct=detector in ("hemorrhage", "pe"))
+    except Image.DecompressionBombError as error:
+        raise StudyError(
+            f"{name} states more pixels than are allowed ({budgets().pixels / 1e6:.0f} million a picture); reduce it "
+            "first."
+        ) from error
     except _DAMAGES as error:
         raise StudyError(
             f"{name} cannot be read as a picture: it is damaged or cut short. Copy or export it again."
@@ -77,7 +82,7 @@ def _refuse_other_kinds(path: Path, name: str) -> None:
 
 def _check_checksums(path: Path, name: str) -> None:
     """Compare the checksums of a PNG's pieces, which decoding alone does not."""
-    with Image.open(path, formats=_KINDS) as picture:
+    with path.open("rb") as stream, Image.open(stream, formats=_KINDS) as picture:
         _check_size(picture, name)
         if picture.format == "PNG":
             picture.verify()
