@@ -39,8 +39,13 @@ def models_import(
         typer.Option("--outputs", metavar="[PART=]A,B", help="Names of a program's outputs, in order."),
     ] = None,
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="A program answers with probabilities, not logits.")
-    ] = False,
+        bool | None,
+        typer.Option("--probabilities/--logits", help="What a program answers with, where the file does not show it."),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", help="softmax where the outputs exclude each other, sigmoid where each is its own."),
+    ] = None,
     licence: Annotated[str | None, typer.Option("--licence", help="Licence of the weights.")] = None,
     licence_file: Annotated[Path | None, typer.Option("--licence-file", help="Its full text.")] = None,
     trained_on: Annotated[str | None, typer.Option("--trained-on", help="What the weights were fitted to.")] = None,
@@ -56,6 +61,8 @@ def models_import(
 
     if task is not None and task not in _TASKS:
         raise ModelError(f"--task {task}: choose one of {', '.join(_TASKS)}.")
+    if head not in (None, "softmax", "sigmoid"):
+        raise ModelError(f"--head {head}: choose softmax or sigmoid.")
     options = Options(
         task=task,  # type: ignore[arg-type]
         also={part: Path(name) for part, name in _pairs("--also", also).items()},
@@ -68,6 +75,7 @@ def models_import(
         channel=channel,
         outputs={part: _names(names) for part, names in _pairs("--outputs", outputs, plain=True).items()},
         probabilities=probabilities,
+        head=head,  # type: ignore[arg-type]
         source_python=source_python,
     )
     said: dict[str, Any] = {"id": model_id, "title": title, "licence": licence, "trained_on": trained_on}

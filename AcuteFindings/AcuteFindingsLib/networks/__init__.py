@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
+from AcuteFindingsLib.networks.arguments import bounded_memory, check_arguments, without_pretrained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,10 +65,27 @@ def build_network(name: str, arguments: Mapping[str, Any] | None = None) -> "nn.
                 f"The network {name!r} takes no argument {argument!r}{_guess(argument, known)}; "
                 f"choose {', '.join(known)}."
             )
+    check_arguments(given, network=name)
     try:
-        return network(**given)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"The network {name!r} cannot be built from the arguments {given}: {error}.") from error
+        with bounded_memory(name):
+            return network(**given)
+    except AcuteFindingsError:
+        raise
+    # Arguments out of a file may fail in any way inside timm, MONAI and torch.
+    except Exception as error:
+        told = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ModelError(f"The network {name!r} cannot be built from the arguments {given}: {told}.") from error
+
+
+def build_stored_network(name: str, arguments: Mapping[str, Any] | None = None) -> "nn.Module":
+    """Build the network of a file that has all its weights: nothing is fetched from anywhere.
+
+    Raises
+    ------
+    ModelError
+        As `build_network`, and when the arguments ask for pretrained weights.
+    """
+    return build_network(name, without_pretrained(arguments or {}, network=name))
 
 
 def stored_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:

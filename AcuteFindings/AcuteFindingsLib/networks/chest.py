@@ -10,7 +10,7 @@ from torch.jit import Final
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
 from AcuteFindingsLib.networks.grey_input import grey_input
-from AcuteFindingsLib.networks.layers import resize_like
+from AcuteFindingsLib.networks.layers import one_against_others, resize_like
 from AcuteFindingsLib.networks.mask_decoder import PyramidSegmenter
 from AcuteFindingsLib.networks.unet import UNet
 
@@ -39,6 +39,9 @@ class ChestClassifier(Freezable):
     point_norm
         Bring each pathology's operating point to a probability of 0.5, as TorchXRayVision does (its "op-norm"): the
         weights hold one point each, ``point_norm.points``.
+    exclusive
+        The pathologies exclude each other (trained with softmax): each answer is the logit of "this one, none of the
+        others".
 
     Raises
     ------
@@ -49,6 +52,7 @@ class ChestClassifier(Freezable):
     has_pathologies: Final[bool]
     has_tubes: Final[bool]
     has_points: Final[bool]
+    exclusive: Final[bool]
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class ChestClassifier(Freezable):
         grey_mean: Sequence[float] | None = None,
         grey_std: Sequence[float] | None = None,
         point_norm: bool = False,
+        exclusive: bool = False,
     ) -> None:
         super().__init__()
         names = [*pathologies, *tubes]
@@ -72,6 +77,9 @@ class ChestClassifier(Freezable):
         self.dropout = nn.Dropout(dropout)
         self.has_pathologies, self.has_tubes = bool(pathologies), bool(tubes)
         self.has_points = point_norm and self.has_pathologies
+        self.exclusive = exclusive
+        if exclusive and len(pathologies) < 2:
+            raise ModelError("Labels that exclude each other must be at least two; choose exclusive=False.")
         if pathologies:
             self.pathologies = nn.Linear(self.backbone.features, len(pathologies))
         if self.has_points:
@@ -86,6 +94,8 @@ class ChestClassifier(Freezable):
         outputs: dict[str, Tensor] = {}
         if self.has_pathologies:
             logits = self.pathologies(features)
+            if self.exclusive:
+                logits = torch.cat([one_against_others(logits, n) for n in range(logits.shape[1])], dim=1)
             outputs["pathologies"] = self.point_norm(logits) if self.has_points else logits
         if self.has_tubes:
             outputs["tubes"] = self.tubes(features)

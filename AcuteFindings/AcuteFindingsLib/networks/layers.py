@@ -60,3 +60,12 @@ class BidirectionalLSTM(nn.Module):
         behind = self.backwards(reverse)[0]
         behind = torch.gather(behind, 1, order.expand(-1, -1, behind.shape[2]))
         return torch.cat([ahead, behind], dim=2)
+
+
+def one_against_others(logits: Tensor, number: int) -> Tensor:
+    """Return the logit of "class `number` and none of the others", ``(n, 1, ...)``, of classes ``(n, c, ...)``.
+
+    Its sigmoid is the softmax of the class: log p / (1 - p) with p = exp(l) / sum(exp) is l - logsumexp(others).
+    """
+    others = torch.cat([logits[:, :number], logits[:, number + 1 :]], dim=1)
+    return logits[:, number : number + 1] - torch.logsumexp(others, dim=1, keepdim=True)

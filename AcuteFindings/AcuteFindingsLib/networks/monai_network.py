@@ -1,5 +1,6 @@
 """A network of MONAI by its name, with its answer brought to one logit a finding."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,13 +9,73 @@ from torch import Tensor, nn
 from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.networks.arguments import bounded_memory, check_arguments
 from AcuteFindingsLib.networks.grey_input import grey_input
+from AcuteFindingsLib.networks.layers import one_against_others
 
 OUTPUTS = ("mask", "pathologies")
 
+TARGETS = frozenset(
+    """AHNet AttentionUnet BasicUNet BasicUNetPlusPlus BasicUnet BasicUnetPlusPlus Classifier DenseNet DenseNet121
+    DenseNet169 DenseNet201 DenseNet264 DynUNet DynUnet EfficientNetBN FlexibleUNet MedNeXt ResNet SENet SENet154
+    SEResNet50 SEResNet101 SEResNet152 SEResNext50 SEResNext101 SegResNet SegResNetDS SwinUNETR UNETR UNet Unet VNet
+    ViT""".split()  # noqa: SIM905
+)
+"""Networks of MONAI that are built from plain values alone."""
+
+ARGUMENTS = frozenset(
+    """act act_name act_type adn_ordering adv_prop attn_drop_rate backbone bias bias_downsample block block_config
+    block_inplanes blocks_bottleneck blocks_down blocks_up bn_size bottleneck_expansion_ratio channels classes
+    classification conv1_t_size conv1_t_stride conv_block decoder_bias decoder_channels decoder_expansion_ratio
+    deep_supervision deep_supr_num depths downsample_kernel_size dropout dropout_dim dropout_path_rate dropout_prob
+    dropout_prob_down dropout_prob_up dropout_rate drop_rate dsdepth encoder_expansion_ratio feature_size features
+    feed_forward filters global_resp_norm groups growth_rate hidden_size img_size in_channels in_shape init_features
+    init_filters inplanes input_3x3 interp_mode is_pad kernel_size last_act layers mlp_dim mlp_ratio model_name
+    n_input_channels no_max_pool norm norm_name norm_type normalize num_channels num_classes num_groups num_heads
+    num_layers num_res_units out_channels patch_norm patch_size pos_embed_type post_activation pre_conv proj_type
+    psp_block_num qkv_bias reduction res_block resolution save_attn shortcut_type spatial_dims strides trans_bias
+    up_kernel_size upsample upsample_kernel_size upsample_mode use_conv_final use_residual_connection use_v2
+    widen_factor window_size""".split()  # noqa: SIM905
+)
+"""Their arguments that may be given; no weights, files or addresses among them."""
+
+
+def build_monai(target: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Build one of `TARGETS` from `ARGUMENTS`, with fresh weights; nothing is fetched.
+
+    Raises
+    ------
+    ModelError
+        When the network or an argument is none of these, or it cannot be built.
+    """
+    from monai.networks import nets
+
+    if target not in TARGETS:
+        raise ModelError(
+            f"MONAI's network {ascii(target)[:80]} is not among those taken: {', '.join(sorted(TARGETS))}."
+        )
+    strange = [key for key in arguments if key not in ARGUMENTS]
+    if strange:
+        raise ModelError(f"MONAI's {target} is not built with {ascii(strange[0])[:80]} here; leave it out.")
+    check_arguments(arguments, network=target)
+    kind = getattr(nets, target)
+    given = dict(arguments)
+    # Some start from downloaded weights unless they are told not to.
+    if "pretrained" in inspect.signature(kind).parameters:
+        given["pretrained"] = False
+    try:
+        with bounded_memory(target):
+            return kind(**given)
+    except ModelError:
+        raise
+    # Arguments out of a file may fail in any way inside.
+    except Exception as error:
+        told = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ModelError(f"MONAI's {target} cannot be built from {dict(arguments)}: {told}.") from error
+
 
 class MonaiNetwork(nn.Module):
-    """Any class of `monai.networks.nets` for two-dimensional pictures.
+    """One of `TARGETS` of `monai.networks.nets` for two-dimensional pictures.
 
     Parameters
     ----------
@@ -52,17 +113,9 @@ class MonaiNetwork(nn.Module):
         grey_std: list[float] | None = None,
     ) -> None:
         super().__init__()
-        from monai.networks import nets
-
-        kind = getattr(nets, target, None) if target.isidentifier() and not target.startswith("_") else None
-        if not isinstance(kind, type) or not issubclass(kind, nn.Module):
-            raise ModelError(f"MONAI has no network {target!r}; see monai.networks.nets.")
         if output not in OUTPUTS:
             raise ModelError(f"There is no output {output!r}; choose {' or '.join(OUTPUTS)}.")
-        try:
-            self.network: nn.Module = kind(**(arguments or {}))
-        except (TypeError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelError(f"MONAI's {target} cannot be built from {dict(arguments or {})}: {error}.") from error
+        self.network: nn.Module = build_monai(target, arguments or {})
         self.grey = grey_input(grey_mean, grey_std, in_channels=in_channels)
         self.output = output
         self.classes: list[int] = list(classes or [])
@@ -75,12 +128,7 @@ class MonaiNetwork(nn.Module):
         logits = self.feature_map(self.network(self.grey(images)))
         classes = self.classes if len(self.classes) > 0 else list(range(logits.shape[1]))
         if self.softmax:
-            chosen = [logits[:, n : n + 1] - _others(logits, n) for n in classes]
+            chosen = [one_against_others(logits, n) for n in classes]
         else:
             chosen = [logits[:, n : n + 1] for n in classes]
         return {self.output: torch.cat(chosen, dim=1)}
-
-
-def _others(logits: Tensor, number: int) -> Tensor:
-    others = torch.cat([logits[:, :number], logits[:, number + 1 :]], dim=1)
-    return torch.logsumexp(others, dim=1, keepdim=True)

@@ -10,7 +10,7 @@ from torch.jit import Final
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
 from AcuteFindingsLib.networks.grey_input import grey_input
-from AcuteFindingsLib.networks.layers import pad_to_multiple
+from AcuteFindingsLib.networks.layers import one_against_others, pad_to_multiple
 from AcuteFindingsLib.networks.pretrained import OFFLINE_BACKBONES, load_imagenet, with_download
 from AcuteFindingsLib.networks.unet import UNet
 
@@ -76,6 +76,9 @@ class PneumothoraxSegmenter(nn.Module):
         Start the encoder from ImageNet weights.
     grey_mean, grey_std
         One number a channel: the network is shown grey pictures in 0..1 and repeats and normalises them itself.
+    classes, channel
+        Of a network that draws several classes, which exclude each other (trained with softmax): how many, and which
+        one is the answer, as the logit of "this one, none of the others".
 
     Raises
     ------
@@ -84,6 +87,8 @@ class PneumothoraxSegmenter(nn.Module):
     """
 
     empty_branch: Final[bool]
+    exclusive: Final[bool]
+    channel: Final[int]
     multiple: Final[int]
 
     def __init__(
@@ -98,17 +103,24 @@ class PneumothoraxSegmenter(nn.Module):
         pretrained: bool = False,
         grey_mean: Sequence[float] | None = None,
         grey_std: Sequence[float] | None = None,
+        classes: int = 1,
+        channel: int = 0,
     ) -> None:
         super().__init__()
         self.grey = grey_input(grey_mean, grey_std, in_channels=in_channels)
+        if not 0 <= channel < classes:
+            raise ModelError(f"The segmenter draws {classes} classes; there is none of number {channel}.")
+        self.exclusive, self.channel = classes > 1, channel
         if architecture not in ARCHITECTURES:
             raise ModelError(f"There is no segmenter {architecture!r}; choose {', '.join(ARCHITECTURES)}.")
         if encoder == "scratch":
             if architecture != "unet" or pretrained:
                 raise ModelError("From scratch there is the U-Net only, without ImageNet weights; choose an encoder.")
+            if classes > 1:
+                raise ModelError("From scratch there is the U-Net of one class only; choose an encoder.")
             self.parts: _ScratchParts | _EncoderParts = _ScratchParts(in_channels, batch_norm)
         else:
-            self.parts = _EncoderParts(architecture, encoder, in_channels, pretrained)
+            self.parts = _EncoderParts(architecture, encoder, in_channels, pretrained, classes)
         self.dropout = nn.Dropout2d(dropout)
         self.feature_map = nn.Identity()
         self.empty_branch = empty_branch
@@ -127,6 +139,8 @@ class PneumothoraxSegmenter(nn.Module):
             maps.append(level if number == 0 else self.dropout(level))
         maps[-1] = self.feature_map(maps[-1])
         logits = self.parts.output(self.dropout(self.parts.decode(maps)))
+        if self.exclusive:
+            logits = one_against_others(logits, self.channel)
         outputs = {"mask": logits[..., : images.shape[-2], : images.shape[-1]]}
         if self.empty_branch:
             outputs["empty"] = self.empty(maps[-1].mean(dim=(2, 3)))
@@ -154,7 +168,7 @@ class _ScratchParts(nn.Module):
 class _EncoderParts(nn.Module):
     """Encoder, decoder and output of a model of segmentation-models-pytorch."""
 
-    def __init__(self, architecture: str, encoder: str, in_channels: int, pretrained: bool) -> None:
+    def __init__(self, architecture: str, encoder: str, in_channels: int, pretrained: bool, classes: int) -> None:
         super().__init__()
         name = encoder if encoder in smp.encoders.get_encoder_names() else f"tu-{encoder.removeprefix('tu-')}"
         download = pretrained and encoder not in OFFLINE_BACKBONES
@@ -162,7 +176,7 @@ class _EncoderParts(nn.Module):
             "encoder_name": name,
             "encoder_weights": "imagenet" if download else None,
             "in_channels": in_channels,
-            "classes": 1,
+            "classes": classes,
         }
         if download:
             model = with_download(encoder, lambda: smp.create_model(architecture, **arguments))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint, Task
 
 Answers = Mapping[str, np.ndarray]
+Head = Literal["softmax", "sigmoid"]
 
 
 class SourceMissingError(Exception):
@@ -41,7 +42,10 @@ class Options:
     outputs
         Names that a program's outputs get, in order, by part (``""`` for its only one).
     probabilities
-        A program answers with probabilities, not logits.
+        A program answers with probabilities (True) or with logits (False); None where it is to be seen from the file.
+    head
+        ``"softmax"`` where the outputs exclude each other, ``"sigmoid"`` where each stands for itself; None for what
+        the architecture is mostly trained with, and where that is not plain the import asks.
     source_python
         Interpreter that has the source framework, where this one has not.
     """
@@ -56,7 +60,8 @@ class Options:
     decoder: str | None = None
     channel: int | None = None
     outputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    probabilities: bool = False
+    probabilities: bool | None = None
+    head: Head | None = None
     source_python: Path | None = None
 
 
@@ -122,6 +127,13 @@ class Converted:
     programs: Mapping[str, Path] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities of classes that exclude each other, over the second axis, in double precision."""
+    values = np.asarray(logits, np.float64)
+    shares = np.exp(values - values.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
 
 
 _FAINT = 0.01

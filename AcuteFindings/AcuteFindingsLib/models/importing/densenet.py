@@ -19,49 +19,14 @@ from AcuteFindingsLib.models.importing.converted import (
     normalisation,
     normalised,
     random_pictures,
+    softmax,
 )
+from AcuteFindingsLib.models.importing.findings import CHEXNET_LABELS, XRV_LABELS
+from AcuteFindingsLib.models.importing.heads import head_remark, is_exclusive
 from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
 from AcuteFindingsLib.models.metadata import Label, Network
 from AcuteFindingsLib.networks.grey_input import IMAGENET_MEAN, IMAGENET_STD
 
-# The order of TorchXRayVision's outputs (its `DenseNet.targets`).
-XRV_LABELS = (
-    "atelectasis",
-    "consolidation",
-    "infiltration",
-    "pneumothorax",
-    "edema",
-    "emphysema",
-    "fibrosis",
-    "effusion",
-    "pneumonia",
-    "pleural_thickening",
-    "cardiomegaly",
-    "nodule",
-    "mass",
-    "hernia",
-    "lung_lesion",
-    "fracture",
-    "lung_opacity",
-    "enlarged_cardiomediastinum",
-)
-# The order of ChestX-ray14 in CheXNet and its reimplementations.
-CHEXNET_LABELS = (
-    "atelectasis",
-    "cardiomegaly",
-    "effusion",
-    "infiltration",
-    "mass",
-    "nodule",
-    "pneumonia",
-    "pneumothorax",
-    "consolidation",
-    "edema",
-    "emphysema",
-    "fibrosis",
-    "pleural_thickening",
-    "hernia",
-)
 _CODES = {
     "atelectasis": "46621007",
     "cardiomegaly": "8186001",
@@ -114,7 +79,14 @@ def convert_densenet(path: Path, options: Options) -> Converted:
     arguments: dict = {"backbone": "densenet121", "in_channels": channels, "pathologies": list(labels), "tubes": []}
     network_state = {f"backbone.network.{name}": value for name, value in state.items()}
     network_state |= {"pathologies.weight": weight, "pathologies.bias": bias}
+    exclusive = points is None and is_exclusive(path, labels, options.head)
+    if exclusive:
+        arguments["exclusive"] = True
     if points is not None:
+        if options.head == "softmax":
+            raise ModelError(
+                f"{path.name} has operating points of TorchXRayVision, whose findings stand for themselves."
+            )
         if len(points) != count:
             raise ModelError(
                 f"{path.name} has {len(points)} operating points for {count} outputs; they must be as many."
@@ -140,8 +112,8 @@ def convert_densenet(path: Path, options: Options) -> Converted:
         probes=(
             Probe(
                 shown if channels == 1 else grey,
-                lambda: _ask(torchvision_state, points, shown, xrv=xrv),
-                probabilities=frozenset({"pathologies"}) if points is not None else frozenset(),
+                lambda: _ask(torchvision_state, points, shown, xrv=xrv, exclusive=exclusive),
+                probabilities=frozenset({"pathologies"} if exclusive or points is not None else ()),
             ),
         ),
         preprocessing=preprocessing,
@@ -152,7 +124,7 @@ def convert_densenet(path: Path, options: Options) -> Converted:
             preprocessing["size"],
             *((-mean[0] / std[0], (1 - mean[0]) / std[0]) if channels == 1 else (0.0, 1.0)),
         ),
-        remarks=_remarks(form, points, labels, options),
+        remarks=(*_remarks(form, points, labels, options), head_remark(exclusive)),
         sources=tuple(paper for paper in (_DENSENET, _PAPERS.get(form)) if paper),
     )
 
@@ -214,7 +186,9 @@ def _remarks(form: str, points: torch.Tensor | None, labels: tuple[str, ...], op
     return tuple(remarks)
 
 
-def _ask(state: Mapping[str, torch.Tensor], points: torch.Tensor | None, batch: np.ndarray, *, xrv: bool) -> Answers:
+def _ask(
+    state: Mapping[str, torch.Tensor], points: torch.Tensor | None, batch: np.ndarray, *, xrv: bool, exclusive: bool
+) -> Answers:
     channels, count = batch.shape[1], len(state["classifier.bias"])
     if xrv and find_spec("torchxrayvision") is not None:
         import torchxrayvision
@@ -228,7 +202,8 @@ def _ask(state: Mapping[str, torch.Tensor], points: torch.Tensor | None, batch: 
         network = _torchvision(channels, count)
         network.load_state_dict(dict(state))
     with torch.inference_mode():
-        return {"pathologies": network.eval()(torch.from_numpy(batch)).numpy()}
+        answer = network.eval()(torch.from_numpy(batch)).numpy()
+    return {"pathologies": softmax(answer) if exclusive else answer}
 
 
 def _torchvision(channels: int, count: int) -> torch.nn.Module:

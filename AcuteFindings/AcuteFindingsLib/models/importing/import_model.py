@@ -220,9 +220,9 @@ def _predictor(path: Path, converted: Converted, card: Card) -> Predictor:
         device, runs = load_programs(converted.network.name, files, device="cpu")
         return ProgramPredictor(card, "0", "", device, parts, runs)
     from AcuteFindingsLib.models.torch_predictor import TorchPredictor
-    from AcuteFindingsLib.networks import build_network
+    from AcuteFindingsLib.networks import build_stored_network
 
-    network = build_network(converted.network.name, converted.network.arguments)
+    network = build_stored_network(converted.network.name, converted.network.arguments)
     require_fit(converted.state, network, source=path.name, what=converted.form)
     network.load_state_dict(dict(converted.state))
     return TorchPredictor(network, card=card, version="0", sha256="", device="cpu")

@@ -1,6 +1,5 @@
 """MONAI bundles whose network is one of MONAI's own, for two-dimensional pictures."""
 
-import json
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -8,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import torch
 
 from AcuteFindingsLib.errors import ModelError
@@ -21,10 +19,14 @@ from AcuteFindingsLib.models.importing.converted import (
     normalisation,
     normalised,
     random_pictures,
+    softmax,
 )
+from AcuteFindingsLib.models.importing.heads import is_exclusive
 from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
+from AcuteFindingsLib.models.importing.state_files import read_state
 from AcuteFindingsLib.models.metadata import Label, Network
-from AcuteFindingsLib.models.safe_load import read_state_dict
+from AcuteFindingsLib.models.plain_files import parse_json, read_text, require_bounded
+from AcuteFindingsLib.networks.monai_network import build_monai
 
 _CONFIGS = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml", "configs/train.json")
 _WEIGHTS = ("models/model.safetensors", "models/model.pt")
@@ -60,7 +62,8 @@ def convert_bundle(path: Path, options: Options) -> Converted:
         weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
         if weights is None:
             raise ModelError(f"{path.name} holds no weights: {' or '.join(_WEIGHTS)} is missing.")
-        state = read_state_dict(weights)
+        source = build_monai(target, arguments)
+        state = read_state(weights, anchor=next(iter(source.state_dict())))
     image = metadata.get("network_data_format", {}).get("inputs", {}).get("image", {})
     channels = int(arguments.get("in_channels", image.get("num_channels", 1)))
     sides = [side for side in image.get("spatial_shape", ()) if isinstance(side, int)]
@@ -71,7 +74,8 @@ def convert_bundle(path: Path, options: Options) -> Converted:
     classes, names = _classes(path, task, count, answer, options)
     mean, std = normalisation(channels, options)
     own: dict[str, Any] = {"target": target, "arguments": arguments, "output": output, "in_channels": channels}
-    own |= {"classes": classes, "softmax": output == "mask" and count > 1}
+    exclusive = is_exclusive(path, names, options.head) if output == "pathologies" else options.head != "sigmoid"
+    own |= {"classes": classes, "softmax": exclusive and count > 1}
     preprocessing: dict[str, Any] = {"size": size, "flip": False, "equalise": False}
     if channels == 1:
         preprocessing |= {"mean": mean[0], "std": std[0]}
@@ -81,18 +85,10 @@ def convert_bundle(path: Path, options: Options) -> Converted:
     shown = normalised(grey, mean, std)
 
     def ask() -> Answers:
-        from monai.bundle import ConfigParser
-
-        network = ConfigParser({"network_def": {"_target_": _NETS + target, **arguments}}).get_parsed_content(
-            "network_def"
-        )
-        network.load_state_dict(state)
+        source.load_state_dict(state)
         with torch.inference_mode():
-            logits = network.eval()(torch.from_numpy(shown)).numpy()
-        if own["softmax"]:
-            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-            return {output: (shares / shares.sum(axis=1, keepdims=True))[:, classes]}
-        return {output: logits[:, classes]}
+            logits = source.eval()(torch.from_numpy(shown)).numpy()
+        return {output: (softmax(logits) if own["softmax"] else logits)[:, classes]}
 
     labels = tuple(LABELS.get(name, Label(name=name, meaning=name.replace("_", " ").capitalize())) for name in names)
     return Converted(
@@ -141,21 +137,34 @@ def _unpacked(path: Path) -> Iterator[Path]:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     try:
         if path.suffix == ".json":
-            data = json.loads(text)
+            data = parse_json(text, source=path.name)
         else:
             import yaml
 
-            data = yaml.safe_load(text)
+            # Ten lines of references to references unfold to more than any memory holds.
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+                raise ModelError(f"{path.name} of the bundle repeats parts by YAML's aliases; write them out.")
+            data = require_bounded(yaml.safe_load(text), source=path.name)
     except ImportError as error:
         raise ModelError(f"{path.name} is YAML, and reading it needs the package pyyaml.") from error
-    except ValueError as error:
-        raise ModelError(f"{path.name} of the bundle cannot be read: {error}.") from error
+    except (ValueError, RecursionError, yaml_error()) as error:
+        told = " ".join(str(error).split())[:300]
+        raise ModelError(f"{path.name} of the bundle cannot be read: {told}.") from error
     if not isinstance(data, dict):
         raise ModelError(f"{path.name} of the bundle holds no settings by name.")
     return data
+
+
+def yaml_error() -> type[Exception]:
+    """Return the class of YAML's errors; of no error where YAML is not installed."""
+    try:
+        from yaml import YAMLError
+    except ImportError:
+        return ImportError
+    return YAMLError
 
 
 def _network(path: Path, folder: Path) -> tuple[str, dict[str, Any]]:

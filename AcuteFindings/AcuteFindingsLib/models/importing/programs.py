@@ -7,7 +7,7 @@ import numpy as np
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Answers, Converted, Options, Probe, half_points, random_pictures
-from AcuteFindingsLib.models.importing.densenet import XRV_LABELS
+from AcuteFindingsLib.models.importing.findings import XRV_LABELS
 from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
 from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint, Task
 from AcuteFindingsLib.models.onnx_program import load_onnx, onnx_outputs

@@ -16,6 +16,7 @@ from AcuteFindingsLib.models.importing.converted import (
     normalisation,
     normalised,
     random_pictures,
+    softmax,
 )
 from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
 from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint
@@ -73,10 +74,18 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
     channels = _first_channels(path, state)
     whole = dict(state)
     classes = len(state[_ANCHOR])
-    state, chosen = _one_class(path, state, options.channel)
+    chosen = _chosen_class(path, state, options.channel)
+    # Masks of several classes are trained with softmax as a rule: each pixel belongs to one of them.
+    exclusive = classes > 1 and options.head != "sigmoid"
+    if classes == 1 and options.head == "softmax":
+        raise ModelError(f"{path.name} draws one class, and a softmax of one class is always 1; leave --head out.")
+    if not exclusive:
+        state = _one_class(state, chosen)
     plain = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD} if channels == len(IMAGENET_MEAN) else {}
     mean, std = normalisation(channels, options, **plain)
     arguments = {"architecture": decoder, "encoder": encoder, "in_channels": channels}
+    if exclusive:
+        arguments |= {"classes": classes, "channel": chosen}
     preprocessing: dict[str, Any] = {"size": options.size or _SIZE, "flip": False, "equalise": False}
     if channels == 1:
         preprocessing |= {"mean": mean[0], "std": std[0]}
@@ -92,9 +101,13 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
         network = smp.create_model(decoder, encoder, encoder_weights=None, in_channels=channels, classes=classes)
         network.load_state_dict(whole)
         with torch.inference_mode():
-            return {"mask": network.eval()(torch.from_numpy(shown))[:, chosen : chosen + 1].numpy()}
+            logits = network.eval()(torch.from_numpy(shown)).numpy()
+        return {"mask": (softmax(logits) if exclusive else logits)[:, chosen : chosen + 1]}
 
     remarks = []
+    if classes > 1:
+        kind = "exclude each other (softmax)" if exclusive else "each stand for themselves (sigmoid)"
+        remarks.append(f"Class {chosen} of {classes} is the answer; the classes {kind}.")
     if plain and not options.mean:
         remarks.append("How pictures were normalised is not in the file; ImageNet's numbers were taken.")
     if dropped:
@@ -108,7 +121,11 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
         state={f"parts.{name}": value for name, value in state.items()},
         form=f"segmentation-models-pytorch checkpoint, {decoder} on {encoder}",
         framework="segmentation-models-pytorch",
-        probes=(Probe(grey if channels > 1 else shown, ask),),
+        probes=(
+            Probe(
+                grey if channels > 1 else shown, ask, probabilities=frozenset(["mask"]) if exclusive else frozenset()
+            ),
+        ),
         preprocessing=preprocessing,
         labels=(LABELS[task],),
         points=segmenter_points(task),
@@ -161,13 +178,17 @@ def _first_channels(path: Path, state: dict[str, torch.Tensor]) -> int:
     return kernels[0].shape[1]
 
 
-def _one_class(path: Path, state: dict[str, torch.Tensor], channel: int | None) -> tuple[dict[str, torch.Tensor], int]:
-    bias = _ANCHOR.replace("weight", "bias")
+def _chosen_class(path: Path, state: dict[str, torch.Tensor], channel: int | None) -> int:
     count = len(state[_ANCHOR])
     if channel is None and count > 1:
         raise ModelError(f"{path.name} draws {count} classes; say which one is meant with --channel 0 to {count - 1}.")
     chosen = channel or 0
     if not 0 <= chosen < count:
         raise ModelError(f"{path.name} draws {count} classes; there is none of number {chosen}.")
+    return chosen
+
+
+def _one_class(state: dict[str, torch.Tensor], chosen: int) -> dict[str, torch.Tensor]:
+    bias = _ANCHOR.replace("weight", "bias")
     part = slice(chosen, chosen + 1)
-    return {**state, _ANCHOR: state[_ANCHOR][part], bias: state[bias][part]}, chosen
+    return {**state, _ANCHOR: state[_ANCHOR][part], bias: state[bias][part]}

@@ -1,5 +1,6 @@
 """State dicts as people's training scripts leave them: inside checkpoints, under prefixes, with old names."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.safe_load import read_state_dict
 
 _NAMED_FAULTS = 3
+_AVERAGE = re.compile(r"(^|[._])(ema|teacher|average|averaged|swa|momentum|shadow)([._]|$)")
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar", ".pkl")
 
 
@@ -32,12 +34,20 @@ def read_state(path: Path, *, anchor: str) -> dict[str, torch.Tensor]:
         raise ModelError(f"There is no file {path}; correct the path.")
     if path.suffix.lower() not in _SUFFIXES:
         raise ModelError(f"{path.name} is no file of PyTorch weights; expected one of {', '.join(_SUFFIXES)}.")
-    state = read_state_dict(path)
+    # `torch.compile` puts `_orig_mod` before, or between, names.
+    state = {name.replace("_orig_mod.", ""): value for name, value in read_state_dict(path).items()}
     anchors = [name for name in state if name == anchor or name.endswith(f".{anchor}")]
     if not anchors:
         some = ", ".join(list(state)[:_NAMED_FAULTS])
         raise ModelError(f"{path.name} holds another network: there is no {anchor} in it (it begins with {some}).")
-    prefix = min(anchors, key=len).removesuffix(anchor)
+    # An average of the weights, or a teacher, beside the network that was trained.
+    own = [name for name in anchors if not _AVERAGE.search(name.removesuffix(anchor))] or anchors
+    if len(own) > 1:
+        where = ", ".join(name.removesuffix(anchor).rstrip(".") or "the top" for name in own[:_NAMED_FAULTS])
+        raise ModelError(
+            f"{path.name} holds {len(own)} such networks ({where}); save the state_dict() of the one meant."
+        )
+    prefix = own[0].removesuffix(anchor)
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
