@@ -157,7 +157,7 @@ def test_stopping_on_request_is_said_without_a_traceback(in_process, monkeypatch
 
 def test_check_answers_in_json(flat_ct: Path) -> None:
     answer = CliRunner().invoke(cli.app, ["check", str(flat_ct), "--detector", "hemorrhage", "--json"])
-    assert answer.exit_code == 0
+    assert answer.exit_code == 1  # refused
     data = json.loads(answer.stdout)
     assert (data["input"], data["detector"], data["fits"]) == ("flat.nii.gz", "hemorrhage", False)
     assert "constant-image" in [notice["code"] for notice in data["notices"]]
@@ -171,7 +171,7 @@ def test_check_answers_in_words_and_brackets_in_a_name_survive(flat_ct: Path) ->
     named = flat_ct.rename(flat_ct.with_name("flat [bold] one.nii.gz"))
     answer = CliRunner().invoke(cli.app, ["check", str(named), "--detector", "hemorrhage"])
     named.rename(flat_ct)
-    assert answer.exit_code == 0
+    assert answer.exit_code == 1  # refused
     assert "REFUSED" in answer.stdout
     assert "constant-image" in answer.stdout
     assert "[bold]" in answer.stdout

@@ -180,14 +180,30 @@ def test_an_interrupt_is_130() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of the shell")
-def test_a_reader_that_leaves_early_is_no_error() -> None:
+@pytest.mark.parametrize(("sink", "statuses"), [("| true", (0, 141)), ("| head -c 1", (0, 141)), (">&-", (0,))])
+def test_a_reader_that_leaves_early_is_no_error(sink: str, statuses: tuple[int, ...]) -> None:
+    code = "import time; from AcuteFindingsLib.cli import main; time.sleep(0.5); main()"
     done = subprocess.run(
-        f'"{sys.executable}" -c "import time; from AcuteFindingsLib.cli import main; time.sleep(0.5); main()" '
-        "recipes list | head -c 1 > /dev/null; exit ${PIPESTATUS[0]}",
+        f'"{sys.executable}" -c "{code}" recipes list {sink} > /dev/null; exit ${{PIPESTATUS[0]}}'
+        if sink.startswith("|")
+        else f'"{sys.executable}" -c "{code}" recipes list {sink}',
         shell=True,
         executable="/bin/bash",
         capture_output=True,
         text=True,
     )
     assert done.stderr == ""
-    assert done.returncode in (0, 141)
+    assert done.returncode in statuses
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux has it")
+def test_a_full_disk_behind_the_output_is_told_and_one_behind_progress_stops_nothing(tmp_path: Path) -> None:
+    run = [sys.executable, "-c", SHORT]
+    with Path("/dev/full").open("w") as full:
+        told = subprocess.run([*run, "recipes", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+        silent = subprocess.run(
+            [*run, "phantom", "chest-xray", "--out", str(tmp_path)], stdout=subprocess.PIPE, stderr=full
+        )
+    assert (told.returncode, len(told.stderr.splitlines())) == (2, 1)
+    assert "disk is full" in told.stderr
+    assert silent.returncode == 0

@@ -11,7 +11,7 @@ import typer
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.cli import evaluate, explore, import_model, models, pacs, providers, studies, train
-from AcuteFindingsLib.cli.common import help_without_command, never_fail_to_print, out_console, plain
+from AcuteFindingsLib.cli.common import BROKEN_PIPE, help_without_command, never_fail_to_print, out_console, plain
 from AcuteFindingsLib.last_resort import expected, sentence, where_logged, write_log
 
 app = typer.Typer(
@@ -45,8 +45,6 @@ app.add_typer(train.recipes_app, name="recipes", rich_help_panel="Research")
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _STOPPED = 130
-# 128 + SIGPIPE, as shells report a program that its reader has left.
-_BROKEN_PIPE = 141
 
 
 def main() -> None:
@@ -64,7 +62,7 @@ def main() -> None:
         status = _STOPPED
     except Exception as error:  # the last line that can turn it into a sentence
         if isinstance(error, OSError) and _nobody_reads():
-            sys.exit(_BROKEN_PIPE)
+            sys.exit(BROKEN_PIPE)
         _fail(_told(error), 2)
     if status == _STOPPED:
         _fail("stopped on request.", _STOPPED)

@@ -2,10 +2,11 @@
 
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from rich.segment import Segment
 
 from AcuteFindingsLib.errors import StudyError
+
+BROKEN_PIPE = 141
+"""Exit status where nobody reads the output any more: 128 + SIGPIPE, as shells have it."""
 
 # What a name or a text from a file could do to a terminal or to its reader: controls (C0, DEL, C1), marks that turn the
 # direction of writing or cannot be seen (Unicode Technical Report 36, Annex 9), line separators, tags, and halves of
@@ -43,6 +47,11 @@ class PlainConsole(Console):
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=_UNSEEN_IN_LINES.sub("?", segment.text))
 
+    def on_broken_pipe(self) -> None:
+        """Leave without a word where the reader has gone, as `head` does; Python flushes once more at its end."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+        raise SystemExit(BROKEN_PIPE)
+
 
 # Without markup: file names and explanations may hold square brackets.
 out_console = PlainConsole(highlight=False, soft_wrap=True, markup=False)
@@ -58,6 +67,9 @@ def print_json(value: Any) -> None:
 
 def never_fail_to_print() -> None:
     """Let characters that the terminal's encoding lacks be written as escapes: no answer is lost for a dash."""
+    # A shell may start a program without one of them.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -134,6 +146,8 @@ def progress_lines(write: Callable[[str], object]) -> Callable[[str, float], Non
             return
         said.add(stage)
         tenths = max(tenths, done)
-        write(f"{plain(text)} ({100 * fraction:.0f} %)")
+        # The work goes on where nobody can hear of it.
+        with suppress(OSError):
+            write(f"{plain(text)} ({100 * fraction:.0f} %)")
 
     return tell

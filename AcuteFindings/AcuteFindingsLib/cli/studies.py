@@ -1,5 +1,6 @@
 """The commands that read studies and images, and those that make them."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -29,6 +30,7 @@ from AcuteFindingsLib.counting import counted
 if TYPE_CHECKING:
     from AcuteFindingsLib.jobs.predict_images import ImagesResult
     from AcuteFindingsLib.jobs.run_study import StudyResult
+    from AcuteFindingsLib.study.notice import Notice
 
 _MOST_NAMED = 50
 
@@ -76,7 +78,7 @@ def check(
     series: Series = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say whether a study is one that a detector was made for."""
+    """Say whether a study is one that a detector was made for; exit status 1 where it is refused."""
     from AcuteFindingsLib.study.checks import check_study
     from AcuteFindingsLib.study.notice import refusals
     from AcuteFindingsLib.study.reader import read_study
@@ -93,7 +95,13 @@ def check(
             "notices": [asdict(notice) for notice in notices],
         }
         print_json(answer)
-        return
+    else:
+        _print_notices(input, detector, notices, fits=fits)
+    if not fits:
+        raise typer.Exit(1)
+
+
+def _print_notices(input: Path, detector: str, notices: Sequence["Notice"], *, fits: bool) -> None:
     table = Table(
         "severity", "code", "what it means", title=f"{plain(input.name)}: {'fits' if fits else 'REFUSED'} ({detector})"
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from AcuteFindingsLib.errors import EvaluationError, StudyError
 from AcuteFindingsLib.evaluation.table_files import open_table
+from AcuteFindingsLib.jobs.results_folder import MANIFEST
 from AcuteFindingsLib.study.dicom_files import (
     IMAGE_STORAGE,
     DicomIndexError,
@@ -48,10 +49,9 @@ def listed_images(folder: Path, listing: Path | None = None, *, but: Path | None
     if listing is None:
         files, _closed = files_below(folder)
         aside = None if but is None or but.resolve() == folder.resolve() else but.resolve()
+        results = {place for place in {file.parent for file in files} if _holds_results(place, folder, aside)}
         with quiet_pydicom():
-            images = [
-                file for file in files if not (aside and aside in file.resolve().parents) and _is_for_scoring(file)
-            ]
+            images = [file for file in files if file.parent not in results and _is_for_scoring(file)]
         if not images:
             raise StudyError(f"--images {folder} holds no image (DICOM, {', '.join(IMAGE_SUFFIXES)}).")
         return images
@@ -82,6 +82,18 @@ def result_names(names: Sequence[Path]) -> list[Path]:
 def in_table(name: Path) -> str:
     """Return an image's name as a table holds it; bytes that are no text as escapes."""
     return name.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _holds_results(place: Path, folder: Path, aside: Path | None) -> bool:
+    """Whether a folder holds what this program wrote, or the truth beside a phantom's images, and no images."""
+    if aside is not None and aside in (resolved := place.resolve(), *resolved.parents):
+        return True
+    for one in (place, *place.parents):
+        if one == folder:
+            break
+        if (one / MANIFEST).is_file() or (one.name == "truth" and (one.parent / "dicom").is_dir()):
+            return True
+    return False
 
 
 def _is_for_scoring(file: Path) -> bool:

@@ -230,6 +230,15 @@ def test_results_below_the_images_are_no_images_the_next_time(pictures: Path, re
     assert predict_images(request_for("pneumothorax", pictures / "out")).count == first.count == 3
 
 
+def test_truth_and_earlier_results_below_the_images_are_no_images(pictures: Path, request_for) -> None:
+    save_png(pictures / "s1" / "dicom" / "a.png", (50, 50), seed=5)
+    for place in ("s1/truth/lungs.png", "old/a.png"):
+        save_png(pictures / place, (50, 50), seed=6)
+    (pictures / "old" / "acutefindings-files.json").write_text("{}", encoding="utf-8")
+    found = [file.relative_to(pictures).as_posix() for file in listed_images(pictures)]
+    assert found == [*SIZES, "s1/dicom/a.png"]
+
+
 def test_a_mask_of_somebody_else_is_never_overwritten(request_for, tmp_path: Path) -> None:
     save_png(tmp_path / "out" / "a.png", (20, 20), seed=1)
     before = (tmp_path / "out" / "a.png").read_bytes()
