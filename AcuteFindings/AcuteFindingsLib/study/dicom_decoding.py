@@ -1,5 +1,6 @@
 """Decoding the pixels of one DICOM file: every transfer syntax that pydicom's plug-ins know, one after the other."""
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from pydicom.uid import (
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.dicom_files import MALFORMED, check_numbers, read_pixel_dataset
 from AcuteFindingsLib.study.dicom_frames import Frame
-from AcuteFindingsLib.study.file_kinds import shown_name
+from AcuteFindingsLib.study.file_kinds import DICOM, START_BYTES, kind_of_bytes, shown_name
 
 # The quickest of pydicom's plug-ins, measured on 512×512 CT: JPEG-LS in 4 ms instead of 20.
 _QUICKEST_PLUGIN = {
@@ -39,6 +40,13 @@ _QUICKEST_PLUGIN = {
 _ENDS_WITH_MARKER = frozenset((*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes))
 _END_MARKER = b"\xff\xd9"
 _STARTS = (b"\xff\xd8", b"\xff\x4f")
+# What may follow pixel data, little and big endian: other pixel data, Digital Signatures, Data Set Trailing Padding.
+_BEHIND_PIXELS = tuple(
+    struct.pack(f"{order}HH", group, element)
+    for order in "<>"
+    for group, element in ((0x7FE0, 0x0020), (0xFFFA, 0xFFFA), (0xFFFC, 0xFFFC))
+)
+_LOOSE_END = 4096
 # Sequence Delimitation Item (PS3.5 A.4).
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _START_OF_SCAN, _LAST_COEFFICIENT = 0xDA, 63
@@ -75,8 +83,10 @@ def decode_one_file(frames: Sequence[Frame], places: Sequence[int], sink: Sink) 
         if "PixelData" not in dataset or not dataset.PixelData:
             return FileDecoded(tuple(places), _no_pixels(name, header))
         _complete(dataset)
+        loose_end = _has_loose_end(frames[0].file, dataset)
         held, surplus = _frames_held(dataset)
         plugins = _plugins(dataset.file_meta.TransferSyntaxUID)
+        surplus = surplus or loose_end
     except _DECODING_FAILS:
         return FileDecoded(tuple(places), _damaged(name, header))
     lost: list[int] = []
@@ -226,6 +236,21 @@ def _frames_held(dataset: Dataset) -> tuple[int, int]:
     if held == stated and len(rest) > _PADDING and rest.strip(b"\0"):
         surplus = 1
     return min(held, stated), surplus
+
+
+def _has_loose_end(file: Path, dataset: Dataset) -> int:
+    """Return 1 where bytes follow native pixel data that begin no element, as where some were put in, else 0."""
+    syntax, start = dataset.file_meta.TransferSyntaxUID, dataset["PixelData"].file_tell
+    if syntax.is_encapsulated or syntax.is_deflated or not start:
+        return 0
+    with file.open("rb") as stream:
+        if kind_of_bytes(stream.read(START_BYTES)) != DICOM:
+            return 0
+        stream.seek(start + len(dataset.PixelData))
+        rest = stream.read(_LOOSE_END)
+    if not rest.strip(b"\0") or rest[:4] in _BEHIND_PIXELS:
+        return 0
+    return 1
 
 
 def _is_cut(dataset: Dataset, frame: int) -> bool:

@@ -342,3 +342,20 @@ def test_pixels_whose_closing_delimiter_lacks_are_read(tmp_path: Path, write_ser
 def test_a_high_bit_that_the_values_contradict_is_not_believed(tmp_path: Path, write_series: Writer) -> None:
     write_series(tmp_path, HU, bits_stored=12, HighBit=15)
     np.testing.assert_array_equal(read_study(tmp_path).array, HU)
+
+
+@pytest.mark.parametrize("place", [1, 300])
+def test_bytes_put_into_the_pixels_are_told(tmp_path: Path, write_series: Writer, place: int) -> None:
+    file = write_series(tmp_path, HU)[1]
+    data = file.read_bytes()
+    file.write_bytes(data[:-place] + b"\1\2\3" + data[-place:])
+    assert "frames-not-read" in [notice.code for notice in read_study(tmp_path).notices]
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_elements_behind_the_pixels_are_no_surplus(tmp_path: Path, write_series: Writer, syntax: str) -> None:
+    for file in write_series(tmp_path, HU, transfer_syntax=syntax):
+        dataset = dcmread(file)
+        dataset.DataSetTrailingPadding = b"\1\2\3\4"
+        dataset.save_as(file)
+    assert read_study(tmp_path).notices == ()
