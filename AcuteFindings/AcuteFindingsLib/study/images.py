@@ -24,6 +24,9 @@ _PAIR_SUFFIXES = (".img", ".img.gz")
 # Shorter names: what macOS leaves beside a file for its own use begins so.
 _LEFTOVER = "._"
 
+# Gantries tilt up to 30°.
+_STEEPEST_GANTRY_DEG = 35.0
+
 _SEGMENTATION = Notice(
     "label-map",
     "refuse",
@@ -112,6 +115,12 @@ def _volume(upright: UprightVolume, header: VolumeHeader, *, windowed: bool, not
     if upright.tilt_deg:
         text = f"The stack of slices leans by {upright.tilt_deg:.1f}° (gantry tilt); it was set upright."
         notices = (*notices, Notice("gantry-tilt", "info", text))
+    if upright.tilt_deg > _STEEPEST_GANTRY_DEG:
+        text = (
+            f"The stack of slices leans by {upright.tilt_deg:.0f}°, more than any gantry tilts, so the file's geometry "
+            "may be wrong; compare the original before you trust a place or a volume."
+        )
+        notices = (*notices, Notice("steep-tilt", "warn", text))
     return Study(
         array=upright.array,
         ijk_to_ras=upright.ijk_to_ras,

@@ -33,7 +33,7 @@ def read_image(path: Path) -> sitk.Image:
                 return sitk.ReadImage(str(plain))
         except (RuntimeError, OSError) as error:
             raise StudyError(f"{shown_name(path)} cannot be read: it is missing, damaged or no image.") from error
-    header = read_volume_header(path)
+    header = read_volume_header(path, sparse=True)
     array = read_voxels(header, "float32" if header.is_scaled else header.dtype.newbyteorder("="))
     image = sitk.GetImageFromArray(array)
     place_image(image, header.ijk_to_ras)
@@ -48,7 +48,7 @@ def image_size(path: Path) -> tuple[int, int, int]:
     StudyError
         The file is missing or damaged, or holds fewer voxels than its header says.
     """
-    x, y, z = read_volume_header(path).sizes
+    x, y, z = read_volume_header(path, sparse=True).sizes
     return z, y, x
 
 

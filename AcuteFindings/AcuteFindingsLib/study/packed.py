@@ -80,8 +80,17 @@ def holds_more(stream: BinaryIO, padding: int) -> bool:
     return len(rest) > padding or any(rest)
 
 
-def check_budget(path: Path, unpacked: int) -> None:
+def check_budget(path: Path, unpacked: int, *, sparse: bool = False) -> None:
     """Refuse a file that says that it unpacks to more than `budgets` allow, before anything is unpacked.
+
+    Parameters
+    ----------
+    path
+        The packed file.
+    unpacked
+        Bytes that its header promises.
+    sparse
+        Whether it may be a mask, of which a thousandth and less is left when packed: the ratio is then not looked at.
 
     Raises
     ------
@@ -91,7 +100,7 @@ def check_budget(path: Path, unpacked: int) -> None:
     limits = budgets()
     packed = max(1, path.stat().st_size)
     too_much = unpacked > limits.unpacked_bytes
-    too_dense = unpacked > limits.ratio_counts_from and unpacked > limits.unpacked_ratio * packed
+    too_dense = not sparse and unpacked > limits.ratio_counts_from and unpacked > limits.unpacked_ratio * packed
     if too_much or too_dense:
         allowed = limits.unpacked_bytes if too_much else int(limits.unpacked_ratio * packed)
         raise StudyError(

@@ -20,8 +20,8 @@ _PADDING_BYTES = 512
 _MOST_BYTES_A_NUMBER = 32
 
 
-def read_volume_header(path: Path) -> VolumeHeader:
-    """Read the header of a volume file, by what the file holds, whatever its name.
+def read_volume_header(path: Path, *, sparse: bool = False) -> VolumeHeader:
+    """Read the header of a volume file, by what the file holds, whatever its name; masks may be `sparse`.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def read_volume_header(path: Path) -> VolumeHeader:
     """
     try:
         header = _read_header(path)
-        _check_size(header)
+        _check_size(header, sparse=sparse)
     except OSError as error:
         raise StudyError(f"{shown_name(path)} cannot be read: {error.strerror or error}.") from error
     return header
@@ -86,14 +86,14 @@ def _read_header(path: Path) -> VolumeHeader:
     raise StudyError(f"{shown_name(path)} cannot be read as a volume: it is {what}. {WHAT_IS_READ}.")
 
 
-def _check_size(header: VolumeHeader) -> None:
+def _check_size(header: VolumeHeader, *, sparse: bool) -> None:
     """Hold the size of the file against its header before memory is taken."""
     size = header.data.stat().st_size
     if header.text:
         if int(np.prod(header.sizes, dtype=object)) * 2 - 1 > size:
             raise StudyError(_wrong_size(header, "fewer"))
     elif header.packing != "raw":
-        check_budget(header.data, header.data_bytes + header.skip)
+        check_budget(header.data, header.data_bytes + header.skip, sparse=sparse)
     elif max(header.start, 0) + header.skip + header.data_bytes > size:
         raise StudyError(_wrong_size(header, "fewer"))
 

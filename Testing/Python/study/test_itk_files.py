@@ -59,6 +59,16 @@ def test_a_study_below_a_name_that_is_no_utf_8_is_read(tmp_path: Path) -> None:
     assert study.source_name.encode().decode() == study.source_name
 
 
+def test_a_nearly_empty_mask_is_read_though_it_packs_a_thousandfold(tmp_path: Path) -> None:
+    mask = np.zeros((120, 800, 800), np.uint8)
+    mask[60, 400, 400:410] = 1
+    write_image(sitk.GetImageFromArray(mask), tmp_path / "a.nrrd", compressed=True)
+    assert (tmp_path / "a.nrrd").stat().st_size * 400 < mask.size
+    assert sitk.GetArrayViewFromImage(read_image(tmp_path / "a.nrrd")).sum() == 10
+    with pytest.raises(StudyError, match="would unpack"):
+        read_study(tmp_path / "a.nrrd")
+
+
 def test_damaged_missing_and_crafted_files_are_a_study_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
     crafted = "ObjectType = Image\nNDims = 2\nDimSize = 2 2\nElementType = MET_UCHAR\nElementDataFile = %s%n%n 1 9 1\n"

@@ -216,8 +216,14 @@ def test_a_leaning_stack_is_set_upright(tmp_path: Path, first: str, last: str) -
     assert [source.k for source in study.sources] == [0, 1, 2, 3, 4]
 
 
+def test_a_lean_that_no_gantry_has_is_warned_of(tmp_path: Path) -> None:
+    content = header(space_directions="(0.5,0,0) (0,0.6,0) (0,2.5,3)")
+    found = codes(read_study(write(tmp_path, content + HU.tobytes())))
+    assert found == {"gantry-tilt": "info", "steep-tilt": "warn"}
+
+
 def test_stored_with_slices_along_another_axis_a_leaning_stack_is_set_upright_too(tmp_path: Path) -> None:
-    content = header(space_directions="(3,0,0) (1,0.6,0) (0,0,0.5)", sizes="5 40 30")
+    content = header(space_directions="(3,0,0) (0.1,0.6,0) (0,0,0.5)", sizes="5 40 30")
     study = read_study(write(tmp_path, content + HU.tobytes()))
     assert codes(study) == {"gantry-tilt": "info"}
 
