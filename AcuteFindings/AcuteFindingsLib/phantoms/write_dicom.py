@@ -1,12 +1,15 @@
 """Phantoms as valid DICOM studies with their truth beside them."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
@@ -14,6 +17,7 @@ from pydicom.uid import (
 )
 
 from AcuteFindingsLib.errors import ExportError
+from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.phantoms.phantom_facts import PhantomUids, decimal, first_voxel_lps, phantom_name
 from AcuteFindingsLib.phantoms.write_truth import write_truth
@@ -63,7 +67,7 @@ def write_phantom(phantom: Phantom, folder: Path | str, *, name: str | None = No
     """Write DICOM and truth into ``folder/name/dicom`` and ``folder/name/truth``.
 
     Everything is written into a temporary folder beside its target and moved when complete; an earlier ``dicom`` and
-    ``truth`` of that name are replaced.
+    ``truth`` of that name are replaced where they hold a phantom and nothing else.
 
     Parameters
     ----------
@@ -82,11 +86,13 @@ def write_phantom(phantom: Phantom, folder: Path | str, *, name: str | None = No
     Raises
     ------
     ExportError
-        If a file cannot be written or the phantom's kind is unknown.
+        If a file cannot be written, the phantom's kind is unknown, or files of others are in the way.
     """
     target = Path(folder) / (name or phantom_name(phantom))
     try:
+        _refuse_foreign(target, phantom)
         target.mkdir(parents=True, exist_ok=True)
+        sweep_abandoned(target, r"\.writing-[a-z0-9_]{8}")
         work = Path(tempfile.mkdtemp(prefix=".writing-", dir=target))
         try:
             write_dicom(phantom, work / "dicom")
@@ -100,6 +106,28 @@ def write_phantom(phantom: Phantom, folder: Path | str, *, name: str | None = No
     except OSError as error:
         raise ExportError(f"The phantom could not be written to {target}: {error.strerror or error}.") from error
     return target
+
+
+def _refuse_foreign(target: Path, phantom: Phantom) -> None:
+    truth = {f"{name}.nrrd" for name in phantom.masks} | {"slices.csv", "study.csv", "parameters.json"}
+    for part in ("dicom", "truth"):
+        folder = target / part
+        files = [] if folder.is_dir() and not folder.is_symlink() else [folder] if os.path.lexists(folder) else []
+        files += [
+            path for path in folder.rglob("*") if not (path.name in truth if part == "truth" else _is_phantom(path))
+        ]
+        if files:
+            raise ExportError(
+                f"{files[0]} is in the way and no file of a phantom; move it elsewhere, or name another folder."
+            )
+
+
+def _is_phantom(path: Path) -> bool:
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer"])
+    except (InvalidDicomError, OSError, ValueError):
+        return False
+    return str(header.get("Manufacturer") or "") == PHANTOM_MANUFACTURER
 
 
 def write_dicom(phantom: Phantom, folder: Path | str) -> list[Path]:

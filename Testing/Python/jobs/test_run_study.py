@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -322,3 +325,28 @@ def test_a_chest_ct_without_contrast_is_refused_and_forced_scores_every_slice(
     assert len(finding.slices) == 275
     assert all("pe" in item.probabilities for item in finding.slices)
     assert len({item.sop_instance_uid for item in finding.slices}) == 275
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX systems do")
+@pytest.mark.parametrize("limit", [2_000, 30_000])
+def test_a_full_disk_is_told_and_leaves_the_earlier_results(
+    limit: int, head_ct: Path, tiny_models: Path, request_for, tmp_path: Path
+) -> None:
+    run_study(request_for(head_ct, "hemorrhage", force=True))
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in written(tmp_path / "out")}
+    code = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "from pathlib import Path\n"
+        "from AcuteFindingsLib.errors import ExportError\n"
+        "from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study\n"
+        f"request = StudyRequest(Path({str(head_ct)!r}), Path({str(tmp_path / 'out')!r}), 'hemorrhage', force=True, "
+        f"model_folders=(Path({str(tiny_models)!r}),))\n"
+        "try:\n    run_study(request)\n"
+        "except ExportError as error:\n    print('told:', error)\n"
+    )
+    library = str(Path(sys.modules["AcuteFindingsLib"].__file__ or "").parents[1])
+    environment = {**os.environ, "PYTHONPATH": library, "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert ran.stdout.startswith("told:"), ran.stdout + ran.stderr[-2000:]
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in written(tmp_path / "out")} == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -177,6 +177,17 @@ def test_twins_of_one_seed_do_not_share_uids(head: Phantom, tmp_path: Path) -> N
     assert one.StudyInstanceUID != other.StudyInstanceUID
 
 
+@pytest.mark.parametrize("name", ["dicom/0001.dcm", "dicom/deeper/notes.txt", "truth/mine.nrrd", "truth"])
+def test_files_of_others_are_never_replaced_by_a_phantom(name: str, tmp_path: Path) -> None:
+    phantom = plain_phantom("head-ct", (4, 6, 8))
+    theirs = tmp_path / "study" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("theirs", encoding="utf-8")
+    with pytest.raises(ExportError, match="in the way"):
+        write_phantom(phantom, tmp_path, name="study")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [theirs]
+
+
 def test_writing_again_replaces_the_study_and_leaves_nothing_else(tmp_path: Path) -> None:
     write_phantom(plain_phantom("ctpa", (5, 8, 9)), tmp_path, name="study")
     folder = write_phantom(plain_phantom("ctpa", (3, 8, 9)), tmp_path, name="study")
