@@ -79,7 +79,7 @@ class ReadStudy:
 
     def __call__(self, path: str) -> Study:
         """Read a DICOM file or folder, a volume file or a picture."""
-        return read_study(path, detector=_READ_AS.get(self.task, "pneumothorax"))
+        return read_study(path, detector=_READ_AS.get(self.task, "pneumothorax"), one_examination=True)
 
 
 class PrepareStudy:

@@ -172,7 +172,7 @@ def explain_images(
         len(request.files), 1, text="Reading images", progress=progress, cancelled=cancelled, span=(0.0, 0.5)
     ):
         file = request.files[part.start]
-        study = read_study(file, detector=_read_as(request.task))
+        study = read_study(file, detector=_read_as(request.task), one_examination=True)
         try:
             for seen in _READERS[request.task](predictor, study, _name_of(file), index):
                 stop_if(cancelled)

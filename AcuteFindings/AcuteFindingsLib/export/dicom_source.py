@@ -328,6 +328,11 @@ def _in_order(frames: list[Frame], study: Study) -> list[Frame]:
 
 
 def _refuse_mixed(headers: list[Dataset], study: Study) -> None:
+    if len({str(header.get("SOPInstanceUID") or "") for header in headers}) < len(headers):
+        raise ExportError(
+            "Several of the study's images share a SOP Instance UID (0008,0018), so a DICOM result cannot say which of "
+            "them it is on; export the study again from its source."
+        )
     for keyword, tag in (("StudyInstanceUID", "0020,000D"), ("SeriesInstanceUID", "0020,000E")):
         if len({str(header.get(keyword) or "") for header in headers}) > 1:
             raise ExportError(

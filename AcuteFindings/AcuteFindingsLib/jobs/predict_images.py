@@ -180,7 +180,7 @@ def _score(
 
 
 def _read(file: Path, task: Task) -> Study:
-    study = read_study(file, detector="hemorrhage" if task == "hemorrhage" else "pneumothorax")
+    study = read_study(file, detector="hemorrhage" if task == "hemorrhage" else "pneumothorax", one_examination=True)
     refused = refusals(study.notices)
     if refused:
         raise StudyError(refused[0].text)

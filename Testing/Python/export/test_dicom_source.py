@@ -183,6 +183,13 @@ def test_files_that_are_gone_or_changed_are_refused(tmp_path: Path) -> None:
     assert len(read_instances(study).headers) == 6
 
 
+def test_images_that_share_an_instance_uid_are_refused(tmp_path: Path) -> None:
+    study = series(tmp_path / "in", SOPInstanceUID="1.2.3.4")
+    assert len(study.sources) > 1
+    with pytest.raises(ExportError, match="0008,0018"):
+        require_dicom(study)
+
+
 def test_slices_of_several_frames_of_reference_are_refused(tmp_path: Path) -> None:
     cases.write_series(tmp_path / "in", cases.hu(), FrameOfReferenceUID="1.2.3.1")
     study = read_study(tmp_path / "in")

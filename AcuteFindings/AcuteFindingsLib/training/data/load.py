@@ -83,7 +83,7 @@ def load_image(example: Example) -> np.ndarray:
     study = (
         _volume(path, example.task, _stamp(path))
         if is_volume(path)
-        else read_study(path, detector=detector_of(example.task))
+        else read_study(path, detector=detector_of(example.task), one_examination=True)
     )
     if example.frame >= len(study.array):
         raise DataError(f"{path.name} has {len(study.array)} planes; plane {example.frame + 1} was asked for.")
@@ -185,7 +185,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=_VOLUMES_KEPT)
 def _volume(path: Path, task: Task, _stamp: tuple[int, int]) -> Study:
-    return read_study(path, detector=detector_of(task))
+    return read_study(path, detector=detector_of(task), one_examination=True)
 
 
 @lru_cache(maxsize=_VOLUMES_KEPT)

@@ -198,7 +198,7 @@ def _labels(examples: Sequence[Example], plan: Preparation) -> np.ndarray:
 def _loaded(examples: Sequence[Example]) -> LoadedStudy:
     first = examples[0]
     if first.source is not None and is_picture(first.source):
-        return LoadedStudy(read_study(first.source, detector=first.task), (first,))
+        return LoadedStudy(read_study(first.source, detector=first.task, one_examination=True), (first,))
     if not first.series:
         # A single image is a series of one slice.
         first = replace(first, series=first.key)
