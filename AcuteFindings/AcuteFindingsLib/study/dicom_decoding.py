@@ -1,33 +1,33 @@
 """Decoding the pixels of one DICOM file: every transfer syntax that pydicom's plug-ins know, one after the other."""
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import zstandard
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_fragments, get_frame
+from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_color_lut, get_decoder, iter_pixels
-from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import (
     JPEG2000,
     UID,
     JPEG2000Lossless,
-    JPEG2000TransferSyntaxes,
     JPEGExtended12Bit,
     JPEGLSLossless,
     JPEGLSNearLossless,
-    JPEGLSTransferSyntaxes,
-    JPEGTransferSyntaxes,
     RLELossless,
 )
 
-from AcuteFindingsLib.errors import StudyError
-from AcuteFindingsLib.study.dicom_files import MALFORMED, check_numbers, read_pixel_dataset
 from AcuteFindingsLib.study.dicom_frames import Frame
-from AcuteFindingsLib.study.file_kinds import DICOM, START_BYTES, kind_of_bytes, shown_name
+from AcuteFindingsLib.study.file_kinds import shown_name
+from AcuteFindingsLib.study.pixel_data import (
+    DECODING_FAILS,
+    complete,
+    frame_stream,
+    frames_held,
+    has_loose_end,
+    is_cut,
+    read_encoded,
+)
 
 # The quickest of pydicom's plug-ins, measured on 512×512 CT: JPEG-LS in 4 ms instead of 20.
 _QUICKEST_PLUGIN = {
@@ -36,24 +36,7 @@ _QUICKEST_PLUGIN = {
     JPEG2000Lossless: "pylibjpeg",
     JPEG2000: "pylibjpeg",
 }
-# These streams end with an end marker (ITU-T T.81, T.87 and T.800); decoders fill with grey what comes before it.
-_ENDS_WITH_MARKER = frozenset((*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes))
-_END_MARKER = b"\xff\xd9"
-_STARTS = (b"\xff\xd8", b"\xff\x4f")
-# What may follow pixel data, little and big endian: other pixel data, Digital Signatures, Data Set Trailing Padding.
-_BEHIND_PIXELS = tuple(
-    struct.pack(f"{order}HH", group, element)
-    for order in "<>"
-    for group, element in ((0x7FE0, 0x0020), (0xFFFA, 0xFFFA), (0xFFFC, 0xFFFC))
-)
-_LOOSE_END = 4096
-# Sequence Delimitation Item (PS3.5 A.4).
-_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _START_OF_SCAN, _LAST_COEFFICIENT = 0xDA, 63
-# Bytes behind or before which the marker may lie: padding, and a marker whose second byte was cut by an odd length.
-_NEAR_END = 16
-# Bytes behind the last frame that may be anything.
-_PADDING = 16
 
 Sink = Callable[[int, np.ndarray], None]
 
@@ -67,10 +50,6 @@ class FileDecoded:
     surplus: int = 0
 
 
-# What pydicom and its plug-ins raise on damaged pixel data.
-_DECODING_FAILS: tuple[type[Exception], ...] = (*MALFORMED, OSError, RuntimeError, StudyError, zstandard.ZstdError)
-
-
 def decode_one_file(frames: Sequence[Frame], places: Sequence[int], sink: Sink) -> FileDecoded:
     """Decode frames of one file and hand each to `sink(place, (y, x) stored values)`.
 
@@ -79,15 +58,15 @@ def decode_one_file(frames: Sequence[Frame], places: Sequence[int], sink: Sink) 
     """
     name, header = shown_name(frames[0].file), frames[0].header
     try:
-        dataset = _dataset(frames[0].file)
+        dataset = read_encoded(frames[0].file)
         if "PixelData" not in dataset or not dataset.PixelData:
             return FileDecoded(tuple(places), _no_pixels(name, header))
-        _complete(dataset)
-        loose_end = _has_loose_end(frames[0].file, dataset)
-        held, surplus = _frames_held(dataset)
+        complete(dataset)
+        loose_end = has_loose_end(frames[0].file, dataset)
+        held, surplus = frames_held(dataset)
         plugins = _plugins(dataset.file_meta.TransferSyntaxUID)
         surplus = surplus or loose_end
-    except _DECODING_FAILS:
+    except DECODING_FAILS:
         return FileDecoded(tuple(places), _damaged(name, header))
     lost: list[int] = []
     reason = ""
@@ -113,22 +92,13 @@ class _ColorError(ValueError):
     """A picture in color."""
 
 
-def _dataset(file: Path) -> Dataset:
-    """Read the encoded pixels of a file, also where the end of the sequence of fragments lacks at the file's end."""
-    try:
-        dataset = read_pixel_dataset(file)
-    except EOFError:
-        return read_pixel_dataset(file, end=_SEQUENCE_END)
-    return dataset if "PixelData" in dataset else read_pixel_dataset(file, end=_SEQUENCE_END)
-
-
 def _decoded(
     dataset: Dataset, wanted: Sequence[tuple[int, int]], plugins: Sequence[str]
 ) -> Iterator[tuple[int, np.ndarray | Exception]]:
     """Yield each wanted ``(place, frame number)`` as place and stored values, or what was wrong with it."""
     left: list[tuple[int, int]] = []
     for place, frame in wanted:
-        if _is_cut(dataset, frame):
+        if is_cut(dataset, frame):
             yield place, EOFError("the stream has no end")
         else:
             left.append((place, frame))
@@ -137,7 +107,7 @@ def _decoded(
         for stored in _pixels(dataset, [frame for _, frame in left], plugins[0]):
             yield left[done][0], _finished(stored, dataset)
             done += 1
-    except _DECODING_FAILS:
+    except DECODING_FAILS:
         pass
     for place, frame in left[done:]:
         yield place, _by_any_plugin(dataset, frame, plugins)
@@ -160,7 +130,7 @@ def _by_any_plugin(dataset: Dataset, frame: int, plugins: Sequence[str]) -> np.n
     if dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit:
         try:
             repaired = _with_whole_scans(dataset, frame)
-        except _DECODING_FAILS:
+        except DECODING_FAILS:
             repaired = None
         if repaired is not None:
             attempts += [(repaired, 0, plugin) for plugin in plugins]
@@ -168,7 +138,7 @@ def _by_any_plugin(dataset: Dataset, frame: int, plugins: Sequence[str]) -> np.n
         try:
             (stored,) = _pixels(source, [number], plugin)
             return _finished(stored, source)
-        except _DECODING_FAILS as error:
+        except DECODING_FAILS as error:
             failure = error
     return failure
 
@@ -201,86 +171,13 @@ def _plugins(syntax: UID) -> list[str]:
     return [first, *(plugin for plugin in available if plugin != first)]
 
 
-def _complete(dataset: Dataset) -> None:
-    """State what pydicom asks for and what goes without saying (PS3.3 C.7.6.3.1)."""
-    check_numbers(dataset)
-    if "SamplesPerPixel" not in dataset:
-        dataset.SamplesPerPixel = 1
-    if dataset.SamplesPerPixel > 1 and "PlanarConfiguration" not in dataset:
-        dataset.PlanarConfiguration = 0
-    meaning = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
-    dataset.PhotometricInterpretation = meaning or ("MONOCHROME2" if dataset.SamplesPerPixel == 1 else "RGB")
-
-
-def _frames_held(dataset: Dataset) -> tuple[int, int]:
-    """Return how many of the stated frames can be there, and how many images there are beyond them.
-
-    Padding behind them says nothing; a frame of which a byte lacks is not there. Pixel data that are cut short are made
-    to end with a whole frame. More than padding behind the last frame counts as one: rows and columns that are stated
-    too small shear the image.
-    """
-    stated = int(dataset.get("NumberOfFrames") or 1)
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_encapsulated:
-        if syntax not in _ENDS_WITH_MARKER:
-            return stated, 0
-        starts = sum(fragment[:2] in _STARTS for fragment in generate_fragments(dataset.PixelData))
-        return stated, max(0, starts - stated)
-    frame_bytes = get_expected_length(dataset, unit="bytes") / stated
-    held = int(len(dataset.PixelData) / frame_bytes)
-    if held < stated:
-        dataset.NumberOfFrames = held
-        dataset.PixelData = dataset.PixelData[: int(np.ceil(held * frame_bytes))]
-    surplus = max(0, held - stated)
-    rest = dataset.PixelData[int(np.ceil(stated * frame_bytes)) :]
-    if held == stated and len(rest) > _PADDING and rest.strip(b"\0"):
-        surplus = 1
-    return min(held, stated), surplus
-
-
-def _has_loose_end(file: Path, dataset: Dataset) -> int:
-    """Return 1 where bytes follow native pixel data that begin no element, as where some were put in, else 0."""
-    syntax, start = dataset.file_meta.TransferSyntaxUID, dataset["PixelData"].file_tell
-    if syntax.is_encapsulated or syntax.is_deflated or not start:
-        return 0
-    with file.open("rb") as stream:
-        if kind_of_bytes(stream.read(START_BYTES)) != DICOM:
-            return 0
-        stream.seek(start + len(dataset.PixelData))
-        rest = stream.read(_LOOSE_END)
-    if not rest.strip(b"\0") or rest[:4] in _BEHIND_PIXELS:
-        return 0
-    return 1
-
-
-def _is_cut(dataset: Dataset, frame: int) -> bool:
-    """Whether a frame's compressed stream ends before its end marker."""
-    if dataset.file_meta.TransferSyntaxUID not in _ENDS_WITH_MARKER:
-        return False
-    try:
-        code = _stream(dataset, frame)
-    except _DECODING_FAILS:
-        return True
-    tail = code[-_NEAR_END:] if code[-1:] != b"\0" else code.rstrip(b"\0")[-_NEAR_END:]
-    return _END_MARKER not in tail and not tail.endswith(b"\xff")
-
-
-def _stream(dataset: Dataset, frame: int) -> bytes:
-    """Return a frame's compressed bytes."""
-    offsets = None
-    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
-        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-    number = int(dataset.get("NumberOfFrames") or 1)
-    return get_frame(dataset.PixelData, frame, extended_offsets=offsets, number_of_frames=number)
-
-
 def _with_whole_scans(dataset: Dataset, frame: int) -> Dataset | None:
     """Return a data set with one frame of sequential JPEG whose scan headers say what they must, or None.
 
     Its scans hold all coefficients: Ss = 0 and Se = 63 (ITU-T T.81 B.2.3, table B.3). Encoders are met that write
     Se = 0, on which one decoder gives up.
     """
-    code = bytearray(_stream(dataset, frame))
+    code = bytearray(frame_stream(dataset, frame))
     place, changed = 2, False
     while place + 4 <= len(code) and code[place] == 0xFF:
         marker, length = code[place + 1], int.from_bytes(code[place + 2 : place + 4], "big")
