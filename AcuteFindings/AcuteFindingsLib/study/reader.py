@@ -71,10 +71,8 @@ def read_study(
     path = Path(path)
     if not path.exists():
         raise StudyError(f"{path} does not exist.")
-    if path.is_file() and (volume := path if is_volume(path) else header_of_pair(path)) is not None:
-        return read_volume(volume, detector=detector)
-    if path.is_file() and is_picture(path):
-        return read_picture(path, detector=detector)
+    if path.is_file() and (image := _read_image_file(path, detector=detector)) is not None:
+        return image
     name, unpacked = shown_name(path), None
     if path.is_file() and is_zip(path):
         unpacked = unpack_zip(path)
@@ -189,6 +187,23 @@ def _unreadable_notices(headers: Headers, unreadable: list[Path]) -> tuple[Notic
         _log.warning("Left out, because it cannot be read as DICOM: %s", shown_name(file))
     places = [place for place, file in enumerate(files) if file in set(unreadable)]
     return (unreadable_notice(places, len(files), order="in the order of their names", what="DICOM files"),)
+
+
+def _read_image_file(path: Path, *, detector: str | None) -> Study | None:
+    """Read a volume or a picture, known by its first bytes, else by its name; None where the file is neither."""
+    pair = header_of_pair(path)
+    if pair is not None:
+        return read_volume(pair, detector=detector)
+    try:
+        kind = kind_of(path)
+    except OSError as error:
+        raise StudyError(f"{shown_name(path)} cannot be read: {error.strerror or error}.") from error
+    use = "" if kind is None else kind.use
+    if use == "volume" or (use not in ("dicom", "picture") and is_volume(path)):
+        return read_volume(path, detector=detector)
+    if use == "picture" or (use != "dicom" and is_picture(path)):
+        return read_picture(path, detector=detector)
+    return None
 
 
 def _read_only_image(folder: Path, name: str, *, detector: str | None) -> Study:

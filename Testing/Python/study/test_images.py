@@ -126,3 +126,18 @@ def test_bad_pictures_are_refused_by_name(tmp_path: Path) -> None:
     for name in ("colour.png", "cut.png", "text.jpg", "bad.nii"):
         with pytest.raises(StudyError, match=name):
             read_study(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["no_ending", "a.nii", "a.png", "a.dcm", "a.img"])
+@pytest.mark.parametrize("kind", ["nrrd", "nii", "mha", "png", "dcm"])
+def test_a_file_is_known_by_its_first_bytes(tmp_path: Path, write_radiograph, name: str, kind: str) -> None:
+    source = tmp_path / f"source.{kind}"
+    if kind == "dcm":
+        write_radiograph(source, GREY.astype(np.uint16))
+    else:
+        _write(source, GREY if kind == "png" else HU)
+    (tmp_path / "in").mkdir()
+    source.rename(tmp_path / "in" / name)
+    study = read_study(tmp_path / "in" / name, detector="pneumothorax")
+    assert study.array.shape == ((1, 20, 30) if kind in ("png", "dcm") else HU.shape)
+    assert study.modality == {"dcm": "CR", "png": ""}.get(kind, "CT")
