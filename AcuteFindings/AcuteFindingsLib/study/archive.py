@@ -1,6 +1,7 @@
 """A zip of a study, as portals give it, unpacked within the budgets into a folder that goes with its last user."""
 
 import errno
+import lzma
 import shutil
 import stat
 import tempfile
@@ -27,7 +28,7 @@ _ENDINGS = (
     *DICOM_ENDINGS, ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gz",
     ".zst",
 )  # fmt: skip
-_MEMBER_FAILS = (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, ValueError, OSError)
+_MEMBER_FAILS = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError, ValueError, OSError)
 
 
 class UnpackedZip:

@@ -106,6 +106,30 @@ def test_a_damaged_member_is_counted_and_a_damaged_zip_refused(tmp_path: Path, s
         read_study(path)
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_damaged_in_any_packing_is_counted(tmp_path: Path, study_files: list[Path], compression: int) -> None:
+    path = zip_of(tmp_path / "x.zip", members_of(study_files), compression)
+    with zipfile.ZipFile(path) as archive:
+        member = archive.infolist()[5]
+        place = member.header_offset + 30 + len(member.filename.encode()) + member.compress_size // 3
+    data = bytearray(path.read_bytes())
+    data[place : place + 40] = bytes(value ^ 0x5A for value in data[place : place + 40])
+    path.write_bytes(data)
+    study = read_study(path)
+    assert (len(study.sources), [notice.code for notice in study.notices]) == (5, ["unreadable-file"])
+
+
+def test_a_packing_that_is_not_read_says_to_unpack(tmp_path: Path, study_files: list[Path]) -> None:
+    path = zip_of(tmp_path / "x.zip", members_of(study_files[:1], "{}"), zipfile.ZIP_STORED)
+    data = bytearray(path.read_bytes())
+    # Deflate64, as Windows packs large folders.
+    data[8] = 9
+    data[data.index(b"PK\x01\x02") + 10] = 9
+    path.write_bytes(data)
+    with pytest.raises(StudyError, match="unpack it"):
+        read_study(path)
+
+
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
