@@ -65,9 +65,7 @@ class Dialogs:
         text = dialog.text if box else dialog.windowTitle
         self.asked.append(text)
         if not self._answers:
-            errors.append(
-                AssertionError(f"A dialog opened that the test had no answer for (host.dialogs.answer): {text}")
-            )
+            errors.append(AssertionError(f"A dialog that the test had no answer for (host.dialogs.answer): {text}"))
             dialog.reject()
             return
         answer = self._answers.pop(0)
@@ -222,9 +220,7 @@ _X_KEYS = {"delete": "Delete", "return": "Return", "escape": "Escape", "left": "
 
 def choose(widget: Any, text: str) -> None:
     """Choose an entry of a combo box or node selector by its text."""
-    combo = (
-        widget if widget.inherits("QComboBox") else widget.findChild(ctk.ctkComboBox) or widget.findChild(qt.QComboBox)
-    )
+    combo = widget if widget.inherits("QComboBox") else widget.findChild(qt.QComboBox)
     row = combo.findText(text)
     assert row >= 0, f"{text!r} is not among {[combo.itemText(i) for i in range(combo.count)]}"
     combo.setCurrentIndex(row)
@@ -271,7 +267,8 @@ def screenshot(widget: Any, path: Path | str) -> Path:
     """Write a PNG of a widget (or of a module's Widget)."""
     process_events()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    assert getattr(widget, "parent", widget).grab().save(str(path)), f"{path} could not be written"
+    shown = widget if hasattr(widget, "grab") else widget.parent
+    assert shown.grab().save(str(path)), f"{path} could not be written"
     return Path(path)
 
 

@@ -6,6 +6,7 @@ own, with a home of its own, so that one that dies takes no other along; two run
 N skipped``, the exit status 1 where a test failed or an application died.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -16,6 +17,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 PANEL_TESTS = ROOT / "Testing" / "Python" / "panel"
@@ -77,9 +80,7 @@ def run(slicer: Path, name: str) -> Outcome:
                 start_new_session=True, cwd=ROOT,
             )  # fmt: skip
             try:
-                status = process.wait(MOST_SECONDS)
-            except subprocess.TimeoutExpired:
-                status = -1
+                status = _wait(process)
             finally:
                 # What a dead application left running goes with it.
                 _end_group(process.pid)
@@ -93,6 +94,26 @@ def run(slicer: Path, name: str) -> Outcome:
         outcome.failed += 1
         outcome.said += f"\nThe application ended with status {status} and without counting its tests.\n"
     return outcome
+
+
+def _wait(process: subprocess.Popen) -> int:
+    """Return the start script's exit status; 0 where it outlives its application, -1 where the time is up.
+
+    An application that died has not counted its tests, which is what tells.
+    """
+    seen, end = False, time.monotonic() + MOST_SECONDS
+    while time.monotonic() < end:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(1)
+        with contextlib.suppress(psutil.Error):
+            children = psutil.Process(process.pid).children(recursive=True)
+            alive = any("SlicerApp-real" in child.name() for child in children)
+            if seen and not alive:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(5)
+                return 0
+            seen = seen or alive
+    return -1
 
 
 def _end_group(group: int) -> None:

@@ -570,6 +570,7 @@ def test_a_screenshot_is_written(host, ui, tmp_path):
     assert host.screenshot(ui.whole, tmp_path / "panel.png").stat().st_size > 1000
 
 
+@pytest.mark.stand_in
 def test_the_hosts_widgets_have_properties_where_the_application_has_them_and_methods_where_it_has(host):
     import application
     import native_ctk

@@ -58,6 +58,7 @@ def test_a_module_file_is_short(name):
     assert len((ROOT / name / f"{name}.py").read_text().splitlines()) < 130
 
 
+@pytest.mark.stand_in
 def test_panels_open_where_no_package_is_installed_that_slicer_lacks():
     program = f"""
 import importlib.abc, importlib.metadata, sys
@@ -98,6 +99,7 @@ print("loaded:", [name for name in LACKING if name in sys.modules])
     assert "loaded: []" in done.stdout
 
 
+@pytest.mark.stand_in
 def test_loading_the_module_files_imports_no_panel_and_no_detector():
     """Slicer loads every module when it starts; what takes long is imported when a module is opened."""
     program = f"""
@@ -183,14 +185,14 @@ def test_a_scene_closed_while_another_module_is_shown_leaves_no_old_choice(host)
 def test_home_opens_the_chosen_study_in_a_detectors_module(host, monkeypatch):
     import slicer
 
-    opened = []
-    monkeypatch.setattr(slicer.util, "selectModule", opened.append)
     volume = add_volume((1, 16, 16), "Chest")
     for name in DETECTORS:
         host.load_module(ROOT / name / f"{name}.py")
     home = host.open_panel("AcuteFindings")
     assert not home.ui.openPEButton.isEnabled()
     host.choose(home.ui.studySelector, "Chest")
+    opened = []
+    monkeypatch.setattr(slicer.util, "selectModule", opened.append)
     host.click(home.ui.openPneumothoraxButton)
     assert opened == ["PneumothoraxSeg"]
     assert slicer.util.getModuleWidget("PneumothoraxSeg").ui.inputSelector.currentNode() is volume
@@ -225,6 +227,7 @@ def test_home_lists_every_model_that_ships(host):
     assert {row.task for row in home.logic.models("pe")} <= {"pe", ""}
 
 
+@pytest.mark.stand_in
 class TestSelfTests:
     """The modules' own tests, as the application runs them."""
 
