@@ -9,7 +9,7 @@ from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.requirements import REQUIREMENTS
 
-from .drawn import axial_study, ctpa, head, radiograph
+from .drawn import axial_study, ball, ctpa, head, radiograph
 
 
 def codes(study: Study, detector: str, severity: str | None = None) -> set[str]:
@@ -102,6 +102,19 @@ def test_contrast_that_the_header_denies_is_a_remark():
 )
 def test_contrast_in_the_head_is_a_warning(facts, warned):
     assert ("contrast-in-head" in codes(with_facts(head(), **facts), "hemorrhage", "warn")) == warned
+
+
+def with_ball(study: Study, hu: float, radius_mm: float) -> Study:
+    array = study.array.copy()
+    array[ball(array.shape, (20.0, 10.0, 15.0), (radius_mm,) * 3, study.spacing)] = hu
+    return replace(study, array=array)
+
+
+def test_a_head_that_is_enhanced_without_saying_so_is_warned_of_and_fresh_blood_is_not():
+    assert "contrast-in-head" in codes(with_ball(head(), 200.0, 14.0), "hemorrhage", "warn")
+    bright = np.where((head().array > 0) & (head().array < 100), head().array + 35, head().array)
+    assert "contrast-in-head" in codes(replace(head(), array=bright), "hemorrhage", "warn")
+    assert "contrast-in-head" not in codes(with_ball(head(), 80.0, 25.0), "hemorrhage")
 
 
 def tilted(study: Study, degrees: float) -> Study:
