@@ -27,6 +27,7 @@ from AcuteFindingsLib.study.lookup_table import has_unusable_table, modality_tab
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.odd_slices import odd_slice_notices
 from AcuteFindingsLib.study.plausibility import mend_wrapped
+from AcuteFindingsLib.study.polarity import positive_slices
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
 
@@ -62,6 +63,9 @@ def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = Non
         study = read_ct(replace(volume, frames=readable), source_name=source_name, progress=progress)
         lost = unreadable_notice(decoded.lost, len(stack), order="along the stack")
         return replace(study, notices=(lost, *study.notices))
+    if windowed:
+        array, turned = positive_slices(array)
+        notices += turned
     notices += surplus_notices(decoded.surplus)
     if not windowed and plan.on_grid and not plan.is_shifted:
         mended = mend_wrapped(array)

@@ -7,6 +7,7 @@ import numpy as np
 from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.picture_pose import SIDE_ASSUMED, as_positive, pose_notices
+from AcuteFindingsLib.study.polarity import positive_slices
 from AcuteFindingsLib.study.study import Orientation, SourceSlice, Study
 
 _NO_SPACING = Notice(
@@ -44,6 +45,9 @@ def picture_study(
     if not is_ct:
         grey, turned = as_positive(grey)
         notices = (*notices, *turned, *pose_notices(grey))
+    elif not is_hu:
+        grey, turned = positive_slices(grey)
+        notices = (*notices, *turned)
     if not side_stated:
         notices = (*notices, SIDE_ASSUMED)
     matrix = np.diag([-1.0, -1.0, 1.0, 1.0]) if ijk_to_ras is None else ijk_to_ras

@@ -1,6 +1,8 @@
-"""Whether a chest radiograph is a negative of itself, as happens where a header states the wrong polarity."""
+"""Whether a chest radiograph or a picture of CT is a negative, as happens where a header states the wrong polarity."""
 
 import numpy as np
+
+from AcuteFindingsLib.study.notice import Notice
 
 # Grey levels by which lungs and surroundings must be brighter than the mediastinum. Of 864 real frontal radiographs
 # (58, 803 and 3 of chest-xray-lungs, -64 and -dicom) none is called a negative at this step, of their negatives 806
@@ -8,6 +10,10 @@ import numpy as np
 _CLEARLY_BRIGHTER = 0.05
 # The smallest pictures it was measured on.
 _SMALLEST_PX = 64
+
+# Median grey level of a CT picture's border above which it is a negative: around the patient is air. That of 140 real
+# pictures (head-ct-slices) is 0.33 at most, so that of their negatives is 0.67 at least.
+_WHITE_BORDER, _BORDER = 0.6, 16
 
 
 def looks_negative(grey: np.ndarray) -> bool:
@@ -27,3 +33,16 @@ def looks_negative(grey: np.ndarray) -> bool:
     top, side = rows // 10, columns // 10
     corners = (float(np.median(grey[:top, :side])) + float(np.median(grey[:top, -side:]))) / 2
     return (right + left) / 2 - mediastinum > _CLEARLY_BRIGHTER and corners - mediastinum > _CLEARLY_BRIGHTER
+
+
+def positive_slices(grey: np.ndarray) -> tuple[np.ndarray, tuple[Notice, ...]]:
+    """Return pictures of CT ``(z, y, x)`` or ``(y, x)`` in 0..1 with bone bright, and a warning where turned."""
+    rows, columns = (max(1, size // _BORDER) for size in grey.shape[-2:])
+    edges = (grey[..., :rows, :], grey[..., -rows:, :], grey[..., :columns], grey[..., -columns:])
+    if float(np.median(np.concatenate([edge[..., ::2].ravel() for edge in edges]))) <= _WHITE_BORDER:
+        return grey, ()
+    text = (
+        "The slices are negatives, white around the patient and with dark bones; their grey scale was inverted. "
+        "Compare the original."
+    )
+    return 1 - grey, (Notice("inverted-grey", "warn", text),)

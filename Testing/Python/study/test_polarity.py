@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from AcuteFindingsLib.study.polarity import looks_negative
+from AcuteFindingsLib.study.polarity import looks_negative, positive_slices
 from AcuteFindingsLib.study.reader import read_study
 
 
@@ -31,3 +31,15 @@ def test_a_header_that_makes_a_negative_of_a_radiograph_is_overruled_with_a_warn
     study = read_study(data_folder / "chest-xray-dicom" / "monochrome1_twin.dcm")
     told = [(notice.code, notice.severity) for notice in study.notices]
     assert told == [("inverted-grey", "warn"), ("side-assumed", "info")]
+
+
+def test_pictures_of_ct_are_turned_only_where_they_are_negatives(data_folder: Path) -> None:
+    files = sorted(file for file in (data_folder / "head-ct-slices").rglob("*") if file.suffix in (".png", ".jpg"))
+    for file in files[::5]:
+        grey = np.asarray(Image.open(file).convert("L")) / np.float32(255)
+        same, told = positive_slices(grey)
+        assert told == ()
+        assert same is grey
+        turned, told = positive_slices(1 - grey)
+        assert [(notice.code, notice.severity) for notice in told] == [("inverted-grey", "warn")]
+        np.testing.assert_allclose(turned, grey, atol=1e-6)
