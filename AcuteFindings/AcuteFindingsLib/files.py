@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 import uuid
 import zipfile
@@ -85,7 +86,7 @@ def sweep_abandoned(folder: Path, pattern: str, *, older_than: float = ABANDONED
     """
     with suppress(OSError):
         for entry in folder.iterdir():
-            if re.fullmatch(pattern, entry.name) and idle_seconds(entry) > older_than:
+            if re.fullmatch(pattern, entry.name) and _is_mine(entry) and idle_seconds(entry) > older_than:
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry, ignore_errors=True)
                 else:
@@ -93,9 +94,21 @@ def sweep_abandoned(folder: Path, pattern: str, *, older_than: float = ABANDONED
                         entry.unlink()
 
 
+def sweep_temporary() -> None:
+    """Remove the temporary folders that killed processes of this user left in the system's place for them."""
+    with suppress(OSError):
+        sweep_abandoned(Path(tempfile.gettempdir()), r"[Aa]cute[Ff]indings-(export-|check-|zip-)?[a-z0-9_]{8}")
+
+
+def _is_mine(entry: Path) -> bool:
+    return not hasattr(os, "getuid") or entry.lstat().st_uid == os.getuid()
+
+
 def idle_seconds(entry: Path) -> float:
-    """Return the seconds since a file, or anything within a folder, was last written."""
-    newest = entry.lstat().st_mtime
-    if entry.is_dir() and not entry.is_symlink():
-        newest = max([newest, *(path.lstat().st_mtime for path in entry.rglob("*"))])
-    return time.time() - newest
+    """Return the seconds since a file, or anything within a folder, was last written, moved or made.
+
+    What a file was copied from may be years old: when its own entry changed counts as well.
+    """
+    parts = [entry, *(entry.rglob("*") if entry.is_dir() and not entry.is_symlink() else ())]
+    times = [path.lstat() for path in parts]
+    return time.time() - max(max(one.st_mtime, one.st_ctime) for one in times)

@@ -21,7 +21,14 @@ from typing import Any
 
 from AcuteFindingsLib import __version__
 from AcuteFindingsLib.errors import ExportError
-from AcuteFindingsLib.files import ABANDONED_AFTER, check_whole, exchange, idle_seconds, sweep_abandoned
+from AcuteFindingsLib.files import (
+    ABANDONED_AFTER,
+    check_whole,
+    exchange,
+    idle_seconds,
+    sweep_abandoned,
+    sweep_temporary,
+)
 
 MANIFEST = "acutefindings-files.json"
 """Lists the files of a folder of results; its last change makes a result the one that counts."""
@@ -307,6 +314,7 @@ def _move(source: Path, goal: Path) -> None:
 
 def _finish_killed(target: Path) -> None:
     """Finish or undo what killed runs began, and sweep what they left."""
+    sweep_temporary()
     parent, name = target.parent, target.name
     for aside in parent.glob(f".????????.{_EARLIER}.{glob.escape(name)}") if parent.is_dir() else ():
         if not target.exists():

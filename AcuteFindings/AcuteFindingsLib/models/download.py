@@ -13,6 +13,7 @@ from typing import Any
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import CancelledError, DownloadError, ModelError
+from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.models.archive import extract_steps
 from AcuteFindingsLib.models.catalogue import ArchiveSource, CatalogueEntry, ProviderSource
 from AcuteFindingsLib.models.fetch import PATIENCE, Patience, fetch_file
@@ -126,6 +127,7 @@ def install_package(
     path, cache = Path(path), cache or default_cache()
     work = cache / f".{uuid.uuid4().hex[:8]}.partial"
     _make(cache)
+    sweep_abandoned(cache, r"\.[0-9a-f]{8}\.partial")
     try:
         if path.is_dir():
             read_package(path).verify_files()

@@ -1,6 +1,7 @@
 """Writing a model package so that a folder is either a whole package or not there."""
 
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format, inference_config
 from AcuteFindingsLib.models.card_text import render_card
 from AcuteFindingsLib.models.catalogue import CATALOGUE
@@ -187,7 +189,11 @@ def rewrite_package(folder: Path | str, *, build: BuildNetwork | None = None) ->
 
 
 def _seal(partial: Path, folder: Path, *, build: BuildNetwork | None) -> None:
-    """Write the checksums, prove the package and move it to its place."""
+    """Write the checksums, prove the package and move it to its place; sweep what killed processes left beside it."""
+    sweep_abandoned(folder.parent, rf"\.[0-9a-f]{{8}}\.partial\.{re.escape(folder.name)}")
+    if folder.exists():
+        # Before, it may be all that is left of the package.
+        sweep_abandoned(folder.parent, rf"\.[0-9a-f]{{8}}\.old\.{re.escape(folder.name)}")
     files = (path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file())
     sums = {name: file_sha256(partial / name) for name in sorted(files) if name != CHECKSUMS}
     _write_text(partial / CHECKSUMS, json.dumps(sums, indent=2) + "\n")

@@ -8,7 +8,7 @@ from typing import Any
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.errors import SceneError
-from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.files import replace_when_written, sweep_abandoned
 from AcuteFindingsLib.scene.application import load_slicer, new_scene
 from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding
 from AcuteFindingsLib.scene.views import arrange_views
@@ -43,6 +43,7 @@ def save_bundle(scene: Any, path: Path) -> Path:
     """
     # Slicer names the folder inside the bundle after the file it writes, so that name has to be the final one.
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_abandoned(path.parent, r"\.scene-[a-z0-9_]{8}")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".scene-") as folder:
         written = Path(folder) / path.name
         if not scene.WriteToMRB(str(written.resolve())):

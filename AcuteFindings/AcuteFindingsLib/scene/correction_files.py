@@ -15,6 +15,7 @@ from AcuteFindingsLib import __version__
 from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.errors import ExportError
+from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.names import detector_name
 from AcuteFindingsLib.scene.naming import slice_number
 from AcuteFindingsLib.scene.nrrd_file import write_nrrd
@@ -65,6 +66,7 @@ def write_correction(
             f"The correction cannot be saved: {error}; the scene was not written by this software."
         ) from error
     partial = folder / f".partial-{uuid.uuid4().hex[:8]}"
+    sweep_abandoned(folder, r"\.partial-[0-9a-f]{8}")
     try:
         partial.mkdir(parents=True)
         ijk_to_ras = volume_ijk_to_ras(volume)

@@ -14,7 +14,6 @@ from AcuteFindingsLib.jobs import results_folder as module
 from AcuteFindingsLib.jobs.results_folder import MANIFEST, results_folder
 
 KILLER = Path(__file__).with_name("kill_at_every_write.py")
-OLD = 1_000_000_000
 
 
 def write(out: Path, said: str = "new", *, mask: bool = True) -> None:
@@ -228,19 +227,25 @@ def test_the_rights_of_the_folder_stay(tmp_path: Path) -> None:
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o750
 
 
-def test_unfinished_work_is_swept_after_a_day_and_not_before(tmp_path: Path) -> None:
-    for number, age in (("0a0a0a0a", OLD), ("0b0b0b0b", None)):
-        left = tmp_path / f".{number}.partial.out"
-        left.mkdir()
-        (left / "finding.json").write_text("never finished")
-        for path in (left / "finding.json", left):
-            if age is not None:
-                os.utime(path, (age, age))
+def test_unfinished_work_is_swept_after_a_day_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / ".0a0a0a0a.partial.out"
+    left.mkdir()
+    (left / "finding.json").write_text("never finished")
+    os.utime(left / "finding.json", (0, 0))
     strange = tmp_path / ".0c0c0c0c.partial.another"
     strange.mkdir()
-    os.utime(strange, (OLD, OLD))
     write(tmp_path / "out")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".0b0b0b0b.partial.out", strange.name, "out"]
+    assert left.is_dir()
+    clock = files.time.time
+    monkeypatch.setattr(files.time, "time", lambda: clock() + 25 * 3600)
+    monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    for name in ("acutefindings-abcd1234", "acutefindings-export-abcd1234", "acutefindings-locks-0", "else-abcd1234"):
+        (tmp_path / "temporary" / name).mkdir(parents=True)
+    write(tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [strange.name, "out", "temporary"]
+    assert {path.name for path in (tmp_path / "temporary").iterdir()} >= {"acutefindings-locks-0", "else-abcd1234"}
+    assert not (tmp_path / "temporary" / "acutefindings-abcd1234").exists()
+    assert not (tmp_path / "temporary" / "acutefindings-export-abcd1234").exists()
 
 
 @pytest.mark.parametrize(
