@@ -16,7 +16,6 @@ from AcuteFindingsLib.study.dicom_fit import (
 )
 from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_identity import modality_of, patient_of, series_of, study_of
-from AcuteFindingsLib.study.dicom_sample import first_that_fits
 from AcuteFindingsLib.study.dicom_volumes import Volume, volumes_of
 from AcuteFindingsLib.study.notice import Notice
 
@@ -86,6 +85,9 @@ def choose_volume(
     ]
     # Of other kinds the best is read too, so that the check can say what it is.
     ranked = sorted(readable or candidates, key=lambda one: fit_of(one, detector), reverse=True)
+    # Decodes and looks at slices, for which a bare Slicer lacks packages: only where series are read.
+    from AcuteFindingsLib.study.dicom_sample import first_that_fits
+
     chosen = first_that_fits(ranked, detector)
     if chosen.modality in VOLUME_MODALITIES and all(frame.is_localizer for frame in chosen.frames):
         raise StudyError(f"{source_name} holds only localizer (scout) images; give the CT series itself.")
