@@ -23,6 +23,7 @@ from AcuteFindingsLib.export.dicom_object import save_object
 from AcuteFindingsLib.export.dicom_report import report_finding
 from AcuteFindingsLib.export.dicom_segmentation import segment_masks
 from AcuteFindingsLib.export.dicom_source import read_instances
+from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
@@ -204,3 +205,20 @@ def test_private_codes_are_short_and_stay_the_same() -> None:
     assert code == own_code("measurement", "ABC/2 volume of the largest bleed")
     assert code != own_code("measurement", "A (largest diameter)")
     assert len(code.value) <= 16
+
+
+def test_a_verdict_that_cannot_stand_alone_says_so_before_all_else(study: Study, tmp_path: Path) -> None:
+    finding = cases.make_finding(study)
+    marked = replace(
+        finding,
+        model=replace(finding.model, never_saw="a patient"),
+        warnings=(*finding.warnings, Notice("not-axial", "refuse", "The slices are coronal.")),
+    )
+    said = f"REFUSED, FORCED: {finding.verdict.label.upper()} - demonstration model, never saw a patient"
+    found = groups(written(marked, study, tmp_path))
+    name = f"Hemorrhage: {said}"
+    assert name in found
+    assert comments(found[name])[0] == said
+    plain = groups(written(replace(marked, warnings=(), phantom=True), study, tmp_path / "phantom"))
+    assert "Hemorrhage: verdict" in plain
+    assert not any("demonstration" in name for name in plain)

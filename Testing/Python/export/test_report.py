@@ -292,3 +292,25 @@ def test_a_folder_that_cannot_be_written_to_is_a_sentence(finding, study, packag
     blocked.write_text("")
     with pytest.raises(ExportError, match=r"report\.html could not be written"):
         write_report(finding, study=study, package=package, pictures=pictures, folder=blocked)
+
+
+def test_a_verdict_that_cannot_stand_alone_says_so_in_title_and_heading(finding, render):
+    marked = replace(
+        finding,
+        model=replace(finding.model, never_saw="a patient"),
+        warnings=(Notice("not-axial", "refuse", "The slices are coronal."),),
+    )
+    source, page = render(marked)
+    assert page.words.startswith(
+        "Intracranial hemorrhage: REFUSED, FORCED: POSITIVE · demonstration model, never saw a patient"
+    )
+    heading = source[source.index('<h2 id="verdict">') :].split("</h2>")[0]
+    assert heading.index("REFUSED, FORCED") < heading.index("POSITIVE") < heading.index("never saw a patient")
+    assert "demonstration" not in render(replace(marked, phantom=True))[1].words
+
+
+def test_pictures_enlarge_without_a_script(finding, render, pictures):
+    source, _ = render(finding)
+    assert source.count('<input type="checkbox" class="enlarge"') == len(pictures)
+    assert "<script" not in source
+    assert ".enlarge:checked + img" in source

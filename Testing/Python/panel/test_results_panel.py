@@ -11,6 +11,7 @@ import pytest
 from AcuteFindingsLib.detectors.finding import SliceResult
 from AcuteFindingsLib.scene.nodes import show_finding
 from AcuteFindingsLib.scene.results import result_of
+from AcuteFindingsLib.study.notice import Notice
 
 CASES = runpy.run_path(str(Path(__file__).parents[1] / "scene" / "conftest.py"))
 
@@ -179,3 +180,16 @@ def test_showing_another_result_while_rows_are_filled_in_leaves_only_its_own(pan
 def test_every_control_says_what_it_is_for(panel):
     for widget in (panel.next_button, panel.previous_button, panel.slices.widget, panel.measurements):
         assert widget.toolTip
+
+
+def test_a_verdict_that_cannot_stand_alone_says_so_in_banner_and_selector(panel, host, scene, head):
+    other = put(
+        scene,
+        head,
+        model=replace(head.finding.model, never_saw="a patient"),
+        warnings=(Notice("not-axial", "refuse", "The slices are coronal."),),
+    )
+    said = shown(panel, host, other).banner.verdict_label.text
+    assert said == "REFUSED, FORCED: ▲ POSITIVE · demonstration model, never saw a patient"
+    phantom = put(scene, head, model=replace(head.finding.model, never_saw="a patient"), phantom=True)
+    assert shown(panel, host, phantom).banner.verdict_label.text == "▲ POSITIVE"
