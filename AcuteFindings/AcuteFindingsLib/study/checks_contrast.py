@@ -48,12 +48,13 @@ def _enhanced_head(content: CtContent) -> str | None:
     if not inside.any():
         return None
     hu = content.hu[inside]
-    dense_ml = float(
-        np.count_nonzero((hu > _DENSER_THAN_BLOOD_HU) & (hu < _METAL_HU)) * np.prod(content.spacing) / 1000
-    )
+    level = float(np.median(hu))
+    # Noise reaches as far below the brain as above it; what it has below is taken off.
+    dense = np.count_nonzero((hu > _DENSER_THAN_BLOOD_HU) & (hu < _METAL_HU))
+    dense -= np.count_nonzero(hu < 2 * level - _DENSER_THAN_BLOOD_HU)
+    dense_ml = dense * float(np.prod(content.spacing)) / 1000
     if dense_ml > _LEAST_DENSE_ML:
         return f"{dense_ml:.0f} ml inside the brain have more than {_DENSER_THAN_BLOOD_HU:.0f} HU"
-    level = float(np.median(hu))
     return f"The brain has {level:.0f} HU" if level > _BRAIN_MOST_HU else None
 
 

@@ -115,6 +115,8 @@ def test_a_head_that_is_enhanced_without_saying_so_is_warned_of_and_fresh_blood_
     bright = np.where((head().array > 0) & (head().array < 100), head().array + 35, head().array)
     assert "contrast-in-head" in codes(replace(head(), array=bright), "hemorrhage", "warn")
     assert "contrast-in-head" not in codes(with_ball(head(), 80.0, 25.0), "hemorrhage")
+    noise = np.random.default_rng(7).normal(0, 60, head().array.shape)
+    assert "contrast-in-head" not in codes(replace(head(), array=head().array + noise), "hemorrhage")
 
 
 def tilted(study: Study, degrees: float) -> Study:
