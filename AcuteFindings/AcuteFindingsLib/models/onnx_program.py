@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.onnx_check import check_onnx
 
 
 def choose_onnx_device(device: str) -> str:
@@ -47,26 +48,56 @@ def load_onnx(path: Path, *, device: str) -> Callable[[np.ndarray], list[np.ndar
     import onnxruntime
 
     choose_onnx_device(device)
+    check_onnx(path)
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
     try:
-        # From memory: weights that a file wants to fetch from elsewhere on the disk are then refused.
         session = onnxruntime.InferenceSession(path.read_bytes(), providers=providers)
     except Exception as error:  # ONNX Runtime's own classes have no common base but this.
         raise ModelError(f"{path.name} is no ONNX model that can be run here: {_line(error)}.") from error
     inputs = session.get_inputs()
     if len(inputs) != 1:
         raise ModelError(f"{path.name} takes {len(inputs)} inputs; one batch of pictures is expected.")
-    name = inputs[0].name
+    name, kind = inputs[0].name, _KINDS.get(inputs[0].type)
+    if kind is None:
+        raise ModelError(f"{path.name} takes {inputs[0].type}, not decimal numbers; export it with a float32 input.")
+    shape = list(inputs[0].shape)
+    fixed = shape[0] if shape and isinstance(shape[0], int) else 0
 
     def run(batch: np.ndarray) -> list[np.ndarray]:
+        # A model exported for one picture at a time is given one at a time.
+        parts = [batch] if fixed != 1 or len(batch) == 1 else [batch[n : n + 1] for n in range(len(batch))]
         try:
-            return session.run(None, {name: batch})
+            answers = [session.run(None, {name: part.astype(kind, copy=False)}) for part in parts]
         except Exception as error:
-            raise ModelError(
-                f"{path.name} could not process a batch of shape {batch.shape}: {_line(error)}."
-            ) from error
+            raise ModelError(_misfit(path, shape, batch.shape, error)) from error
+        return answers[0] if len(answers) == 1 else [np.concatenate(values) for values in zip(*answers, strict=True)]
 
     return run
+
+
+def _misfit(path: Path, shape: list[object], given: tuple[int, ...], error: Exception) -> str:
+    """Say why a batch does not fit: by its channels, its size or its number, where that is seen."""
+    if len(shape) == len(given) == 4:
+        batch, channels, rows, columns = shape
+        if isinstance(batch, int) and batch not in (1, given[0]):
+            return (
+                f"{path.name} takes a batch of exactly {batch} pictures; export it with a free first axis "
+                "(dynamic_axes), or with a batch of 1."
+            )
+        if isinstance(columns, int) and columns <= 4 and not (isinstance(channels, int) and channels <= 4):
+            return f"{path.name} takes its channels last; export it with channels first (n, channels, rows, columns)."
+        if isinstance(channels, int) and channels != given[1]:
+            return (
+                f"{path.name} takes pictures of {channels} channels, and the detector shows it {given[1]}; export it "
+                f"with a first layer that repeats the grey picture {channels} times and normalizes it."
+            )
+        if (isinstance(rows, int) and rows != given[2]) or (isinstance(columns, int) and columns != given[3]):
+            size = f"{rows}×{columns} pixels, not {given[2]}×{given[3]}"
+            return f"{path.name} takes pictures of {size}; choose it with --size."
+    return f"{path.name} could not process a batch of shape {given}: {_line(error)}."
+
+
+_KINDS: dict[str, type] = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 
 
 def onnx_outputs(path: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """TorchScript files run by PyTorch.
 
-A TorchScript file is a program, though one in a small language without Python: run those that you trust.
+A TorchScript file is a program, though one in a small language without Python: `check_torchscript` reads it first.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.torchscript_check import check_torchscript
 
 
 def load_torchscript(path: Path, *, device: str) -> Callable[[np.ndarray], list[np.ndarray]]:
@@ -35,6 +36,7 @@ def torchscript_outputs(path: Path, batch: np.ndarray) -> list[str]:
 
 
 def _load(path: Path, device: str) -> Any:
+    check_torchscript(path)
     try:
         return torch.jit.load(str(path), map_location=device).eval()
     except (RuntimeError, ValueError, OSError) as error:

@@ -8,8 +8,10 @@ import numpy as np
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Answers, Converted, Options, Probe, half_points, random_pictures
 from AcuteFindingsLib.models.importing.findings import XRV_LABELS
+from AcuteFindingsLib.models.importing.heads import is_exclusive
 from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
 from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint, Task
+from AcuteFindingsLib.models.onnx_check import answers_with_probabilities
 from AcuteFindingsLib.models.onnx_program import load_onnx, onnx_outputs
 from AcuteFindingsLib.models.program_predictor import PROGRAMS, ProgramPart
 from AcuteFindingsLib.models.torchscript_program import load_torchscript, torchscript_outputs
@@ -70,7 +72,8 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
         given = onnx_outputs(file) if kind == "onnx" else torchscript_outputs(file, batch)
         names = _names(file, given, asked[part], options.outputs.get(part, ()))
         outputs = dict(zip(names, run(batch), strict=False))
-        flat = [name for name in names if name not in ("encoding", "features")] if options.probabilities else []
+        flat = _probabilities(file, kind, dict(zip(names, given, strict=True)), outputs, options)
+        _require_one_class(file, outputs, flat, options)
         parts[part] = ProgramPart(file=name, outputs=names, probabilities=flat)
         probes.append(Probe(batch, _asker(run, batch, names), part, frozenset(flat)))
     labels = _labels(task, outputs, options)
@@ -95,6 +98,56 @@ def _asker(run: Any, batch: np.ndarray, names: list[str]) -> Any:
         return dict(zip(names, run(batch), strict=False))
 
     return ask
+
+
+def _probabilities(
+    file: Path, kind: str, theirs: dict[str, str], outputs: dict[str, np.ndarray], options: Options
+) -> list[str]:
+    """Return which outputs are probabilities: as told, else as the file shows.
+
+    Raises
+    ------
+    ModelError
+        It is told wrongly, or neither told nor to be seen.
+    """
+    answers = {
+        name: value for name, value in outputs.items() if name in theirs and name not in ("encoding", "features")
+    }
+    within = {name for name, value in answers.items() if value.size and value.min() >= 0 and value.max() <= 1}
+    if options.probabilities:
+        outside = sorted(set(answers) - within)
+        if outside:
+            raise ModelError(
+                f"{file.name} gives {outside[0]} beyond 0 to 1, so it is no probability; leave --probabilities out."
+            )
+        return list(answers)
+    if options.probabilities is False:
+        return []
+    if kind == "onnx":
+        shown = answers_with_probabilities(file)
+        return [name for name in answers if shown.get(theirs[name]) and name in within]
+    if within:
+        raise ModelError(
+            f"{file.name} gives {sorted(within)[0]} within 0 to 1, which may be probabilities: say --probabilities "
+            "if they are, --logits if a sigmoid follows."
+        )
+    return []
+
+
+def _require_one_class(file: Path, outputs: dict[str, np.ndarray], flat: list[str], options: Options) -> None:
+    """Refuse what the detector would read as another answer: a mask of several classes, a softmax that is to come."""
+    mask = outputs.get("mask")
+    if mask is not None and (mask.ndim != 4 or mask.shape[1] != 1):
+        raise ModelError(
+            f"{file.name} draws a mask of shape {mask.shape}; one class, (n, 1, rows, columns), is expected. Export it "
+            "with its softmax and the channel of the finding alone."
+        )
+    logits = "pathologies" in outputs and "pathologies" not in flat and len(options.labels) > 1
+    if logits and is_exclusive(file, options.labels, options.head):
+        raise ModelError(
+            f"{file.name} gives logits of labels that exclude each other ({', '.join(options.labels)}); export it "
+            "with its softmax, so that it answers with probabilities."
+        )
 
 
 def _second_batch(task: str, outputs: dict[str, np.ndarray]) -> np.ndarray:

@@ -82,7 +82,7 @@ def test_a_pe_model_of_two_files_serves_the_detector(tmp_path, kind):
 
     stack = write(Stack(), torch.rand(2, 96, 64), tmp_path / f"stack{ending}", ["slice", "stack"])
     names = {"encode": ("encoding", "slice"), "sequence": ("slice", "stack")}
-    options = Options(task="pe", size=32, also={"sequence": stack}, outputs=names)
+    options = Options(task="pe", size=32, also={"sequence": stack}, outputs=names, probabilities=False)
     package = import_model(slices, architecture=kind, out=tmp_path / "pe", options=options)
     read_package(package.folder).verify()
     predictor = load_predictor(package, device="cpu")
