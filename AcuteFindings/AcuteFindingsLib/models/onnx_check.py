@@ -51,6 +51,8 @@ def check_onnx(path: Path) -> None:
                     f"{path.name} was refused: its operator {node.domain!a}.{node.op_type!a} is not one of "
                     "ONNX, so it would run code that is not in the file."
                 )
+            if node.op_type == "Loop" and not (node.input and node.input[0]):
+                raise ModelError(f"{path.name} was refused: it holds a loop without a stated number of turns.")
             for attribute in node.attribute:
                 tensors += [attribute.t, *attribute.tensors]
                 for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):

@@ -22,6 +22,7 @@ _TEXT_ARGUMENTS = frozenset(
 )
 _REFUSED = frozenset(["from_file", "save", "load", "open", "set_data", "fork", "rpc", "rpc_async", "wait", "awaitable"])
 _NAMESPACES = frozenset(["aten", "prim", "quantized", "torchvision"])
+_MOST_TURNS = 100_000
 _CLASSES = re.compile(r"torch\.classes\.(?!quantized(\.|$))")
 
 
@@ -78,8 +79,15 @@ def _check_code(path: Path, text: str) -> None:
             named = node.args[1] if len(node.args) == 2 else None
             if not isinstance(named, ast.Constant) or not _allowed(str(named.value)):
                 _refuse(path, "getattr")
+        elif isinstance(node, ast.For) and _turns(node.iter) > _MOST_TURNS:
+            raise ModelError(f"{path.name} was refused: its code holds a loop of more than {_MOST_TURNS:,} turns.")
         elif isinstance(node, ast.Name) and node.id in _REFUSED:
             _refuse(path, node.id)
+
+
+def _turns(loop: ast.expr) -> int:
+    """Return the largest number that a loop's range is written with."""
+    return max((n.value for n in ast.walk(loop) if isinstance(n, ast.Constant) and isinstance(n.value, int)), default=0)
 
 
 def _check_pickle(path: Path, content: bytes) -> None:

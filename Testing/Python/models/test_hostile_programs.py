@@ -156,3 +156,24 @@ def test_what_does_not_fit_is_named_with_its_remedy(tmp_path, shape, told):
     path = save_onnx(tmp_path / "m.onnx", [helper.make_node("Neg", ["x"], ["y"])], shape=shape)
     with pytest.raises(ModelError, match=told):
         load_onnx(path, device="cpu")(np.zeros((2, 1, 4, 4), np.float32))
+
+
+class Long(torch.nn.Module):
+    def forward(self, images):
+        for _ in range(1000000000):
+            images = images + 1
+        return images
+
+
+def test_a_loop_without_a_near_end_is_refused(tmp_path):
+    torch.jit.script(Long()).save(str(tmp_path / "m.ts"))
+    with pytest.raises(ModelError, match="holds a loop of more than"):
+        load_torchscript(tmp_path / "m.ts", device="cpu")
+
+
+def test_an_onnx_loop_without_a_number_of_turns_is_refused(tmp_path):
+    value = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    body = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [], [value])
+    path = save_onnx(tmp_path / "m.onnx", [helper.make_node("Loop", ["", "c"], ["y"], body=body)])
+    with pytest.raises(ModelError, match="without a stated number of turns"):
+        load_onnx(path, device="cpu")
