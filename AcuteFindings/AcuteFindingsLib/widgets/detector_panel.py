@@ -72,10 +72,8 @@ class DetectorPanel:
             return
         self.parameter_node = parameter_node
         if parameter_node is not None:
-            if parameter_node.model:
-                self.model_loader.choose(parameter_node.model)
-            else:
-                parameter_node.model = self.model_loader.model
+            if parameter_node.model != self.model_loader.choice:
+                self.model_loader.require(parameter_node.model)
             named = result_of(parameter_node.verdict)
             if named is not None and named != self.result and named.finding.detector == self.detector:
                 self.show_result(named, arrange=False)
@@ -98,6 +96,12 @@ class DetectorPanel:
         self.check.stop()
         self._set_keys(False)
         self._close_link()
+
+    def scene_loaded(self) -> None:
+        """Show what a scene brought; the parameter node that came with it was handed over before."""
+        self.refresh()
+        # Selectors list the nodes of a scene only once all of it is there.
+        qt.QTimer.singleShot(0, self._show_input)
 
     def cleanup(self) -> None:
         """Let go of everything: the module's widget goes."""
@@ -185,7 +189,6 @@ class DetectorPanel:
         for event, heard in (
             (events.StartCloseEvent, self._on_scene_closing),
             (events.EndCloseEvent, self._on_scene_changed),
-            (events.EndImportEvent, self._on_scene_loaded),
             (events.NodeRemovedEvent, self._on_node_removed),
         ):
             self._observed.append((scene, scene.AddObserver(event, heard)))
@@ -195,15 +198,11 @@ class DetectorPanel:
         self.corrections.confirm_discard(can_cancel=False)
         self.check.stop()
         self.parameter_node = None
+        self.model_loader.release()
         self.show_result(None, arrange=False)
 
     def _on_scene_changed(self, _caller: Any, _event: str) -> None:
         self.refresh()
-
-    def _on_scene_loaded(self, _caller: Any, _event: str) -> None:
-        self.refresh()
-        # Selectors list the nodes of a scene only once all of it is there.
-        qt.QTimer.singleShot(0, self._show_input)
 
     def _show_input(self) -> None:
         volume = None if self._closed or self.parameter_node is None else self.parameter_node.inputVolume
@@ -226,7 +225,9 @@ class DetectorPanel:
 
     def _on_model(self, *_ignored: Any) -> None:
         if self.parameter_node is not None:
-            self.parameter_node.model = self.model_loader.model
+            self.parameter_node.model = self.model_loader.choice
+        # Said at once, not only when Apply is pressed: the list of models may be folded away.
+        self.run_bar.tell_obstacle()
 
     def _choose_result(self, result: SceneResult) -> bool:
         if not self.corrections.confirm_discard():

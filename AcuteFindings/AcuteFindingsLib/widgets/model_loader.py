@@ -68,7 +68,8 @@ class ModelLoader:
         self._key = f"AcuteFindings/{MODULES.get(task or '', 'AcuteFindings')}/model"
         self._rows: list[ModelRow] = []
         self._model = ""
-        self._wanted = str(self._settings.value(self._key, "") or "") if task else ""
+        self._wanted = self._remembered() if task else ""
+        self._required = self._obstacle = ""
         self._unpacking: Stepper | None = None
         self._checks = ModelChecks(self._on_checked)
         self._verification = ModelVerification(
@@ -99,6 +100,17 @@ class ModelLoader:
         self.choose(model)
 
     @property
+    def choice(self) -> str:
+        """What a scene keeps: the model that it requires or that is being checked, else `model`."""
+        pending = self._wanted if self._row_of(self._wanted) is not None else ""
+        return self._required or pending or self._model
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing may be run now, in one sentence: the required model cannot be used; else ``""``."""
+        return self._obstacle
+
+    @property
     def rows(self) -> list[ModelRow]:
         """What is listed."""
         return list(self._rows)
@@ -110,8 +122,28 @@ class ModelLoader:
 
     @property
     def used(self) -> ModelRow | None:
-        """The package that a run uses now: the chosen one, else the default."""
-        return self._row_of(self._model) or self.default
+        """The package that a run uses now: the chosen one, else the default; None where `obstacle` holds it up."""
+        return None if self._required else self._row_of(self._model) or self.default
+
+    def require(self, model: str) -> None:
+        """Choose the model that a scene names; where it cannot be used, nothing is until a person chooses another.
+
+        ``""`` is the default.
+        """
+        self._required = model
+        pending = _("The model {model} of this scene is still being checked.").format(model=model)
+        self._obstacle = pending if model else ""
+        self.choose(model)
+        self._table.select(self.used)
+        self._show_states()
+
+    def release(self) -> None:
+        """Forget what a scene required, which is closed, and go back to the person's own choice."""
+        if self._required:
+            self._required = ""
+            self._tell("")
+            self.choose(self._remembered())
+            self._table.select(self.used)
 
     def choose(self, model: str) -> None:
         """Choose a model by its id or folder; ``""`` for the default.
@@ -123,6 +155,13 @@ class ModelLoader:
         self._wanted = model
         if model:
             row = self._row_of(model)
+            if row is None and model == self._required:
+                self._stop(
+                    _(
+                        "This scene was made with the model {model}, which is not installed; add it or choose another."
+                    ).format(model=model)
+                )
+                return
             if row is None:
                 self._use("")
                 self._tell(_("The model {model} is not installed; the default is used.").format(model=model))
@@ -136,8 +175,8 @@ class ModelLoader:
                 self._refuse(row, error)
                 return
             model = row.id
-        self._wanted = ""
-        self._use(model, remember=True)
+        required, self._wanted, self._required = self._required, "", ""
+        self._use(model, remember=not required)
 
     def refresh(self) -> None:
         """Read the list again."""
@@ -315,13 +354,25 @@ class ModelLoader:
         self._show_details()
         if row is not None:
             self._tell("")
+            self._required = self._obstacle = ""
             if self.task:
                 self.choose(row.id if row.task else str(row.folder))
             else:
                 self._tell(self._checks.answer(row) or "")
 
+    def _remembered(self) -> str:
+        return str(self._settings.value(self._key, "") or "")
+
+    def _stop(self, reason: str) -> None:
+        """Let nothing be run, for this reason; the required model stays wanted."""
+        self._obstacle = reason
+        self._tell(reason)
+        self._show_states()
+        self.on_changed(self._model)
+
     def _use(self, model: str, *, remember: bool = False) -> None:
-        changed, self._model = model != self._model, model
+        changed, self._model = model != self._model or bool(self._obstacle), model
+        self._obstacle = ""
         if remember:
             self._settings.setValue(self._key, model)
         self._show_states()
@@ -329,6 +380,11 @@ class ModelLoader:
             self.on_changed(model)
 
     def _refuse(self, row: ModelRow, error: str) -> None:
+        if self._required and row is self._row_of(self._required):
+            self._wanted = ""
+            text = _("This scene was made with the model {model}, which cannot be used: {error} Choose another.")
+            self._stop(text.format(model=row.id, error=error))
+            return
         if row.id == self._model:
             self._use("")
         self._wanted = ""

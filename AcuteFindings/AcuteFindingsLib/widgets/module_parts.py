@@ -1,5 +1,6 @@
 """What the module files have in common: the devices, and the widget that keeps a panel and its scene in step."""
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -24,14 +25,29 @@ class ModuleLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         """Take no parent: a logic lives where it is needed."""
         ScriptedLoadableModuleLogic.__init__(self)
-        self._parameterNode: Any = None
+        self.firstChoices: dict[str, Callable[[], str]] = {}
 
     def getParameterNode(self) -> Any:
-        """Return the module's choices, typed; the same object for as long as the scene keeps the same node."""
+        """Return the module's choices, typed, as the scene holds them now.
+
+        A new object every time, as in Slicer's template: it keeps what it has read until the node says that it was
+        modified, and a scene whose texts equal the present ones brings other nodes without saying so. `firstChoices`
+        gives by name what a node that holds no choice yet starts with.
+        """
         node = super().getParameterNode()
-        if self._parameterNode is None or self._parameterNode.parameterNode is not node:
-            self._parameterNode = self.parameterNodeClass(node)
-        return self._parameterNode
+        for name, choice in self.firstChoices.items():
+            if not node.HasParameter(name):
+                node.SetParameter(name, choice())
+        return self.parameterNodeClass(node)
+
+    def resetChoices(self) -> None:
+        """Begin with the first choices again: the scene was closed.
+
+        Typed nodes of before may have put their defaults into the emptied node.
+        """
+        node = super().getParameterNode()
+        for name, choice in self.firstChoices.items():
+            node.SetParameter(name, choice())
 
 
 class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -98,9 +114,11 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
 
     def onSceneEndImport(self, _caller: Any, _event: str) -> None:
-        """A scene was loaded, with the choices that were saved in it."""
+        """A scene was loaded, with the choices that were saved in it; what was read before is no longer true."""
         if self.parent.isEntered:
             self.initializeParameterNode()
+        else:
+            self.setParameterNode(None)
 
     def initializeParameterNode(self) -> None:
         """Use the scene's parameter node, made where there is none."""
@@ -134,6 +152,7 @@ class DetectorModuleWidget(ModuleWidget):
 
         self.logic = self.make_logic()
         self.panel = DetectorPanel(self.detector, self.ui, self)
+        self.logic.firstChoices["model"] = lambda: self.panel.model_loader.choice
 
     def parameter_node_changed(self, parameter_node: Any) -> None:
         """Suggest a volume where none is chosen, and tell the panel."""
@@ -146,6 +165,18 @@ class DetectorModuleWidget(ModuleWidget):
             if fitting is not None:
                 parameter_node.inputVolume = fitting
         self.panel.set_parameter_node(parameter_node)
+
+    def onSceneEndClose(self, caller: Any, event: str) -> None:
+        """What a person chose beside the scene, the model, outlives it."""
+        self.logic.resetChoices()
+        super().onSceneEndClose(caller, event)
+
+    def onSceneEndImport(self, caller: Any, event: str) -> None:
+        """A scene was loaded, with its results and choices."""
+        super().onSceneEndImport(caller, event)
+        if self._parameterNode is None:
+            self.panel.set_parameter_node(None)
+        self.panel.scene_loaded()
 
     def enter(self) -> None:
         """The module is shown."""

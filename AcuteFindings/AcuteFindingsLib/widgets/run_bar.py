@@ -41,6 +41,7 @@ class RunBar:
     ) -> None:
         self.ui, self.controller, self.model_loader = ui, controller, model_loader
         self._may_start, self._show_result = may_start, on_result
+        self._obstacle = ""
         self._last_run: tuple[Any, str, str] | None = None
         controller.on_state = self._on_state
         controller.on_progress = self._on_progress
@@ -60,7 +61,12 @@ class RunBar:
             self.controller.cancel()
             return
         volume = self.ui.inputSelector.currentNode()
-        if volume is None or not self._may_start():
+        if volume is None:
+            return
+        if self.model_loader.obstacle:
+            self.tell_obstacle()
+            return
+        if not self._may_start():
             return
         if not ensure_packages(self.ui.applyButton):
             missing = missing_packages()
@@ -86,6 +92,14 @@ class RunBar:
         """Show a line below the button; hidden where it is empty."""
         self.ui.progressLabel.setText(text)
         self.ui.progressLabel.setVisible(bool(text))
+
+    def tell_obstacle(self) -> None:
+        """Say that the scene's model cannot be used, or take that back."""
+        before, self._obstacle = self._obstacle, self.model_loader.obstacle
+        if self._obstacle:
+            self.tell(_("✖ Apply waits: {reason}").format(reason=self._obstacle))
+        elif before:
+            self.tell("")
 
     def _start(self, volume: Any, model: str, device: str, *, force: bool = False) -> None:
         self._last_run = (volume, model, device)

@@ -7,6 +7,7 @@ import enum
 import functools
 import pathlib
 import re
+import weakref
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -230,7 +231,7 @@ def parameterNodeWrapper(classtype=None):
     for name in parameters:
         setattr(classtype, name, _field(name))
     for name, method in _Methods.__dict__.items():
-        if not name.startswith("__") or name == "__init__":
+        if not name.startswith("__") or name in ("__init__", "__del__"):
             setattr(classtype, name, method)
     classtype.allParameters = parameters
     classtype._is_parameter_node_wrapper = True
@@ -257,14 +258,31 @@ class _Methods:
         for parameter in self.allParameters.values():
             if not parameter.is_in(parameterNode):
                 parameter.write(parameterNode, parameter.default)
+        # As the application's wrapper.py (_CachedParameterWrapper): read once, and again only when the node says that
+        # it was modified; a node reference that changes by itself does not say so.
+        self._values = {}
+        self._read_all()
+        of_wrapper = weakref.ref(self)
+        self._cache_tag = parameterNode.AddObserver(
+            vtk.vtkCommand.ModifiedEvent, lambda *_: of_wrapper() and of_wrapper()._read_all()
+        )
+
+    def __del__(self):
+        self.parameterNode.RemoveObserver(self._cache_tag)
+
+    def _read_all(self):
+        self._values = {name: parameter.read(self.parameterNode) for name, parameter in self.allParameters.items()}
 
     def getValue(self, name):
-        """Return a parameter's value."""
-        return self._parameter(name).read(self.parameterNode)
+        """Return a parameter's value as it was last read."""
+        self._parameter(name)
+        return self._values[name]
 
     def setValue(self, name, value):
         """Set a parameter's value."""
-        self._parameter(name).write(self.parameterNode, value)
+        with slicer.util.NodeModify(self.parameterNode):
+            self._parameter(name).write(self.parameterNode, value)
+            self._values[name] = self._parameter(name).read(self.parameterNode)
 
     def default(self, name):
         """Return a parameter's first value."""

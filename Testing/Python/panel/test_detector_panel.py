@@ -93,6 +93,8 @@ def corrections_folder(host, tmp_path):
     settings = qt.QSettings()
     settings.setValue(corrections_panel.FOLDER, str(tmp_path / "corrections"))
     settings.setValue(export_panel.FOLDER, str(tmp_path))
+    for module in MODULES.values():
+        settings.remove(f"AcuteFindings/{module}/model")
     yield tmp_path / "corrections"
     settings.remove(corrections_panel.FOLDER)
     settings.remove(export_panel.FOLDER)
@@ -396,6 +398,62 @@ def test_a_scene_loaded_while_another_module_is_shown_opens_on_the_result_that_w
     host.open_panel("HemorrhageDetect")
     assert widget.panel.results.banner.verdict_label.text == "▲ POSITIVE"
     assert widget.panel.selector.box.currentIndex == 0
+
+
+def test_a_scene_that_names_a_missing_model_says_so_and_runs_no_other(host, open_module, scene, tmp_path):
+    import slicer
+
+    widget = open_module()
+    widget.logic.getParameterNode().model = "a-model-from-elsewhere"
+    save_bundle(scene, tmp_path / "kept.mrb")
+    scene.Clear(0)
+    slicer.util.loadScene(str(tmp_path / "kept.mrb"))
+    host.process_events()
+    assert "a-model-from-elsewhere, which is not installed" in widget.ui.progressLabel.text
+    host.wait_until(lambda: widget.ui.inputSelector.currentNode() is not None)
+    host.click(widget.ui.applyButton)
+    assert widget.panel.controller.state == "idle"
+    assert results_in(scene) == []
+    assert widget.logic.getParameterNode().model == "a-model-from-elsewhere"
+    # Choosing one that is there is all that it needs.
+    shipped = widget.panel.model_loader.default.id
+    host.click_row(widget.panel.model_loader.table, row_of(widget.panel.model_loader, shipped))
+    host.wait_until(lambda: widget.panel.model_loader.model == shipped)
+    assert not widget.ui.progressLabel.visible
+    run(host, widget)
+    assert len(results_in(scene)) == 1
+
+
+def test_a_closed_scene_takes_the_model_that_it_asked_for_along(host, open_module, scene):
+    widget = open_module()
+    own = widget.panel.model_loader.default.id
+    widget.panel.model_loader.choose(own)
+    host.wait_until(lambda: widget.logic.getParameterNode().model == own)
+    widget.logic.getParameterNode().model = "a-model-from-elsewhere"
+    host.leave_panel("HemorrhageDetect")
+    host.open_panel("HemorrhageDetect")
+    assert widget.panel.model_loader.obstacle
+    scene.Clear(0)
+    host.wait_until(lambda: not widget.panel.model_loader.obstacle)
+    assert widget.logic.getParameterNode().model == own
+
+
+def test_the_choices_of_a_scene_come_back_as_they_were_also_the_default_model(host, open_module, scene, tmp_path):
+    import slicer
+
+    widget = open_module()
+    loader = widget.panel.model_loader
+    assert widget.logic.getParameterNode().model == ""
+    save_bundle(scene, tmp_path / "kept.mrb")
+    loader.choose(loader.default.id)
+    host.wait_until(lambda: widget.logic.getParameterNode().model == loader.default.id)
+    slicer.util.loadScene(str(tmp_path / "kept.mrb"))
+    host.process_events()
+    assert widget.logic.getParameterNode().model == loader.model == ""
+
+
+def row_of(loader, model):
+    return next(number for number, row in enumerate(loader.rows) if row.id == model)
 
 
 def show_second(scene, result):

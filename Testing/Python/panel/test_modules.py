@@ -143,6 +143,24 @@ def test_choices_survive_saving_and_loading_the_scene(host, name, tmp_path):
     assert panel.ui.deviceComboBox.currentText == "CPU"
 
 
+def test_choices_are_read_anew_after_a_scene_was_loaded(host, scene, tmp_path):
+    """A scene with the same texts brings other nodes without a word: only a typed node made anew knows them."""
+    import slicer
+
+    volume = add_volume()
+    logic = host.open_panel("PEDetect").logic
+    host.leave_panel("PEDetect")
+    logic.getParameterNode().inputVolume = volume
+    path = str(tmp_path / "choices.mrb")
+    assert slicer.util.saveScene(path, {})
+    slicer.mrmlScene.Clear()
+    before = logic.getParameterNode()
+    assert before.inputVolume is None
+    slicer.util.loadScene(path)
+    assert before.inputVolume is None
+    assert logic.getParameterNode().inputVolume.GetName() == volume.GetName()
+
+
 @pytest.mark.parametrize("name", DETECTORS)
 def test_the_first_volume_that_fits_is_suggested(host, name):
     depth = {"PneumothoraxSeg": 1}.get(name, 4)
