@@ -5,12 +5,29 @@ from pathlib import Path
 
 
 def listed(path: Path, variable: str) -> list[str]:
-    """Return the entries of `set(VARIABLE ...)`, with the module's name filled in."""
+    """Return the entries of a list, with the module's name and the lists of found files filled in."""
     text = re.sub(r"#.*", "", path.read_text())
     name = re.search(r"set\(MODULE_NAME\s+(\w+)\)", text)
+    variables = {"MODULE_NAME": name[1] if name else "", "CMAKE_CURRENT_SOURCE_DIR": str(path.parent)}
+    for shared in re.findall(r"set\((\w+_source_dir)\s+(\S+)\)", text):
+        variables[shared[0]] = filled(shared[1], variables)
+    for found, body in re.findall(r"file\(GLOB_RECURSE (\w+)\s([^)]*)\)", text):
+        variables[found] = " ".join(globbed(filled(body, variables).split()))
     block = re.search(rf"set\({variable}\s([^)]*)\)", text)
-    entries = block[1].split() if block else []
-    return [entry.replace("${MODULE_NAME}", name[1] if name else "") for entry in entries]
+    return filled(block[1] if block else variables.get(variable, ""), variables).split()
+
+
+def filled(text: str, variables: dict[str, str]) -> str:
+    """Replace `${NAME}` where the name is known."""
+    return re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], match[0]), text)
+
+
+def globbed(words: list[str]) -> list[str]:
+    """Return what `RELATIVE folder CONFIGURE_DEPENDS pattern...` finds."""
+    assert (words[0], words[2]) == ("RELATIVE", "CONFIGURE_DEPENDS")
+    folder, patterns = Path(words[1]).resolve(), [Path(word) for word in words[3:]]
+    found = [path for pattern in patterns for path in sorted(pattern.parent.resolve().rglob(pattern.name))]
+    return [path.relative_to(folder).as_posix() for path in found if path.is_file()]
 
 
 def install_mistakes(path: Path, *, but: tuple[str, ...] = ()) -> list[str]:

@@ -53,8 +53,8 @@ def test_planted_mistakes_are_found(tmp_path):
     )
     assert install_mistakes(cmake) == [
         "gone.py: no such file",
-        "${CMAKE_CURRENT_SOURCE_DIR}/A.png: no such file",
-        "${CMAKE_CURRENT_SOURCE_DIR}/A.png: an absolute path",
+        f"{tmp_path}/A.png: no such file",
+        f"{tmp_path}/A.png: an absolute path",
         "A.py: named twice",
         "forgotten.py: not installed",
     ]
