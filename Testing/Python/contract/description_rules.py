@@ -58,8 +58,8 @@ def description_mistakes(path: Path, root: Path) -> list[str]:
     url = urlsplit(told["scm_url"])
     if url.scheme not in ("git", "https"):
         mistakes.append("scm_url: neither git:// nor https://")
-    if "slicer" not in Path(url.path).stem.lower():
-        mistakes.append("scm_url: the repository's name should have Slicer in it")
+    if not Path(url.path).stem.startswith("Slicer"):
+        mistakes.append("scm_url: the repository's name should start with Slicer")
     if not any((root / name).is_file() for name in LICENCES):
         mistakes.append("no licence file")
     return mistakes + _cmake_mistakes(path.stem, root / "CMakeLists.txt", told)

@@ -41,7 +41,7 @@ def copied(tmp_path):
         ({"category": None}, "category"),
         ({"category": "Acute findings"}, "not one of the index's"),
         ({"scm_url": "ssh://git@host/SlicerX.git"}, "neither git:// nor https://"),
-        ({"scm_url": "https://github.com/x/AcuteFindings.git"}, "should have Slicer in it"),
+        ({"scm_url": "https://github.com/x/AcuteFindings.git"}, "should start with Slicer"),
         ({"tier": 6}, "tier"),
         ({"tier": "3"}, "tier: not int"),
         ({"contributors": "x"}, "contributors: not allowed"),

@@ -1,0 +1,7 @@
+# A toolchain file: project() asks for C and C++, which nothing here needs.
+set(CMAKE_C_COMPILER ${CMAKE_COMMAND})
+set(CMAKE_CXX_COMPILER ${CMAKE_COMMAND})
+set(CMAKE_C_COMPILER_FORCED TRUE)
+set(CMAKE_CXX_COMPILER_FORCED TRUE)
+set(CMAKE_C_COMPILER_ID_RUN TRUE)
+set(CMAKE_CXX_COMPILER_ID_RUN TRUE)
