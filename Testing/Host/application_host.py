@@ -245,20 +245,23 @@ def _mouse_click(widget: Any, spot: Any) -> None:
 
 def click_chart(series: Any, row: int) -> None:
     """Click the point of a plot series in the plot view that is shown."""
+    table = series.GetTableNode().GetTable()
+    x, y = (table.GetValueByName(row, name).ToDouble() for name in (series.GetXColumnName(), series.GetYColumnName()))
+    click_chart_at(x, y)
+
+
+def click_chart_at(x: float, y: float = 0.5) -> None:
+    """Click a place of the plot view that is shown, in the units of its axes, whether a point is there or not."""
     view = slicer.app.layoutManager().plotWidget(0).plotView()
-    table = series.GetTableNode()
-    x = table.GetTable().GetValueByName(row, series.GetXColumnName()).ToDouble()
-    y = table.GetTable().GetValueByName(row, series.GetYColumnName()).ToDouble()
     process_events()
     view.renderWindow().Render()
     chart = view.chart()
     spots = []
-    for axis, value in ((vtk.vtkAxis.BOTTOM, x), (vtk.vtkAxis.LEFT, y)):
+    for place, (axis, value) in enumerate(((vtk.vtkAxis.BOTTOM, x), (vtk.vtkAxis.LEFT, y))):
         one = chart.GetAxis(axis)
-        low, high = one.GetPoint1(), one.GetPoint2()
-        share = (value - one.GetMinimum()) / (one.GetMaximum() - one.GetMinimum())
-        place = 0 if axis == vtk.vtkAxis.BOTTOM else 1
-        spots.append(low[place] + share * (high[place] - low[place]))
+        low, high = one.GetPoint1()[place], one.GetPoint2()[place]
+        share = (value - one.GetUnscaledMinimum()) / (one.GetUnscaledMaximum() - one.GetUnscaledMinimum())
+        spots.append(low + share * (high - low))
     _mouse_click(view, qt.QPointF(spots[0], view.height - 1 - spots[1]))
     process_events()
 

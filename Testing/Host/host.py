@@ -18,7 +18,8 @@ In a test (`Testing/Python/panel/conftest.py` has the fixtures `host`, `scene`):
   ``host.wait(seconds)``, ``host.process_events()``.
 - what a person does: ``host.click(button)``, ``host.type_text(line_edit, "abc")``, ``host.press_key(widget, "N")``
   (goes through the widget's window, so that shortcuts act), ``host.choose(combo_or_node_selector, "text")``,
-  ``host.click_row(table, row)``, ``host.click_chart(series_node, row)`` for a point of the plot view shown.
+  ``host.click_row(table, row)``, ``host.click_chart(series_node, row)`` for a point of the plot view shown,
+  ``host.click_chart_at(x, y)`` for any place of it.
 - ``host.dialogs.answer(qt.QMessageBox.Ok)``: queue answers to message boxes and file dialogs;
   ``host.dialogs.asked``: what they asked. A dialog without an answer fails the test.
 - ``host.errors``: what slots raised (the application only prints it); the fixture fails a test that left any.
@@ -308,14 +309,18 @@ def click_row(table: Any, row: int, column: int = 0) -> None:
 
 def click_chart(series: Any, row: int) -> None:
     """Click the point of a plot series in the plot view that is shown."""
-    import vtk
+    table = series.GetTableNode().GetTable()
+    x, y = (table.GetValueByName(row, name).ToDouble() for name in (series.GetXColumnName(), series.GetYColumnName()))
+    click_chart_at(x, y)
 
-    ids, selections, picked = vtk.vtkStringArray(), vtk.vtkCollection(), vtk.vtkIdTypeArray()
-    ids.InsertNextValue(series.GetID())
-    picked.InsertNextValue(row)
-    selections.AddItem(picked)
-    plot = _state.app.layout_manager.plotWidget(0)
-    plot.plotView().data_selected.emit(ids, selections)
+
+def click_chart_at(x: float, y: float = 0.5) -> None:
+    """Click a place of the plot view that is shown, in the units of its axes, whether a point is there or not."""
+    import slicer
+
+    widget = _state.app.layout_manager.plotWidget(0)
+    widget.plotView().show_chart(slicer.mrmlScene.GetNodeByID(widget.mrmlPlotViewNode().GetPlotChartNodeID()))
+    widget.plotView().click(x)
     process_events()
 
 

@@ -73,10 +73,42 @@ class qMRMLSliceWidget(qMRMLWidget):
 
 
 class qMRMLPlotView(qMRMLWidget):
-    """A plot view; `host.click_chart` plays a click on a point."""
+    """A plot view with a genuine VTK chart that draws nothing; `host.click_chart` plays a click on a point.
 
-    data_selected = Signal(object, object)
-    vtk_signals: ClassVar = {**qMRMLWidget.vtk_signals, "dataSelected(vtkStringArray*,vtkCollection*)": "data_selected"}
+    As in ctkVTKChartView the chart's axes are in pixels of the render window, whose interactor hears the mouse.
+    """
+
+    _LEFT, _RIGHT = 50, 550
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._chart, self._context = vtk.vtkChartXY(), vtk.vtkContextScene()
+        # As QVTKOpenGLNativeWidget, whose interactor hears what Qt tells it.
+        self._window = vtk.vtkGenericOpenGLRenderWindow()
+        self._window.SetInteractor(vtk.vtkGenericRenderWindowInteractor())
+
+    def show_chart(self, node: Any) -> None:
+        axis = self._chart.GetAxis(vtk.vtkAxis.BOTTOM)
+        axis.SetPoint1(self._LEFT, 40)
+        axis.SetPoint2(self._RIGHT, 40)
+        axis.SetUnscaledRange(*node.GetXAxisRange())
+
+    def click(self, value: float) -> None:
+        axis, interactor = self._chart.GetAxis(vtk.vtkAxis.BOTTOM), self._window.GetInteractor()
+        low, high = axis.GetUnscaledMinimum(), axis.GetUnscaledMaximum()
+        pixel = self._LEFT + (value - low) / (high - low) * (self._RIGHT - self._LEFT)
+        interactor.SetEventInformation(round(pixel), 100)
+        interactor.InvokeEvent(vtk.vtkCommand.LeftButtonPressEvent)
+        interactor.InvokeEvent(vtk.vtkCommand.LeftButtonReleaseEvent)
+
+    def chart(self) -> Any:
+        return self._chart
+
+    def scene(self) -> Any:
+        return self._context
+
+    def renderWindow(self) -> Any:
+        return self._window
 
     def fitToContent(self) -> None:
         pass

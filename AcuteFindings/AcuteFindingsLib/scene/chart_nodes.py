@@ -7,7 +7,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.scene.application import load_slicer
-from AcuteFindingsLib.scene.naming import chart_title, slice_number
+from AcuteFindingsLib.scene.naming import chart_title, label_words, slice_number
 
 SLICE = "Slice"
 POSITION = ("R (mm)", "A (mm)", "S (mm)")
@@ -86,17 +86,21 @@ def add_chart(scene: Any, finding: Finding, table: Any, name: str) -> ChartNodes
     if finding.positive_runs:
         bars = _add_series(scene, table, RUN, RUN_COLOUR, column=RUN)
         bars.SetPlotType(kinds.PlotTypeScatterBar)
+        # Slicer draws a bar's border in the style of the series' line (qMRMLPlotView).
+        bars.SetLineStyle(kinds.LineStyleNone)
         series["run"] = bars
     main_first = sorted(finding.labels, key=lambda label: label != finding.main_label)
     for place, label in enumerate(main_first):
-        line = _add_series(scene, table, label, LINE_COLOURS[place % len(LINE_COLOURS)], column=label)
+        line = _add_series(
+            scene, table, label_words(finding, label), LINE_COLOURS[place % len(LINE_COLOURS)], column=label
+        )
         line.SetLineWidth(3 if label == finding.main_label else 1.5)
         marked = label == finding.main_label and len(finding.slices) <= MOST_MARKERS
         line.SetMarkerStyle(kinds.MarkerStyleCircle if marked else kinds.MarkerStyleNone)
         line.SetMarkerSize(6)
         series[f"series:{label}"] = line
     threshold = _add_series(
-        scene, table, f"threshold {finding.slice_threshold:.2f}", THRESHOLD_COLOUR, column=THRESHOLD
+        scene, table, f"Operating point {finding.slice_threshold:.2f}", THRESHOLD_COLOUR, column=THRESHOLD
     )
     threshold.SetLineStyle(kinds.LineStyleDash)
     threshold.SetMarkerStyle(kinds.MarkerStyleNone)
@@ -106,9 +110,16 @@ def add_chart(scene: Any, finding: Finding, table: Any, name: str) -> ChartNodes
     for node in series.values():
         chart.AddAndObservePlotSeriesNodeID(node.GetID())
     chart.SetTitle(chart_title(finding))
-    chart.SetTitleFontSize(16)
+    chart.SetTitleFontSize(14)
+    # A quarter of the window's height is little: the curves get it.
+    chart.SetAxisTitleFontSize(13)
+    chart.SetAxisLabelFontSize(11)
+    chart.SetLegendFontSize(10)
     chart.SetXAxisTitle("Slice")
     chart.SetYAxisTitle("Probability")
+    numbers = [slice_number(result) for result in finding.slices]
+    chart.SetXAxisRangeAuto(False)
+    chart.SetXAxisRange(min(numbers) - 0.5, max(numbers) + 0.5)
     chart.SetYAxisRangeAuto(False)
     chart.SetYAxisRange(0.0, 1.02)
     return ChartNodes(chart, series)
@@ -116,7 +127,8 @@ def add_chart(scene: Any, finding: Finding, table: Any, name: str) -> ChartNodes
 
 def _add_series(scene: Any, table: Any, name: str, colour: tuple[float, float, float], *, column: str) -> Any:
     slicer, _ = load_slicer()
-    node = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", scene.GenerateUniqueName(name))
+    # Not made unique: the name stands in the legend, for a second result as for the first.
+    node = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
     node.SetAndObserveTableNodeID(table.GetID())
     node.SetXColumnName(SLICE)
     node.SetYColumnName(column)

@@ -80,7 +80,7 @@ def _add_plot(chart: Any, series: Any) -> None:
 def _dress(chart: Any, node: Any, table: Any) -> None:
     _, vtk = load_slicer()
     chart.SetTitle(node.GetTitle())
-    chart.GetTitleProperties().SetFontSize(node.GetTitleFontSize())
+    chart.GetTitleProperties().SetFontSize(16)
     chart.GetTitleProperties().SetBold(True)
     chart.SetShowLegend(True)
     chart.GetLegend().SetHorizontalAlignment(vtk.vtkChartLegend.RIGHT)

@@ -30,15 +30,15 @@ _PLOT = (
 
 STACK_XML = (
     '<layout type="vertical" split="true">'
-    '<item splitSize="650"><layout type="horizontal" split="true">'
+    '<item splitSize="750"><layout type="horizontal" split="true">'
     f'<item splitSize="650">{_RED}</item>'
     '<item splitSize="350"><layout type="vertical" split="true">'
     f'<item splitSize="500">{_GREEN}</item><item splitSize="500">{_YELLOW}</item></layout></item>'
     "</layout></item>"
-    f'<item splitSize="350">{_PLOT}</item>'
+    f'<item splitSize="250">{_PLOT}</item>'
     "</layout>"
 )
-"""The slices large, the two planes across them beside, the chart below over the whole width."""
+"""The slices large, the two planes across them beside, the chart below in a quarter of the height."""
 
 RADIOGRAPH_XML = f'<layout type="horizontal"><item>{_RED}</item></layout>'
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.scene.chart_nodes import LINE_COLOURS, RUN_COLOUR, THRESHOLD_COLOUR
-from AcuteFindingsLib.scene.naming import chart_title, slice_number, title_lines
+from AcuteFindingsLib.scene.naming import chart_title, label_words, slice_number, title_lines
 from AcuteFindingsLib.scene.nodes import HEATMAP_LOWEST
 from AcuteFindingsLib.scene.overlay_text import (
     BACKGROUND_OPACITY,
@@ -170,9 +170,15 @@ def _chart(finding: Finding, plan: PlannedPicture) -> Figure:
     for place, name in enumerate(sorted(finding.labels, key=lambda name: name != finding.main_label)):
         values = [result.probabilities[name] for result in finding.slices]
         width = 2.2 if name == finding.main_label else 1.2
-        axes.plot(numbers, values, color=LINE_COLOURS[place % len(LINE_COLOURS)], linewidth=width, label=name)
+        axes.plot(
+            numbers,
+            values,
+            color=LINE_COLOURS[place % len(LINE_COLOURS)],
+            linewidth=width,
+            label=label_words(finding, name),
+        )
     threshold = finding.slice_threshold
-    axes.axhline(threshold, color=THRESHOLD_COLOUR, linestyle="--", label=f"threshold {threshold:.2f}")
+    axes.axhline(threshold, color=THRESHOLD_COLOUR, linestyle="--", label=f"Operating point {threshold:.2f}")
     axes.set(xlabel="Slice", ylabel="Probability", xlim=(numbers[0] - 0.5, numbers[-1] + 0.5), ylim=(0, 1.02))
     axes.set_title(chart_title(finding), fontweight="bold", fontsize=12)
     axes.grid(color="0.9")

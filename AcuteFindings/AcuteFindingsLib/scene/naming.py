@@ -27,6 +27,16 @@ def names_of(detector: str) -> Names:
     return _NAMES.get(detector, Names(detector.capitalize(), detector.capitalize(), "Study"))
 
 
+_LABELS = {"any": "Any hemorrhage"}
+
+
+def label_words(finding: Finding, label: str) -> str:
+    """Return what a label of a finding is called where people read it, for example ``"Any hemorrhage"``."""
+    known = names_of(finding.detector).finding if label == finding.main_label else label.replace("_", " ")
+    words = _LABELS.get(label, known)
+    return words[:1].upper() + words[1:]
+
+
 def slice_number(result: SliceResult) -> int:
     """Return the number a person reads for a slice: counted from 1, as on a workstation."""
     return result.index + 1

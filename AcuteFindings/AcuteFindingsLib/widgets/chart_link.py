@@ -7,22 +7,20 @@ import qt
 import slicer
 import vtk
 
-from AcuteFindingsLib.scene.chart_nodes import SLICE
 from AcuteFindingsLib.scene.cursor import add_cursor
 from AcuteFindingsLib.scene.layouts import show_layout
 from AcuteFindingsLib.scene.naming import slice_number
 from AcuteFindingsLib.scene.navigation import current_slice, jump_to_slice
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.scene.verdict_corner import corner_text
+from AcuteFindingsLib.widgets.chart_view import ChartView
 from AcuteFindingsLib.widgets.overlays import show_in_views
-
-SELECTED = "dataSelected(vtkStringArray*,vtkCollection*)"
 
 
 class ChartLink:
     """Links one result's chart with the slice views for as long as it is open.
 
-    A point chosen in the chart moves the slice views to its slice; a slice view that is moved takes the chart's cursor
+    A click in the chart moves the slice views to the slice there; a slice view that is moved takes the chart's cursor
     along. Without a main window there are no views: then nothing is linked.
 
     Parameters
@@ -42,9 +40,7 @@ class ChartLink:
         self.result = result
         self.current: int | None = None
         self._on_slice = on_slice
-        self._plot_view: Any = None
-        # Kept, because what is disconnected has to be the very object that was connected.
-        self._slot = self._on_selected
+        self._chart_view: ChartView | None = None
         self._slice_node: Any = None
         self._tag: int | None = None
         self._scene: Any = None
@@ -69,9 +65,9 @@ class ChartLink:
 
     def close(self) -> None:
         """Let go of every view and node; again is no harm."""
-        if self._plot_view is not None:
-            self._plot_view.disconnect(SELECTED, self._slot)
-            self._plot_view = None
+        if self._chart_view is not None:
+            self._chart_view.close()
+            self._chart_view = None
         if self._slice_node is not None:
             self._slice_node.RemoveObserver(self._tag)
             self._slice_node = None
@@ -83,13 +79,7 @@ class ChartLink:
     def _open_chart(self, manager: Any) -> None:
         if self.result.chart is None or manager.plotViewCount == 0:
             return
-        widget = manager.plotWidget(0)
-        node = widget.mrmlPlotViewNode()
-        node.SetPlotChartNodeID(self.result.chart.GetID())
-        # Only in this mode does a click select the point under it.
-        node.SetInteractionMode(node.InteractionModeSelectPoints)
-        self._plot_view = widget.plotView()
-        self._plot_view.connect(SELECTED, self._slot)
+        self._chart_view = ChartView(manager.plotWidget(0), self.result.chart, on_click=self._on_chart_clicked)
 
     def _watch_slices(self) -> None:
         self._slice_node = self._scene.GetSingletonNode("Red", "vtkMRMLSliceNode")
@@ -128,35 +118,6 @@ class ChartLink:
         if self._on_slice is not None:
             self._on_slice(index)
 
-    def _on_selected(self, series_ids: Any, selections: Any) -> None:
-        if self._plot_view is None or self.result.scene is None:
-            return
-        chosen = selections.GetNumberOfItems() > 0
-        index = self._selected_slice(series_ids, selections) if chosen else self._slice_under_pointer()
-        if index is not None:
-            jump_to_slice(self.result, index)
-
-    def _selected_slice(self, series_ids: Any, selections: Any) -> int | None:
-        """Return the slice of the first selected point that belongs to the result's table, not to the cursor's."""
-        for number in range(min(series_ids.GetNumberOfValues(), selections.GetNumberOfItems())):
-            series = self._scene.GetNodeByID(series_ids.GetValue(number))
-            points = selections.GetItemAsObject(number)
-            if series is None or series.GetTableNode() is not self.result.table or not points.GetNumberOfValues():
-                continue
-            number_there = self.result.table.GetTable().GetValueByName(points.GetValue(0), SLICE).ToInt()
-            return next((index for index, known in self._numbers.items() if known == number_there), None)
-        return None
-
-    def _slice_under_pointer(self) -> int | None:
-        """Return the slice below the pointer: a click beside every point selects none, but means a slice."""
-        axis = self._plot_view.chart().GetAxis(vtk.vtkAxis.BOTTOM)
-        interactor = self._plot_view.renderWindow().GetInteractor()
-        first, last = axis.GetPoint1()[0], axis.GetPoint2()[0]
-        if interactor is None or last <= first:
-            return None
-        share = (interactor.GetEventPosition()[0] - first) / (last - first)
-        if not 0 <= share <= 1:
-            return None
-        low, high = axis.GetUnscaledMinimum(), axis.GetUnscaledMaximum()
-        wanted = low + share * (high - low)
-        return min(self._numbers, key=lambda index: abs(self._numbers[index] - wanted))
+    def _on_chart_clicked(self, number: float) -> None:
+        if self.result.scene is not None:
+            jump_to_slice(self.result, min(self._numbers, key=lambda index: abs(self._numbers[index] - number)))

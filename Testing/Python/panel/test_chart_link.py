@@ -71,36 +71,43 @@ def test_clicking_the_cursor_line_itself_moves_nothing(host, scene, link, result
     assert red(scene).GetSliceOffset() == pytest.approx(-46 + 9 * 4)
 
 
-class PlotView:
-    """A plot view of 600 pixels' width whose axis runs over the slices from pixel 50 to pixel 550."""
-
-    def __init__(self, pixel):
-        self._chart, self._window = vtk.vtkChartXY(), vtk.vtkRenderWindow()
-        axis = self._chart.GetAxis(vtk.vtkAxis.BOTTOM)
-        axis.SetPoint1(50, 40)
-        axis.SetPoint2(550, 40)
-        axis.SetUnscaledRange(1, 24)
-        interactor = vtk.vtkGenericRenderWindowInteractor()
-        self._window.SetInteractor(interactor)
-        interactor.SetEventInformation(pixel, 100)
-
-    def chart(self):
-        return self._chart
-
-    def renderWindow(self):
-        return self._window
-
-    def disconnect(self, *_):
-        pass
+def test_every_click_beside_a_point_goes_to_the_slice_below_the_pointer(host, scene, link, result):
+    for number, height in [(1, 0.9), (24, 0.1), (24, 0.9), (12.3, 0.95), (11.7, 0.02), (3, 0.7), (12, 0.7), (3, 0.7)]:
+        red(scene).SetSliceOffset(-46 + 7 * 4)
+        host.click_chart_at(number, height)
+        assert red(scene).GetSliceOffset() == pytest.approx(-46 + 4 * (round(number) - 1)), (number, height)
 
 
-@pytest.mark.parametrize(("pixel", "slice_index"), [(50, 0), (300, 11), (550, 23), (20, None), (590, None)])
-def test_a_click_beside_every_point_is_about_the_slice_below_the_pointer(host, scene, link, pixel, slice_index):
+def test_a_click_after_a_click_on_a_point_is_about_its_own_place(host, scene, link, result):
+    host.click_chart(result.series["series:any"], 14)
+    host.click_chart_at(5, 0.8)
+    assert red(scene).GetSliceOffset() == pytest.approx(-46 + 4 * 4)
+
+
+def test_a_click_beside_the_axes_moves_nothing(host, scene, link, result):
     red(scene).SetSliceOffset(-46 + 5 * 4)
-    link._plot_view = PlotView(pixel)
-    link._on_selected(vtk.vtkStringArray(), vtk.vtkCollection())
-    expected = 5 if slice_index is None else slice_index
-    assert red(scene).GetSliceOffset() == pytest.approx(-46 + expected * 4, abs=4.1 if slice_index == 11 else 0.01)
+    host.click_chart_at(-0.5)
+    assert red(scene).GetSliceOffset() == pytest.approx(-46 + 5 * 4)
+
+
+def test_a_drag_across_the_chart_moves_nothing(host, scene, link, result):
+    import slicer
+
+    red(scene).SetSliceOffset(-46 + 5 * 4)
+    interactor = slicer.app.layoutManager().plotWidget(0).plotView().renderWindow().GetInteractor()
+    for place, event in ((100, vtk.vtkCommand.LeftButtonPressEvent), (180, vtk.vtkCommand.LeftButtonReleaseEvent)):
+        interactor.SetEventInformation(place, 60)
+        interactor.InvokeEvent(event)
+    assert red(scene).GetSliceOffset() == pytest.approx(-46 + 5 * 4)
+
+
+def test_the_chart_has_its_legend_beside_the_curves_and_gives_the_plot_view_back(host, scene, link, result):
+    import slicer
+
+    chart = slicer.app.layoutManager().plotWidget(0).plotView().chart()
+    assert not chart.GetLegend().GetInline()
+    link.close()
+    assert chart.GetLegend().GetInline()
 
 
 def test_scrolling_the_slice_view_takes_the_cursor_along(host, scene, link):

@@ -54,7 +54,7 @@ def test_the_chart_draws_from_numbers_after_reading(bundle: Path, head) -> None:
     scene = load_bundle(bundle)
     chart = scene.GetFirstNodeByName("Hemorrhage chart")
     assert chart.GetNumberOfPlotSeriesNodes() == 4
-    series = scene.GetFirstNodeByName("any")
+    series = scene.GetFirstNodeByName("Any hemorrhage")
     values = series.GetTableNode().GetTable().GetColumnByName(series.GetYColumnName())
     assert values.GetDataTypeAsString() == "double"
     expected = [result.probabilities["any"] for result in head.finding.slices]

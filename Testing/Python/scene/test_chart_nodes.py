@@ -66,6 +66,21 @@ def test_the_chart_holds_all_series_with_title_and_axes(nodes: FindingNodes, sli
     assert nodes.chart.series["threshold"].GetLineStyle() == slicer.vtkMRMLPlotSeriesNode.LineStyleDash
 
 
+def test_the_legend_speaks_in_words_the_same_for_a_second_result(nodes: FindingNodes, head) -> None:
+    second = show_finding(head.finding, head.study, scene=nodes.scene)
+    expected = ["Positive run", "Any hemorrhage", "Epidural", "Operating point 0.50"]
+    for one in (nodes, second):
+        assert [series.GetName() for series in one.chart.series.values()] == expected
+
+
+def test_bars_of_positive_runs_have_no_border(nodes: FindingNodes, slicer) -> None:
+    assert nodes.chart.series["run"].GetLineStyle() == slicer.vtkMRMLPlotSeriesNode.LineStyleNone
+
+
+def test_the_axis_of_slices_ends_with_the_slices(nodes: FindingNodes) -> None:
+    assert nodes.chart.chart.GetXAxisRange() == (0.5, 24.5)
+
+
 def test_without_a_positive_run_there_is_no_series_for_one(head) -> None:
     from dataclasses import replace
 
