@@ -261,7 +261,8 @@ def check_numbers(header: Dataset) -> None:
         or stated.get("NumberOfFrames", 0) > limits.frames
         or allocated > _MOST_BITS
         or not 1 <= stated.get("BitsStored", 1) <= allocated
-        or stated.get("SamplesPerPixel", 1) > _MOST_SAMPLES
+        or not 1 <= stated.get("SamplesPerPixel", 1) <= _MOST_SAMPLES
+        or allocated < 1
     )
     if wrong:
         raise ValueError(f"no image has {stated}")

@@ -28,6 +28,7 @@ from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.odd_slices import odd_slice_notices
 from AcuteFindingsLib.study.plausibility import mend_wrapped
 from AcuteFindingsLib.study.polarity import positive_slices
+from AcuteFindingsLib.study.stray_slices import rescale_notices, stray_notices
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
 
@@ -71,6 +72,8 @@ def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = Non
         mended = mend_wrapped(array)
         notices += () if mended is None else (mended,)
     notices += odd_slice_notices(array, windowed=windowed)
+    notices += stray_notices(positions, directions, spacing)
+    notices += () if windowed or not plan.on_grid else rescale_notices(array, stack, np.round(plan.k).astype(int))
     notices += _pixel_notices(stack, windowed=windowed) + _grid_notices(plan, positions, directions)
     return Study(
         array=array,

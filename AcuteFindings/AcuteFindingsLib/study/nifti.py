@@ -252,7 +252,7 @@ def _with_slice_distance(sform: np.ndarray, step: float, notices: list[Notice]) 
     lengths = np.linalg.norm(axes, axis=0)
     normal = np.cross(axes[:, 0], axes[:, 1])
     with np.errstate(all="ignore"):
-        height = abs(float(axes[:, 2] @ normal)) / float(np.linalg.norm(normal))
+        height = abs(float(axes[:, 2] @ normal) / np.linalg.norm(normal))
         leans = height < lengths[2] * (1 - _ROUNDING) and abs(step / lengths[2] - 1) < _ROUNDING
     if not leans or not height > 0:
         return sform

@@ -209,11 +209,14 @@ def _constant_slices(values: SliceValues) -> list[Notice]:
     filled = np.flatnonzero(~constant)
     if not count or not len(filled):
         return []
-    inside = int(constant[filled[0] : filled[-1]].sum())
+    # What is filled up outside the patient holds zero or the lowest value; a slice of any other value was lost.
+    lost = constant & (values.low != 0) & (values.low > _NOT_AIR_HU) & (values.low > values.low.min())
+    lost[filled[0] : filled[-1]] |= constant[filled[0] : filled[-1]]
+    inside = int(lost.sum())
     share = count / depth
     if not inside and share <= _MANY:
         return []
-    where = f", {inside} of them inside the stack" if inside else ""
+    where = f", {inside} of them where the patient is" if inside else ""
     text = (
         f"{count} of {depth} slices hold one value only{where}: nothing can be seen there. The copy or the export "
         "of the study may be incomplete."

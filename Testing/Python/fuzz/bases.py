@@ -10,8 +10,8 @@ import SimpleITK as sitk
 from study.conftest import save, write_enhanced, write_radiograph, write_series
 from study.drawn import ball
 
-SPACING = (5.0, 4.5, 4.5)
-SHAPE = (20, 48, 40)
+SPACING = (5.0, 3.0, 3.0)
+SHAPE = (20, 76, 68)
 
 
 @cache
@@ -29,8 +29,8 @@ def head() -> np.ndarray:
 def chest_picture() -> np.ndarray:
     """A drawn radiograph as 16-bit grey, ``(y, x)``."""
     y, x = np.mgrid[:300, :280] / 280
-    lungs = np.exp(-(((x - 0.28) / 0.16) ** 2 + ((y - 0.5) / 0.3) ** 2) ** 2)
-    lungs += np.exp(-(((x - 0.74) / 0.15) ** 2 + ((y - 0.52) / 0.28) ** 2) ** 2)
+    lungs = np.exp(-((((x - 0.28) / 0.16) ** 2 + ((y - 0.5) / 0.3) ** 2) ** 2))
+    lungs += np.exp(-((((x - 0.74) / 0.15) ** 2 + ((y - 0.52) / 0.28) ** 2) ** 2))
     body = 0.75 + 0.15 * np.cos(12 * y) * (np.abs(x - 0.5) < 0.4) - 0.5 * lungs
     noise = np.random.default_rng(2).normal(0, 0.01, body.shape)
     edge = np.minimum(np.minimum(x, x.max() - x) / 0.06, 1)
@@ -53,7 +53,8 @@ def write_head_enhanced(path: Path, **changes) -> Path:
     """Write the head as one enhanced multi-frame file whose frames are not in the order of the slices."""
     order = np.random.default_rng(3).permutation(SHAPE[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_enhanced(path, head(), order=[int(k) for k in order], spacing=SPACING, **changes)
+    origin = (-100.0, 20.0, -300.0)
+    return write_enhanced(path, head(), order=[int(k) for k in order], spacing=SPACING, origin=origin, **changes)
 
 
 def write_chest(path: Path, **changes) -> Path:

@@ -5,7 +5,24 @@ from typing import Any
 
 import numpy as np
 
-_ODD_TEXT = ("", " ", "0", "-1", "1e9", "1e-9", "nan", "inf", "abc", "\\", "../../x", "=1+1", "é", "%s%n", "\u202e", "9" * 400)
+_ODD_TEXT = (
+    "",
+    " ",
+    "0",
+    "-1",
+    "1e9",
+    "1e-9",
+    "nan",
+    "inf",
+    "abc",
+    "\\",
+    "../../x",
+    "=1+1",
+    "é",
+    "%s%n",
+    "\u202e",
+    "9" * 400,
+)
 _ODD_VALUES: tuple[Any, ...] = (
     None, True, 0, -1, 1e308, float("nan"), float("inf"), 2**70, "", "abc", "../../x", "\u0000", [], {}, [[]], [None] * 3,
     "x" * 5000,

@@ -1,1 +1,3 @@
-SHARES = {}
+"""Files of other kinds."""
+
+SHARES: dict = {}

@@ -17,13 +17,13 @@ from fuzz.trial import Trial, study_trial
 _NIFTI_FIELDS = {
     "sizeof_hdr": (0, "i", [0, 540, 1, -1]),
     "dim[0]": (40, "h", [0, 1, 2, 4, 7, 8, -1]),
-    "dim[1]": (42, "h", [0, -1, 1, 39, 41, 32767]),
+    "dim[1]": (42, "h", [0, -1, 1, 67, 69, 32767]),
     "dim[3]": (46, "h", [0, -1, 1, 21, 200, 32767]),
     "dim[4]": (48, "h", [0, 2, -1]),
     "datatype": (70, "h", [0, 2, 512, 128, 16, 1, 99, 2304, 8]),
     "bitpix": (72, "h", [8, 32]),
     "pixdim[0]": (76, "f", [0.0, -1.0, 5.0]),
-    "pixdim[1]": (80, "f", [0.0, -4.5, 45.0, 1e-6, float("nan"), float("inf")]),
+    "pixdim[1]": (80, "f", [0.0, -3.0, 30.0, 1e-6, float("nan"), float("inf")]),
     "pixdim[3]": (88, "f", [0.0, 50.0, float("nan")]),
     "vox_offset": (108, "f", [0.0, 348.0, 353.0, 354.0, 1e9, float("nan"), -352.0]),
     "scl_slope": (112, "f", [10.0, -1.0, 1e-6, float("nan"), float("inf"), 3.0]),
@@ -33,9 +33,9 @@ _NIFTI_FIELDS = {
     "sform_code": (254, "h", [0, 99]),
     "quatern_b": (256, "f", [0.5, 2.0, float("nan")]),
     "qoffset_x": (268, "f", [500.0, float("nan")]),
-    "srow_x[0]": (280, "f", [0.0, 45.0, float("nan"), 3.0]),
+    "srow_x[0]": (280, "f", [0.0, 30.0, float("nan"), 4.0]),
     "srow_z[2]": (280 + 40, "f", [0.0, 1.0, 50.0]),
-    "srow_x[3]": (292, "f", [5000.0, float("inf")]),
+    "srow_x[3]": (292, "f", [float("nan"), float("inf")]),
     "magic": (344, "4s", [b"ni1\0", b"abc\0", b"\0\0\0\0"]),
     "intent_code": (68, "h", [1002, 2003]),
 }
@@ -119,17 +119,17 @@ def changed_text_header(rng: np.random.Generator, folder: Path) -> Trial:
 
 # What a header's line can say that makes another study, which somebody must be told of.
 _LINES = {
-    ".nrrd": (("sizes: 40 48 20", ["sizes: 40 48 21", "sizes: 40 48 19", "sizes: 40 47 20", "sizes: 0 48 20"]),
+    ".nrrd": (("sizes: 68 76 20", ["sizes: 68 76 21", "sizes: 68 76 19", "sizes: 68 75 20", "sizes: 0 76 20"]),
               ("type: short", ["type: ushort", "type: int", "type: signed char", "type: float"]),
               ("endian: little", ["endian: big"]),
               ("encoding: raw", ["encoding: gzip", "encoding: ascii", "encoding: hex", "encoding: bzip2"]),
-              ("(4.5,0,0)", ["(0,0,0)", "(45,0,0)", "(nan,0,0)", "(4.5,0)"]),
+              ("(3,0,0)", ["(0,0,0)", "(30,0,0)", "(nan,0,0)", "(3,0)"]),
               ("(0,0,5)", ["(0,0,50)", "(0,0,0)", "(0,3,5)"])),
-    ".mha": (("DimSize = 40 48 20", ["DimSize = 40 48 21", "DimSize = 40 48 19", "DimSize = 40 48"]),
+    ".mha": (("DimSize = 68 76 20", ["DimSize = 68 76 21", "DimSize = 68 76 19", "DimSize = 68 76"]),
              ("MET_SHORT", ["MET_USHORT", "MET_INT", "MET_CHAR", "MET_FLOAT"]),
              ("BinaryDataByteOrderMSB = False", ["BinaryDataByteOrderMSB = True"]),
              ("CompressedData = False", ["CompressedData = True"]),
-             ("ElementSpacing = 4.5", ["ElementSpacing = 0", "ElementSpacing = -4.5", "ElementSpacing = 45"]),
+             ("ElementSpacing = 3", ["ElementSpacing = 0", "ElementSpacing = -3", "ElementSpacing = 30"]),
              ("TransformMatrix = 1 0 0", ["TransformMatrix = 0 0 0", "TransformMatrix = 1 1 0"])),
 }  # fmt: skip
 
@@ -209,7 +209,7 @@ def picture(rng: np.random.Generator, folder: Path) -> Trial:
     grey = (bases.chest_picture() >> 4).astype(np.uint8)
     forms = {
         "RGB.png": (lambda: Image.fromarray(np.stack([grey] * 3, -1)), {}, True),
-        "16 bits.png": (lambda: Image.fromarray(grey.astype(np.uint16) * 257), {}, True),
+        "16 bits.png": (lambda: Image.fromarray(grey.astype(np.uint16) * 257), {}, None),
         "deflated.tif": (lambda: Image.fromarray(grey), {"compression": "tiff_adobe_deflate"}, True),
         "lzw.tif": (lambda: Image.fromarray(grey), {"compression": "tiff_lzw"}, True),
         "plain.bmp": (lambda: Image.fromarray(grey), {}, True),

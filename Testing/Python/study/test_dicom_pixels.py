@@ -359,3 +359,12 @@ def test_elements_behind_the_pixels_are_no_surplus(tmp_path: Path, write_series:
         dataset.DataSetTrailingPadding = b"\1\2\3\4"
         dataset.save_as(file)
     assert read_study(tmp_path).notices == ()
+
+
+@pytest.mark.parametrize("keyword", ["SamplesPerPixel", "BitsAllocated"])
+def test_pixels_of_no_samples_or_bits_are_refused_in_a_sentence(
+    tmp_path: Path, write_series: Writer, keyword: str
+) -> None:
+    write_series(tmp_path, HU, **{keyword: 0})
+    with pytest.raises(StudyError):
+        read_study(tmp_path)

@@ -282,3 +282,11 @@ def test_the_real_tilted_head_from_dcm2niix_has_the_slices_of_the_dicom_series(
     # The series' slices lie unevenly, which NIfTI cannot say; by itself each is where it was.
     assert study.spacing[1:] == pytest.approx(truth.spacing[1:], abs=1e-5)
     assert study.spacing[0] == pytest.approx(truth.spacing[0], abs=1e-3)
+
+
+def test_an_sform_without_an_axis_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    flat = FORM.copy()
+    flat[:, 0] = 0
+    file = write(tmp_path / "a.nii", nifti(srow=flat, codes=(1, 1), quatern=(0.0, 0.0, 1.0)))
+    with pytest.raises(StudyError, match="no usable size"):
+        read_study(file)

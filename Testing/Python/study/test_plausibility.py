@@ -206,3 +206,12 @@ def test_slice_values_see_every_voxel_for_the_extremes():
     values = slice_values(array)
     assert np.flatnonzero(np.isnan(values.low)).tolist() == [7]
     assert values.high[9] == 5000
+
+
+def test_a_slice_of_one_value_that_is_no_filling_is_warned_of_at_the_end_too() -> None:
+    lost, filled = head().array.copy(), head().array.copy()
+    lost[-1] = 36.0
+    filled[-1] = -1024.0
+    for array, warned in ((lost, True), (filled, False)):
+        notices = check_study(replace(head(), array=array), "hemorrhage")
+        assert ("constant-slices" in {n.code for n in notices}) is warned
