@@ -18,8 +18,9 @@ from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.names import detector_name
 from AcuteFindingsLib.scene.naming import slice_number
+from AcuteFindingsLib.scene.node_grid import voxel_grid
 from AcuteFindingsLib.scene.nrrd_file import write_nrrd
-from AcuteFindingsLib.scene.segment_voxels import Box, overlap, volume_array, volume_ijk_to_ras
+from AcuteFindingsLib.scene.segment_voxels import Box, overlap
 
 FORMAT_VERSION = 1
 
@@ -31,7 +32,7 @@ _MOST_ATTEMPTS = 1000
 
 @dataclass(frozen=True)
 class CorrectedSegment:
-    """A segment before and after, both on the volume's grid; None where it was not there."""
+    """A segment before and after, both on the grid of the image; None where it was not there."""
 
     name: str
     ai: Box | None
@@ -69,8 +70,7 @@ def write_correction(
     sweep_abandoned(folder, r"\.partial-[0-9a-f]{8}")
     try:
         partial.mkdir(parents=True)
-        ijk_to_ras = volume_ijk_to_ras(volume)
-        array = volume_array(volume)
+        array, ijk_to_ras = voxel_grid(volume)
         # Not compressed: deflating a chest CT takes seconds, during which the window would not answer.
         write_nrrd(partial / IMAGE, array, array.shape, array.dtype, ijk_to_ras, compressed=False)
         for name, masks in (

@@ -13,9 +13,10 @@ from AcuteFindingsLib.scene.application import load_slicer
 from AcuteFindingsLib.scene.chart_nodes import SLICE
 from AcuteFindingsLib.scene.correction_files import CorrectedSegment, write_correction
 from AcuteFindingsLib.scene.naming import slice_number
+from AcuteFindingsLib.scene.node_grid import voxel_grid
 from AcuteFindingsLib.scene.packed_mask import packed_box
 from AcuteFindingsLib.scene.results import SceneResult, finding_data
-from AcuteFindingsLib.scene.segment_voxels import Box, on_volume, same_mask, segment_box
+from AcuteFindingsLib.scene.segment_voxels import Box, on_grid, same_mask, segment_box
 
 CORRECTED = "Corrected"
 """Title of the table's column that holds the annotator's slice labels."""
@@ -153,27 +154,31 @@ def save_correction(result: SceneResult, folder: Path | str, *, annotator: str =
 
 def _segments(result: SceneResult) -> list[CorrectedSegment]:
     """Pair what the model outlined with the segments as they are, those that a person added last."""
-    node, volume = result.segmentation, result.volume
+    node = result.segmentation
+    array, ijk_to_ras = voxel_grid(result.volume)
+    grid = (array.shape, ijk_to_ras)
     pairs, known = [], set()
     for segment_id, name, box in _model_masks(result):
         known.add(segment_id)
         segment = None if node is None else node.GetSegmentation().GetSegment(segment_id)
         now = None if segment is None else segment_box(node, segment_id)
-        pairs.append(_pair(name if segment is None else segment.GetName(), box, now, segment, volume))
+        pairs.append(_pair(name if segment is None else segment.GetName(), box, now, segment, grid))
     if node is None:
         return pairs
     for segment_id in _segment_ids(node):
         if segment_id not in known:
             segment = node.GetSegmentation().GetSegment(segment_id)
-            pairs.append(_pair(segment.GetName(), None, segment_box(node, segment_id), segment, volume))
+            pairs.append(_pair(segment.GetName(), None, segment_box(node, segment_id), segment, grid))
     return pairs
 
 
-def _pair(name: str, before: Box | None, now: Box | None, segment: Any | None, volume: Any) -> CorrectedSegment:
+def _pair(
+    name: str, before: Box | None, now: Box | None, segment: Any | None, grid: tuple[Any, Any]
+) -> CorrectedSegment:
     return CorrectedSegment(
         name=name,
-        ai=None if before is None else on_volume(before, volume),
-        corrected=None if now is None else on_volume(now, volume),
+        ai=None if before is None else on_grid(before, *grid),
+        corrected=None if now is None else on_grid(now, *grid),
         status="" if segment is None else segment_status(segment),
     )
 

@@ -6,6 +6,10 @@ import numpy as np
 
 from AcuteFindingsLib.scene.results import SceneResult
 
+# Cosine of the angle within which a view shows the slices, and not what lies across them: of three views at right
+# angles at least one lies within 55 degrees, and a gantry tilts up to 30.
+_ALONG = float(np.cos(np.deg2rad(60.0)))
+
 Vector = tuple[float, float, float]
 
 
@@ -37,9 +41,18 @@ def slice_at(result: SceneResult, position_ras: Vector | np.ndarray, normal: Vec
     return result.finding.slices[int(np.argmin(distances))].index
 
 
+def shows_slices(result: SceneResult, slice_node: Any) -> bool:
+    """Whether a slice view looks along the result's slices, be it turned to the volume's own planes; else across."""
+    return abs(float(_view_normal(slice_node) @ slice_normal(result))) >= _ALONG
+
+
 def current_slice(result: SceneResult, slice_node: Any) -> int:
-    """Return the index of the slice at the middle of a slice view."""
-    return slice_at(result, _middle(slice_node))
+    """Return the index of the slice nearest to the plane of a slice view, measured along the view's own normal.
+
+    In a view across the slices it is the slice at its middle.
+    """
+    normal = _view_normal(slice_node) if shows_slices(result, slice_node) else None
+    return slice_at(result, _middle(slice_node), normal)
 
 
 def next_positive(result: SceneResult, current: int, direction: int) -> int | None:
@@ -58,19 +71,23 @@ def next_positive(result: SceneResult, current: int, direction: int) -> int | No
 def jump_to_slice(result: SceneResult, index: int) -> None:
     """Move the slice views of the result's scene onto a slice.
 
-    Each view is moved along the slices' normal only, from where it is: the view of the slices themselves shows the
-    slice, views across them keep their place. Does nothing for an index that the result does not have.
+    A view along the slices comes to lie through the slice's centre; a view across them keeps its place. Does nothing
+    for an index that the result does not have.
     """
     scene = result.scene
     centre = next((item.position_ras for item in result.finding.slices if item.index == index), None)
     if scene is None or centre is None:
         return
-    normal = slice_normal(result)
     for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
         node = scene.GetNthNodeByClass(number, "vtkMRMLSliceNode")
-        middle = _middle(node)
-        target = middle + normal * float((np.asarray(centre) - middle) @ normal)
-        node.JumpSliceByOffsetting(*(float(value) for value in target))
+        if shows_slices(result, node):
+            node.JumpSliceByOffsetting(*(float(value) for value in centre))
+
+
+def _view_normal(slice_node: Any) -> np.ndarray:
+    matrix = slice_node.GetSliceToRAS()
+    normal = np.array([matrix.GetElement(row, 2) for row in range(3)])
+    return np.asarray(normal / np.linalg.norm(normal))
 
 
 def _middle(slice_node: Any) -> np.ndarray:

@@ -16,7 +16,7 @@ from AcuteFindingsLib.scene.hierarchy import place_under_study
 from AcuteFindingsLib.scene.naming import names_of, verdict_line
 from AcuteFindingsLib.scene.node_headers import PHANTOM
 from AcuteFindingsLib.scene.packed_mask import mask_box, pack_mask
-from AcuteFindingsLib.scene.segment_voxels import vtk_matrix
+from AcuteFindingsLib.scene.segment_voxels import same_grid, volume_ijk_to_ras, vtk_matrix
 from AcuteFindingsLib.scene.terminology import terminology_entry
 from AcuteFindingsLib.study.study import Study
 
@@ -159,6 +159,8 @@ def _add_segmentation(scene: Any, finding: Finding, volume: Any, name: str) -> A
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    if volume.GetParentTransformNode() is not None or not same_grid(volume_ijk_to_ras(volume), finding.ijk_to_ras):
+        _set_reference_grid(node, finding.masks[0].array.shape, finding.ijk_to_ras)
     for mask in finding.masks:
         _add_segment(node, mask, finding.ijk_to_ras)
     display = node.GetDisplayNode()
@@ -166,6 +168,19 @@ def _add_segmentation(scene: Any, finding: Finding, volume: Any, name: str) -> A
     display.SetOpacity2DOutline(1.0)
     display.SetSliceIntersectionThickness(2)
     return node
+
+
+def _set_reference_grid(node: Any, shape: tuple[int, ...], ijk_to_ras: np.ndarray) -> None:
+    """Edit segments on the masks' own grid: tilted or uneven slices in the volume make another one."""
+    slicer, _ = load_slicer()
+    depth, height, width = shape
+    grid = slicer.vtkOrientedImageData()
+    grid.SetExtent(0, width - 1, 0, height - 1, 0, depth - 1)
+    grid.SetGeometryFromImageToWorldMatrix(vtk_matrix(ijk_to_ras))
+    converter = slicer.vtkSegmentationConverter
+    node.GetSegmentation().SetConversionParameter(
+        converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(grid)
+    )
 
 
 def _add_segment(node: Any, mask: Mask, ijk_to_ras: np.ndarray) -> None:

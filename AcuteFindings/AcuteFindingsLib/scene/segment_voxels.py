@@ -113,13 +113,16 @@ def overlap(one: Box, other: Box) -> int:
 
 
 def on_volume(box: Box, volume: Any) -> Box:
-    """Return a mask on the grid of a volume, cut off at its faces; nearest voxel where the grids differ."""
-    ijk_to_ras = volume_ijk_to_ras(volume)
+    """Return a mask on the grid of a volume's own matrix; see `on_grid`."""
+    return on_grid(box, volume.GetImageData().GetDimensions()[::-1], volume_ijk_to_ras(volume))
+
+
+def on_grid(box: Box, shape: tuple[int, int, int], ijk_to_ras: np.ndarray) -> Box:
+    """Return a mask on a grid ``(z, y, x)``, cut off at its faces; nearest voxel where the grids differ."""
     if not box.array.size:
         return Box(box.array, (0, 0, 0), ijk_to_ras)
     if not same_grid(ijk_to_ras, box.ijk_to_ras):
-        return Box(_resampled(box, volume), (0, 0, 0), ijk_to_ras).trimmed()
-    shape = volume.GetImageData().GetDimensions()[::-1]
+        return Box(_resampled(box, shape, ijk_to_ras), (0, 0, 0), ijk_to_ras).trimmed()
     low = np.clip(box.first, 0, shape).tolist()
     high = np.clip(box.end, low, shape).tolist()
     if any(start >= end for start, end in zip(low, high, strict=True)):
@@ -127,7 +130,7 @@ def on_volume(box: Box, volume: Any) -> Box:
     return Box(box.part(low, high), (low[0], low[1], low[2]), ijk_to_ras)
 
 
-def _resampled(box: Box, volume: Any) -> np.ndarray:
+def _resampled(box: Box, shape: tuple[int, int, int], ijk_to_ras: np.ndarray) -> np.ndarray:
     from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
     slicer, _ = load_slicer()
@@ -137,10 +140,9 @@ def _resampled(box: Box, volume: Any) -> np.ndarray:
     mask.SetExtent(x, x + width - 1, y, y + height - 1, z, z + depth - 1)
     mask.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(box.array).ravel(), deep=True))
     mask.SetGeometryFromImageToWorldMatrix(vtk_matrix(box.ijk_to_ras))
-    reference.SetExtent(*volume.GetImageData().GetExtent())
-    reference.SetGeometryFromImageToWorldMatrix(vtk_matrix(volume_ijk_to_ras(volume)))
+    reference.SetExtent(0, shape[2] - 1, 0, shape[1] - 1, 0, shape[0] - 1)
+    reference.SetGeometryFromImageToWorldMatrix(vtk_matrix(ijk_to_ras))
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(mask, reference, result, False)
-    shape = volume.GetImageData().GetDimensions()[::-1]
     return (vtk_to_numpy(result.GetPointData().GetScalars()).reshape(shape) != 0).astype(np.uint8)
 
 

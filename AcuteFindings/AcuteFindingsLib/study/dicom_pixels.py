@@ -15,12 +15,10 @@ from AcuteFindingsLib.study.dicom_decoding import FileDecoded, Sink, decode_one_
 from AcuteFindingsLib.study.dicom_files import Progress, quiet_pydicom
 from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_intensity import holds_colors
-from AcuteFindingsLib.study.dicom_padding import padding_mask
+from AcuteFindingsLib.study.dicom_padding import padding_limits, padding_mask
 from AcuteFindingsLib.study.lookup_table import modality_table
-from AcuteFindingsLib.study.slice_values import NOTHING_MEASURES_HU, below_air
+from AcuteFindingsLib.study.slice_values import AIR_HU, padding_as_air
 
-# HU of air outside the field of view: what declared padding becomes.
-AIR_HU = -1024.0
 # A declared padding value whose HU lies between is believed only where the picture's corners show it: headers exist
 # that declare 0 in a signed image, which is water.
 _PLAUSIBLE_PADDING_HU = (-900.0, 3000.0)
@@ -125,11 +123,19 @@ def to_hu(stored: np.ndarray, frame: Frame) -> np.ndarray:
             hu += np.float32(frame.intercept)
     if padding is not None and _is_padding(padding, hu):
         hu[padding] = AIR_HU
-    below = hu < NOTHING_MEASURES_HU
-    # A picture of which more lies there than padding is on another scale: the check must see it.
-    if below.any() and not below_air(hu):
-        hu[below] = AIR_HU
+    padding_as_air(hu)
     return hu
+
+
+def padding_of_hu(hu: np.ndarray, frame: Frame) -> None:
+    """Make air, in place, of a slice's padding ``(y, x)`` where the values were made HU elsewhere."""
+    limits = padding_limits(frame.header)
+    if limits is not None and modality_table(frame.header) is None:
+        low, high = (limit * (frame.slope or 1.0) + (frame.intercept or 0.0) for limit in limits)
+        padding = (hu >= min(low, high)) & (hu <= max(low, high))
+        if _is_padding(padding, hu):
+            hu[padding] = AIR_HU
+    padding_as_air(hu)
 
 
 def _is_padding(padding: np.ndarray, hu: np.ndarray) -> bool:

@@ -13,7 +13,7 @@ from AcuteFindingsLib.study.dicom_facts import facts_of
 from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_intensity import picture_intensity
-from AcuteFindingsLib.study.dicom_pixels import AIR_HU, Decoded, decode_frames, holds_picture, to_hu
+from AcuteFindingsLib.study.dicom_pixels import Decoded, decode_frames, holds_picture, to_hu
 from AcuteFindingsLib.study.dicom_volumes import Volume
 from AcuteFindingsLib.study.geometry import (
     StackPlan,
@@ -28,6 +28,7 @@ from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.odd_slices import odd_slice_notices
 from AcuteFindingsLib.study.plausibility import mend_wrapped
 from AcuteFindingsLib.study.polarity import positive_slices
+from AcuteFindingsLib.study.slice_values import AIR_HU
 from AcuteFindingsLib.study.stray_slices import rescale_notices, stray_notices
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
@@ -74,7 +75,7 @@ def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = Non
     notices += odd_slice_notices(array, windowed=windowed)
     notices += stray_notices(positions, directions, spacing)
     notices += () if windowed or not plan.on_grid else rescale_notices(array, stack, np.round(plan.k).astype(int))
-    notices += _pixel_notices(stack, windowed=windowed) + _grid_notices(plan, positions, directions)
+    notices += _pixel_notices(stack, windowed=windowed) + grid_notices(plan, positions, directions)
     return Study(
         array=array,
         ijk_to_ras=plan.ijk_to_ras,
@@ -84,7 +85,7 @@ def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = Non
         sources=_sources(stack, plan, positions, directions, spacing),
         dicom=facts_of(first, tilt_deg=plan.tilt_deg),
         pixel_spacing_known=first.spacing is not None,
-        regridded=_regridded(plan),
+        regridded=regridded_words(plan),
         notices=notices,
         source_name=source_name,
     )
@@ -158,7 +159,8 @@ def _has_table(frame: Frame) -> bool:
     return modality_table(frame.header) is not None
 
 
-def _grid_notices(plan: StackPlan, positions: np.ndarray, directions: np.ndarray) -> tuple[Notice, ...]:
+def grid_notices(plan: StackPlan, positions: np.ndarray, directions: np.ndarray) -> tuple[Notice, ...]:
+    """Say what was done to the slices: set upright, what misses interpolated, uneven steps made even."""
     notices = []
     if plan.tilt_deg:
         text = f"The stack of slices leans by {plan.tilt_deg:.1f}° (gantry tilt); it was set upright."
@@ -187,7 +189,8 @@ def _is_uneven(plan: StackPlan) -> bool:
     return not plan.on_grid or bool(np.any(np.diff(plan.k) > 1))
 
 
-def _regridded(plan: StackPlan) -> str:
+def regridded_words(plan: StackPlan) -> str:
+    """Return `Study.regridded`: in words why the planes of the grid are not the slices themselves."""
     reasons = []
     if plan.is_shifted:
         reasons.append(f"gantry tilt of {plan.tilt_deg:.1f}° undone" if plan.tilt_deg else "slices aligned")

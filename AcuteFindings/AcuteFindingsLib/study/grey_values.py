@@ -3,8 +3,8 @@
 import numpy as np
 
 from AcuteFindingsLib.errors import StudyError
-from AcuteFindingsLib.study.dicom_pixels import AIR_HU
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.slice_values import AIR_HU
 
 # Grey levels and probabilities have no values far below 0, HU of a whole head or chest have air.
 _HU_BELOW = -100.0

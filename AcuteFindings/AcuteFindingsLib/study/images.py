@@ -7,12 +7,12 @@ import numpy as np
 
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.dicom_intensity import stretch
-from AcuteFindingsLib.study.dicom_pixels import AIR_HU
 from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.geometry import orientation_of
 from AcuteFindingsLib.study.grey_values import is_windowed, looks_like_hu, make_finite
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.picture_study import picture_study
+from AcuteFindingsLib.study.slice_values import AIR_HU
 from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
 from AcuteFindingsLib.study.upright import UprightVolume, set_upright
 from AcuteFindingsLib.study.volume_file import read_volume_header, read_voxels

@@ -10,12 +10,14 @@ NOTHING_MEASURES_HU = -1500.0
 MOST_BELOW_AIR = 0.02
 """Share of a picture that may lie below, beside padding; ours."""
 
+AIR_HU = -1024.0
+"""HU of air outside the field of view: what padding becomes."""
+
 _SAMPLE_SIDE = 64
 _PATTERN_ROWS = 24
 _LOWEST, _BIN = -2000.0, 20.0
 _BINS = 300
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_FILL = -1024.0
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,13 @@ def slice_values(array: np.ndarray) -> SliceValues:
         likeness[place] = _likeness(plane)
         sample = np.asarray(plane[step // 2 :: step, step // 2 :: step], np.float64).ravel()
         # Readers fill what lies outside the field with this value.
-        sample = sample[np.isfinite(sample) & (sample != _FILL)]
+        sample = sample[np.isfinite(sample) & (sample != AIR_HU)]
         if not len(sample):
             continue
         bins = np.clip(np.floor((sample - _LOWEST) / _BIN) + 1, 0, _BINS + 1).astype(np.intp)
         counts[place] = np.bincount(bins, minlength=_BINS + 2)
         below[place] = below_air(sample)
-        field = sample[sample > _FILL + 1]
+        field = sample[sample > AIR_HU + 1]
         if len(field) >= 64:
             quantiles[place] = np.quantile(field, _QUANTILES)
     return SliceValues(low, high, counts, quantiles, below, likeness[:, 0], likeness[:, 1])
@@ -112,6 +114,16 @@ def below_air(values: np.ndarray) -> float:
     soft = float(np.mean(np.abs(values) < 200))
     air = float(np.mean((values > -1100) & (values < -850)))
     return below if soft < 0.2 * below and air < 2 * below else 0.0
+
+
+def padding_as_air(hu: np.ndarray) -> None:
+    """Make air, in place, of what lies below -1500 HU in a slice ``(y, x)``, unless it is on another scale.
+
+    A picture of which more lies there than padding is left: the check must see it.
+    """
+    below = hu < NOTHING_MEASURES_HU
+    if below.any() and not below_air(hu):
+        hu[below] = AIR_HU
 
 
 def _likeness(plane: np.ndarray) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from AcuteFindingsLib.study.volume_header import LPS_TO_RAS
 _UPRIGHT = 1e-4
 # Rows and columns this near to a right angle are taken as such: half a degree moves a corner of a picture by 4 pixels
 # of 512. No scanner has them otherwise.
-_NEARLY_UPRIGHT = float(np.sin(np.deg2rad(0.5)))
+NEARLY_UPRIGHT = float(np.sin(np.deg2rad(0.5)))
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def set_upright(array: np.ndarray, ijk_to_ras: np.ndarray, *, fill: float, name:
 
 def has_upright_axes(ijk_to_ras: np.ndarray) -> bool:
     """Whether the axes of a 4×4 matrix are at right angles, but for half a degree."""
-    return bool(_cosines(ijk_to_ras).max() <= _NEARLY_UPRIGHT)
+    return bool(_cosines(ijk_to_ras).max() <= NEARLY_UPRIGHT)
 
 
 def _cosines(matrix: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def _cosines(matrix: np.ndarray) -> np.ndarray:
 
 def _slice_axis(cosines: np.ndarray) -> int | None:
     """Return the axis along which slices are stacked: the last of those whose two others are at right angles."""
-    fitting = [axis for axis in range(3) if cosines[axis] <= _NEARLY_UPRIGHT]
+    fitting = [axis for axis in range(3) if cosines[axis] <= NEARLY_UPRIGHT]
     return fitting[-1] if fitting else None
 
 

@@ -1,6 +1,8 @@
 """A made-up head, hemorrhage and all, whose left and right differ: nothing here is a person."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,10 @@ from AcuteFindingsLib.detectors.finding import (
 )
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
+
+if str(Path(__file__).parent) not in sys.path:
+    # For `dicom_loading`, which tests of several folders use.
+    sys.path.insert(0, str(Path(__file__).parent))
 
 BLOOD = Code("SCT", "50960005", "Hemorrhage")
 ALTERED = Code("SCT", "49755003", "Morphologically Altered Structure")

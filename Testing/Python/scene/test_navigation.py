@@ -38,7 +38,8 @@ def with_views(scene, slicer) -> dict:
     """Slicer's three views, as its application makes them."""
     views = {}
     for name, plane in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal")):
-        node = slicer.vtkMRMLSliceNode()
+        node = scene.CreateNodeByClass("vtkMRMLSliceNode")
+        node.UnRegister(None)
         node.SetName(name)
         node.SetSingletonTag(name)
         node.SetLayoutName(name)
