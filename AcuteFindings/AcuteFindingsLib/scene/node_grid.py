@@ -15,6 +15,7 @@ from AcuteFindingsLib.study.dicom_pixels import padding_of_hu
 from AcuteFindingsLib.study.dicom_volume import grid_notices, regridded_words
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.slice_values import AIR_HU, padding_as_air
+from AcuteFindingsLib.study.stray_slices import stray_notices
 
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
@@ -80,6 +81,7 @@ def grid_of(volume: Any, array: np.ndarray, stack: NodeStack, headers: NodeHeade
     directions = np.concatenate([plan.ijk_to_ras[:3, axis] * _RAS_TO_LPS for axis in (0, 1)])
     directions[:3] /= np.linalg.norm(directions[:3])
     directions[3:] /= np.linalg.norm(directions[3:])
+    spacing = float(np.linalg.norm(stack.column)), float(np.linalg.norm(stack.row))
     is_stack = not plan.is_shifted and np.array_equal(plan.k, np.arange(len(array)))
     fill = 0.0 if windowed else AIR_HU
 
@@ -95,7 +97,10 @@ def grid_of(volume: Any, array: np.ndarray, stack: NodeStack, headers: NodeHeade
         centres=centres,
         k=plan.k,
         headers=headers,
-        notices=grid_notices(plan, corners * _RAS_TO_LPS, directions),
+        notices=(
+            *stray_notices(corners * _RAS_TO_LPS, directions, spacing),
+            *grid_notices(plan, corners * _RAS_TO_LPS, directions),
+        ),
         regridded=regridded_words(plan),
         tilt_deg=plan.tilt_deg,
     )
