@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from PySide6.QtCore import Property, QObject, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 
@@ -47,7 +48,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         super().__init__(parent)
         self._editor = self._effect = None
         self._flags: dict[str, Any] = {"maximumNumberOfUndoStates": 0, "undoEnabled": True}
-        self.undone = 0
+        self._keys: list[QShortcut] = []
         self.observing_views = False
         layout = QVBoxLayout(self)
         layout.addWidget(QLabel("(Segment Editor)"))
@@ -121,10 +122,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         pass
 
     def undo(self) -> None:
-        self.undone += 1
+        pass
 
     def redo(self) -> None:
-        self.undone -= 1
+        pass
 
     def setupViewObservations(self) -> None:
         self.observing_views = True
@@ -132,11 +133,19 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def removeViewObservations(self) -> None:
         self.observing_views = False
 
+    # Read off 5.12.3 (`findChildren(qt.QShortcut)` before and after): digits choose tools, these keys and more work in
+    # the whole window of the parent that is given, and Ctrl+Y is not among them on Linux.
     def installKeyboardShortcuts(self, parent: QWidget | None = None) -> None:
-        pass
+        self._keys = [QShortcut(QKeySequence(key), parent or self) for key in (*"1234567890", "Esc", "Space")]
+        for key, does in (("Ctrl+Z", self.undo), ("Ctrl+Shift+Z", self.redo)):
+            self._keys.append(QShortcut(QKeySequence(key), parent or self))
+            self._keys[-1].activated.connect(does)
 
     def uninstallKeyboardShortcuts(self) -> None:
-        pass
+        for key in self._keys:
+            key.setEnabled(False)
+            key.setParent(None)
+        self._keys = []
 
     def updateWidgetFromMRML(self) -> None:
         pass

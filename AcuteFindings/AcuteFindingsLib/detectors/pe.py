@@ -242,7 +242,7 @@ class PEDetector:
         return Finding(
             detector=self.name,
             model=identity_of(self.predictor),
-            verdict=self._verdict(stack, probability),
+            verdict=self._verdict(stack, probability, at_sources[:, 0]),
             slices=slice_results(analysis_sources(study, prepared.axial), ("pe",), at_sources),
             main_label="pe",
             slice_threshold=self.slice_threshold,
@@ -251,7 +251,7 @@ class PEDetector:
             display_window=PE_WINDOW,
             positive_runs=tuple(runs),
             heatmap=heatmap,
-            measurements=tuple(self._measurements(stack, answer.exam, probability)),
+            measurements=tuple(self._measurements(stack, answer.exam, probability, at_sources[:, 0])),
             warnings=model_notices(self.predictor),
             timings=timings,
             series_instance_uid=study.dicom.series_instance_uid,
@@ -317,7 +317,8 @@ class PEDetector:
             heat[chosen] = np.rint(255 * maps)
         return Heatmap(f"{self.predictor.explanation} of the slice encoder", heat, prepared.ijk_to_ras)
 
-    def _verdict(self, stack: float, probability: np.ndarray) -> Verdict:
+    def _verdict(self, stack: float, probability: np.ndarray, of_series: np.ndarray) -> Verdict:
+        """Decide by the network's slices, `probability`; the words count the slices of the series, which people see."""
         threshold = self.study_threshold
         rule = (
             f"Positive where the sequence network's probability for the whole stack reaches {threshold:.2f} "
@@ -328,7 +329,10 @@ class PEDetector:
         step = self.settings.slice_mm
         if stack >= threshold:
             if flags.any():
-                count = f"{int(flags.sum())} of {len(flags)} slices of {step:g} mm are positive"
+                positive = int((of_series >= self.slice_threshold).sum())
+                count = f"{positive} of the {len(of_series)} slices of the series are positive"
+                if not positive:
+                    count = "what is positive lies between the slices of the series"
                 text = f"The stack reaches {stack:.2f}; {count}."
                 return Verdict("positive", stack, threshold, rule, text)
             text = f"The stack reaches {stack:.2f}, but no slice reaches its own operating point."
@@ -338,14 +342,16 @@ class PEDetector:
             extent = run_extent_mm(longest, np.arange(len(flags)) * step, step)
             text = f"The stack stays at {stack:.2f}, but a run of {extent:.0f} mm of positive slices asks for a look."
             return Verdict("indeterminate", stack, threshold, rule, text)
-        text = f"The stack stays at {stack:.2f}; the highest slice is {probability.max():.2f}."
+        text = f"The stack stays at {stack:.2f}; the highest slice is {of_series.max():.2f}."
         return Verdict("negative", stack, threshold, rule, text)
 
-    def _measurements(self, stack: float, exam: np.ndarray, probability: np.ndarray) -> list[Measurement]:
+    def _measurements(
+        self, stack: float, exam: np.ndarray, probability: np.ndarray, of_series: np.ndarray
+    ) -> list[Measurement]:
         positive = probability >= self.slice_threshold
         items = [
             Measurement("Probability of pulmonary embolism (stack)", stack, "1"),
-            Measurement("Highest slice probability", float(probability.max()), "1"),
+            Measurement("Highest slice probability", float(of_series.max()), "1"),
             Measurement("Extent of positive slices", float(positive.sum() * self.settings.slice_mm), "mm"),
         ]
         items += [

@@ -1,15 +1,25 @@
 """Where the scene comes from: the running Slicer's own, or a new one on the genuine libraries of the wheel."""
 
+import importlib
+from contextlib import suppress
 from typing import Any
 
 from AcuteFindingsLib.errors import SceneError
+
+# The classes of Slicer's loadable modules that a scene and its pictures are made of, by the files that wrap them.
+_MODULE_WRAPPERS = tuple(
+    f"vtkSlicer{module}Module{part}Python"
+    for module in ("Segmentations", "SubjectHierarchy", "Terminologies")
+    for part in ("MRML", "MRMLDisplayableManager", "Logic")
+)
 
 
 def load_slicer() -> tuple[Any, Any]:
     """Return the modules `slicer` and `vtk`, imported when first asked for.
 
     Both take more than a second to import, and neither is there on every installation; so nothing in `scene` imports
-    them at file scope.
+    them at file scope. In ``PythonSlicer``, where no application has loaded the loadable modules, `slicer` holds their
+    classes afterwards too, as the wheel's does.
 
     Raises
     ------
@@ -23,6 +33,8 @@ def load_slicer() -> tuple[Any, Any]:
         raise SceneError(
             f"Slicer's libraries could not be loaded ({error}); run: pip install acutefindings[scene]"
         ) from error
+    if not hasattr(slicer, "vtkSlicerSegmentationsModuleLogic") and not hasattr(slicer, "app"):
+        _add_module_classes(slicer)
     return slicer, vtk
 
 
@@ -82,3 +94,11 @@ def application_logic(scene: Any) -> Any:
     logic.SetSliceLogics(vtk.vtkCollection())
     logic.SetViewLogics(vtk.vtkCollection())
     return logic
+
+
+def _add_module_classes(slicer: Any) -> None:
+    for name in _MODULE_WRAPPERS:
+        with suppress(ImportError):  # not every module has every part; what is missing in the end is told when needed
+            wrapper = importlib.import_module(name)
+            for public in (one for one in vars(wrapper) if one.startswith("vtk") and not hasattr(slicer, one)):
+                setattr(slicer, public, getattr(wrapper, public))

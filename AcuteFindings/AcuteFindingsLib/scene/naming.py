@@ -8,23 +8,28 @@ from AcuteFindingsLib.detectors.verdict_words import APART, FORCED, is_forced, m
 
 @dataclass(frozen=True)
 class Names:
-    """`finding` as in a sentence's beginning, `short` as a node's first word, `study` as a volume is called."""
+    """`finding` as in a sentence's beginning, `short` as a node's first word, `study` as a volume is called.
+
+    `module` is the title of the module in Slicer.
+    """
 
     finding: str
     short: str
     study: str
+    module: str
 
 
 _NAMES = {
-    "pe": Names("Pulmonary embolism", "PE", "CT pulmonary angiogram"),
-    "hemorrhage": Names("Intracranial hemorrhage", "Hemorrhage", "Head CT"),
-    "pneumothorax": Names("Pneumothorax", "Pneumothorax", "Chest radiograph"),
+    "pe": Names("Pulmonary embolism", "PE", "CT pulmonary angiogram", "PE Detect"),
+    "hemorrhage": Names("Intracranial hemorrhage", "Hemorrhage", "Head CT", "Hemorrhage Detect"),
+    "pneumothorax": Names("Pneumothorax", "Pneumothorax", "Chest radiograph", "Pneumothorax Seg"),
 }
 
 
 def names_of(detector: str) -> Names:
     """Return the names that belong to a detector; an unknown one is called by its own identifier."""
-    return _NAMES.get(detector, Names(detector.capitalize(), detector.capitalize(), "Study"))
+    said = detector.capitalize()
+    return _NAMES.get(detector, Names(said, said, "Study", said))
 
 
 _LABELS = {"any": "Any hemorrhage"}

@@ -55,7 +55,9 @@ class CorrectionsPanel:
         self.correct_button = qt.QPushButton(_("Correct mask"))
         self.correct_button.setObjectName("correctMaskButton")
         self.correct_button.setCheckable(True)
-        self.correct_button.setToolTip(_("Open the Segment Editor on the mask that the model drew"))
+        self.correct_button.setToolTip(
+            _("Open the Segment Editor on the mask that the model drew, with its keys: Ctrl+Z, Ctrl+Y, digits")
+        )
         self.correct_button.connect("toggled(bool)", self._on_correct)
         layout.addWidget(self.slice_label)
         layout.addWidget(row(*self.label_buttons.values()))
@@ -68,12 +70,14 @@ class CorrectionsPanel:
             _("Write image, model's mask, corrected mask and slice labels into a new folder as a training example"),
             self.save,
             name="saveCorrectionButton",
+            once=True,
         )
         self.state_label = text_label(_("Whether there is something that is not saved"))
         self.state_label.setObjectName("correctionStateLabel")
         layout.addWidget(self.save_button)
         layout.addWidget(self.state_label)
         layout.addStretch(1)
+        self._keys_enabled = True
         self._keys = [
             shortcut(self.widget, str(number), with_argument(self.set_label, label))
             for number, label in enumerate(LABELS, 1)
@@ -85,6 +89,7 @@ class CorrectionsPanel:
         self._stop_observing()
         self.correct_button.setChecked(False)
         self.mask_editor.release()
+        self._share_keys()
         self.result = result
         self.widget.setEnabled(result is not None)
         if result is not None and result.segmentation is not None:
@@ -166,13 +171,16 @@ class CorrectionsPanel:
         return True
 
     def set_keys_enabled(self, enabled: bool) -> None:
-        """Let the keys 1, 2 and 3 work and the editor paint, or leave both to other modules."""
-        for key in self._keys:
-            key.setEnabled(enabled)
+        """Let the keys 1, 2 and 3 work and the editor paint, or leave both to other modules.
+
+        While the editor is open the keys are the editor's: digits choose its tools, Ctrl+Z undoes.
+        """
+        self._keys_enabled = enabled
         if enabled:
             self.mask_editor.resume()
         else:
             self.mask_editor.pause()
+        self._share_keys()
 
     def close(self) -> None:
         """Let go of every node."""
@@ -180,9 +188,15 @@ class CorrectionsPanel:
 
     def _label_buttons(self) -> dict[str, Any]:
         texts = {
-            "present": (_("Present (1)"), _("The finding is present in this slice (key 1)")),
-            "absent": (_("Absent (2)"), _("The finding is absent from this slice (key 2)")),
-            "unsure": (_("Unsure (3)"), _("This slice cannot be decided (key 3)")),
+            "present": (
+                _("Present (1)"),
+                _("The finding is present in this slice (key 1 while the mask is not corrected)"),
+            ),
+            "absent": (
+                _("Absent (2)"),
+                _("The finding is absent from this slice (key 2 while the mask is not corrected)"),
+            ),
+            "unsure": (_("Unsure (3)"), _("This slice cannot be decided (key 3 while the mask is not corrected)")),
             "": (_("Clear"), _("Take this slice's label back")),
         }
         return {
@@ -213,6 +227,11 @@ class CorrectionsPanel:
         form.addRow(_("Folder"), self.folder_edit)
         return form
 
+    def _share_keys(self) -> None:
+        # The digits choose the editor's tools while it is open; a key that two listen to works for neither.
+        for key in self._keys:
+            key.setEnabled(self._keys_enabled and not self.mask_editor.is_open)
+
     def _segment(self) -> Any | None:
         if self.result is None or self.result.segmentation is None:
             return None
@@ -224,8 +243,10 @@ class CorrectionsPanel:
             return
         if not checked:
             self.mask_editor.close()
+            self._share_keys()
             return
         self.mask_editor.open(self.result)
+        self._share_keys()
         segment = self._segment()
         if segment is not None and segment_status(segment) == "not started":
             set_segment_status(segment, "in progress")

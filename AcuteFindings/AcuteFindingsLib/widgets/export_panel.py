@@ -235,7 +235,9 @@ class ExportPanel:
             if self._work is work:
                 self._fail(text)
 
-        self._request = self._worker().request(job, fields, progress=told, done=done, failed=failed)
+        self._request = self._worker().request(
+            job, fields, progress=told, done=done, failed=failed, what=_("an export")
+        )
 
     def _on_done(self, answer: dict[str, Any]) -> None:
         path = answer.get("report") or answer.get("folder", "")

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.scene.results import SceneResult
+from AcuteFindingsLib.widgets.parts import shortcut
 
 NODE_TAG = "AcuteFindings"
 UNDO_STEPS = 10
+REDO = "Ctrl+Y"
 
 
 class MaskEditor:
@@ -17,6 +20,7 @@ class MaskEditor:
     def __init__(self, layout: Any) -> None:
         self._layout = layout
         self.editor: Any = None
+        self._redo: Any = None
 
     @property
     def is_open(self) -> bool:
@@ -37,8 +41,8 @@ class MaskEditor:
         segmentation = result.segmentation.GetSegmentation()
         if segmentation.GetNumberOfSegments():
             editor.setCurrentSegmentID(segmentation.GetNthSegmentID(0))
-        editor.setupViewObservations()
         editor.show()
+        self.resume()
 
     def close(self) -> None:
         """Put the tools down and hide the editor."""
@@ -47,15 +51,25 @@ class MaskEditor:
             self.editor.hide()
 
     def pause(self) -> None:
-        """Let go of the slice views, so that a click there no longer paints."""
+        """Let go of the slice views and the keys, so that a click there no longer paints."""
         if self.editor is not None:
             self.editor.setActiveEffectByName("")
             self.editor.removeViewObservations()
+            self.editor.uninstallKeyboardShortcuts()
+            self._redo.setEnabled(False)
 
     def resume(self) -> None:
-        """Take the slice views up again where the editor is open."""
+        """Take the slice views and the editor's keys up again where the editor is open."""
         if self.is_open:
             self.editor.setupViewObservations()
+            # In the whole window, as in Slicer's own module: the pointer is in a slice view while one paints.
+            self.editor.uninstallKeyboardShortcuts()
+            window = self.editor.window()
+            self.editor.installKeyboardShortcuts(window)
+            # The editor's own key for Redo is the platform's, which is Ctrl+Y on Windows alone.
+            self._redo.setEnabled(False)
+            keys = [one.key.toString() for one in window.findChildren(qt.QShortcut) if one.enabled]
+            self._redo.setEnabled(REDO not in keys)
 
     def release(self) -> None:
         """Let go of the nodes, as before a scene closes."""
@@ -76,6 +90,7 @@ class MaskEditor:
         self.editor.setSourceVolumeNodeSelectorVisible(False)
         self.editor.setSwitchToSegmentationsButtonVisible(False)
         self._layout.addWidget(self.editor)
+        self._redo = shortcut(self.editor, REDO, self.editor.redo)
 
 
 def _editor_node(scene: Any) -> Any:

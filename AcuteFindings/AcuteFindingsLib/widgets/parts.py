@@ -1,6 +1,7 @@
 """Small pieces that every panel is put together from: labels, buttons, rows, questions."""
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import qt
@@ -48,13 +49,37 @@ def text_label(tool_tip: str = "", *, bold: bool = False, larger: float = 0.0) -
     return label
 
 
-def push_button(text: str, tool_tip: str, on_click: Callable[[], Any], *, name: str = "") -> Any:
-    """Return a button that calls `on_click` without arguments; what goes wrong there is told."""
+def push_button(text: str, tool_tip: str, on_click: Callable[[], Any], *, name: str = "", once: bool = False) -> Any:
+    """Return a button that calls `on_click` without arguments; what goes wrong there is told.
+
+    With `once` a double click is one click: for what must not be done twice.
+    """
     button = qt.QPushButton(text)
     button.setToolTip(tool_tip)
     button.setObjectName(name)
-    button.connect("clicked()", guarded(on_click, doing=name or "button"))
+    called = guarded(on_click, doing=name or "button")
+    button.connect("clicked()", single_click(called) if once else called)
     return button
+
+
+def single_click(on_click: Callable[[], Any]) -> Callable[..., None]:
+    """Return a slot that a double click calls once: Qt sends `clicked` for each half of it.
+
+    The time that `on_click` itself takes does not count: a click that waited meanwhile is the other half.
+    """
+    last = -1.0
+
+    def clicked(*_checked: Any) -> None:
+        nonlocal last
+        if last >= 0 and monotonic() - last < slicer.app.doubleClickInterval / 1000:
+            last = monotonic()
+            return
+        try:
+            on_click()
+        finally:
+            last = monotonic()
+
+    return clicked
 
 
 def with_argument(function: Callable[[str], Any], argument: str) -> Callable[[], Any]:

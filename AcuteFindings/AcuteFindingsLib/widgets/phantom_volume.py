@@ -96,6 +96,7 @@ def ask(
         progress=progress,
         done=ends.append,
         failed=failed,
+        what=_("a sample study"),
         cancelled=lambda: ends.append(CancelledError(_("Stopped on request."))),
     )
     while not ends:

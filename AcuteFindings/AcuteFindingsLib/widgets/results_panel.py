@@ -65,6 +65,7 @@ class ResultsPanel:
             self.warnings_label,
             self.measurements,
             self.buttons,
+            self.slices.details_label,
             self.slices.widget,
         ):
             layout.addWidget(item)

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.widgets.model_loader import ModelLoader
 from AcuteFindingsLib.widgets.packages import describe, ensure_packages, missing_packages
+from AcuteFindingsLib.widgets.parts import single_click
 from AcuteFindingsLib.widgets.provider_consent import ensure_provider
 from AcuteFindingsLib.widgets.run_controller import IDLE, RunController
 
@@ -50,7 +51,8 @@ class RunBar:
         controller.on_cancelled = lambda reason: self.tell(reason or _("Cancelled."))
         ui.progressLabel.setWordWrap(True)
         ui.progressBar.setRange(0, 100)
-        ui.applyButton.connect("clicked(bool)", lambda _checked: self.apply())
+        # A double click starts one run; its second half must not cancel it, nor start another after a cancelled one.
+        ui.applyButton.connect("clicked(bool)", single_click(self.apply))
         self._on_state(IDLE)
         self.tell("")
 

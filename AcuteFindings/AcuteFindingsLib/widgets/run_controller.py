@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.errors import CancelledError, DetectionError, named_error
 from AcuteFindingsLib.jobs.arrays import load_result
+from AcuteFindingsLib.scene.naming import names_of
 from AcuteFindingsLib.scene.nodes import show_finding
 from AcuteFindingsLib.scene.results import SceneResult, result_of
 from AcuteFindingsLib.scene.study_from_node import study_facts
@@ -195,6 +196,7 @@ class RunController:
             done=lambda _result: self._on_detected(run),
             failed=lambda text, kind: self._on_worker_failed(run, text, kind),
             cancelled=lambda: self._on_worker_cancelled(run),
+            what=_("the run of {module}").format(module=names_of(self.detector).module),
         )
 
     def _on_worker_progress(self, run: _Run, text: str, share: float) -> None:

@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.scene.naming import names_of
 from AcuteFindingsLib.scene.study_from_node import fits, study_facts
 from AcuteFindingsLib.widgets.packages import missing_packages
 from AcuteFindingsLib.widgets.volume_copy import VolumeCopy
@@ -102,7 +103,8 @@ class SeriesCheck:
             self._fail(this, text)
 
         fields = {"study": str(folder), "detector": self._detector}
-        self._worker().request("check", fields, done=done, failed=failed)
+        what = _("the series check of {module}").format(module=names_of(self._detector).module)
+        self._worker().request("check", fields, done=done, failed=failed, what=what)
 
     def _fail(self, this: int, text: str) -> None:
         if this == self._round:

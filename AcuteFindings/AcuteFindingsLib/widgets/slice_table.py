@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator
 from typing import Any
 
+import qt
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.finding import Finding
@@ -10,16 +11,17 @@ from AcuteFindingsLib.scene.corrections import labels
 from AcuteFindingsLib.scene.naming import slice_number
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.widgets.last_resort import told
-from AcuteFindingsLib.widgets.parts import cell, fit_height, table
+from AcuteFindingsLib.widgets.parts import cell, fit_height, table, text_label
 from AcuteFindingsLib.widgets.stepper import Stepper
 
-NUMBER, PROBABILITY, PREDICTED, CORRECTED, FURTHER = range(5)
+NUMBER, PROBABILITY, PREDICTED, CORRECTED = range(4)
 
 
 class SliceTable:
-    """A row a slice; choosing a row calls `on_choose` with the slice's index.
+    """A row a slice; choosing a row calls `on_choose` with the slice's index. Its columns fit any width.
 
-    The rows are filled in by and by: those of a long series at once would hold the window up.
+    The rows are filled in by and by: those of a long series at once would hold the window up. What a model says of
+    further labels (the types of a hemorrhage) stands in `details_label` for the chosen slice, the most probable first.
     """
 
     def __init__(self, on_choose: Callable[[int], Any]) -> None:
@@ -32,6 +34,17 @@ class SliceTable:
         self._filling: Stepper | None = None
         self.widget = table([], _("Every slice; choose a row to see it in the slice views"), name="sliceTable")
         self.widget.connect("currentCellChanged(int,int,int,int)", self._on_cell)
+        headers = [_("Slice"), _("Probability"), _("Predicted"), _("Corrected")]
+        self.widget.setColumnCount(len(headers))
+        self.widget.setHorizontalHeaderLabels(headers)
+        header = self.widget.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.Stretch)
+        # As wide as its title, once: fitting the contents again with each row that is filled in takes long.
+        header.setSectionResizeMode(NUMBER, qt.QHeaderView.Fixed)
+        header.resizeSection(NUMBER, header.sectionSizeHint(NUMBER) + 8)
+        header.setMinimumSectionSize(20)
+        self.details_label = text_label(_("Probabilities of the types in the slice that the views show"))
+        self.details_label.setObjectName("sliceDetailsLabel")
 
     def show(self, result: SceneResult | None) -> None:
         """Show a result's slices; hidden for a single image."""
@@ -41,10 +54,11 @@ class SliceTable:
         self._rows = {item.index: place for place, item in enumerate(slices)}
         self.widget.setVisible(len(slices) > 1)
         self._quiet = True
-        self.widget.clear()
+        self.widget.clearContents()
         self.widget.setRowCount(len(slices))
+        self.details_label.setVisible(len(slices) > 1 and len(slices[0].probabilities) > 1)
         if result is not None:
-            self._set_headers(result)
+            self._set_tips(result.finding)
         self._quiet = False
         self._filled = 0
         self._corrected = labels(result) if result is not None else {}
@@ -56,6 +70,7 @@ class SliceTable:
     def select(self, index: int) -> None:
         """Highlight a slice's row without moving the views."""
         place = self._rows.get(index)
+        self._show_details(index)
         if place is None or self.widget.currentRow() == place:
             return
         self._quiet = True
@@ -78,37 +93,34 @@ class SliceTable:
             self._filling.stop()
             self._filling = None
 
-    def _set_headers(self, result: SceneResult) -> None:
-        finding = result.finding
-        further = _further(finding)
-        headers = [_("Slice"), _("Probability"), _("Predicted"), _("Corrected"), *further]
-        tips = [
+    def _set_tips(self, finding: Finding) -> None:
+        tips = (
             _("Number of the slice, counted from 1"),
             _("Probability of {label}; from {threshold:.2f} on a slice counts as positive").format(
                 label=finding.main_label, threshold=finding.slice_threshold
             ),
             _("What the model says of the slice"),
             _("What the annotator says of the slice (keys 1, 2, 3)"),
-            *(_("Probability of {label}").format(label=label) for label in further),
-        ]
-        self.widget.setColumnCount(len(headers))
-        self.widget.setHorizontalHeaderLabels(headers)
+        )
         for place, tip in enumerate(tips):
             self.widget.horizontalHeaderItem(place).setToolTip(tip)
-        header = self.widget.horizontalHeader()
-        stretched = not further
-        for place in range(len(headers)):
-            self.widget.setColumnWidth(place, 60 if place == NUMBER else 90)
-        header.setStretchLastSection(stretched)
+
+    def _show_details(self, index: int) -> None:
+        place = self._rows.get(index)
+        if self._result is None or place is None:
+            return
+        item, main = self._result.finding.slices[place], self._result.finding.main_label
+        further = sorted((label for label in item.probabilities if label != main), key=lambda a: -item.probabilities[a])
+        said = ", ".join(f"{label} {item.probabilities[label]:.2f}" for label in further)
+        self.details_label.setText(_("Slice {number}: {types}").format(number=slice_number(item), types=said))
 
     def _fill(self, result: SceneResult) -> Generator[None, None, None]:
-        finding, further = result.finding, _further(result.finding)
+        finding = result.finding
         words = {True: _("▲ present"), False: _("absent")}
         for place, item in enumerate(finding.slices):
             probability = item.probabilities[finding.main_label]
             texts = [str(slice_number(item)), f"{probability:.2f}"]
             texts += [words[probability >= finding.slice_threshold], _word(self._corrected.get(item.index, ""))]
-            texts += [f"{item.probabilities[label]:.2f}" for label in further]
             for column, text in enumerate(texts):
                 number = column not in (PREDICTED, CORRECTED)
                 self.widget.setItem(place, column, cell(text, number=number))
@@ -119,10 +131,6 @@ class SliceTable:
         if self._quiet or self._result is None or place < 0 or place == previous:
             return
         self._on_choose(self._result.finding.slices[place].index)
-
-
-def _further(finding: Finding) -> list[str]:
-    return [label for label in finding.labels if label != finding.main_label]
 
 
 def _word(label: str) -> str:

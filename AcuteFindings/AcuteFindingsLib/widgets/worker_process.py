@@ -43,6 +43,7 @@ class _Request:
     done: Callable[[dict[str, Any]], None]
     failed: Callable[[str, str], None]
     cancelled: Callable[[], None]
+    what: str
     cancelling: bool = False
 
 
@@ -103,6 +104,7 @@ class WorkerProcess:
         done: Callable[[dict[str, Any]], None] | None = None,
         failed: Callable[[str, str], None] | None = None,
         cancelled: Callable[[], None] | None = None,
+        what: str = "",
     ) -> int:
         """Ask for a job; the process is started where it is not there.
 
@@ -113,7 +115,8 @@ class WorkerProcess:
         fields
             What the job needs; paths are sent as text.
         progress
-            Called with what is being done and the share of the job that is done.
+            Called with what is being done and the share of the job that is done; before the job begins, with what it
+            waits for.
         done
             Called with the job's result.
         failed
@@ -121,6 +124,8 @@ class WorkerProcess:
             ended instead of answering).
         cancelled
             Called when the job has stopped after `cancel`.
+        what
+            What those who wait for this job read: ``"the run of PE Detect"``.
 
         Returns
         -------
@@ -130,9 +135,10 @@ class WorkerProcess:
         self._last_id += 1
         line = json.dumps({"id": self._last_id, "do": do, **fields}, default=str).encode() + b"\n"
         self._requests[self._last_id] = _Request(
-            line, progress or _nothing, done or _nothing, failed or _nothing, cancelled or _nothing
+            line, progress or _nothing, done or _nothing, failed or _nothing, cancelled or _nothing, what
         )
         self._send(line)
+        self._tell_waiting([self._last_id])
         return self._last_id
 
     def cancel(self, number: int) -> None:
@@ -208,6 +214,7 @@ class WorkerProcess:
             return
         del self._requests[number]
         self._patience.stop()
+        self._tell_waiting([*self._requests])
         # A job that ended before the request to stop reached it has still been cancelled for whoever asked.
         if event == "cancelled" or request.cancelling:
             request.cancelled()
@@ -215,6 +222,16 @@ class WorkerProcess:
             request.done(answer.get("result") or {})
         else:
             request.failed(str(answer.get("text", "")), str(answer.get("kind", "")))
+
+    def _tell_waiting(self, numbers: list[int]) -> None:
+        """Tell requests that another has to end before they begin, and which; the first one waits for nothing."""
+        first = next(iter(self._requests), None)
+        if first is None:
+            return
+        what = self._requests[first].what or _("other work in the background")
+        for number in numbers:
+            if number != first:
+                self._requests[number].progress(_("Waiting for {what}").format(what=what), 0.0)
 
     def _read_complaints(self) -> None:
         text = bytes(self._process.readAllStandardError().data()).decode("utf-8", "replace")
@@ -242,6 +259,7 @@ class WorkerProcess:
         ended = [self._requests.pop(number) for number in numbers]
         for request in self._requests.values():
             self._send(request.line)
+        self._tell_waiting([*self._requests])
         for request in ended:
             if request.cancelling:
                 request.cancelled()

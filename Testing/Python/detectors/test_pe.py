@@ -182,3 +182,15 @@ def test_adjacent_slices_need_a_middle(channels: int) -> None:
 def test_one_slice_fills_three_channels_at_most() -> None:
     with pytest.raises(ValueError, match="at most 3 channels, not 5"):
         PESettings(channels=5)
+
+
+def test_words_count_the_slices_of_the_series_that_the_table_lists(detector, study: Study) -> None:
+    series = stack_of(study, 90, 1.0)
+    flags = np.zeros(30)
+    flags[10:14] = 1
+    finding = detector(flags).run(series)
+    listed = [item.probabilities["pe"] for item in finding.slices]
+    positive = sum(value >= finding.slice_threshold for value in listed)
+    assert f"{positive} of the 90 slices of the series are positive" in finding.verdict.explanation
+    highest = next(item for item in finding.measurements if item.name == "Highest slice probability")
+    assert highest.value == max(listed)

@@ -213,3 +213,43 @@ def test_every_control_says_what_it_is_for(panel):
     controls = [*panel.label_buttons.values(), panel.correct_button, panel.status_box, panel.annotator_edit]
     for widget in (*controls, panel.folder_edit, panel.save_button):
         assert widget.toolTip
+
+
+def test_while_the_mask_is_corrected_the_keys_are_the_editors(panel, host, result):
+    open_panel(panel, host, result)
+    host.click(panel.correct_button)
+    editor = panel.mask_editor.editor
+    host.press_key(panel.widget, "1")
+    assert labels(result) == {}
+    host.click(panel.correct_button)
+    assert not panel.mask_editor.is_open
+    host.press_key(panel.widget, "1")
+    assert labels(result) == {13: "present"}
+    assert editor.activeEffect() is None
+
+
+@pytest.mark.stand_in
+def test_undo_and_redo_work_by_key_until_the_module_is_left(panel, host, result, monkeypatch):
+    from native_mrml import qMRMLSegmentEditorWidget
+
+    told = []
+    monkeypatch.setattr(qMRMLSegmentEditorWidget, "undo", lambda _editor: told.append("undo"))
+    monkeypatch.setattr(qMRMLSegmentEditorWidget, "redo", lambda _editor: told.append("redo"))
+    open_panel(panel, host, result)
+    host.click(panel.correct_button)
+    for enabled in (True, False, True):
+        panel.set_keys_enabled(enabled)
+        told.append(enabled)
+        host.press_key(panel.widget, "Ctrl+Z")
+        host.press_key(panel.widget, "Ctrl+Y")
+    assert told == [True, "undo", "redo", False, True, "undo", "redo"]
+
+
+def test_a_double_click_saves_one_example(panel, host, result, tmp_path, monkeypatch):
+    import slicer
+
+    open_panel(panel, host, result)
+    monkeypatch.setattr(slicer.app, "doubleClickInterval", 10_000)
+    host.click(panel.save_button)
+    host.click(panel.save_button)
+    assert len(list((tmp_path / "corrections").iterdir())) == 1

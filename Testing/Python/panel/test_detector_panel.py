@@ -168,6 +168,20 @@ def test_apply_runs_and_shows_the_result_in_panel_and_views(host, open_module):
     assert not widget.ui.progressBar.visible
 
 
+def test_a_double_click_on_apply_is_one_apply(host, open_module, scene, monkeypatch):
+    import slicer
+
+    widget = open_module()
+    monkeypatch.setattr(slicer.app, "doubleClickInterval", 10_000)
+    host.click(widget.ui.applyButton)
+    host.click(widget.ui.applyButton)
+    assert widget.panel.controller.state != "idle"
+    host.wait_until(lambda: widget.panel.controller.state == "idle", seconds=20)
+    host.click(widget.ui.applyButton)
+    assert widget.panel.controller.state == "idle"
+    assert len(results_in(scene)) == 1
+
+
 def test_apply_becomes_cancel_and_cancel_leaves_nothing(host, open_module, scene):
     widget = open_module(cancel=True)
     host.click(widget.ui.applyButton)

@@ -208,3 +208,27 @@ def test_the_shared_worker_ends_with_the_application(host, monkeypatch):
     host.quit_signal()
     assert not worker.running
     assert not alive(number)
+
+
+def test_a_request_is_told_what_it_waits_for_until_its_turn_comes(host, toy):
+    held, heard = Heard(), Heard()
+    number = toy.request("hang", {}, what="the run of PE Detect", **held.callbacks)
+    toy.request("echo", {"text": "x"}, **heard.callbacks)
+    host.wait_until(lambda: held.progress)
+    assert held.progress == [("hanging", 0.1)]
+    assert heard.progress == [("Waiting for the run of PE Detect", 0.0)]
+    toy.cancel(number)
+    host.wait_until(lambda: heard.ends)
+    assert heard.progress[-1] == ("halfway", 0.5)
+    assert heard.ends == [("done", {"text": "x"})]
+
+
+def test_who_waits_behind_two_is_told_of_the_second_when_the_first_is_done(host, toy):
+    heard = Heard()
+    toy.request("echo", {"text": "x"}, what="an export")
+    number = toy.request("hang", {}, what="the run of PE Detect")
+    toy.request("echo", {"text": "x"}, **heard.callbacks)
+    host.wait_until(lambda: ("Waiting for the run of PE Detect", 0.0) in heard.progress)
+    assert heard.progress[0] == ("Waiting for an export", 0.0)
+    toy.cancel(number)
+    host.wait_until(lambda: heard.ends)
