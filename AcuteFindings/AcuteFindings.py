@@ -8,6 +8,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
 from AcuteFindingsLib.widgets import home_tests
 from AcuteFindingsLib.widgets.module_parts import ModuleLogic, ModuleWidget
+from AcuteFindingsLib.widgets.scene_keeper import SceneKeeper
 
 
 class AcuteFindings(ScriptedLoadableModule):
@@ -27,6 +28,8 @@ class AcuteFindings(ScriptedLoadableModule):
         self.parent.acknowledgementText = _(
             "The sample studies are phantoms that the library draws by itself; they depict no person."
         )
+        self.sceneKeeper = SceneKeeper(slicer.mrmlScene)
+        slicer.app.connect("startupCompleted()", self.sceneKeeper.start)
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 

@@ -181,6 +181,10 @@ def load_module(path: Path | str) -> Any:
     _state.app.modules.moduleLoaded.emit(name)
     if hasattr(module.scripted, "setup"):
         module.scripted.setup()
+    # The application loads every module at its start (qSlicerModuleFactoryManager::loadModules); here those that a
+    # module needs.
+    for needed in module.dependencies:
+        load_module((LIBRARY if needed == "AcuteFindings" else ROOT / needed) / f"{needed}.py")
     assert unwrap(wrap(module)) is module
     return wrap(module)
 

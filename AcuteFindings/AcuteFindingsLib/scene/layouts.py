@@ -50,6 +50,11 @@ def layout_of(detector: str) -> int:
     return RADIOGRAPH_LAYOUT if detector == "pneumothorax" else STACK_LAYOUT
 
 
+def is_own_layout(number: int) -> bool:
+    """Whether a layout is one of these, which an application without the extension does not know."""
+    return number in _LAYOUTS
+
+
 def register_layouts(layout_node: Any) -> None:
     """Make the layouts known to a layout node; again is no harm.
 

@@ -15,6 +15,7 @@ from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.scene.verdict_corner import corner_text
 from AcuteFindingsLib.widgets.chart_view import ChartView
 from AcuteFindingsLib.widgets.overlays import show_in_views
+from AcuteFindingsLib.widgets.shown_study import shown_study
 
 
 class ChartLink:
@@ -44,7 +45,7 @@ class ChartLink:
         self._slice_node: Any = None
         self._tag: int | None = None
         self._scene: Any = None
-        self._corners: list[Any] = []
+        self._corner: Any = None
         self._cursor = add_cursor(result) if result.chart is not None else None
         self._numbers = {item.index: slice_number(item) for item in result.finding.slices}
         manager = slicer.app.layoutManager()
@@ -56,7 +57,7 @@ class ChartLink:
             show_in_views(result)
         self._open_chart(manager)
         self._watch_slices()
-        self._mark_corners(manager)
+        self.mark_corner()
 
     @property
     def linked(self) -> bool:
@@ -71,10 +72,8 @@ class ChartLink:
         if self._slice_node is not None:
             self._slice_node.RemoveObserver(self._tag)
             self._slice_node = None
-        for view in self._corners:
-            view.cornerAnnotation().SetText(vtk.vtkCornerAnnotation.UpperRight, "")
-            view.scheduleRender()
-        self._corners = []
+        self._write_corner("")
+        self._corner = None
 
     def _open_chart(self, manager: Any) -> None:
         if self.result.chart is None or manager.plotViewCount == 0:
@@ -88,26 +87,39 @@ class ChartLink:
         self._tag = self._slice_node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_slice_moved)
         self._follow()
 
-    def _mark_corners(self, manager: Any) -> None:
-        for name in manager.sliceViewNames():
-            self._corners.append(manager.sliceWidget(name).sliceView())
-        self._write_corners()
+    def mark_corner(self) -> None:
+        """Write the verdict into a corner of the main slice view, and into no other; nowhere over another image."""
+        manager, shown = slicer.app.layoutManager(), shown_study()
+        main = shown.main_view()
+        widget = None
+        if manager is not None and main is not None and shown.shows(self.result.volume):
+            widget = manager.sliceWidget(main.node.GetLayoutName())
+        view = None if widget is None else widget.sliceView()
+        if view is not self._corner:
+            self._write_corner("")
+            self._corner = view
+        self._write_corner(corner_text(self.result.finding))
 
-    def _write_corners(self) -> None:
-        text = corner_text(self.result.finding)
-        for view in self._corners:
-            corner = view.cornerAnnotation()
-            if corner.GetText(vtk.vtkCornerAnnotation.UpperRight) != text:
-                corner.SetText(vtk.vtkCornerAnnotation.UpperRight, text)
-                view.scheduleRender()
+    def _write_corner(self, text: str) -> None:
+        if self._corner is None:
+            return
+        corner = self._corner.cornerAnnotation()
+        if corner.GetText(vtk.vtkCornerAnnotation.UpperRight) != text:
+            corner.SetText(vtk.vtkCornerAnnotation.UpperRight, text)
+            self._corner.scheduleRender()
 
     def _on_slice_moved(self, _caller: Any, _event: str) -> None:
         self._follow()
         # Slicer writes its own corner texts whenever a view moves, after this; the verdict is put back once it is done.
-        qt.QTimer.singleShot(0, self._write_corners)
+        qt.QTimer.singleShot(0, self._write_verdict)
+
+    def _write_verdict(self) -> None:
+        self._write_corner(corner_text(self.result.finding))
 
     def _follow(self) -> None:
         if self.result.scene is None or not self.result.finding.slices:
+            return
+        if not shown_study().shows(self.result.volume):
             return
         index = current_slice(self.result, self._slice_node)
         if index == self.current:

@@ -5,19 +5,20 @@ from typing import Any
 import qt
 import slicer
 
-from AcuteFindingsLib.scene.layouts import register_layouts
 from AcuteFindingsLib.scene.results import SceneResult, remove_result, result_of, results_in
 from AcuteFindingsLib.widgets.chart_link import ChartLink
 from AcuteFindingsLib.widgets.corrections_panel import CorrectionsPanel
 from AcuteFindingsLib.widgets.export_panel import ExportPanel
 from AcuteFindingsLib.widgets.model_loader import ModelLoader
 from AcuteFindingsLib.widgets.model_rows import user_folders
+from AcuteFindingsLib.widgets.not_shown import NotShownNotice
 from AcuteFindingsLib.widgets.radiograph_panel import RadiographPanel
 from AcuteFindingsLib.widgets.result_selector import ResultSelector
 from AcuteFindingsLib.widgets.results_panel import ResultsPanel
 from AcuteFindingsLib.widgets.run_bar import RunBar
 from AcuteFindingsLib.widgets.run_controller import IDLE, RunController
 from AcuteFindingsLib.widgets.series_check import SeriesCheck
+from AcuteFindingsLib.widgets.shown_study import shown_study
 from AcuteFindingsLib.widgets.worker_process import WorkerProcess, shared_worker
 
 
@@ -53,6 +54,7 @@ class DetectorPanel:
         self.check = SeriesCheck(detector, worker=self._get_worker, on_text=self._show_check)
         self.model_loader = ModelLoader(detector, worker=worker)
         self.selector = ResultSelector(self._choose_result, on_show=self.show_in_views, on_remove=self.remove_result)
+        self.not_shown = NotShownNotice(self.show_in_views)
         self.results = ResultsPanel(detector, on_slice=lambda _index: self.corrections.show_slice())
         self.radiograph = RadiographPanel() if detector == "pneumothorax" else None
         self.corrections = CorrectionsPanel(lambda: self.results.current, on_label=self.results.update_corrected)
@@ -64,6 +66,7 @@ class DetectorPanel:
         self.ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self._on_volume())
         self.model_loader.on_changed = self._on_model
         self._watch_scene()
+        shown_study().listen(self._follow_views)
         self.refresh()
 
     def set_parameter_node(self, parameter_node: Any | None) -> None:
@@ -85,17 +88,18 @@ class DetectorPanel:
     def enter(self) -> None:
         """The module is shown: keys work, views and chart are linked."""
         self._entered = True
-        self._set_keys(True)
         self.refresh()
-        self._open_link(arrange=False)
+        if self.result is not None:
+            shown_study().choose(self.result.text)
+        self._follow_views()
         self._on_volume()
 
     def exit(self) -> None:
         """Another module is shown: views and keys are its own. A run goes on."""
         self._entered = False
         self.check.stop()
-        self._set_keys(False)
         self._close_link()
+        self._follow_views()
 
     def scene_loaded(self) -> None:
         """Show what a scene brought; the parameter node that came with it was handed over before."""
@@ -106,6 +110,7 @@ class DetectorPanel:
     def cleanup(self) -> None:
         """Let go of everything: the module's widget goes."""
         self._entered, self._closed = False, True
+        shown_study().forget(self._follow_views)
         self.check.stop()
         self.controller.close()
         self._close_link()
@@ -133,13 +138,16 @@ class DetectorPanel:
         self.corrections.show(result)
         self.export.show(result)
         self._list_results()
+        if result is not None:
+            shown_study().choose(result.text)
         suspicious = self.results.current
-        self._open_link(arrange=arrange)
+        if arrange:
+            self._open_link(arrange=True)
+        self._follow_views()
         if result is not None and arrange:
             self.results.go_to(suspicious)
         if self.radiograph is not None and result is not None:
             self.radiograph.show(result)
-        self.ui.correctionsCollapsibleButton.setEnabled(result is not None)
 
     def show_in_views(self) -> None:
         """Arrange the views for the shown result, whatever they show."""
@@ -173,6 +181,7 @@ class DetectorPanel:
         _layout_of(self.ui.modelCollapsibleButton).addWidget(self.model_loader.widget)
         results = _layout_of(self.ui.resultsCollapsibleButton)
         results.addWidget(self.selector.widget)
+        results.addWidget(self.not_shown.widget)
         results.addWidget(self.results.widget)
         if self.radiograph is not None:
             results.addWidget(self.radiograph.widget)
@@ -183,9 +192,6 @@ class DetectorPanel:
 
     def _watch_scene(self) -> None:
         scene, events = slicer.mrmlScene, slicer.vtkMRMLScene
-        layout_node = scene.GetSingletonNode("vtkMRMLLayout", "vtkMRMLLayoutNode")
-        if layout_node is not None:
-            register_layouts(layout_node)
         for event, heard in (
             (events.StartCloseEvent, self._on_scene_closing),
             (events.EndCloseEvent, self._on_scene_changed),
@@ -250,6 +256,24 @@ class DetectorPanel:
 
     def _list_results(self) -> None:
         self.selector.show(results_in(slicer.mrmlScene, self.detector), self.result)
+
+    def _follow_views(self) -> None:
+        """Speak of the result as that of the shown image only where the views show its image."""
+        if self._closed:
+            return
+        shown = self.result is not None and shown_study().shows(self.result.volume)
+        self.not_shown.show(self.result, shown=shown)
+        self.results.widget.setEnabled(shown or self.result is None)
+        if self.radiograph is not None:
+            self.radiograph.widget.setEnabled(shown)
+        self.ui.correctionsCollapsibleButton.setEnabled(shown)
+        self._set_keys(self._entered and shown)
+        if not shown:
+            self._close_link()
+        elif self._link is None:
+            self._open_link(arrange=False)
+        else:
+            self._link.mark_corner()
 
     def _open_link(self, *, arrange: bool) -> None:
         if self.result is not None and self._link is None and self._entered:

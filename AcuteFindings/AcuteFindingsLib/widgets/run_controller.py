@@ -24,6 +24,7 @@ from AcuteFindingsLib.widgets.packages import RUN as RUN_PACKAGES
 from AcuteFindingsLib.widgets.packages import describe, missing_packages
 from AcuteFindingsLib.widgets.scene_watch import SceneWatch
 from AcuteFindingsLib.widgets.series_check import instance_file
+from AcuteFindingsLib.widgets.shown_study import shown_study
 from AcuteFindingsLib.widgets.time_left import TimeLeft
 from AcuteFindingsLib.widgets.volume_copy import VolumeCopy
 from AcuteFindingsLib.widgets.worker_process import WorkerProcess, shared_worker
@@ -226,6 +227,7 @@ class RunController:
         try:
             finding = load_result(run.folder / "result")
             nodes = show_finding(finding, run.study, scene=slicer.mrmlScene, volume_node=run.volume)
+            shown_study().update()
             result = result_of(nodes.text)
         except Exception as error:  # as above
             self._fail(run, error)

@@ -39,8 +39,10 @@ _host.stop()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what is about the stand-in where the application is the host."""
+    """Leave out what is about the stand-in where the application is the host, and what only that one can show."""
     for item in items:
+        if not IN_APPLICATION and item.get_closest_marker("in_application"):
+            item.add_marker(pytest.mark.skip(reason="only the application can show it (make test-in-slicer)"))
         if IN_APPLICATION and item.get_closest_marker("stand_in"):
             item.add_marker(pytest.mark.skip(reason="about the stand-in, which the application does without"))
 
