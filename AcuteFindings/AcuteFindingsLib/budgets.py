@@ -51,7 +51,10 @@ class Budgets:
     network_values
         Weights of one network, and values of one file of weights; the largest network here has 56 million.
     program_seconds
-        Seconds that a model's own program (TorchScript, ONNX) may take for one batch, or to load.
+        Seconds that a model's own program (TorchScript, ONNX) may take for one batch, or to load, where it holds a
+        loop whose end is not written in it.
+    program_bytes
+        Bytes of memory that such a program may take.
     table_bytes
         Bytes of one table, unpacked; that of RSNA's hemorrhage challenge has 119 MB.
     """
@@ -75,6 +78,7 @@ class Budgets:
     settings_bytes: int = 4 * _MIB
     network_values: int = 1_000_000_000
     program_seconds: float = 300.0
+    program_bytes: int = 16 * _GIB
     table_bytes: int = 512 * _MIB
 
 

@@ -10,11 +10,17 @@ from AcuteFindingsLib.errors import ModelError
 _DOMAINS = frozenset(["", "ai.onnx", "ai.onnx.ml", "com.microsoft"])
 # Of ONNX Runtime's own operators: this one holds, or names a file with, code compiled for one device.
 _REFUSED = frozenset(["EPContext"])
+_LOOPS = frozenset(["Loop", "Scan", "SequenceMap"])
 _MOST_NODES = 200_000
 
 
-def check_onnx(path: Path) -> None:
+def check_onnx(path: Path) -> bool:
     """Refuse an ONNX file that reads other files, calls operators from elsewhere, or is larger than any model here.
+
+    Returns
+    -------
+    bool
+        Whether it holds a loop, and so may take a time that is not to be seen in it.
 
     Raises
     ------
@@ -37,6 +43,7 @@ def check_onnx(path: Path) -> None:
     own = {(function.domain, function.name) for function in model.functions}
     work: list[tuple[Any, int]] = [(model.graph, 0), *((function, 0) for function in model.functions)]
     nodes = values = 0
+    loops = False
     while work:
         graph, depth = work.pop()
         if depth > budgets().nesting:
@@ -51,6 +58,7 @@ def check_onnx(path: Path) -> None:
                     f"{path.name} was refused: its operator {node.domain!a}.{node.op_type!a} is not one of "
                     "ONNX, so it would run code that is not in the file."
                 )
+            loops = loops or node.op_type in _LOOPS
             if node.op_type == "Loop" and not (node.input and node.input[0]):
                 raise ModelError(f"{path.name} was refused: it holds a loop without a stated number of turns.")
             for attribute in node.attribute:
@@ -69,6 +77,34 @@ def check_onnx(path: Path) -> None:
             values += math.prod(tensor.dims)
         if nodes > _MOST_NODES or values > budgets().network_values:
             raise ModelError(f"{path.name} is larger than any model here ({nodes:,} operators, {values:,} numbers).")
+    try:
+        unfolded = _unfolded(model)
+    except RecursionError:
+        unfolded = math.inf
+    if unfolded > _MOST_NODES:
+        raise ModelError(f"{path.name} was refused: its functions call each other too often.")
+    return loops
+
+
+def _unfolded(model: Any) -> float:
+    """Return how many operators a model has once each call of its own functions stands for what that does."""
+    functions = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[str, str], float] = {}
+
+    def size(graph: Any) -> float:
+        total = 0.0
+        for node in graph.node:
+            key = (node.domain, node.op_type)
+            if key in functions and key not in sizes:
+                # One that calls itself has no end.
+                sizes[key] = math.inf
+                sizes[key] = size(functions[key])
+            total += sizes.get(key, 1.0)
+            for attribute in node.attribute:
+                total += sum(size(inner) for inner in (attribute.g, *attribute.graphs))
+        return total
+
+    return size(model.graph)
 
 
 def answers_with_probabilities(path: Path) -> dict[str, bool]:

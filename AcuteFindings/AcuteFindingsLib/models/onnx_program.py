@@ -1,11 +1,11 @@
 """ONNX files run by ONNX Runtime; torch is not needed."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.bounded_program import Run, load_bounded
 from AcuteFindingsLib.models.onnx_check import check_onnx
 
 
@@ -37,18 +37,25 @@ def choose_onnx_device(device: str) -> str:
     return "cuda"
 
 
-def load_onnx(path: Path, *, device: str) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Load an ONNX file of one input; nothing but what is in the file itself is read.
+def load_onnx(path: Path, *, device: str) -> Run:
+    """Load an ONNX file of one input, one that may not end into a process of its own.
+
+    Nothing but what is in the file itself is read.
 
     Raises
     ------
     ModelError
         When the file is damaged, takes several inputs, or needs operators or files that are not there.
     """
+    choose_onnx_device(device)
+    endless = check_onnx(path)
+    return load_bounded("onnx", path, device=device) if endless else open_onnx(path, device=device)
+
+
+def open_onnx(path: Path, *, device: str) -> Run:
+    """Load an ONNX file that was checked into this process; raises `ModelError` as `load_onnx`."""
     import onnxruntime
 
-    choose_onnx_device(device)
-    check_onnx(path)
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(path.read_bytes(), providers=providers)
@@ -63,14 +70,18 @@ def load_onnx(path: Path, *, device: str) -> Callable[[np.ndarray], list[np.ndar
     shape = list(inputs[0].shape)
     fixed = shape[0] if shape and isinstance(shape[0], int) else 0
 
-    def run(batch: np.ndarray) -> list[np.ndarray]:
+    names = [output.name for output in session.get_outputs()]
+
+    def run(batch: np.ndarray) -> dict[str, np.ndarray]:
         # A model exported for one picture at a time is given one at a time.
         parts = [batch] if fixed != 1 or len(batch) == 1 else [batch[n : n + 1] for n in range(len(batch))]
         try:
             answers = [session.run(None, {name: part.astype(kind, copy=False)}) for part in parts]
         except Exception as error:
             raise ModelError(_misfit(path, shape, batch.shape, error)) from error
-        return answers[0] if len(answers) == 1 else [np.concatenate(values) for values in zip(*answers, strict=True)]
+        if len(answers) == 1:
+            return dict(zip(names, answers[0], strict=True))
+        return dict(zip(names, map(np.concatenate, zip(*answers, strict=True)), strict=True))
 
     return run
 
@@ -98,15 +109,6 @@ def _misfit(path: Path, shape: list[object], given: tuple[int, ...], error: Exce
 
 
 _KINDS: dict[str, type] = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
-
-
-def onnx_outputs(path: Path) -> list[str]:
-    """Return the names of an ONNX file's outputs, in order."""
-    import onnxruntime
-
-    load_onnx(path, device="cpu")
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    return [output.name for output in session.get_outputs()]
 
 
 def _line(error: Exception) -> str:

@@ -1,6 +1,6 @@
 """Predictors of models that bring their own computation: TorchScript and ONNX files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.bounded_program import Run
 from AcuteFindingsLib.models.metadata import Card, Network
 from AcuteFindingsLib.models.package import METADATA, ModelPackage
 from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 
 PROGRAMS = {"torchscript": ".ts", "onnx": ".onnx"}
 """Networks that are files, by their name in the card, and how those files end."""
-
-Run = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 # Beside 0 and 1 a probability has no logit; 32-bit numbers tell no more apart.
 _NEAREST = 1e-7
@@ -94,7 +93,7 @@ class ProgramPredictor:
         if part not in self.runs:
             raise ModelError(f"The model {self.card.id!r} has no part {part!r}; it has {sorted(self.runs)}.")
         names, flat = self.parts[part].outputs, self.parts[part].probabilities
-        values = self.runs[part](np.ascontiguousarray(batch, dtype=np.float32))
+        values = self.runs[part](np.ascontiguousarray(batch, dtype=np.float32)).values()
         if len(values) < len(names):
             raise ModelError(f"The model {self.card.id!r} gives {len(values)} outputs; its card names {len(names)}.")
         outputs = {}

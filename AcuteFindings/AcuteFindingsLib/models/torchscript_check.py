@@ -13,6 +13,7 @@ from pathlib import Path
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.torchscript_turns import may_not_end, turns
 
 # An operator is allowed where its schema takes texts only to choose a way of computing: never as a file's name.
 _TEXT_ARGUMENTS = frozenset(
@@ -26,8 +27,13 @@ _MOST_TURNS = 100_000
 _CLASSES = re.compile(r"torch\.classes\.(?!quantized(\.|$))")
 
 
-def check_torchscript(path: Path) -> None:
+def check_torchscript(path: Path) -> bool:
     """Refuse a TorchScript file whose code calls anything but operators that compute with tensors and numbers.
+
+    Returns
+    -------
+    bool
+        Whether it must be run apart: see `may_not_end`.
 
     Raises
     ------
@@ -35,6 +41,7 @@ def check_torchscript(path: Path) -> None:
         Names the operator.
     """
     limits = budgets()
+    code_files: dict[str, ast.Module] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -50,16 +57,17 @@ def check_torchscript(path: Path) -> None:
                     raise ModelError(f"{path.name} has code of more than {limits.text_bytes >> 20} MB; do not use it.")
                 content = archive.read(entry)
                 if code:
-                    _check_code(path, content.decode("utf-8"))
+                    code_files[inner] = _check_code(path, content.decode("utf-8"))
                 elif inner in ("data.pkl", "constants.pkl"):
                     _check_pickle(path, content)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
         raise ModelError(
             f"{path.name} is no readable TorchScript file: {' '.join(str(error).split())[:200]}."
         ) from error
+    return may_not_end(code_files)
 
 
-def _check_code(path: Path, text: str) -> None:
+def _check_code(path: Path, text: str) -> ast.Module:
     try:
         tree = ast.parse(text)
         nodes = list(ast.walk(tree))
@@ -79,15 +87,11 @@ def _check_code(path: Path, text: str) -> None:
             named = node.args[1] if len(node.args) == 2 else None
             if not isinstance(named, ast.Constant) or not _allowed(str(named.value)):
                 _refuse(path, "getattr")
-        elif isinstance(node, ast.For) and _turns(node.iter) > _MOST_TURNS:
+        elif isinstance(node, ast.For) and (turns(node) or 0) > _MOST_TURNS:
             raise ModelError(f"{path.name} was refused: its code holds a loop of more than {_MOST_TURNS:,} turns.")
         elif isinstance(node, ast.Name) and node.id in _REFUSED:
             _refuse(path, node.id)
-
-
-def _turns(loop: ast.expr) -> int:
-    """Return the largest number that a loop's range is written with."""
-    return max((n.value for n in ast.walk(loop) if isinstance(n, ast.Constant) and isinstance(n.value, int)), default=0)
+    return tree
 
 
 def _check_pickle(path: Path, content: bytes) -> None:

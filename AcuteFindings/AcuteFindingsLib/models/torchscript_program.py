@@ -3,7 +3,7 @@
 A TorchScript file is a program, though one in a small language without Python: `check_torchscript` reads it first.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +11,33 @@ import numpy as np
 import torch
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.bounded_program import Run, load_bounded
 from AcuteFindingsLib.models.torchscript_check import check_torchscript
 
 
-def load_torchscript(path: Path, *, device: str) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Load a TorchScript file of one input.
+def load_torchscript(path: Path, *, device: str) -> Run:
+    """Load a TorchScript file of one input; one that may not end into a process of its own.
 
     Raises
     ------
     ModelError
-        When the file is damaged or no TorchScript.
+        When the file is damaged or no TorchScript, or calls what does not only compute.
     """
-    module = _load(path, device)
-
-    def run(batch: np.ndarray) -> list[np.ndarray]:
-        return [value.float().cpu().numpy() for value in _call(module, path, batch, device).values()]
-
-    return run
+    endless = check_torchscript(path)
+    return load_bounded("torchscript", path, device=device) if endless else open_torchscript(path, device=device)
 
 
-def torchscript_outputs(path: Path, batch: np.ndarray) -> list[str]:
-    """Return the names of the outputs for one batch, in order; ``""`` for those that have none."""
-    return list(_call(_load(path, "cpu"), path, batch, "cpu"))
-
-
-def _load(path: Path, device: str) -> Any:
-    check_torchscript(path)
+def open_torchscript(path: Path, *, device: str) -> Run:
+    """Load a TorchScript file that was checked into this process; raises `ModelError` where it is damaged."""
     try:
-        return torch.jit.load(str(path), map_location=device).eval()
+        module = torch.jit.load(str(path), map_location=device).eval()
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(f"{path.name} is no readable TorchScript file: {_line(error)}.") from error
+
+    def run(batch: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: value.float().cpu().numpy() for name, value in _call(module, path, batch, device).items()}
+
+    return run
 
 
 def _call(module: Any, path: Path, batch: np.ndarray, device: str) -> dict[str, torch.Tensor]:

@@ -1,10 +1,20 @@
 """TorchScript and ONNX files that were made to do harm: refused in a sentence, and nothing of them runs."""
 
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic, sleep
+
 import numpy as np
+import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from AcuteFindingsLib.budgets import budgets, set_budgets
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.onnx_program import load_onnx
 from AcuteFindingsLib.models.torchscript_program import load_torchscript
@@ -140,7 +150,7 @@ def test_numbers_without_end_are_refused_before_memory_is_taken(tmp_path):
 def test_one_picture_at_a_time_is_how_a_batch_of_one_is_run(tmp_path):
     path = save_onnx(tmp_path / "m.onnx", [helper.make_node("Neg", ["x"], ["y"])], shape=(1, 1, 4, 4))
     batch = np.random.default_rng(0).random((3, 1, 4, 4)).astype(np.float32)
-    np.testing.assert_array_equal(load_onnx(path, device="cpu")(batch)[0], -batch)
+    np.testing.assert_array_equal(load_onnx(path, device="cpu")(batch)["y"], -batch)
 
 
 @pytest.mark.parametrize(
@@ -176,4 +186,190 @@ def test_an_onnx_loop_without_a_number_of_turns_is_refused(tmp_path):
     body = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [], [value])
     path = save_onnx(tmp_path / "m.onnx", [helper.make_node("Loop", ["", "c"], ["y"], body=body)])
     with pytest.raises(ModelError, match="without a stated number of turns"):
+        load_onnx(path, device="cpu")
+
+
+class Endless(torch.nn.Module):
+    def forward(self, images):
+        while bool(images.sum() < 1e30):
+            images = images * 1.0
+        return images
+
+
+class Computed(torch.nn.Module):
+    """A loop whose turns stand nowhere in the file, nor in one number."""
+
+    def forward(self, images):
+        for _ in range(int(images.numel()) * 1000000000):
+            images = images + 1
+        return images
+
+
+class Nested(torch.nn.Module):
+    def forward(self, images):
+        for _ in range(90000):
+            for _ in range(90000):
+                images = images + 1
+        return images
+
+
+class EndlessAtLoading(AtLoading):
+    @torch.jit.export
+    def __setstate__(self, state: tuple[torch.Tensor, bool]):
+        while bool(state[0].sum() < 1):
+            self.training = state[1]
+
+
+class Laughs(torch.nn.Module):
+    def __init__(self, depth):
+        super().__init__()
+        self.inner = Laughs(depth - 1) if depth else torch.nn.Identity()
+
+    def forward(self, images):
+        return self.inner(self.inner(images) + 1)
+
+
+@pytest.fixture
+def tight_budgets():
+    before = budgets()
+    set_budgets(replace(before, program_seconds=8.0, program_bytes=2 << 30))
+    yield
+    set_budgets(before)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [Endless, Computed, Nested, EndlessAtLoading, lambda: Laughs(30)],
+    ids=["while", "computed", "nested", "load", "calls"],
+)
+def test_a_program_that_does_not_end_is_ended_and_told(tmp_path, tight_budgets, make):
+    torch.jit.script(make()).save(str(tmp_path / "m.ts"))
+    begun = monotonic()
+    with pytest.raises(ModelError, match=r"was stopped: its program took more than|asks for more memory") as told:
+        load_torchscript(tmp_path / "m.ts", device="cpu")(np.zeros((1, 1, 4, 4), np.float32))
+    assert monotonic() - begun < 60
+    assert str(tmp_path) not in str(told.value)
+
+
+class Loops(torch.nn.Module):
+    def forward(self, images):
+        parts = [images, images * 2]
+        for part in parts:
+            images = images + part
+        print("NEGATIVE")
+        return {"mask": images, "other": images.mean(dim=0)}
+
+
+def test_a_program_with_a_loop_answers_as_it_does_here_and_prints_nothing(tmp_path, capfd):
+    torch.jit.script(Loops()).save(str(tmp_path / "m.ts"))
+    batch = np.random.default_rng(0).random((2, 1, 4, 4)).astype(np.float32)
+    run = load_torchscript(tmp_path / "m.ts", device="cpu")
+    for times in (1, 2):
+        outputs = run(batch * times)
+        assert list(outputs) == ["mask", "other"]
+        np.testing.assert_allclose(outputs["mask"], batch * times * 4, rtol=1e-6)
+    assert "NEGATIVE" not in "".join(capfd.readouterr())
+
+
+class Huge(torch.nn.Module):
+    def forward(self, images):
+        kept = [images]
+        while len(kept) < 1000000:
+            kept.append(torch.zeros(1 << 31))
+        return kept[-1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_a_program_that_takes_more_memory_than_a_model_may_is_told(tmp_path, tight_budgets):
+    torch.jit.script(Huge()).save(str(tmp_path / "m.ts"))
+    run = load_torchscript(tmp_path / "m.ts", device="cpu")
+    with pytest.raises(ModelError, match="asks for more memory"):
+        run(np.zeros((1, 1, 4, 4), np.float32))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="looks at processes of Linux and macOS")
+def test_a_program_ends_with_whoever_asked_it(tmp_path):
+    torch.jit.script(Endless()).save(str(tmp_path / "m.ts"))
+    code = (
+        "import sys, os, threading, numpy as np\n"
+        "from pathlib import Path\n"
+        "from AcuteFindingsLib.models.torchscript_program import load_torchscript\n"
+        "run = load_torchscript(Path(sys.argv[1]), device='cpu')\n"
+        "print(run._process.pid, flush=True)\n"
+        "run(np.zeros((1, 1, 4, 4), np.float32))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "m.ts")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as asking:
+        child = int(asking.stdout.readline())
+        sleep(0.5)
+        asking.kill()
+    for _ in range(100):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        # Ended and not yet buried by its new parent.
+        if Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
+            return
+        sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the program went on")
+
+
+def loop_of(turns):
+    """An ONNX file that adds 1 to its input so often as its mean, times `turns`, says."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["still"]),
+            helper.make_node("Add", ["value", "one"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("value", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
+        ],
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "factor"], ["many"]),
+        helper.make_node("Cast", ["many"], ["turns"], to=TensorProto.INT64),
+        helper.make_node("Loop", ["turns", "", "x"], ["y"], body=body),
+    ]
+    return nodes, [
+        numpy_helper.from_array(np.array(turns, np.float32), "factor"),
+        numpy_helper.from_array(np.array(1, np.float32), "one"),
+    ]
+
+
+def test_an_onnx_loop_is_run_and_one_that_does_not_end_is_ended(tmp_path, tight_budgets):
+    batch = np.ones((2, 1, 4, 4), np.float32)
+    run = load_onnx(save_onnx(tmp_path / "m.onnx", *loop_of(3)), device="cpu")
+    np.testing.assert_array_equal(run(batch)["y"], batch + 3)
+    run = load_onnx(save_onnx(tmp_path / "m.onnx", *loop_of(1e15)), device="cpu")
+    for _ in range(2):
+        with pytest.raises(ModelError, match="was stopped: its program took more than 8 s for one batch"):
+            run(batch)
+
+
+def test_onnx_functions_that_unfold_without_end_are_refused(tmp_path):
+    path = save_onnx(
+        tmp_path / "m.onnx", [helper.make_node("f0", ["x"], ["y"], domain="own")], domains=(("", 17), ("own", 1))
+    )
+    model = onnx.load(path)
+    for depth in range(60):
+        inner, domain = (f"f{depth + 1}", "own") if depth < 59 else ("Neg", "")
+        nodes = [
+            helper.make_node(inner, ["a"], ["b"], domain=domain),
+            helper.make_node(inner, ["b"], ["c"], domain=domain),
+        ]
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+        model.functions.append(helper.make_function("own", f"f{depth}", ["a"], ["c"], nodes, opsets))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="its functions call each other too often"):
         load_onnx(path, device="cpu")

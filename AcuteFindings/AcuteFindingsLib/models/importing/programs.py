@@ -12,9 +12,9 @@ from AcuteFindingsLib.models.importing.heads import is_exclusive
 from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
 from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint, Task
 from AcuteFindingsLib.models.onnx_check import answers_with_probabilities
-from AcuteFindingsLib.models.onnx_program import load_onnx, onnx_outputs
+from AcuteFindingsLib.models.onnx_program import load_onnx
 from AcuteFindingsLib.models.program_predictor import PROGRAMS, ProgramPart
-from AcuteFindingsLib.models.torchscript_program import load_torchscript, torchscript_outputs
+from AcuteFindingsLib.models.torchscript_program import load_torchscript
 
 # What the detector of each task asks: outputs by part, the first ones needed, the others taken where they are there.
 _ASKED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
@@ -69,9 +69,10 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
         batch = batches[part] if part in batches else _second_batch(task, outputs)
         name = f"models/{part if part != first else 'model'}{PROGRAMS[kind]}"
         run = (load_onnx if kind == "onnx" else load_torchscript)(file, device="cpu")
-        given = onnx_outputs(file) if kind == "onnx" else torchscript_outputs(file, batch)
+        answers = run(batch)
+        given = list(answers)
         names = _names(file, given, asked[part], options.outputs.get(part, ()))
-        outputs = dict(zip(names, run(batch), strict=False))
+        outputs = dict(zip(names, answers.values(), strict=True))
         flat = _probabilities(file, kind, dict(zip(names, given, strict=True)), outputs, options)
         _require_one_class(file, outputs, flat, options)
         parts[part] = ProgramPart(file=name, outputs=names, probabilities=flat)
@@ -95,7 +96,7 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
 
 def _asker(run: Any, batch: np.ndarray, names: list[str]) -> Any:
     def ask() -> Answers:
-        return dict(zip(names, run(batch), strict=False))
+        return dict(zip(names, run(batch).values(), strict=True))
 
     return ask
 
