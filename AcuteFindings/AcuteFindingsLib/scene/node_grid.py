@@ -48,15 +48,22 @@ class NodeGrid:
     tilt_deg: float = 0.0
 
 
-def grid_of(volume: Any, array: np.ndarray, stack: NodeStack, headers: NodeHeaders, *, windowed: bool) -> NodeGrid:
+def own_grid(volume: Any, array: np.ndarray, stack: NodeStack, headers: NodeHeaders, *, windowed: bool) -> NodeGrid:
+    """Return the node's own grid where its axes are upright and no transform is above it, else `grid_of`."""
+    if not is_plain(volume):
+        return grid_of(array, stack, headers, windowed=windowed)
+    return NodeGrid(array, volume_ijk_to_ras(volume), stack.centres, np.arange(len(array), dtype=float), headers)
+
+
+def grid_of(array: Any, stack: NodeStack, headers: NodeHeaders, *, windowed: bool) -> NodeGrid:
     """Place a volume's slices as the reader of DICOM places those of the files: upright, in even steps.
 
     Parameters
     ----------
-    volume, stack
-        The node and where its slices lie.
     array
-        Its voxels ``(z, y, x)``; `windowed` where they are grey levels 0..1 and not HU.
+        Voxels ``(z, y, x)``, or `FileSlices`; `windowed` where they are grey levels 0..1 and not HU.
+    stack
+        Where they lie.
     headers
         What is known of its slices, in the order of the node.
 
@@ -65,10 +72,7 @@ def grid_of(volume: Any, array: np.ndarray, stack: NodeStack, headers: NodeHeade
     StudyError
         The slices make no stack, or a grid beyond the budgets.
     """
-    if is_plain(volume):
-        matrix = volume_ijk_to_ras(volume)
-        return NodeGrid(array, matrix, stack.centres, np.arange(len(array), dtype=float), headers)
-    thicknesses = [frame.thickness_mm for frame in headers.frames.values() if frame.thickness_mm] * any(headers.uids)
+    thicknesses = [frame.thickness_mm for frame in headers.frames.values() if frame.thickness_mm]
     plan, backward = stack.plan(thickness_mm=float(np.median(thicknesses)) if thicknesses else None)
     if np.prod(plan.shape, dtype=float) > budgets().voxels:
         raise StudyError(
@@ -82,7 +86,7 @@ def grid_of(volume: Any, array: np.ndarray, stack: NodeStack, headers: NodeHeade
     directions[:3] /= np.linalg.norm(directions[:3])
     directions[3:] /= np.linalg.norm(directions[3:])
     spacing = float(np.linalg.norm(stack.column)), float(np.linalg.norm(stack.row))
-    is_stack = not plan.is_shifted and np.array_equal(plan.k, np.arange(len(array)))
+    is_stack = isinstance(array, np.ndarray) and not plan.is_shifted and np.array_equal(plan.k, np.arange(len(array)))
     fill = 0.0 if windowed else AIR_HU
 
     def clean(plane: np.ndarray) -> None:
@@ -115,7 +119,7 @@ def voxel_grid(volume: Any) -> tuple[Any, np.ndarray]:
     if is_plain(volume) or transform_problem(volume):
         return array, volume_ijk_to_ras(volume)
     nothing = NodeHeaders(("",) * len(array), {}, "", "", "", from_dicom=False)
-    grid = grid_of(volume, array, stack_of(volume), nothing, windowed=False)
+    grid = grid_of(array, stack_of(volume), nothing, windowed=False)
     return grid.array, grid.ijk_to_ras
 
 

@@ -4,7 +4,7 @@ The study's own DICOM reader is not used: it unpacks compressed files with a pac
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,12 @@ def headers_of(volume: Any, count: int, instance_file: InstanceFile | None) -> N
     modality, study_uid, series_uid = hierarchy_facts(volume)
     phantom = volume.GetAttribute(PHANTOM) == "1"
     return NodeHeaders(tuple(uids), frames, modality, study_uid, series_uid, bool(stated), phantom)
+
+
+def frames_of_slices(uids: Sequence[str], instance_file: InstanceFile | None) -> list[Frame]:
+    """Read the header of every slice, each a file of its own; those that cannot be read are left out."""
+    found = (_read(uid, instance_file) for uid in uids)
+    return [frames[0] for frames in found if len(frames) == 1]
 
 
 def hierarchy_facts(volume: Any) -> tuple[str, str, str]:

@@ -1,15 +1,14 @@
 """Whether a volume node still holds the slices that its DICOM headers speak of, where those say that they lie."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from AcuteFindingsLib.scene.hardened import decoded
 from AcuteFindingsLib.scene.node_headers import NodeHeaders
 from AcuteFindingsLib.scene.node_stack import NodeStack
-from AcuteFindingsLib.study.dicom_decoding import decode_one_file
 from AcuteFindingsLib.study.dicom_frames import Frame
-from AcuteFindingsLib.study.dicom_pixels import to_hu
 from AcuteFindingsLib.study.notice import Notice
 
 # Slices further from where the node shows them than this part of its step, or moved in their plane by more than this
@@ -124,11 +123,10 @@ def _distances(points: np.ndarray) -> np.ndarray:
 
 def _same_pixels(plane: np.ndarray, frame: Frame) -> bool | None:
     """Whether a plane holds what is in its file; None where the file cannot be read here."""
-    found: list[Any] = []
-    decode_one_file([frame], [0], lambda _, stored: found.append(to_hu(stored, frame)))
-    if not found or found[0].shape != plane.shape:
+    found = decoded(frame)
+    if found is None or found.shape != plane.shape:
         return None
-    tissue = found[0] > _TISSUE_HU
+    tissue = found > _TISSUE_HU
     if not tissue.any():
         return None
-    return bool(np.mean(np.abs(plane[tissue] - found[0][tissue]) <= _SAME_HU) >= _SAME_SHARE)
+    return bool(np.mean(np.abs(plane[tissue] - found[tissue]) <= _SAME_HU) >= _SAME_SHARE)

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.scene.hardened import SLICES_READ, source_slices
 from AcuteFindingsLib.scene.naming import names_of
-from AcuteFindingsLib.scene.node_grid import NodeGrid, grid_of
+from AcuteFindingsLib.scene.node_grid import NodeGrid, grid_of, own_grid
 from AcuteFindingsLib.scene.node_headers import InstanceFile, NodeHeaders, headers_of, hierarchy_facts
 from AcuteFindingsLib.scene.node_places import place_notices, placing_of, without_slices
 from AcuteFindingsLib.scene.node_stack import UNDER_A_TRANSFORM, stack_of, transform_problem
@@ -69,8 +70,9 @@ def study_facts(volume_node: Any, detector: str, *, instance_file: InstanceFile 
     Of a CT, `array` is a view of the node's own voxels in their own type: it changes with the node, lives as long as
     it, and may hold the padding below air that scanners write. Where the slices are tilted or lie unevenly it is a
     `PlacedSlices`, which computes upright planes of them when they are asked for. Slices are where the scene shows
-    them, also where the headers say otherwise; a notice then says so. A radiograph, and a CT whose window was burnt in,
-    is float32 in 0..1 of its own.
+    them, also where the headers say otherwise; a notice then says so. Where the voxels are nothing but the slices of
+    DICOM files resampled, as by hardening, those slices are read in their place. A radiograph, and a CT whose window
+    was burnt in, is float32 in 0..1 of its own.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def study_facts(volume_node: Any, detector: str, *, instance_file: InstanceFile 
         if volume_node.GetParentTransformNode() is not None:
             raise StudyError(UNDER_A_TRANSFORM)
         return _projection(array, matrix, headers, modality, detector)
-    return _stack(volume_node, array, headers, modality, detector)
+    return _stack(volume_node, array, headers, modality, detector, instance_file)
 
 
 def _refuse_unusable(node: Any) -> None:
@@ -127,14 +129,23 @@ def _projection(array: np.ndarray, matrix: np.ndarray, headers: NodeHeaders, mod
     )
 
 
-def _stack(node: Any, array: np.ndarray, headers: NodeHeaders, modality: str, detector: str) -> Study:
+def _stack(
+    node: Any,
+    array: np.ndarray,
+    headers: NodeHeaders,
+    modality: str,
+    detector: str,
+    instance_file: InstanceFile | None,
+) -> Study:
     frame = headers.first
     stack = stack_of(node)
     placing = placing_of(array, stack, headers)
-    if placing == "resampled":
-        headers = without_slices(headers)
-    notices = list(place_notices(placing, stack, headers))
     windowed = _is_windowed(node, frame)
+    sources = None
+    if placing == "resampled":
+        sources = None if windowed else source_slices(array, stack, headers.uids, headers, instance_file)
+        headers = without_slices(headers)
+    notices = list(place_notices(placing, stack, headers)) if sources is None else [SLICES_READ]
     if windowed:
         array = array.astype(np.float32) / np.float32(1 if node.GetImageData().GetScalarRange()[1] <= 1 else 255)
         text = "The CT holds no HU but grey levels: a display window was burnt in."
@@ -145,8 +156,15 @@ def _stack(node: Any, array: np.ndarray, headers: NodeHeaders, modality: str, de
     if frame is not None and frame.spacing is None:
         text = "The CT states no pixel spacing (0028,0030); 1 mm was assumed and sizes cannot be given in mm."
         notices.append(Notice("no-pixel-spacing", "warn", text))
-    grid = grid_of(node, array, stack, headers, windowed=windowed)
-    original = frame is not None and any(headers.uids)
+    if sources is None:
+        grid = own_grid(node, array, stack, headers, windowed=windowed)
+        notices += grid.notices
+    else:
+        source_stack, slices, headers = sources
+        grid = grid_of(slices, source_stack, headers, windowed=False)
+        # How far its source slices lie apart is nothing that a person sees of this volume.
+        notices += [notice for notice in grid.notices if notice.code != "uneven-spacing"]
+    original = frame is not None and (sources is not None or any(headers.uids))
     step = float(np.linalg.norm(grid.ijk_to_ras[:3, 2]))
     return Study(
         array=grid.array,
@@ -161,7 +179,7 @@ def _stack(node: Any, array: np.ndarray, headers: NodeHeaders, modality: str, de
         dicom=_facts(headers, grid.tilt_deg),
         pixel_spacing_known=frame is None or frame.spacing is not None,
         regridded=grid.regridded,
-        notices=(*notices, *grid.notices),
+        notices=tuple(notices),
         source_name=names_of(detector).study,
     )
 
@@ -194,7 +212,7 @@ def _facts(headers: NodeHeaders, tilt_deg: float) -> DicomFacts:
 def _sources(grid: NodeGrid, *, thickness: float | None) -> tuple[SourceSlice, ...]:
     """Return the slices, each where the scene shows it; `thickness` where no header says it."""
     headers = grid.headers
-    several_frames = len(headers.uids) > 1 and len(set(headers.uids)) == 1
+    several_frames = len(headers.uids) > 1 and len(set(headers.uids)) == 1 and bool(headers.uids[0])
     read = {place: frame.thickness_mm for place, frame in headers.frames.items()}
     if len(set(read.values())) == 1 and len(read) > 1:
         # Of a long series only some headers are read; where those agree, so will the others.

@@ -139,14 +139,35 @@ def test_a_correction_is_saved_on_the_grid_of_its_mask(loaded: Loaded, tmp_path:
     assert hu[marked].min() > -500
 
 
-def test_a_hardened_volume_is_told_from_its_slices(scene, write_series, tmp_path: Path) -> None:
+def test_of_a_hardened_volume_the_source_slices_are_read_by_position(scene, write_series, tmp_path: Path) -> None:
     files = write_series(tmp_path / "dicom", head, **KINDS["tilted and uneven"])
-    loaded = load_series(files, scene)
+    loaded, read = load_series(files, scene), read_study(tmp_path / "dicom", detector="hemorrhage")
     assert loaded.node.HardenTransform()
     study = facts(loaded)
+    assert np.allclose(study.ijk_to_ras, read.ijk_to_ras, atol=1e-4)
+    assert np.array_equal(np.asarray(study.array), read.array)
     assert not any(source.sop_instance_uid for source in study.sources)
-    assert "slices-not-original" in {notice.code for notice in study.notices}
-    assert not [notice for notice in study.notices if notice.severity == "warn"]
+    assert {notice.code for notice in study.notices} == {"slices-not-original", "gantry-tilt"}
+
+
+def test_a_hardened_volume_that_was_changed_since_is_read_as_it_is(scene, write_series, tmp_path: Path) -> None:
+    from scipy import ndimage
+
+    loaded = load_series(write_series(tmp_path / "dicom", head, **KINDS["tilted and uneven"]), scene)
+    assert loaded.node.HardenTransform()
+    voxels = volume_array(loaded.node)
+    voxels[...] = ndimage.gaussian_filter(voxels, 2.0) // 2
+    study = facts(loaded)
+    assert len(study.array) == len(voxels)
+    assert not any(source.sop_instance_uid for source in study.sources)
+    assert "uneven-spacing" not in {notice.code for notice in study.notices}
+
+
+def test_a_hardened_volume_without_its_files_is_read_as_it_is(scene, write_series, tmp_path: Path) -> None:
+    loaded = load_series(write_series(tmp_path / "dicom", head, **KINDS["uneven"]), scene)
+    assert loaded.node.HardenTransform()
+    study = study_facts(loaded.node, "hemorrhage")
+    assert np.array_equal(np.asarray(study.array), volume_array(loaded.node))
 
 
 def test_without_its_transform_uneven_slices_are_warned_of(scene, write_series, tmp_path: Path) -> None:
