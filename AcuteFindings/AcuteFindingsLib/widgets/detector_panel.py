@@ -64,6 +64,8 @@ class DetectorPanel:
         )
         self._lay_out()
         self.ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self._on_volume())
+        # By a person alone: what a scene or a script chooses leaves the views as they are.
+        self.ui.inputSelector.connect("nodeActivated(vtkMRMLNode*)", self._view_volume)
         self.model_loader.on_changed = self._on_model
         self._watch_scene()
         shown_study().listen(self._follow_views)
@@ -117,6 +119,7 @@ class DetectorPanel:
         for scene, tag in self._observed:
             scene.RemoveObserver(tag)
         self._observed = []
+        self.selector.close()
         self.results.close()
         self.corrections.close()
         self.export.close()
@@ -228,6 +231,14 @@ class DetectorPanel:
         volume = self.ui.inputSelector.currentNode()
         self.run_bar.update()
         self.check.show(volume, whole=self._entered and self.controller.state == IDLE)
+
+    def _view_volume(self, volume: Any | None) -> None:
+        if volume is None or slicer.app.layoutManager() is None:
+            return
+        if self.result is not None and self.result.volume is volume:
+            self.show_in_views()
+        else:
+            slicer.util.setSliceViewerLayers(background=volume, foreground=None, label=None, fit=True)
 
     def _on_model(self, *_ignored: Any) -> None:
         if self.parameter_node is not None:

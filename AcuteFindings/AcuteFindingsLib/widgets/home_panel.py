@@ -1,4 +1,4 @@
-"""The home module's panel: which models there are, sample studies, what is installed, and the way to the detectors."""
+"""The home module's panel, in the order of work: packages, sample studies, the way to the detectors, models."""
 
 from typing import Any
 
@@ -44,8 +44,12 @@ class HomePanel:
         if missing:
             self.ui.packagesLabel.setText(_("Missing: {packages}.").format(packages=describe(missing)))
         else:
-            self.ui.packagesLabel.setText(_("All packages are installed."))
+            self.ui.packagesLabel.setText(_("All that the detectors need is installed."))
+        self.ui.installButton.setVisible(bool(missing))
         self.ui.installButton.setEnabled(bool(missing))
+        self.ui.installButton.setText(
+            _("Install them (about {size} MB)…").format(size=sum(package.size_mb for package in missing))
+        )
         worker = self._worker or shared_worker()
         self.ui.workerLabel.setText(
             _("Running; it keeps the models that were used in memory.") if worker.running else _("Not running.")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
+import vtk
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.verdict_words import verdict_words
@@ -29,6 +30,7 @@ class ResultSelector:
         self._on_choose = on_choose
         self._results: list[SceneResult] = []
         self._shown = -1
+        self._observed: list[tuple[Any, int]] = []
         self.widget = qt.QWidget()
         layout = qt.QHBoxLayout(self.widget)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -55,6 +57,7 @@ class ResultSelector:
     def show(self, results: list[SceneResult], shown: SceneResult | None) -> None:
         """List results, `shown` as the current one."""
         self._results = results
+        self._watch_names()
         self._shown = results.index(shown) if shown in results else -1
         self.box.blockSignals(True)
         self.box.clear()
@@ -65,6 +68,23 @@ class ResultSelector:
         self.widget.setVisible(bool(results))
         for button in (self.show_button, self.remove_button):
             button.setEnabled(self._shown >= 0)
+
+    def close(self) -> None:
+        """Let go of every node."""
+        self._results = []
+        self._watch_names()
+
+    def _watch_names(self) -> None:
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
+        named = {node for result in self._results for node in (result.text, result.volume) if node is not None}
+        self._observed = [(node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_modified)) for node in named]
+
+    def _on_modified(self, _caller: Any, _event: str) -> None:
+        for place, result in enumerate(self._results):
+            title = _title(result)
+            if self.box.itemText(place) != title:
+                self.box.setItemText(place, title)
 
     def _on_activated(self, place: int) -> None:
         if place == self._shown or not 0 <= place < len(self._results):

@@ -168,6 +168,31 @@ def test_apply_runs_and_shows_the_result_in_panel_and_views(host, open_module):
     assert not widget.ui.progressBar.visible
 
 
+def test_choosing_a_volume_shows_it_and_the_results_own_brings_the_result_back(host, open_module, scene, cases):
+    widget = open_module()
+    run(host, widget)
+    other = add_volume(scene, cases["head"].study, cases["head"].finding, name="Another volume")
+    composite = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+    host.choose(widget.ui.inputSelector, "Another volume")
+    assert composite.GetBackgroundVolumeID() == other.GetID()
+    host.choose(widget.ui.inputSelector, "A volume")
+    assert composite.GetBackgroundVolumeID() == widget.panel.result.volume.GetID()
+    widget.ui.inputSelector.setCurrentNode(other)
+    host.process_events()
+    assert composite.GetBackgroundVolumeID() == widget.panel.result.volume.GetID()
+
+
+def test_a_renamed_node_shows_its_new_name_at_once(host, open_module):
+    widget = open_module()
+    run(host, widget)
+    result = widget.panel.result
+    result.volume.SetName("Head of Monday")
+    result.text.SetName("First verdict")
+    assert widget.panel.selector.box.currentText == "positive, Head of Monday (First verdict)"
+    host.process_events()
+    assert widget.ui.inputSelector.currentNode() is result.volume
+
+
 def test_a_double_click_on_apply_is_one_apply(host, open_module, scene, monkeypatch):
     import slicer
 

@@ -218,6 +218,31 @@ def test_home_opens_the_chosen_study_in_a_detectors_module(host, monkeypatch):
     assert slicer.util.getModuleWidget("PneumothoraxSeg").ui.inputSelector.currentNode() is volume
 
 
+def test_home_says_in_four_lines_what_to_do_and_stands_in_the_order_of_work(host, monkeypatch):
+    import slicer
+
+    from AcuteFindingsLib.widgets import home_panel, packages
+
+    monkeypatch.setattr(home_panel, "missing_packages", lambda: packages.RUN[:2])
+    ui = host.open_panel("AcuteFindings").ui
+    assert [line[:2] for line in ui.startLabel.text.splitlines()] == ["1.", "2.", "3.", "4."]
+    assert ui.installButton.visible
+    assert "1315 MB" in ui.installButton.text
+    sections = (
+        ui.startCollapsibleButton,
+        ui.studyCollapsibleButton,
+        ui.modelsCollapsibleButton,
+        ui.settingsCollapsibleButton,
+    )
+    places = [section.y for section in sections]
+    assert places == sorted(places)
+    monkeypatch.setattr(home_panel, "missing_packages", lambda: [])
+    host.leave_panel("AcuteFindings")
+    slicer.modules.AcuteFindingsWidget.panel.refresh()
+    host.open_panel("AcuteFindings")
+    assert not ui.installButton.visible
+
+
 def test_home_makes_the_chosen_sample_and_tells_when_it_cannot(host, monkeypatch):
     from AcuteFindingsLib.errors import AcuteFindingsError
     from AcuteFindingsLib.widgets import home_panel
