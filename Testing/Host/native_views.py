@@ -226,6 +226,9 @@ class qSlicerLayoutManager(QObject):
                 logic.SetSliceNode(node)
                 self._slice_logics.AddItem(logic)
                 self._slices[node.GetLayoutName()] = qMRMLSliceWidget(node, logic)
+        # The application's layout manager says it (qMRMLLayoutManager), the logic does not.
+        for widget in self._slices.values():
+            widget.mrmlSliceNode().SetMappedInLayout(widget.mrmlSliceNode() in self._nodes("vtkMRMLSliceNode"))
         for node in self._nodes("vtkMRMLPlotViewNode"):
             if node.GetID() not in self._plots:
                 self._plots[node.GetID()] = qMRMLPlotWidget(node)
@@ -246,7 +249,8 @@ class qSlicerLayoutManager(QObject):
         return self._logic.GetLayoutNode().GetViewArrangement()
 
     def sliceViewNames(self) -> list[str]:
-        return [node.GetLayoutName() for node in self._nodes("vtkMRMLSliceNode")]
+        # Of all layouts that were shown: the view factories keep their widgets (qMRMLLayoutViewFactory::viewNodes).
+        return list(self._slices)
 
     def sliceWidget(self, name: str) -> Any:
         return self._slices.get(name)

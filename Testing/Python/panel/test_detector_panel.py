@@ -482,6 +482,7 @@ def test_the_choices_of_a_scene_come_back_as_they_were_also_the_default_model(ho
 
     widget = open_module()
     loader = widget.panel.model_loader
+    loader.choose("")
     assert widget.logic.getParameterNode().model == ""
     save_bundle(scene, tmp_path / "kept.mrb")
     loader.choose(loader.default.id)
