@@ -103,9 +103,7 @@ def load_any_detector(
 
     own = load_detector(name, model=base, device=device, folders=folders, load=load)
     known = segmenter.prepare(TASKS, progress=progress, cancelled=cancelled)
-    return LoadedDetector(
-        PEWithContext(own.detector, segmenter, version=known.version), own.package, own.companions, own.why
-    )
+    return LoadedDetector(PEWithContext(own.detector, segmenter, version=known.version), own.package, own.companions)
 
 
 def load_any_image_scorer(

@@ -1,5 +1,6 @@
 """TotalSegmentator: hemorrhage masks on head CT, and what a chest CT holds beside clots."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cance
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.hemorrhage import HEMORRHAGE
 from AcuteFindingsLib.models.package import ModelPackage
-from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.preprocessing.orient import Axial
 from AcuteFindingsLib.providers.hemorrhage_result import (
     AREA_MM2,
@@ -87,11 +87,11 @@ class Segmenter:
         ProviderError
             The weights cannot be fetched, or the package does not work.
         """
-        with temporary_folder() as place:
+        with tempfile.TemporaryDirectory(prefix="AcuteFindings-") as place:
             result = run_child(
                 SCRIPT,
                 {"do": "prepare", "tasks": list(tasks)},
-                place,
+                Path(place),
                 python=self.python,
                 environment=self.environment,
                 progress=progress,
@@ -122,7 +122,8 @@ class Segmenter:
         ProviderError
             The package failed.
         """
-        with temporary_folder() as folder:
+        with tempfile.TemporaryDirectory(prefix="AcuteFindings-") as place:
+            folder = Path(place)
             request = {
                 "do": "run",
                 "tasks": list(tasks),

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.scene.corrections import labels, save_correction, segment_status, set_label, set_segment_status
 from AcuteFindingsLib.scene.results import SceneResult
+from AcuteFindingsLib.scene.sequence_frame import frame_words, is_of_shown_frame
 from AcuteFindingsLib.widgets.mask_editor import MaskEditor
 from AcuteFindingsLib.widgets.parts import (
     CANCEL,
@@ -155,6 +156,11 @@ class CorrectionsPanel:
     def save(self) -> bool:
         """Save the corrections as a new training example; return whether that worked."""
         if self.result is None:
+            return False
+        if not is_of_shown_frame(self.result.text, self.result.volume):
+            frame = frame_words(self.result.text, self.result.volume)
+            text = _("The correction was not saved: the result is about {frame}; show that frame first.")
+            slicer.util.errorDisplay(text.format(frame=frame))
             return False
         annotator = self.annotator_edit.text.strip()
         settings = qt.QSettings()

@@ -6,6 +6,7 @@ import qt
 import slicer
 
 from AcuteFindingsLib.scene.results import SceneResult, remove_result, result_of, results_in
+from AcuteFindingsLib.scene.sequence_frame import show_frame
 from AcuteFindingsLib.widgets.chart_link import ChartLink
 from AcuteFindingsLib.widgets.corrections_panel import CorrectionsPanel
 from AcuteFindingsLib.widgets.export_panel import ExportPanel
@@ -145,6 +146,8 @@ class DetectorPanel:
             shown_study().choose(result.text)
         suspicious = self.results.current
         if arrange:
+            if result is not None:
+                show_frame(result.text, result.volume)
             self._open_link(arrange=True)
         self._follow_views()
         if result is not None and arrange:
@@ -272,7 +275,7 @@ class DetectorPanel:
         """Speak of the result as that of the shown image only where the views show its image."""
         if self._closed:
             return
-        shown = self.result is not None and shown_study().shows(self.result.volume)
+        shown = self.result is not None and shown_study().shows_result(self.result.text, self.result.volume)
         self.not_shown.show(self.result, shown=shown)
         self.results.widget.setEnabled(shown or self.result is None)
         if self.radiograph is not None:

@@ -15,6 +15,7 @@ from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.jobs.arrays import save_result
 from AcuteFindingsLib.scene.bundle import save_bundle
 from AcuteFindingsLib.scene.results import SceneResult
+from AcuteFindingsLib.scene.sequence_frame import frame_words, is_of_shown_frame
 from AcuteFindingsLib.scene.study_from_node import study_facts
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.widgets.packages import DICOM, NEEDED, ensure_packages
@@ -166,6 +167,10 @@ class ExportPanel:
             return
         if self.result.volume is None:
             self._fail(_("the volume that the result is about is no longer in the scene."))
+            return
+        if not is_of_shown_frame(self.result.text, self.result.volume):
+            frame = frame_words(self.result.text, self.result.volume)
+            self._fail(_("the result is about {frame}; show that frame first.").format(frame=frame))
             return
         target = self._ask_folder()
         if target is None:

@@ -7,6 +7,7 @@ import qt
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.scene.results import SceneResult
+from AcuteFindingsLib.scene.sequence_frame import frame_words
 from AcuteFindingsLib.widgets.parts import column, push_button, text_label
 
 
@@ -39,8 +40,11 @@ class NotShownNotice:
         self.widget.setVisible(result is not None and not shown)
         there = result is not None and result.volume is not None
         self.show_button.setVisible(there)
+        frame = frame_words(result.text, result.volume) if result is not None and there else ""
         self.label.setText(
-            _("⚠ Not of the image in the views.")
+            _("⚠ Not of the image in the views: the result is about {frame}.").format(frame=frame)
+            if frame
+            else _("⚠ Not of the image in the views.")
             if there
             else _("⚠ The image of this result is no longer in the scene.")
         )

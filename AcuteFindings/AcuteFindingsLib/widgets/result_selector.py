@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.verdict_words import verdict_words
 from AcuteFindingsLib.scene.results import SceneResult
+from AcuteFindingsLib.scene.sequence_frame import frame_words
 
 
 class ResultSelector:
@@ -97,7 +98,9 @@ def _title(result: SceneResult) -> str:
     volume = result.volume.GetName() if result.volume is not None else _("volume removed")
     words = {"positive": _("positive"), "negative": _("negative"), "indeterminate": _("indeterminate")}
     said = verdict_words(result.finding, word=words[result.finding.verdict.label], short=True)
-    return f"{said}, {volume} ({result.text.GetName()})"
+    frame = frame_words(result.text, result.volume)
+    of_frame = f", {frame}" if frame else ""
+    return f"{said}, {volume}{of_frame} ({result.text.GetName()})"
 
 
 def _tool_button(text: str, tool_tip: str, on_click: Callable[[], Any]) -> Any:

@@ -10,10 +10,13 @@ from AcuteFindingsLib.detectors.finding import Measurement
 from AcuteFindingsLib.detectors.wording import unit_text, value_text
 from AcuteFindingsLib.scene.navigation import jump_to_slice, next_positive
 from AcuteFindingsLib.scene.results import SceneResult
+from AcuteFindingsLib.scene.sequence_frame import frame_words
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.widgets.parts import cell, column, fit_height, push_button, row, shortcut, table, text_label
 from AcuteFindingsLib.widgets.slice_table import SliceTable
 from AcuteFindingsLib.widgets.verdict_banner import VerdictBanner
+
+GRAVEST_FIRST = ("refuse", "warn", "info")
 
 
 class ResultsPanel:
@@ -82,8 +85,8 @@ class ResultsPanel:
         finding = result.finding if result else None
         self.current = _most_suspicious(result) if result else 0
         self.empty_label.setVisible(finding is None)
-        self.banner.show(finding)
-        warnings = finding.warnings if finding else ()
+        self.banner.show(finding, frame=frame_words(result.text, result.volume) if result else "")
+        warnings = sorted(finding.warnings, key=lambda item: GRAVEST_FIRST.index(item.severity)) if finding else ()
         self.warnings_label.setVisible(bool(warnings))
         self.warnings_label.setText("\n".join(_notice_line(item) for item in warnings))
         self._show_measurements(tuple(item for item in finding.measurements if _in_table(item)) if finding else ())

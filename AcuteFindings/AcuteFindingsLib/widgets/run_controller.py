@@ -16,6 +16,7 @@ from AcuteFindingsLib.jobs.arrays import load_result
 from AcuteFindingsLib.scene.naming import names_of
 from AcuteFindingsLib.scene.nodes import show_finding
 from AcuteFindingsLib.scene.results import SceneResult, result_of
+from AcuteFindingsLib.scene.sequence_frame import frame_of, set_frame
 from AcuteFindingsLib.scene.study_from_node import study_facts
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.widgets.last_resort import told
@@ -42,6 +43,7 @@ class _Run:
     volume: Any
     folder: Path
     study: Study | None = None
+    frame: int | None = None
     copy: VolumeCopy | None = None
     request: int = 0
 
@@ -170,6 +172,7 @@ class RunController:
         if run is not self._run:
             return
         try:
+            run.frame = frame_of(run.volume)
             run.study = study_facts(run.volume, self.detector, instance_file=instance_file())
         except Exception as error:  # a timer called us: what is not told here is told to nobody
             self._fail(run, error)
@@ -227,6 +230,7 @@ class RunController:
         try:
             finding = load_result(run.folder / "result")
             nodes = show_finding(finding, run.study, scene=slicer.mrmlScene, volume_node=run.volume)
+            set_frame(nodes.text, run.frame)
             shown_study().update()
             result = result_of(nodes.text)
         except Exception as error:  # as above

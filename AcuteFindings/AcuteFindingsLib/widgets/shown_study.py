@@ -8,6 +8,7 @@ import qt
 import slicer
 
 from AcuteFindingsLib.scene.nodes import ATTRIBUTE, REFERENCE, ROLE, TEXT
+from AcuteFindingsLib.scene.sequence_frame import is_of_shown_frame
 
 CHOSEN = "AcuteFindings.Chosen"
 """Attribute of a verdict node: of the results about its image, the one that was chosen last."""
@@ -110,6 +111,10 @@ class ShownStudy:
         main = self.main_view()
         return main is None or main.volume_id == volume.GetID()
 
+    def shows_result(self, text: Any, volume: Any | None) -> bool:
+        """Whether the main slice view shows the image that a verdict is about; of a sequence, the very frame."""
+        return self.shows(volume) and is_of_shown_frame(text, volume)
+
     def main_view(self) -> _View | None:
         """Return the view that chart, table and keys follow: Red where it is in the layout, else the first that is."""
         views = self._views()
@@ -155,7 +160,9 @@ class ShownStudy:
         self.update()
 
     def _observe(self) -> None:
-        watched = [*_nodes(self.scene, "vtkMRMLSliceCompositeNode"), *_nodes(self.scene, "vtkMRMLLayoutNode")]
+        # A sequence's browser changes the image of a node that stays where it is.
+        classes = ("vtkMRMLSliceCompositeNode", "vtkMRMLLayoutNode", "vtkMRMLSequenceBrowserNode")
+        watched = [node for name in classes for node in _nodes(self.scene, name)]
         for node in watched:
             if node not in self._observed:
                 self._observed[node] = node.AddObserver("ModifiedEvent", self._on_change)
@@ -267,11 +274,16 @@ def is_verdict(text: Any) -> bool:
 
 
 def _chosen(verdicts: list[_Verdict]) -> dict[str, _Verdict]:
-    """Return by the image's ID the result about it that was chosen last, else the latest."""
+    """Return by the image's ID the result about it that was chosen last, else the latest; of a sequence's image, only
+    of those about the frame that it shows."""
     found: dict[str, _Verdict] = {}
     for verdict in verdicts:
         image = _id(verdict.volume)
-        if image and not (image in found and found[image].text.GetAttribute(CHOSEN)):
+        if (
+            image
+            and is_of_shown_frame(verdict.text, verdict.volume)
+            and not (image in found and found[image].text.GetAttribute(CHOSEN))
+        ):
             found[image] = verdict
     return found
 

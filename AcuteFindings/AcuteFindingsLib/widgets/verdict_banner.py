@@ -35,8 +35,8 @@ class VerdictBanner:
         ):
             layout.addWidget(label)
 
-    def show(self, finding: Finding | None) -> None:
-        """Show a finding's verdict; hidden without one."""
+    def show(self, finding: Finding | None, *, frame: str = "") -> None:
+        """Show a finding's verdict, of a sequence with the frame that it is about; hidden without one."""
         self.widget.setVisible(finding is not None)
         if finding is None:
             return
@@ -51,12 +51,14 @@ class VerdictBanner:
                 }[verdict.label],
             )
         )
+        of_frame = f" · {frame}" if frame else ""
         self.probability_label.setText(
             _("{finding}: probability {probability:.2f} (threshold {threshold:.2f})").format(
                 finding=names_of(finding.detector).finding,
                 probability=verdict.probability,
                 threshold=verdict.threshold,
             )
+            + of_frame
         )
         rule = _("Rule: {rule}").format(rule=verdict.rule)
         self.rule_label.setText("\n".join(text for text in (verdict.explanation, rule) if text))

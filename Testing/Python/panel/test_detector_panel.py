@@ -193,6 +193,36 @@ def test_a_renamed_node_shows_its_new_name_at_once(host, open_module):
     assert widget.ui.inputSelector.currentNode() is result.volume
 
 
+def test_a_result_of_a_sequences_frame_says_which_and_hides_on_others(host, open_module, scene):
+    import slicer
+
+    widget = open_module()
+    volume = scene.GetFirstNodeByName("A volume")
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "Frames")
+    for number in range(3):
+        sequence.SetDataNodeAtValue(volume, str(number))
+    browser = scene.AddNode(slicer.vtkMRMLSequenceBrowserNode())
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    browser.AddProxyNode(volume, sequence, False)
+    browser.SetSelectedItemNumber(1)
+    run(host, widget)
+    panel = widget.panel
+    mask = panel.result.segmentation.GetDisplayNode()
+    assert "frame 2 of 3" in panel.results.banner.probability_label.text
+    assert "frame 2 of 3" in panel.selector.box.currentText
+    assert mask.GetVisibility()
+    assert not panel.not_shown.widget.visible
+    browser.SetSelectedItemNumber(2)
+    host.wait_until(lambda: panel.not_shown.widget.visible)
+    assert "frame 2 of 3" in panel.not_shown.label.text
+    assert not mask.GetVisibility()
+    assert not panel.results.widget.enabled
+    host.click(panel.not_shown.show_button)
+    assert browser.GetSelectedItemNumber() == 1
+    host.wait_until(lambda: not panel.not_shown.widget.visible)
+    assert mask.GetVisibility()
+
+
 def test_a_double_click_on_apply_is_one_apply(host, open_module, scene, monkeypatch):
     import slicer
 
