@@ -31,3 +31,8 @@ def parse_json(data: bytes) -> Any:
         return json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8 text") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # Python's own limit.
+        raise ValueError("holds a number of too many digits") from None

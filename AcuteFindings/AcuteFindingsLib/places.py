@@ -1,5 +1,6 @@
 """Folders of this account that the software keeps files in, and a folder for the time being."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,15 +42,22 @@ def temporary_folder() -> Iterator[Path]:
     AcuteFindingsError
         There is no place for one.
     """
+    folder = make_temporary_folder("acutefindings-")
     try:
-        folder = tempfile.TemporaryDirectory(prefix="acutefindings-")
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_temporary_folder(prefix: str) -> Path:
+    """Return a new temporary folder, which the caller removes; raises as `temporary_folder`."""
+    try:
+        return Path(tempfile.mkdtemp(prefix=prefix))
     except OSError as error:
         raise AcuteFindingsError(
             f"No temporary file can be written ({error.strerror or error}); set the environment variable TMPDIR to a "
             "folder that can be written to."
         ) from error
-    with folder as place:
-        yield Path(place)
 
 
 def _home() -> Path:

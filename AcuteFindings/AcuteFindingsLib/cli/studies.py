@@ -201,6 +201,8 @@ def _print_result(result: "StudyResult") -> None:
         f"(operating point {verdict.threshold:.2f}), model {finding.model.id} {finding.model.version}"
     )
     out_console.print(f"  {verdict.explanation}")
+    if finding.model.chosen:
+        out_console.print(f"  model     {plain(finding.model.chosen)}")
     for notice in finding.warnings:
         if notice.severity != "info":
             out_console.print(f"  {notice.severity}: {notice.text}")

@@ -1,6 +1,7 @@
 """The one result of a detector: immutable, and the same after a trip through JSON."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,9 @@ VerdictLabel = Literal["positive", "negative", "indeterminate"]
 
 FORMAT_VERSION = 1
 
+# Most letters of a mask's name in a file name: systems take 255 bytes.
+_MOST_LETTERS = 60
+
 
 @dataclass(frozen=True)
 class Code:
@@ -31,13 +35,17 @@ class Code:
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model gave the result. `sha256` is that of the weights file; `never_saw` as its card says (`Card`)."""
+    """Which model gave the result. `sha256` is that of the weights file; `never_saw` as its card says (`Card`).
+
+    `chosen` says in words why it and its companions were used: named, chosen by the user, or what ships.
+    """
 
     id: str
     version: str
     sha256: str
     trained_on: str
     never_saw: str = ""
+    chosen: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,10 +170,10 @@ class Finding:
                     "category": asdict(mask.category),
                     "anatomy": asdict(mask.anatomy) if mask.anatomy else None,
                     "colour": list(mask.colour),
-                    "file": f"masks/{file_stem(mask.name)}.nrrd",
+                    "file": f"masks/{stem}.nrrd",
                     "voxels": int(np.count_nonzero(mask.array)),
                 }
-                for mask in self.masks
+                for mask, stem in zip(self.masks, file_stems(self.masks), strict=True)
             ],
             "heatmap": {"name": self.heatmap.name, "file": "heatmap.nrrd"} if self.heatmap else None,
             "measurements": [asdict(item) for item in self.measurements],
@@ -210,9 +218,25 @@ def load_finding(path: Path) -> Finding:
         ) from error
 
 
-def file_stem(name: str) -> str:
-    """Return a segment's name as a file name: lower case, other than letters and digits replaced by hyphens."""
-    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+def file_stems(masks: Sequence[Mask]) -> list[str]:
+    """Return the names of masks as file names of their own: lower case, other than A to Z and digits as hyphens.
+
+    A name without a letter is ``mask``; of several that come out alike the later ones get a number.
+    """
+    stems: list[str] = []
+    for mask in masks:
+        stem = (
+            "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in mask.name.lower()).split())[
+                :_MOST_LETTERS
+            ]
+            or "mask"
+        )
+        taken, number = stem, 1
+        while taken in stems:
+            number += 1
+            taken = f"{stem}-{number}"
+        stems.append(taken)
+    return stems
 
 
 def mask_from_dict(entry: dict[str, Any], array: np.ndarray) -> Mask:

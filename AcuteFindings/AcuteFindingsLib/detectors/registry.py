@@ -10,7 +10,8 @@ from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector
 from AcuteFindingsLib.detectors.pe import PEDetector
 from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxDetector
 from AcuteFindingsLib.errors import DetectionError, ModelError
-from AcuteFindingsLib.models.find import default_package, find_id, find_package
+from AcuteFindingsLib.models.default_model import Choice
+from AcuteFindingsLib.models.find import default_choice, find_id, find_package
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
@@ -18,14 +19,18 @@ from AcuteFindingsLib.models.predictor import Predictor
 COMPANIONS: dict[Task, tuple[Task, ...]] = {"pe": (), "hemorrhage": (), "pneumothorax": ("lungs", "chest")}
 """Tasks of the further models that a detector needs beside its own."""
 
+NAMED = "named for this run"
+"""Why a model is used that was not left to `default_choice`."""
+
 
 @dataclass(frozen=True)
 class LoadedDetector:
-    """A detector with its weights in memory, and the packages they came from."""
+    """A detector with its weights in memory, the packages they came from, and why these were taken."""
 
     detector: Detector
     package: ModelPackage
     companions: dict[Task, ModelPackage] = field(default_factory=dict)
+    why: str = NAMED
 
 
 def load_detector(
@@ -65,11 +70,17 @@ def load_detector(
 
         load = load_predictor
     own = cast(Task, name)
-    package = find_package(model, task=own, folders=folders) if model else default_package(own, folders=folders)
-    companions = companion_packages(package, own, folders=folders)
+    if model:
+        choice = Choice(find_package(model, task=own, folders=folders), NAMED)
+    else:
+        choice = default_choice(own, folders=folders)
+    package = choice.model
+    beside = companion_choices(package, own, folders=folders)
+    companions = {task: other.model for task, other in beside.items()}
     predictor = load(package, device=device)
     others = {task: load(other, device=device) for task, other in companions.items()}
-    return LoadedDetector(_build(name, predictor, others), package, companions)
+    why = "; ".join((choice.reason, *(f"{task} by {other.model.id}, {other.reason}" for task, other in beside.items())))
+    return LoadedDetector(_build(name, predictor, others), package, companions, why)
 
 
 def companion_packages(
@@ -82,11 +93,18 @@ def companion_packages(
     ModelError
         One is missing or damaged.
     """
+    return {task: choice.model for task, choice in companion_choices(package, detector, folders=folders).items()}
+
+
+def companion_choices(
+    package: ModelPackage, detector: Task, *, folders: tuple[Path, ...] = ()
+) -> dict[Task, Choice[ModelPackage]]:
+    """Return what `companion_packages` returns, each with why it is the one; raises as it does."""
     named = package.card.companions
     return {
-        task: find_id(named[task], task=task, folders=folders)
+        task: Choice(find_id(named[task], task=task, folders=folders), f"named by {package.id}")
         if task in named
-        else default_package(task, folders=folders)
+        else default_choice(task, folders=folders)
         for task in COMPANIONS[detector]
     }
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from AcuteFindingsLib.detectors.finding import Finding, Heatmap, file_stem, finding_from_dict, mask_from_dict
+from AcuteFindingsLib.detectors.finding import Finding, Heatmap, file_stems, finding_from_dict, mask_from_dict
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.study.notice import Notice
@@ -191,8 +191,8 @@ def save_result(finding: Finding, folder: Path | str) -> Path:
     data = finding.to_dict()
     try:
         work.mkdir(parents=True)
-        for mask, entry in zip(finding.masks, data["masks"], strict=True):
-            entry["file"] = f"masks/{file_stem(mask.name)}.npy"
+        for mask, stem, entry in zip(finding.masks, file_stems(finding.masks), data["masks"], strict=True):
+            entry["file"] = f"masks/{stem}.npy"
             _save(work / entry["file"], mask.array)
         if finding.heatmap is not None:
             ijk_to_ras = np.asarray(finding.heatmap.ijk_to_ras, float).tolist()

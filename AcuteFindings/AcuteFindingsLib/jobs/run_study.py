@@ -138,6 +138,7 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
     finding = loaded.detector.run(study, progress=_part(progress, 0.2, 0.8), cancelled=cancelled)
     finding = replace(
         finding,
+        model=replace(finding.model, chosen=loaded.why),
         warnings=merge_notices(notices, finding.warnings),
         timings={"read": reading, **finding.timings, "total": perf_counter() - started},
     )

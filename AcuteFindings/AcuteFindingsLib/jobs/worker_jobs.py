@@ -1,6 +1,5 @@
 """What the worker process can be asked to do; each job imports what it needs when it is first asked."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, ModelError, SceneError, StudyRefusedError
 from AcuteFindingsLib.jobs.messages import MessageError, Request
+from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.study.notice import merge_notices, refusals
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def detect(request: Request, tools: Tools) -> dict[str, Any]:
     tools.at("Writing the result", 0.98)
     finding = replace(
         finding,
+        model=replace(finding.model, chosen=loaded.why),
         warnings=merge_notices(notices, finding.warnings),
         timings={"read": read, **finding.timings, "total": perf_counter() - started},
     )
@@ -295,11 +296,11 @@ def _dicom(request: Request, tools: Tools, kinds: tuple[str, ...]) -> dict[str, 
     tools.at("Opening the result", 0.0)
     finding, study = load_result(request.path("result")), _study(request)
     require_dicom(study)
-    with tempfile.TemporaryDirectory(prefix="acutefindings-") as folder:
+    with temporary_folder() as folder:
         picture = None
         if "sc" in kinds:
             tools.at("Drawing the pictures", 0.05)
-            picture = picture_to_capture(_draw(finding, study, Path(folder))[0])
+            picture = picture_to_capture(_draw(finding, study, folder)[0])
         names = [name for kind in kinds for name in FILES[kind]]
         with results_folder(out, entries=names, what="Folder") as work, writing(f"Folder {out}"):
             progress = tools.span(0.2, 1.0)

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from AcuteFindingsLib import json_text
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
 
@@ -60,11 +61,11 @@ def parse_json(text: str | bytes, *, source: str) -> Any:
         Names `source`.
     """
     try:
-        data = json.loads(text)
-    except RecursionError as error:
-        raise ModelError(_too_deep(source)) from error
-    except ValueError as error:
+        data = json_text.parse_json(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
+    except json.JSONDecodeError as error:
         raise ModelError(f"{source} is no valid JSON: {error}.") from error
+    except ValueError as error:
+        raise ModelError(f"{source} {error}; do not use it.") from error
     return require_bounded(data, source=source)
 
 

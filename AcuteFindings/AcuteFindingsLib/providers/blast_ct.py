@@ -1,6 +1,5 @@
 """BLAST-CT: intraparenchymal, extra-axial and intraventricular hemorrhage, and oedema, on head CT."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
@@ -9,6 +8,7 @@ from typing import Any
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.detectors.finding import Code, Finding
 from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.providers.hemorrhage_result import (
     AREA_MM2,
     LABELS,
@@ -71,8 +71,7 @@ class BlastCtDetector:
         """Detect; see `detectors.detector.Detector`."""
         axial = ct_axial(study, "BLAST-CT")
         clock = perf_counter()
-        with tempfile.TemporaryDirectory(prefix="AcuteFindings-") as place:
-            folder = Path(place)
+        with temporary_folder() as folder:
             result = run_child(
                 SCRIPT,
                 {"do": "run", "input": str(write_volume(axial, folder / "input.nii.gz")), "device": self._device},
@@ -122,11 +121,11 @@ def load_blast_ct(
     ProviderError
         The weights cannot be fetched, or the package does not work.
     """
-    with tempfile.TemporaryDirectory(prefix="AcuteFindings-") as place:
+    with temporary_folder() as place:
         known: dict[str, Any] = run_child(
             SCRIPT,
             {"do": "prepare"},
-            Path(place),
+            place,
             python=python,
             environment=environment,
             progress=progress,

@@ -9,13 +9,12 @@ import re
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.errors import ProviderError
-from AcuteFindingsLib.places import environments_folder, models_cache
+from AcuteFindingsLib.places import environments_folder, models_cache, temporary_folder
 from AcuteFindingsLib.providers.own_process import run_to_end
 from AcuteFindingsLib.providers.provider import Provider
 
@@ -92,8 +91,8 @@ def install(
         return python_of(provider, folder=folder)
     if provider.own_environment:
         return _install_apart(provider, folder or environments_folder(), progress, cancelled)
-    with tempfile.TemporaryDirectory(prefix="AcuteFindings-") as place:
-        constraints = Path(place) / "constraints.txt"
+    with temporary_folder() as place:
+        constraints = place / "constraints.txt"
         constraints.write_text("".join(f"{line}\n" for line in _installed(PROTECTED)), encoding="utf-8")
         _pip(
             Path(sys.executable),

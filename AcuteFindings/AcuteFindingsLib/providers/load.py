@@ -103,7 +103,9 @@ def load_any_detector(
 
     own = load_detector(name, model=base, device=device, folders=folders, load=load)
     known = segmenter.prepare(TASKS, progress=progress, cancelled=cancelled)
-    return LoadedDetector(PEWithContext(own.detector, segmenter, version=known.version), own.package, own.companions)
+    return LoadedDetector(
+        PEWithContext(own.detector, segmenter, version=known.version), own.package, own.companions, own.why
+    )
 
 
 def load_any_image_scorer(

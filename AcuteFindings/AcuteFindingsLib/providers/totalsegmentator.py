@@ -1,6 +1,5 @@
 """TotalSegmentator: hemorrhage masks on head CT, and what a chest CT holds beside clots."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cance
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.hemorrhage import HEMORRHAGE
 from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.preprocessing.orient import Axial
 from AcuteFindingsLib.providers.hemorrhage_result import (
     AREA_MM2,
@@ -87,11 +87,11 @@ class Segmenter:
         ProviderError
             The weights cannot be fetched, or the package does not work.
         """
-        with tempfile.TemporaryDirectory(prefix="AcuteFindings-") as place:
+        with temporary_folder() as place:
             result = run_child(
                 SCRIPT,
                 {"do": "prepare", "tasks": list(tasks)},
-                Path(place),
+                place,
                 python=self.python,
                 environment=self.environment,
                 progress=progress,
@@ -122,8 +122,7 @@ class Segmenter:
         ProviderError
             The package failed.
         """
-        with tempfile.TemporaryDirectory(prefix="AcuteFindings-") as place:
-            folder = Path(place)
+        with temporary_folder() as folder:
             request = {
                 "do": "run",
                 "tasks": list(tasks),

@@ -9,6 +9,7 @@ from typing import Any
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.errors import SceneError
 from AcuteFindingsLib.files import replace_when_written, sweep_abandoned
+from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.scene.application import load_slicer, new_scene
 from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding
 from AcuteFindingsLib.scene.views import arrange_views
@@ -63,14 +64,14 @@ def load_bundle(path: Path) -> Any:
     """
     slicer, _ = load_slicer()
     scene = new_scene()
-    with tempfile.TemporaryDirectory(prefix="acutefindings-") as folder:
+    with temporary_folder() as folder:
         # Slicer's own unpacking stays in the folder it unpacks to when the file is damaged, which is then no more.
         try:
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(folder)
         except (OSError, zipfile.BadZipFile) as error:
             raise SceneError(f"{path} cannot be opened as a Slicer data bundle (.mrb): {error}") from error
-        mrml = next(Path(folder).glob("*/*.mrml"), None)
+        mrml = next(folder.glob("*/*.mrml"), None)
         if mrml is None:
             raise SceneError(f"{path} holds no scene (.mrml); expected a Slicer data bundle.")
         scene.SetURL(str(mrml))

@@ -14,6 +14,7 @@ from typing import IO
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.places import make_temporary_folder
 from AcuteFindingsLib.study.file_kinds import START_BYTES, ZIP, is_leftover, kind_of, kind_of_bytes, shown_name
 from AcuteFindingsLib.study.folder_files import DICOM_ENDINGS
 from AcuteFindingsLib.study.unpacking import check_growth
@@ -41,7 +42,7 @@ class UnpackedZip:
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.folder = make_temporary_folder(PREFIX)
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
 

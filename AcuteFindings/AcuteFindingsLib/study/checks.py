@@ -7,6 +7,7 @@ import numpy as np
 from AcuteFindingsLib.study.checks_ct import check_ct
 from AcuteFindingsLib.study.checks_kind import label_map, no_skull
 from AcuteFindingsLib.study.checks_radiograph import check_radiograph
+from AcuteFindingsLib.study.evidence import INFANT, stated_kinds
 from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
 from AcuteFindingsLib.study.plausibility import check_geometry, check_values
 from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements, RadiographRequirements
@@ -113,6 +114,9 @@ def _remarks(study: Study) -> list[Notice]:
     if not study.pixel_spacing_known:
         text = "The size of a pixel is not stated and was taken as 1 mm: areas, volumes and lengths cannot be measured."
         found.append(Notice("no-pixel-spacing", "warn", text))
+    if INFANT in stated_kinds(facts):
+        text = "The patient is younger than two years, while the models know adults only; read the answer with care."
+        found.append(Notice("infant", "warn", text))
     if facts.burned_in_annotation.upper() == "YES":
         text = (
             "The header says that text is burnt into the images; it may mislead the model and may identify the patient."

@@ -5,7 +5,7 @@ import numpy as np
 from AcuteFindingsLib.study.checks_body_part import check_body_part
 from AcuteFindingsLib.study.checks_contrast import check_contrast
 from AcuteFindingsLib.study.content import CtContent, ct_content
-from AcuteFindingsLib.study.evidence import INFANT, stated_kinds
+from AcuteFindingsLib.study.evidence import stated_kinds
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.plausibility import check_body_size
 from AcuteFindingsLib.study.requirements import CtRequirements
@@ -83,15 +83,14 @@ def _kind_of_image(study: Study) -> list[Notice]:
         text = "These are projections through thick slabs, in which small findings are hidden; choose the thin slices."
         found.append(Notice("projection-slabs", "warn", text))
     sharp = {"lung", "bone"} & kinds
-    if sharp and study.dicom.convolution_kernel:
+    if sharp and (study.dicom.convolution_kernel or "pe" not in kinds):
+        kernel = study.dicom.convolution_kernel
+        what = f"The kernel {kernel}" if kernel else "The series, by its name,"
         text = (
-            f"The kernel {study.dicom.convolution_kernel} is one for {' or '.join(sorted(sharp))}: its noise hides "
-            "small findings and imitates others; choose the series with a soft kernel if there is one."
+            f"{what} is one for {' or '.join(sorted(sharp))}: noise of sharp kernels hides small findings and imitates "
+            "others; choose the series with a soft kernel if there is one."
         )
         found.append(Notice("sharp-kernel", "warn", text))
-    if INFANT in kinds:
-        text = "The patient is younger than two years, while the models know adults only; read the answer with care."
-        found.append(Notice("infant", "warn", text))
     return found
 
 

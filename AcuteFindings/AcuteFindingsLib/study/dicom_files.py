@@ -1,9 +1,7 @@
 """Opening DICOM files: which of a folder's files are DICOM, and their headers without pixels or patient data."""
 
-import hashlib
 import io
 import logging
-import secrets
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +42,7 @@ from AcuteFindingsLib.study.file_kinds import (
     shown_name,
 )
 from AcuteFindingsLib.study.folder_files import files_below, spoiled_among
+from AcuteFindingsLib.study.patient import PATIENT_TAGS, join_patients, keep_no_patient
 from AcuteFindingsLib.study.unpacking import UNPACKING_FAILS, check_deflated, unpacked, unpacked_start
 
 Progress = Callable[[str, float], None]
@@ -71,6 +70,7 @@ HEADER_TAGS = [
     "AcquisitionDateTime", "NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase",
     "CardiacCyclePosition", "RespiratoryCyclePosition", "TriggerTime", "NominalCardiacTriggerDelayTime",
     "NominalRespiratoryTriggerDelayTime", "MonoenergeticEnergyEquivalent", "ReconstructionAlgorithm", "FilterType",
+    "ReconstructionDiameter", "ScanOptions",
     "FrameIncrementPointer",
 ]  # fmt: skip
 _PALETTE_TAGS = [
@@ -82,10 +82,6 @@ PIXEL_TAGS = [
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ModalityLUTSequence", "PixelData",
     "ExtendedOffsetTable", "ExtendedOffsetTableLengths", *_PALETTE_TAGS,
 ]  # fmt: skip
-
-# Read only to tell patients apart: of their values nothing but a keyed hash leaves `read_header`.
-_PATIENT_TAGS = ["PatientID", "PatientName", "PatientBirthDate"]
-_HASH_KEY = secrets.token_bytes(16)
 
 # Storage classes of the images that are read here; a file of them without rows and columns is cut short.
 IMAGE_STORAGE = frozenset((
@@ -143,6 +139,7 @@ def read_headers(path: Path, *, progress: Progress | None = None) -> Headers:
         except UNREADABLE as error:
             _log.debug("%s: %r", file, error)
             unreadable.append(file)
+    join_patients(header for _, header in found)
     unreadable += spoiled_among(others, [file for file, _ in found] + unreadable)
     return Headers(headers=tuple(found), unreadable=tuple(sorted(unreadable)))
 
@@ -150,19 +147,11 @@ def read_headers(path: Path, *, progress: Progress | None = None) -> Headers:
 def read_header(path: Path) -> Dataset:
     """Read one file's header, without its pixels.
 
-    Patient ID holds a hash of the patient's number (of name and birth date where there is none): equal for one patient,
-    without meaning outside this process.
+    Of the patient it holds what `keep_no_patient` leaves.
     """
-    header = read_tags(path, [*HEADER_TAGS, *_PATIENT_TAGS], stop_before_pixels=True)
+    header = read_tags(path, [*HEADER_TAGS, *PATIENT_TAGS], stop_before_pixels=True)
     check_numbers(header)
-    stated = {keyword: str(header.get(keyword) or "").strip(" \0^").upper() for keyword in _PATIENT_TAGS}
-    for keyword in _PATIENT_TAGS:
-        if keyword in header and keyword not in HEADER_TAGS:
-            delattr(header, keyword)
-    patient = stated["PatientID"] or "|".join(filter(None, stated.values()))
-    if patient:
-        digest = hashlib.blake2b(patient.encode("utf-8", "replace"), key=_HASH_KEY, digest_size=8)
-        header.PatientID = digest.hexdigest()
+    keep_no_patient(header, kept=HEADER_TAGS)
     return header
 
 

@@ -94,6 +94,8 @@ MAY_FOLLOW = (
     Fact("stack", _text("StackID", group=_CONTENT)),
     Fact("image type", lambda frame: "/".join(frame.image_type)),
     Fact("contrast agent", _text("ContrastBolusAgent")),
+    Fact("reconstruction diameter", _amount("ReconstructionDiameter")),
+    Fact("scan options", _text("ScanOptions")),
     Fact("filter", _text("FilterType", group="CTXRayDetailsSequence")),
     _ACQUISITION_TIME,
     Fact("field of view", _field),

@@ -5,7 +5,6 @@ volume files it does not open at all, since their headers can name any file and 
 """
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.grid import place_image
 from AcuteFindingsLib.study.images import is_volume
@@ -81,8 +81,8 @@ def _plain_copy(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _plain_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="acutefindings-") as folder:
-        yield Path(folder)
+    with temporary_folder() as folder:
+        yield folder
 
 
 def _is_plain(path: Path) -> bool:

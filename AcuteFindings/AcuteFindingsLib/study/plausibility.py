@@ -29,6 +29,9 @@ _WRAPPED_16 = 65536.0
 _WRAPPED_AIR = 3096.0
 # Air under a smaller slope; lungs are broader and have air or fat beside them. Ours.
 _HALF_AIR_HU, _LEAST_HALF_AIR = (-800.0, -300.0), 0.3
+# An adult's brain is 0.8 of its widest slice some 30 mm above it (an ellipsoid 140 mm high), lungs are 200 mm high and
+# more; ours, with room to spare.
+_NARROW, _LEAST_NARROWS_MM, _LEAST_LUNGS_MM = 0.8, 12.0, 120.0
 # Shares of the volume; ours.
 _LEAST_SHARE = 0.05
 _LEAST_SOFT = 0.005
@@ -73,6 +76,12 @@ def check_geometry(study: Study) -> list[Notice]:
     dz, dy, dx = study.spacing
     depth, height, width = study.array.shape
     found = []
+    if depth > 1 and np.array_equal(np.abs(study.ijk_to_ras), np.eye(4)):
+        text = (
+            "The volume states voxels of 1 mm that begin at 0, 0, 0, as programs write where they know no places: "
+            "sizes are probably wrong, and left and right are not known. Load the original series."
+        )
+        found.append(Notice("no-geometry", "warn", text))
     field = max(height * dy, width * dx)
     ratio = max(dy, dx) / min(dy, dx) if min(dy, dx) > 0 else np.inf
     projection = study.orientation == "projection"
@@ -125,6 +134,17 @@ def check_body_size(content: CtContent, body_part: str) -> list[Notice]:
     if area > most or extent > (220.0 if head else 450.0):
         text = f"{size}, more than people have: pixel spacing or slice distance may be wrong."
         return [Notice("unlikely-size", "warn", text)]
+    if head:
+        narrows = _narrows_mm(areas, content.spacing[0])
+        too_small = narrows is not None and (area < least or narrows < _LEAST_NARROWS_MM)
+    else:
+        too_small = _both_ends(areas) and (area < least or extent < _LEAST_LUNGS_MM)
+    if too_small:
+        text = (
+            f"{size}, though {'the narrowing towards its top is' if head else 'both ends are'} in the field: the "
+            "patient is a small child, or the pixel spacing or the distance between slices is wrong."
+        )
+        return [Notice("small-body", "warn", text)]
     if area < least and extent > (70.0 if head else 140.0):
         text = f"{size}, as in a small child or with a wrong pixel spacing; the models know adults only."
         return [Notice("small-body", "warn", text)]
@@ -153,6 +173,21 @@ def mend_wrapped(array: np.ndarray) -> Notice | None:
         "back. Compare the pictures with the original study."
     )
     return Notice("signed-as-unsigned", "warn", text)
+
+
+def _narrows_mm(areas: np.ndarray, step: float) -> float | None:
+    """Return how far above the widest slice a brain narrows to `_NARROW`; None where the field does not show it."""
+    widest = int(areas.argmax())
+    wide = int(np.flatnonzero(areas >= _NARROW * areas[widest])[-1])
+    if widest == 0 or wide == len(areas) - 1:
+        return None
+    return (wide + 1 - widest) * step
+
+
+def _both_ends(areas: np.ndarray) -> bool:
+    """Whether lungs begin and end within the field."""
+    found = np.flatnonzero(areas > 5.0)
+    return len(found) > 2 and found[0] > 0 and found[-1] < len(areas) - 1
 
 
 def not_hu(why: str) -> Notice:

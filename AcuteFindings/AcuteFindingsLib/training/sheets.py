@@ -1,13 +1,12 @@
 """Contact sheets as files of a model package."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_sheet
+from AcuteFindingsLib.places import temporary_folder
 
 
 def sheet_bytes(panels: Sequence[Panel], *, columns: int) -> bytes:
     """Return a contact sheet as the bytes of a PNG."""
-    with TemporaryDirectory() as folder:
-        return write_sheet(panels, Path(folder) / "sheet.png", columns=min(columns, len(panels))).read_bytes()
+    with temporary_folder() as folder:
+        return write_sheet(panels, folder / "sheet.png", columns=min(columns, len(panels))).read_bytes()

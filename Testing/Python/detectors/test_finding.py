@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_finding_is_the_same_after_a_trip_through_its_files(finding: Finding, tm
 
 def test_json_has_the_fields_that_readers_rely_on(finding: Finding, tmp_path: Path) -> None:
     data = json.loads(finding.save(tmp_path).read_text())
-    assert set(data["model"]) == {"id", "version", "sha256", "trained_on", "never_saw"}
+    assert set(data["model"]) == {"id", "version", "sha256", "trained_on", "never_saw", "chosen"}
     assert set(data["verdict"]) == {"label", "probability", "threshold", "rule", "explanation"}
     assert {"index", "position_ras", "sop_instance_uid", "probabilities"} <= set(data["slices"][0])
     assert {"name", "code", "file"} <= set(data["masks"][0])
@@ -95,3 +96,14 @@ def test_a_mask_that_cannot_be_written_is_named(
     with pytest.raises(ExportError, match=r"hemorrhage\.nrrd could not be written; is the disk full"):
         finding.save(tmp_path)
     assert not list(tmp_path.rglob("*.*"))
+
+
+def test_masks_whose_names_come_out_alike_have_files_of_their_own(finding: Finding, tmp_path: Path) -> None:
+    first = finding.masks[0]
+    names = ["a b", "a-b", "A  B", "../..", "", "é" * 300, "é" * 301]
+    masks = tuple(replace(first, name=name, array=first.array * (n % 2)) for n, name in enumerate(names))
+    loaded = load_finding(replace(finding, masks=masks).save(tmp_path))
+    assert len(list((tmp_path / "masks").iterdir())) == len(names)
+    for mask, given in zip(masks, loaded.masks, strict=True):
+        assert given.name == mask.name
+        np.testing.assert_array_equal(given.array, mask.array)

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import AcuteFindingsLib
+from AcuteFindingsLib.models.default_model import set_default
 from AcuteFindingsLib.models.metadata import Card, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.networks import build_network
@@ -133,8 +134,10 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_models_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep what a developer has downloaded out of the tests."""
+    """Keep what a developer has downloaded out of the tests; where they are, the small packages are the default."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for task in TINY:
+        set_default(task, f"tiny-{task}")
 
 
 @pytest.fixture(scope="session")

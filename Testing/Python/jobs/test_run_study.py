@@ -20,7 +20,7 @@ from AcuteFindingsLib.study.reader import read_study
 
 # What the command promises of finding.json.
 PROMISED = {
-    "model": {"id", "version", "sha256", "trained_on"},
+    "model": {"id", "version", "sha256", "trained_on", "chosen"},
     "verdict": {"label", "probability", "threshold", "rule", "explanation"},
     "slices": {"index", "position_ras", "sop_instance_uid", "probabilities"},
     "masks": {"name", "code", "file"},
@@ -350,3 +350,14 @@ def test_a_full_disk_is_told_and_leaves_the_earlier_results(
     assert ran.stdout.startswith("told:"), ran.stdout + ran.stderr[-2000:]
     assert {name: (tmp_path / "out" / name).read_bytes() for name in written(tmp_path / "out")} == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_run_says_why_its_models_were_taken(chest_xray: Path, request_for, without_scene: None) -> None:
+    left = run_study(request_for(chest_xray, "pneumothorax"))
+    why = left.finding.model.chosen
+    chosen = "chosen with `models default`"
+    assert why == f"{chosen}; lungs by tiny-lungs, {chosen}; chest by tiny-chest, {chosen}"
+    assert "lungs by tiny-lungs" in left.report.read_text(encoding="utf-8")
+    named = run_study(request_for(chest_xray, "pneumothorax", model=left.finding.model.id))
+    assert named.finding.model.chosen.startswith("named for this run; lungs by ")
+    assert load_finding(named.finding_file).model.chosen == named.finding.model.chosen

@@ -197,7 +197,7 @@ def test_other_kinds_of_addresses_are_no_catalogue(address):
 def test_a_catalogue_nested_deep_or_too_large_is_refused(tmp_path):
     path = tmp_path / "catalogue.json"
     path.write_text("[" * 100_000)
-    with pytest.raises(ModelError, match="nested more than 32 levels"):
+    with pytest.raises(ModelError, match="nested deeper than 32 levels"):
         load_catalogue(path)
     path.write_text(" " * (9 * 2**20))
     with pytest.raises(ModelError, match="larger than 8 MB"):

@@ -82,3 +82,15 @@ def test_images_of_one_study_are_a_choice_and_equal_ones_are_warned_of(
     write_radiograph(tmp_path / "again.dcm", RADIOGRAPH + 2, **same)
     study = read_study(tmp_path, detector="pneumothorax", one_examination=True)
     assert _severity(study)["equal-images"] == "warn"
+
+
+def test_images_without_number_of_a_patient_of_the_same_name_are_that_patients(
+    tmp_path: Path, write_series: Writer
+) -> None:
+    same = {"StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4"}
+    heights = 5.0 * np.arange(6)
+    write_series(tmp_path / "a", linear_field, heights=heights, PatientID="A", PatientName="Phantom", **same)
+    write_series(tmp_path / "b", linear_field, heights=heights + 30.0, PatientID="", PatientName="Phantom", **same)
+    study = read_study(tmp_path, detector="hemorrhage")
+    assert len(study.sources) == 12
+    assert "several-patients" not in _severity(study)

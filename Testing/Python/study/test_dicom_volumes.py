@@ -43,6 +43,8 @@ def _values(study: Study) -> set[int]:
         ({"NominalPercentageOfRespiratoryPhase": 0.0}, {"NominalPercentageOfRespiratoryPhase": 50.0}),
         ({"TemporalPositionIdentifier": 1}, {"TemporalPositionIdentifier": 2}),
         ({"AcquisitionTime": "121000"}, {"AcquisitionTime": "122000"}),
+        ({"ReconstructionDiameter": 250}, {"ReconstructionDiameter": 360}),
+        ({"ScanOptions": "HELICAL MODE"}, {"ScanOptions": "AXIAL MODE"}),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}, {"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "VUE"]}),
         ({"origin": (-100.0, 20.0, -300.0)}, {"origin": (-60.0, 20.0, -300.0)}),
         ({"SeriesDescription": "FBP"}, {"SeriesDescription": "iterative"}),

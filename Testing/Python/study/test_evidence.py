@@ -38,6 +38,9 @@ def test_the_series_speaks_before_its_study(tmp_path: Path, write_series: Writer
         ({"PatientAge": "001Y"}, True),
         ({"PatientAge": "034Y"}, False),
         ({"PatientAge": "50"}, False),
+        ({"PatientBirthDate": "20191230", "StudyDate": "20200101"}, True),
+        ({"PatientBirthDate": "19900101", "StudyDate": "20200101"}, False),
+        ({"PatientBirthDate": "20200301", "StudyDate": "20200101"}, False),
         ({}, False),
     ],
 )

@@ -110,6 +110,8 @@ def test_slices_unlike_the_rest_of_their_stack_are_named(change, places, code, s
         ((0.05, 0.05, 1), "impossible-size", "refuse"),
         ((2, 2, 1), "impossible-size", "refuse"),
         ((0.5, 0.5, 1), "small-body", "warn"),
+        ((0.5, 0.5, 0.5), "small-body", "warn"),
+        ((1, 1, 0.1), "small-body", "warn"),
         ((1, 1, 10), "impossible-slice-distance", "refuse"),
         ((1, 1, 2), "unlikely-size", "warn"),
         ((1.3, 1, 1), "pixel-aspect", "warn"),
@@ -215,3 +217,11 @@ def test_a_slice_of_one_value_that_is_no_filling_is_warned_of_at_the_end_too() -
     for array, warned in ((lost, True), (filled, False)):
         notices = check_study(replace(head(), array=array), "hemorrhage")
         assert ("constant-slices" in {n.code for n in notices}) is warned
+
+
+def test_lungs_from_end_to_end_that_are_too_low_are_warned_of():
+    assert notices(scaled(ctpa(), 1, 1, 0.3), "pe").get("small-body") == "warn"
+
+
+def test_a_volume_that_states_no_geometry_is_warned_of():
+    assert notices(replace(head(), ijk_to_ras=np.eye(4)), "hemorrhage").get("no-geometry") == "warn"

@@ -26,6 +26,16 @@ from AcuteFindingsLib.study.words import agent_given, is_bone_kernel, is_lung_ke
         ("T-SPINE", {"spine"}),
         ("THORACIC SPINE", {"spine"}),
         ("CHEST AND THORACIC SPINE", {"chest", "spine"}),
+        ("NECKCHESTABDPELV", {"neck", "chest", "abdomen", "pelvis"}),
+        ("UPRURINARYTRACT", {"abdomen"}),
+        ("IAC", {"face"}),
+        ("TLSPINE", {"spine"}),
+        ("SELLA", {"head"}),
+        ("AP PORTABLE CHE", {"chest"}),
+        ("ABD/PEL", {"abdomen", "pelvis"}),
+        ("Lunge", {"chest"}),
+        ("CXR", {"chest"}),
+        ("WHOLEBODY", set()),
         ("HEADER", set()),
         ("HEADACHE", set()),
         ("CHESTER", set()),
@@ -49,7 +59,20 @@ def test_body_parts_are_whole_words_in_any_language(text: str, parts: set[str]) 
         ("Thorax mit KM", {"enhanced"}),
         ("post contrast", {"enhanced"}),
         ("C+", {"enhanced"}),
+        ("NO IV CONTRAST", {"plain"}),
+        ("Contrast: none", {"plain"}),
+        ("ilman varjoainetta", {"plain"}),
+        ("nach KM", {"enhanced"}),
+        ("CT CHEST W_ENHA", {"enhanced"}),
         ("HEAD W WO CONTRAST", set()),
+        ("ABD WO_W", set()),
+        ("mit und ohne KM", set()),
+        ("con y sin contraste", set()),
+        ("avec et sans injection", set()),
+        ("Thorax p.a.", {"frontal"}),
+        ("boczne", {"lateral"}),
+        ("正位", {"frontal"}),
+        ("TOPO", {"localizer"}),
         ("CT_SOM5 MIP", {"slab"}),
         ("MIPPING", set()),
         ("Iodine map", {"material map"}),
@@ -64,7 +87,20 @@ def test_descriptions_are_understood_by_whole_words(text: str, kinds: set[str]) 
 
 @pytest.mark.parametrize(
     ("agent", "given"),
-    [("Iohexol", True), ("APPLIED", True), ("NONE", False), ("No contrast", False), ("", None), ("UNKNOWN", None)],
+    [
+        ("Iohexol", True),
+        ("APPLIED", True),
+        ("ORAL & IV", True),
+        ("NONE", False),
+        ("N", False),
+        ("No contrast", False),
+        ("Not given", False),
+        ("ninguno", False),
+        ("нет", False),
+        ("", None),
+        ("UNKNOWN", None),
+        ("Oral only", None),
+    ],
 )
 def test_an_agent_is_given_denied_or_not_stated(agent: str, given: bool | None) -> None:
     assert agent_given(agent) is given
@@ -91,7 +127,8 @@ def test_kernels_of_four_manufacturers_are_told_apart(kernel: str, lung: bool, b
 
 @pytest.mark.parametrize(
     ("rescale_type", "unit"),
-    [("HU", "HU"), ("HOUNDSFIELD UNIT", "HU"), ("", "HU"), ("MGML", "mg/ml"), ("Z_EFF", "effective atomic numbers"),
+    [("HU", "HU"), ("HOUNDSFIELD UNIT", "HU"), ("", "HU"), ("HONSFIELD", "HU"),
+     ("MGML", "mg/ml"), ("Z_EFF", "effective atomic numbers"),
      ("HU_MOD", "?")],
 )  # fmt: skip
 def test_units_other_than_hu_are_named(rescale_type: str, unit: str) -> None:

@@ -1,7 +1,6 @@
 """Weights out of the files that Keras writes: HDF5 of Keras 2 and 3, ``.keras`` archives; nothing in them is run."""
 
 import io
-import json
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.plain_files import parse_json
 
 if TYPE_CHECKING:
     import h5py
@@ -24,7 +25,6 @@ _NUMBERED = {
     "LSTM": ("kernel", "recurrent_kernel", "bias"),
 }
 _STATISTICS = ("moving_mean", "moving_variance")
-_LIMIT = 4 << 30
 
 
 @dataclass
@@ -122,12 +122,15 @@ def _read_archive(path: Path) -> KerasFile:
             raise ModelError(
                 f"{path.name} is a zip archive, but no .keras file: config.json or model.weights.h5 lacks."
             )
-        if archive.getinfo("model.weights.h5").file_size > _LIMIT:
-            raise ModelError(f"{path.name} unpacks to more than {_LIMIT >> 30} GB, more than any of these models has.")
-        model = json.loads(archive.read("config.json"))
+        weights = archive.getinfo("model.weights.h5")
+        _require_unpackable(path, weights.file_size, packed=weights.compress_size)
+        for name in ("config.json", "metadata.json"):
+            if name in archive.namelist() and archive.getinfo(name).file_size > budgets().text_bytes:
+                raise ModelError(f"{path.name} holds a {name} larger than {budgets().text_bytes >> 20} MB.")
+        model = parse_json(archive.read("config.json"), source=path.name)
         version = ""
         if "metadata.json" in archive.namelist():
-            version = str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
+            version = str(parse_json(archive.read("metadata.json"), source=path.name).get("keras_version", ""))
         with _open(io.BytesIO(archive.read("model.weights.h5"))) as file:
             layers = _numbered_layers(path, file)
             return KerasFile(path, layers, False, model, version, _is_nested(layers))
@@ -142,7 +145,7 @@ def _read_hdf5(path: Path, file: "h5py.File") -> KerasFile:
     group = file.get("model_weights", file)
     model = None
     if "model_config" in file.attrs:
-        model = json.loads(_text(file.attrs["model_config"]))
+        model = parse_json(_text(file.attrs["model_config"]), source=path.name)
     version = _text(group.attrs.get("keras_version", file.attrs.get("keras_version", "")))
     if "layer_names" in group.attrs or "layer_names0" in group.attrs:
         entries = [_named_layers(group[name], name) for name in _names(group, "layer_names")]
@@ -158,24 +161,39 @@ def _refuse_links(path: Path, file: "h5py.File") -> None:
     import h5py
 
     total = 0
+    packed = file.id.get_filesize()
 
-    def look(group: Any) -> None:
+    def look(group: Any, depth: int) -> None:
         nonlocal total
+        # A group that holds itself has no end.
+        if depth > budgets().nesting:
+            raise ModelError(f"{path.name} nests its groups more than {budgets().nesting} levels deep; do not use it.")
         for name in group:
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
                 raise ModelError(f"{path.name} was refused: {name!r} in it is a link to another place or file.")
             item = group[name]
             if isinstance(item, h5py.Group):
-                look(item)
+                look(item, depth + 1)
                 continue
             if item.external or item.is_virtual:
                 raise ModelError(f"{path.name} was refused: the numbers of {name!r} lie in another file.")
             total += item.nbytes
-            if total > _LIMIT:
-                raise ModelError(f"{path.name} unpacks to more than {_LIMIT >> 30} GB, more than these models have.")
+            _require_unpackable(path, total, packed=packed)
 
-    look(file)
+    look(file, 0)
+
+
+def _require_unpackable(path: Path, size: int, *, packed: int) -> None:
+    limits = budgets()
+    if size > limits.unpacked_bytes:
+        raise ModelError(
+            f"{path.name} unpacks to more than {limits.unpacked_bytes >> 30} GB, more than any of these models has."
+        )
+    if size > limits.ratio_counts_from and size > limits.unpacked_ratio * packed:
+        raise ModelError(
+            f"{path.name} unpacks to {size / max(packed, 1):,.0f} times its size; weights never do. Do not use it."
+        )
 
 
 def _named_layers(group: "h5py.Group", name: str) -> list[SavedLayer]:

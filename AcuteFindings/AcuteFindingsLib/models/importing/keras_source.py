@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ import numpy as np
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import SourceMissingError
+from AcuteFindingsLib.places import temporary_folder
 
 _PROGRAM = Path(__file__).with_name("keras_program.py")
 _SECONDS = 900
@@ -42,8 +42,7 @@ def ask_keras(path: Path, spec: Mapping[str, Any], batch: np.ndarray, python: Pa
     """
     if python is None and find_spec("keras") is None:
         raise SourceMissingError("Keras is not installed here (pip install keras, or name an interpreter that has it)")
-    with tempfile.TemporaryDirectory(prefix="acutefindings-") as folder:
-        work = Path(folder)
+    with temporary_folder() as work:
         (work / "spec.json").write_text(json.dumps({**spec, "file": str(_for_keras(path, work))}), encoding="utf-8")
         np.save(work / "input.npy", np.ascontiguousarray(batch))
         names = ("spec.json", "input.npy", "answers.npz")

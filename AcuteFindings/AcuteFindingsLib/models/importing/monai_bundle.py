@@ -1,6 +1,5 @@
 """MONAI bundles whose network is one of MONAI's own, for two-dimensional pictures."""
 
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from AcuteFindingsLib.models.importing.state_files import read_state
 from AcuteFindingsLib.models.metadata import Label, Network
 from AcuteFindingsLib.models.plain_files import parse_json, read_text, require_bounded
 from AcuteFindingsLib.networks.monai_network import build_monai
+from AcuteFindingsLib.places import temporary_folder
 
 _CONFIGS = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml", "configs/train.json")
 _WEIGHTS = ("models/model.safetensors", "models/model.pt")
@@ -117,7 +117,7 @@ def _unpacked(path: Path) -> Iterator[Path]:
         return
     if not zipfile.is_zipfile(path):
         raise ModelError(f"{path} is neither the folder of a MONAI bundle nor a zip file of one, or it is truncated.")
-    with tempfile.TemporaryDirectory(prefix="acutefindings-") as work, zipfile.ZipFile(path) as archive:
+    with temporary_folder() as work, zipfile.ZipFile(path) as archive:
         tops = [PurePosixPath(n).parents[1] for n in archive.namelist() if f"/{n}".endswith("/configs/metadata.json")]
         if len(tops) != 1:
             raise ModelError(f"{path.name} holds {len(tops)} MONAI bundles; choose a zip file of one.")

@@ -11,6 +11,7 @@ import torch
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import import_model
+from AcuteFindingsLib.models.importing.keras_file import read_keras_file
 from AcuteFindingsLib.models.importing.keras_models import (
     convert_backbone,
     convert_pe,
@@ -220,3 +221,29 @@ def test_what_a_file_of_keras_is_shows_in_its_layers(keras_models):
         "rgb.keras": "pe-slices",
         "backbone.weights.h5": "inception-resnet-v2",
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("bomb", "times its size; weights never do"), ("itself", "nests its groups"), ("deep", "nests its groups")],
+)
+def test_a_file_that_unpacks_without_measure_or_end_is_refused(tmp_path, kind, told):
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = ["a"]
+        if kind == "bomb":
+            file.create_dataset("a/kernel", (30_000, 20_000), "f4", chunks=(1000, 1000), compression="gzip")
+        elif kind == "itself":
+            file.create_group("a")["a"] = file
+        else:
+            file.create_group("/".join("a" * 2000))
+    with pytest.raises(ModelError, match=told):
+        read_keras_file(path)
+
+
+def test_a_configuration_nested_without_end_is_refused(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["layer_names"] = ["a"]
+        file.attrs["model_config"] = "[" * 20_000
+    with pytest.raises(ModelError, match="nested deeper"):
+        read_keras_file(tmp_path / "m.h5")
