@@ -311,8 +311,11 @@ def _dicom(request: Request, tools: Tools, kinds: tuple[str, ...]) -> dict[str, 
 
 def _study(request: Request) -> "Study":
     from AcuteFindingsLib.jobs.arrays import load_study
+    from AcuteFindingsLib.study.grey_values import make_finite
 
-    return load_study(request.path("study"))
+    study = load_study(request.path("study"))
+    # A volume node may hold what is not a number, as a file may: both are read alike.
+    return replace(study, notices=(*study.notices, *make_finite(study.array)))
 
 
 def _detector(request: Request) -> str:

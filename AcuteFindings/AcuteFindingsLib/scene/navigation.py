@@ -1,5 +1,6 @@
 """From a point in the patient to a slice of a result, and from a slice to the views."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,12 @@ def slice_at(result: SceneResult, position_ras: Vector | np.ndarray, normal: Vec
 def shows_slices(result: SceneResult, slice_node: Any) -> bool:
     """Whether a slice view looks along the result's slices, be it turned to the volume's own planes; else across."""
     return abs(float(_view_normal(slice_node) @ slice_normal(result))) >= _ALONG
+
+
+def slices_view(result: SceneResult, slice_nodes: Sequence[Any]) -> Any:
+    """Return the slice view that looks most straight along the result's slices; of equal ones the first."""
+    normal = slice_normal(result)
+    return max(slice_nodes, key=lambda node: round(abs(float(_view_normal(node) @ normal)), 6))
 
 
 def current_slice(result: SceneResult, slice_node: Any) -> int:

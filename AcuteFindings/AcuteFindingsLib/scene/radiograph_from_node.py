@@ -13,6 +13,7 @@ from AcuteFindingsLib.study.dicom_frames import Frame, numbers, words
 from AcuteFindingsLib.study.dicom_intensity import USABLE_SHARE, by_window, stretch
 from AcuteFindingsLib.study.dicom_padding import padding_limits
 from AcuteFindingsLib.study.dicom_projection import standing_notices
+from AcuteFindingsLib.study.grey_values import make_finite
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.picture_pose import SIDE_ASSUMED, as_positive, pose_notices
 from AcuteFindingsLib.study.polarity import looks_negative
@@ -44,7 +45,10 @@ def radiograph_of(
     values: np.ndarray, ijk_to_ras: np.ndarray, frame: Frame | None, *, from_dicom: bool
 ) -> NodeRadiograph:
     """Return a radiograph from a node's values ``(y, x)``, with its header where there is one."""
-    notices = []
+    notices: list[Notice] = []
+    if values.dtype.kind == "f":
+        values = values.astype(np.float32)
+        notices += make_finite(values)
     if frame is None:
         grey, usable = _without_header(values), True
     else:

@@ -40,7 +40,7 @@ def make_finite(array: np.ndarray) -> tuple[Notice, ...]:
         return ()
     bad = ~np.isfinite(array)
     if bad.all():
-        raise StudyError("The file holds no finite value, so there is nothing to see; export it again.")
+        raise StudyError("The image holds no finite value, so there is nothing to see; export it again.")
     lost = int(bad.reshape(len(bad), -1).all(axis=1).sum())
     if lost > _LOST_SLICES * len(bad):
         raise StudyError(

@@ -10,7 +10,7 @@ import vtk
 from AcuteFindingsLib.scene.cursor import add_cursor
 from AcuteFindingsLib.scene.layouts import show_layout
 from AcuteFindingsLib.scene.naming import slice_number
-from AcuteFindingsLib.scene.navigation import current_slice, jump_to_slice
+from AcuteFindingsLib.scene.navigation import current_slice, jump_to_slice, shows_slices, slices_view
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.scene.verdict_corner import corner_text
 from AcuteFindingsLib.widgets.chart_view import ChartView
@@ -42,8 +42,7 @@ class ChartLink:
         self.current: int | None = None
         self._on_slice = on_slice
         self._chart_view: ChartView | None = None
-        self._slice_node: Any = None
-        self._tag: int | None = None
+        self._watched: list[tuple[Any, int]] = []
         self._scene: Any = None
         self._corner: Any = None
         self._cursor = add_cursor(result) if result.chart is not None else None
@@ -62,16 +61,16 @@ class ChartLink:
     @property
     def linked(self) -> bool:
         """Whether there are views to move together."""
-        return self._slice_node is not None
+        return bool(self._watched)
 
     def close(self) -> None:
         """Let go of every view and node; again is no harm."""
         if self._chart_view is not None:
             self._chart_view.close()
             self._chart_view = None
-        if self._slice_node is not None:
-            self._slice_node.RemoveObserver(self._tag)
-            self._slice_node = None
+        for node, tag in self._watched:
+            node.RemoveObserver(tag)
+        self._watched = []
         self._write_corner("")
         self._corner = None
 
@@ -81,11 +80,10 @@ class ChartLink:
         self._chart_view = ChartView(manager.plotWidget(0), self.result.chart, on_click=self._on_chart_clicked)
 
     def _watch_slices(self) -> None:
-        self._slice_node = self._scene.GetSingletonNode("Red", "vtkMRMLSliceNode")
-        if self._slice_node is None:
-            return
-        self._tag = self._slice_node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_slice_moved)
-        self._follow()
+        nodes = slicer.util.getNodesByClass("vtkMRMLSliceNode", self._scene)
+        self._watched = [(node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_slice_moved)) for node in nodes]
+        if nodes:
+            self._follow(slices_view(self.result, nodes))
 
     def mark_corner(self) -> None:
         """Write the verdict into a corner of the main slice view, and into no other; nowhere over another image."""
@@ -108,20 +106,22 @@ class ChartLink:
             corner.SetText(vtk.vtkCornerAnnotation.UpperRight, text)
             self._corner.scheduleRender()
 
-    def _on_slice_moved(self, _caller: Any, _event: str) -> None:
-        self._follow()
+    def _on_slice_moved(self, slice_node: Any, _event: str) -> None:
+        if not shows_slices(self.result, slice_node):
+            return
+        self._follow(slice_node)
         # Slicer writes its own corner texts whenever a view moves, after this; the verdict is put back once it is done.
         qt.QTimer.singleShot(0, self._write_verdict)
 
     def _write_verdict(self) -> None:
         self._write_corner(corner_text(self.result.finding))
 
-    def _follow(self) -> None:
+    def _follow(self, slice_node: Any) -> None:
         if self.result.scene is None or not self.result.finding.slices:
             return
         if not shown_study().shows(self.result.volume):
             return
-        index = current_slice(self.result, self._slice_node)
+        index = current_slice(self.result, slice_node)
         if index == self.current:
             return
         self.current = index
