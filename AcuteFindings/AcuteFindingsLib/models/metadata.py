@@ -121,6 +121,15 @@ class Card(_Strict):
     pictures: list[Picture] = Field(default_factory=list)
     never_saw: str = Field(default="", max_length=60, pattern=r"^[\w ,'()-]*$")
 
+    @field_validator("labels", mode="after")
+    @classmethod
+    def _each_once(cls, labels: list[Label]) -> list[Label]:
+        names = [label.name for label in labels]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"names {twice[0]!r} twice; each output needs a name of its own")
+        return labels
+
     @model_validator(mode="after")
     def _phantoms_are_no_patients(self) -> Self:
         if self.training_data.phantoms_only and not self.never_saw:

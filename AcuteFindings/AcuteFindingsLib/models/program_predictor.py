@@ -19,6 +19,8 @@ PROGRAMS = {"torchscript": ".ts", "onnx": ".onnx"}
 
 # Beside 0 and 1 a probability has no logit; 32-bit numbers tell no more apart.
 _NEAREST = 1e-7
+# How far beyond 0 and 1 a probability may lie for its rounding.
+_ROUNDING = 1e-3
 # A map of so many squares a side: as fine as the last feature map of most networks.
 _SQUARES = 8
 _AT_ONCE = 16
@@ -99,7 +101,13 @@ class ProgramPredictor:
         outputs = {}
         for name, value in zip(names, values, strict=False):
             value = np.asarray(value, dtype=np.float32)
+            require_answer(name, value, batch, source=f"The model {self.card.id!r}")
             if name in flat:
+                if value.min() < -_ROUNDING or value.max() > 1 + _ROUNDING:
+                    raise ModelError(
+                        f"The model {self.card.id!r} gives {name} beyond 0 to 1, though its card calls it a "
+                        "probability; import it again with --logits."
+                    )
                 value = np.clip(value, _NEAREST, 1 - _NEAREST)
                 value = np.log(value) - np.log1p(-value)
             outputs[name] = value
@@ -148,6 +156,27 @@ class ProgramPredictor:
             raise ModelError(f"The model {self.card.id!r} has no output {output!r} number {index}; it gives {given}.")
         logits = outputs[output][:, index].reshape(len(batch), -1).max(axis=1)
         return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+def require_answer(name: str, value: np.ndarray, batch: np.ndarray, *, source: str) -> None:
+    """Refuse an answer that is no number, not one for each picture, or a mask of another size than the pictures.
+
+    Raises
+    ------
+    ModelError
+        Names `source` and the output.
+    """
+    if value.ndim < 2 or len(value) != len(batch) or not value.size:
+        raise ModelError(
+            f"{source} gives {name} of shape {value.shape} for {len(batch)} pictures; one row for each is expected."
+        )
+    if name == "mask" and batch.ndim == 4 and value.shape[-2:] != batch.shape[-2:]:
+        raise ModelError(
+            f"{source} gives a mask of {value.shape[-2:]} pixels for pictures of {batch.shape[-2:]}; export it so that "
+            "the mask has the size of the picture."
+        )
+    if not np.isfinite(value).all():
+        raise ModelError(f"{source} answers with values that are not numbers (NaN or infinite); it is damaged.")
 
 
 def load_program_predictor(package: ModelPackage, *, device: str = "auto") -> ProgramPredictor:

@@ -31,7 +31,7 @@ def open_torchscript(path: Path, *, device: str) -> Run:
     """Load a TorchScript file that was checked into this process; raises `ModelError` where it is damaged."""
     try:
         module = torch.jit.load(str(path), map_location=device).eval()
-    except (RuntimeError, ValueError, OSError) as error:
+    except Exception as error:
         raise ModelError(f"{path.name} is no readable TorchScript file: {_line(error)}.") from error
 
     def run(batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -44,15 +44,16 @@ def _call(module: Any, path: Path, batch: np.ndarray, device: str) -> dict[str, 
     try:
         with torch.inference_mode():
             outputs = module(torch.from_numpy(np.array(batch, dtype=np.float32)).to(device))
-    except RuntimeError as error:
+    # What a program raises itself is no RuntimeError.
+    except Exception as error:
         raise ModelError(f"{path.name} could not process a batch of shape {batch.shape}: {_line(error)}.") from error
-    if isinstance(outputs, Mapping):
-        return dict(outputs)
-    several = outputs if isinstance(outputs, tuple | list) else [outputs]
-    if not several or not all(isinstance(value, torch.Tensor) for value in several):
+    if not isinstance(outputs, Mapping):
+        several = outputs if isinstance(outputs, tuple | list) else [outputs]
+        # Names that can be told apart and that no detector knows.
+        outputs = {f"{number}": value for number, value in enumerate(several)}
+    if not outputs or not all(isinstance(v, torch.Tensor) and isinstance(name, str) for name, v in outputs.items()):
         raise ModelError(f"{path.name} does not answer with tensors.")
-    # Names that can be told apart and that no detector knows.
-    return {f"{number}": value for number, value in enumerate(several)}
+    return dict(outputs)
 
 
 def _line(error: Exception) -> str:

@@ -141,6 +141,9 @@ def import_model(
             raise CancelledError("Stopped on request; nothing was written.")
         progress(text, fraction)
 
+    twice = sorted({name for name in options.labels if options.labels.count(name) > 1})
+    if twice:
+        raise ModelError(f"--labels names {twice[0]!r} twice; give each output a name of its own.")
     at(f"Reading {path.name}", 0.0)
     converted = _ARCHITECTURES[architecture][0](path, options)
     at("Building the network", 0.2)

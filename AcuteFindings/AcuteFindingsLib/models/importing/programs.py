@@ -13,7 +13,7 @@ from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmen
 from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint, Task
 from AcuteFindingsLib.models.onnx_check import answers_with_probabilities
 from AcuteFindingsLib.models.onnx_program import load_onnx
-from AcuteFindingsLib.models.program_predictor import PROGRAMS, ProgramPart
+from AcuteFindingsLib.models.program_predictor import PROGRAMS, ProgramPart, require_answer
 from AcuteFindingsLib.models.torchscript_program import load_torchscript
 
 # What the detector of each task asks: outputs by part, the first ones needed, the others taken where they are there.
@@ -73,6 +73,9 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
         given = list(answers)
         names = _names(file, given, asked[part], options.outputs.get(part, ()))
         outputs = dict(zip(names, answers.values(), strict=True))
+        for output in (*asked[part][0], *asked[part][1]):
+            if output in outputs:
+                require_answer(output, np.asarray(outputs[output]), batch, source=file.name)
         flat = _probabilities(file, kind, dict(zip(names, given, strict=True)), outputs, options)
         _require_one_class(file, outputs, flat, options)
         parts[part] = ProgramPart(file=name, outputs=names, probabilities=flat)
@@ -122,10 +125,15 @@ def _probabilities(
                 f"{file.name} gives {outside[0]} beyond 0 to 1, so it is no probability; leave --probabilities out."
             )
         return list(answers)
+    shown = answers_with_probabilities(file) if kind == "onnx" else {}
     if options.probabilities is False:
+        twice = [name for name in answers if shown.get(theirs[name])]
+        if twice:
+            raise ModelError(
+                f"{file.name} ends {twice[0]} with a sigmoid or softmax, so it is a probability; leave --logits out."
+            )
         return []
     if kind == "onnx":
-        shown = answers_with_probabilities(file)
         return [name for name in answers if shown.get(theirs[name]) and name in within]
     if within:
         raise ModelError(

@@ -9,6 +9,7 @@ from AcuteFindingsLib.detectors.radiograph import lung_masks
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import import_model
+from AcuteFindingsLib.models.importing.programs import convert_program
 from AcuteFindingsLib.models.package import read_package
 from AcuteFindingsLib.models.torch_predictor import PredictorCache, load_predictor
 from AcuteFindingsLib.networks import build_network
@@ -158,3 +159,50 @@ def test_a_card_cannot_name_a_program_outside_the_package(tmp_path):
     card.write_text(card.read_text().replace("models/model.onnx", "../secret.onnx"))
     with pytest.raises(ModelError):
         read_package(package.folder).verify()
+
+
+class Odd(torch.nn.Module):
+    def __init__(self, kind: str):
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, images):
+        if self.kind == "nan":
+            return images * float("nan")
+        if self.kind == "half":
+            return images[:, :, ::2]
+        if self.kind == "empty":
+            return torch.empty(0, 1, 4, 4)
+        if self.kind == "one":
+            return images[:1]
+        raise ValueError("\x1b[31mNEGATIVE\nfor sure")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("nan", "not numbers"),
+        ("half", "a mask of .* pixels for pictures of"),
+        ("empty", "one row for each"),
+        ("one", "one row for each"),
+        ("raises", "could not process a batch"),
+    ],
+)
+def test_answers_that_no_detector_can_use_are_refused_with_what_they_are(tmp_path, kind, told):
+    torch.jit.script(Odd(kind)).save(str(tmp_path / "m.ts"))
+    with pytest.raises(ModelError, match=told):
+        convert_program(tmp_path / "m.ts", Options(task="lungs", size=64, probabilities=False), kind="torchscript")
+
+
+def test_one_name_for_two_outputs_is_refused(tmp_path):
+    torch.jit.script(Odd("one")).save(str(tmp_path / "m.ts"))
+    options = Options(task="chest", labels=("effusion", "effusion"))
+    with pytest.raises(ModelError, match="names 'effusion' twice"):
+        import_model(tmp_path / "m.ts", architecture="torchscript", out=tmp_path / "out", options=options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sigmoid_that_shows_in_the_file_is_not_taken_for_a_logit(tmp_path):
+    to_onnx(Flat(), torch.rand(1, 1, 64, 64), tmp_path / "m.onnx", ["mask"])
+    with pytest.raises(ModelError, match="leave --logits out"):
+        convert_program(tmp_path / "m.onnx", Options(task="lungs", size=64, probabilities=False), kind="onnx")
