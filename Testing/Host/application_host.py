@@ -58,7 +58,7 @@ class Dialogs:
 
     def _look(self) -> None:
         dialog = qt.QApplication.activeModalWidget()
-        if dialog is None or self.by_hand:
+        if dialog is None or self.by_hand or dialog.inherits("QProgressDialog"):
             return
         box = dialog.inherits("QMessageBox")
         files = dialog.inherits("QFileDialog")

@@ -189,6 +189,19 @@ def test_a_view_with_another_image_has_no_outlines_while_the_others_keep_theirs(
     check_rule(scene)
 
 
+def test_the_verdict_goes_to_the_view_that_the_layout_leaves(host, scene, add):
+    import slicer
+
+    kinds = slicer.vtkMRMLLayoutNode
+    go_to(host, "HemorrhageDetect").panel.show_result(add("head"))
+    slicer.app.layoutManager().setLayout(kinds.SlicerLayoutOneUpGreenSliceView)
+    host.process_events()
+    assert "POSITIVE" in corner("Green")
+    slicer.app.layoutManager().setLayout(kinds.SlicerLayoutFourUpView)
+    host.process_events()
+    assert [bool(corner(name)) for name in ("Red", "Green", "Yellow")] == [True, False, False]
+
+
 def test_an_image_laid_over_another_is_the_one_that_is_shown(host, scene, add):
     first, second = add("head"), add("head")
     panel = go_to(host, "HemorrhageDetect").panel
