@@ -107,6 +107,31 @@ def test_slice_table_never_scrolls_sideways(panel, host, result, width):
     assert sum(table.columnWidth(place) for place in range(4)) <= table.viewport().width
 
 
+@pytest.mark.parametrize("width", [300, 340, 420, 520, 900, 320])
+def test_every_text_has_the_height_that_its_lines_need(panel, host, scene, head, width):
+    import qt
+
+    long = "The slices of this series are not evenly spaced; results beside the gaps may be wrong. " * 2
+    notices = tuple(Notice(severity, severity, long) for severity in ("info", "warn", "refuse"))
+    verdict = replace(head.finding.verdict, rule=long, explanation=long)
+    shown(panel, host, put(scene, head, warnings=notices, verdict=verdict))
+    panel.widget.resize(width, 1600)
+    host.wait_until(lambda: panel.widget.width == width)
+    host.process_events()
+    texts = [one for one in panel.widget.findChildren(qt.QLabel) if one.wordWrap and one.visible and one.text]
+    assert len(texts) >= 6
+    for one in texts:
+        assert one.height >= one.heightForWidth(one.width), one.text
+
+
+def test_warnings_stand_gravest_first_whatever_their_order(panel, host, scene, head):
+    notices = tuple(Notice(f"n-{severity}", severity, severity) for severity in ("info", "warn", "refuse"))
+    shown(panel, host, put(scene, head, warnings=notices))
+    lines = panel.warnings_label.text.splitlines()
+    assert lines == ["✖ Does not fit: refuse", "⚠ Warning: warn", "Note: info"]
+    assert panel.banner.verdict_label.text == "REFUSED, FORCED: ▲ POSITIVE"
+
+
 def test_the_types_of_the_chosen_slice_stand_above_the_table(panel, host, result):
     slices = shown(panel, host, result).slices
     assert slices.details_label.text == "Slice 15: epidural 0.33"
