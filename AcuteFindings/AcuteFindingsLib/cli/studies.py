@@ -102,9 +102,9 @@ def check(
 
 
 def _print_notices(input: Path, detector: str, notices: Sequence["Notice"], *, fits: bool) -> None:
-    table = Table(
-        "severity", "code", "what it means", title=f"{plain(input.name)}: {'fits' if fits else 'REFUSED'} ({detector})"
-    )
+    warnings = sum(notice.severity == "warn" for notice in notices)
+    verdict = ("fits" + f", with {counted(warnings, 'warning')}" * bool(warnings)) if fits else "REFUSED"
+    table = Table("severity", "code", "what it means", title=f"{plain(input.name)}: {verdict} ({detector})")
     for notice in notices:
         table.add_row(notice.severity, notice.code, notice.text)
     out_console.print(table if notices else f"{plain(input.name)}: fits ({detector}); nothing to remark.")

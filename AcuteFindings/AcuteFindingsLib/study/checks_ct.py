@@ -17,6 +17,8 @@ _CROPPED_SHARE = 0.25
 _CROPPED_MM = 40.0
 _REFORMAT_DEG = 45.0
 _GAP_FACTOR = 1.5
+# Cosine of 45 degrees: nearer to across than to along.
+_ACROSS = 0.7
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -99,7 +101,7 @@ def _orientation(study: Study, limits: CtRequirements) -> list[Notice]:
     normal = study.ijk_to_ras[:3, 2] / np.linalg.norm(study.ijk_to_ras[:3, 2])
     degrees = float(np.degrees(np.arccos(np.clip(abs(normal[2]), 0, 1))))
     if degrees <= limits.oblique_warn_deg:
-        return []
+        return _turned(study)
     if degrees <= _REFORMAT_DEG:
         text = (
             f"The slices are tilted {degrees:.0f}° away from axial, more than the detector knows; read the answer "
@@ -118,6 +120,18 @@ def _orientation(study: Study, limits: CtRequirements) -> list[Notice]:
         "original slice: choose the axial series if there is one."
     )
     return [Notice("reformatted", "warn", text)]
+
+
+def _turned(study: Study) -> list[Notice]:
+    """Hold axial rows against Patient Position (PS3.3 C.7.3.1.1.2): of a patient who lies flat they run across."""
+    across = abs(study.ijk_to_ras[0, 0]) / np.linalg.norm(study.ijk_to_ras[:3, 0])
+    if study.dicom.patient_position.upper() not in ("HFS", "HFP", "FFS", "FFP") or across > _ACROSS:
+        return []
+    text = (
+        "The header says that the patient lay flat (Patient Position, 0018,5100), but also that the picture's rows do "
+        "not run from one side to the other; left, right, front and back may be exchanged. Compare the original."
+    )
+    return [Notice("orientation-contradiction", "warn", text)]
 
 
 def _thickness(study: Study, limits: CtRequirements) -> list[Notice]:

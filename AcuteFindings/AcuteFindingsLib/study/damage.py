@@ -47,10 +47,10 @@ def surplus_notices(surplus: int) -> tuple[Notice, ...]:
 
 
 def named_places(places: Sequence[int]) -> str:
-    """Return places from 0 as people count them: ``"number 3, 7 to 9"``."""
+    """Return places from 0 as people count them: ``"numbers 3, 7 to 9"``."""
     runs = []
     for _, run in groupby(enumerate(places), key=lambda pair: pair[1] - pair[0]):
         numbers = [place + 1 for _, place in run]
         runs.append(f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}")
     more = f" and {len(runs) - _RUNS_NAMED} more ranges" if len(runs) > _RUNS_NAMED else ""
-    return f"number {', '.join(runs[:_RUNS_NAMED])}{more}"
+    return f"number{'s' * (len(places) > 1)} {', '.join(runs[:_RUNS_NAMED])}{more}"

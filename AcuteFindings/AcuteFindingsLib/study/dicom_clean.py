@@ -81,7 +81,8 @@ def _phases(volume: Volume, others: Sequence[Volume]) -> list[Notice]:
     text = (
         f"The series holds {len(others) + 1} volumes that differ in {' and '.join(name for name, _ in differs)}; the "
         f"{f'one with {names}' if names else 'one that suits best'} is read ({len(volume.frames)} images), not the "
-        f"other{'s' * (len(others) > 1)} ({counts} images)."
+        f"other{'s' * (len(others) > 1)} ({counts} images). Nothing is said about what only the "
+        f"other{'s show' if len(others) > 1 else ' shows'}."
     )
     return [Notice("several-phases", "info" if few else "warn", text)]
 

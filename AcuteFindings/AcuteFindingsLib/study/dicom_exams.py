@@ -15,7 +15,7 @@ def several_examinations(volumes: Sequence[Volume]) -> Notice | None:
     """Return a refusal where the volumes are of several patients or studies; None where all are of one study."""
     patients = {one.patient for one in volumes} - {""}
     studies = _studies(volumes)
-    way_out = "a verdict is on one of them, so name its own folder or file, or one series by its UID"
+    way_out = "a verdict is for one study, so give the folder or file of one, or name one series by its UID"
     if len(patients) > 1:
         text = f"The input holds images of {len(patients)} patients ({len(studies)} studies); {way_out}."
         return Notice("several-patients", "refuse", text)

@@ -32,9 +32,6 @@ from AcuteFindingsLib.study.slice_values import AIR_HU
 from AcuteFindingsLib.study.stray_slices import rescale_notices, stray_notices
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
-# Neighboring slices show the same tissue, so that half of it differs by no more than a little; ours. Air is left out.
-_BODY_HU, _RESCALE_JUMP_HU = -500.0, 20.0
-
 
 def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = None) -> Study:
     """Read one volume of a CT series (classic files or enhanced multi-frame) in HU.
@@ -75,7 +72,6 @@ def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = Non
     if not windowed and plan.on_grid and not plan.is_shifted:
         mended = mend_wrapped(array)
         notices += () if mended is None else (mended,)
-        notices += _rescale_notices(stack, array, np.round(plan.k).astype(int))
     notices += odd_slice_notices(array, windowed=windowed)
     notices += stray_notices(positions, directions, spacing)
     notices += () if windowed or not plan.on_grid else rescale_notices(array, stack, np.round(plan.k).astype(int))
@@ -93,25 +89,6 @@ def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = Non
         notices=notices,
         source_name=source_name,
     )
-
-
-def _rescale_notices(stack: Sequence[Frame], array: np.ndarray, places: np.ndarray) -> tuple[Notice, ...]:
-    """Warn where the stated rescale changes between neighbors and tissue's values jump with it, as they must not."""
-    jumps = 0
-    for number in range(len(stack) - 1):
-        one, other = stack[number], stack[number + 1]
-        if (one.slope, one.intercept) == (other.slope, other.intercept):
-            continue
-        low, high = array[places[number]], array[places[number + 1]]
-        body = (low > _BODY_HU) & (high > _BODY_HU)
-        jumps += bool(body.any() and abs(float(np.median(high[body] - low[body]))) > _RESCALE_JUMP_HU)
-    if not jumps:
-        return ()
-    text = (
-        f"The rescale slope or intercept (0028,1053 and 0028,1052) changes along the stack, and {jumps} times the "
-        "values of tissue jump with it: some slices are not in HU. Load the original DICOM series."
-    )
-    return (Notice("mixed-rescale", "warn", text),)
 
 
 def _fill(

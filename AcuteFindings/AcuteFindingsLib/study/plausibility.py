@@ -29,9 +29,9 @@ _WRAPPED_16 = 65536.0
 _WRAPPED_AIR = 3096.0
 # Air under a smaller slope; lungs are broader and have air or fat beside them. Ours.
 _HALF_AIR_HU, _LEAST_HALF_AIR = (-800.0, -300.0), 0.3
-# An adult's brain is 0.8 of its widest slice some 30 mm above it (an ellipsoid 140 mm high), lungs are 200 mm high and
-# more; ours, with room to spare.
-_NARROW, _LEAST_NARROWS_MM, _LEAST_LUNGS_MM = 0.8, 12.0, 120.0
+# An adult's brain is 0.8 of its widest slice some 30 mm above it (an ellipsoid 140 mm high), lungs, 200 mm high and
+# more, some 50 mm above; ours, with room to spare.
+_NARROW, _LEAST_NARROWS_MM, _LEAST_LUNGS_MM = 0.8, 16.0, 120.0
 # Shares of the volume; ours.
 _LEAST_SHARE = 0.05
 _LEAST_SOFT = 0.005
@@ -134,15 +134,13 @@ def check_body_size(content: CtContent, body_part: str) -> list[Notice]:
     if area > most or extent > (220.0 if head else 450.0):
         text = f"{size}, more than people have: pixel spacing or slice distance may be wrong."
         return [Notice("unlikely-size", "warn", text)]
-    if head:
-        narrows = _narrows_mm(areas, content.spacing[0])
-        too_small = narrows is not None and (area < least or narrows < _LEAST_NARROWS_MM)
-    else:
-        too_small = _both_ends(areas) and (area < least or extent < _LEAST_LUNGS_MM)
-    if too_small:
+    narrows = _narrows_mm(areas, content.spacing[0])
+    whole = narrows is not None if head else _both_ends(areas)
+    flat = (narrows is not None and narrows < _LEAST_NARROWS_MM) or (whole and not head and extent < _LEAST_LUNGS_MM)
+    if flat or (whole and area < least):
         text = (
-            f"{size}, though {'the narrowing towards its top is' if head else 'both ends are'} in the field: the "
-            "patient is a small child, or the pixel spacing or the distance between slices is wrong."
+            f"{size} and narrow{'s' * head} towards the top within the field, as in a small child or where the pixel "
+            "spacing or the distance between slices is wrong; the models know adults only."
         )
         return [Notice("small-body", "warn", text)]
     if area < least and extent > (70.0 if head else 140.0):
@@ -176,7 +174,7 @@ def mend_wrapped(array: np.ndarray) -> Notice | None:
 
 
 def _narrows_mm(areas: np.ndarray, step: float) -> float | None:
-    """Return how far above the widest slice a brain narrows to `_NARROW`; None where the field does not show it."""
+    """Return how far above its widest slice an organ narrows to `_NARROW`; None where the field does not show it."""
     widest = int(areas.argmax())
     wide = int(np.flatnonzero(areas >= _NARROW * areas[widest])[-1])
     if widest == 0 or wide == len(areas) - 1:

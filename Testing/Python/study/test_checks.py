@@ -337,6 +337,7 @@ def test_two_warnings_of_one_code_both_survive_and_a_refusal_is_not_hidden_by_a_
         ({"convolution_kernel": "B70f"}, "sharp-kernel", "warn"),
         ({"convolution_kernel": "FC52"}, "sharp-kernel", "warn"),
         ({"convolution_kernel": "LUNG"}, "sharp-kernel", "warn"),
+        ({"series_description": "LUNG 1.0"}, "sharp-kernel", "warn"),
         ({"stated": ("infant",)}, "infant", "warn"),
     ],
 )
@@ -429,3 +430,10 @@ def test_real_radiographs_are_not_refused_for_pneumothorax(data_folder: Path):
     assert len(files) == 3
     for file in files:
         assert not codes(read_study(file, detector="pneumothorax"), "pneumothorax", "refuse")
+
+
+@pytest.mark.parametrize(("position", "told"), [("HFS", True), ("FFP", True), ("HFDR", False), ("", False)])
+def test_rows_that_run_along_a_patient_who_lay_flat_are_told(position: str, told: bool):
+    turn = np.diag([1.0, 1, 1, 1])[[1, 0, 2, 3]] * np.array([-1, 1, 1, 1])[:, None]
+    study = with_facts(replace(head(), ijk_to_ras=turn @ head().ijk_to_ras), patient_position=position)
+    assert ("orientation-contradiction" in codes(study, "hemorrhage", "warn")) == told

@@ -332,13 +332,3 @@ def test_an_unusable_modality_table_leaves_the_rescale_and_is_told(tmp_path: Pat
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.array, hu)
     assert [(notice.code, notice.severity) for notice in study.notices] == [("unusable-table", "warn")]
-
-
-@pytest.mark.parametrize(("true", "told"), [(True, False), (False, True)])
-def test_a_rescale_that_changes_along_the_stack_is_told_where_values_jump_with_it(
-    tmp_path: Path, write_series: Writer, true: bool, told: bool
-) -> None:
-    intercepts = [-1024.0] * 3 + [-974.0] * 3
-    hu = np.full((6, 8, 10), 40.0) + np.arange(6)[:, None, None]
-    write_series(tmp_path, hu if true else hu + np.repeat([0.0, 50.0], 3)[:, None, None], intercept=intercepts)
-    assert ("mixed-rescale" in {notice.code for notice in read_study(tmp_path).notices}) == told
