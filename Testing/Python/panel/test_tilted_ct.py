@@ -112,6 +112,36 @@ def test_the_panel_offers_a_volume_under_its_acquisition_transform(host, loaded,
     assert not any("Does not fit" in text and "transform" in text for text in said)
 
 
+def test_slicers_own_dicom_module_gives_the_study_of_the_command(host, scene, data_folder, tmp_path):
+    """The genuine module with its genuine acquisition transform: in the application alone."""
+    import slicer
+
+    if type(slicer.app).__name__ != "qSlicerApplication":
+        pytest.skip("the stand-in has no DICOM module")
+    from DICOMLib import DICOMUtils
+
+    from AcuteFindingsLib.scene.study_from_node import study_facts
+    from AcuteFindingsLib.widgets.series_check import instance_file
+
+    read = read_study(data_folder / "head-ct-dicom", detector="hemorrhage")
+    with DICOMUtils.TemporaryDICOMDatabase(str(tmp_path / "database")) as database:
+        DICOMUtils.importDicom(str(data_folder / "head-ct-dicom"), database)
+        nodes = [
+            slicer.mrmlScene.GetNodeByID(one) for one in DICOMUtils.loadSeriesByUID([read.dicom.series_instance_uid])
+        ]
+        volume = next(node for node in nodes if node.IsA("vtkMRMLScalarVolumeNode"))
+        assert volume.GetParentTransformNode() is not None
+        loaded = study_facts(volume, "hemorrhage", instance_file=instance_file())
+        assert loaded.notices == read.notices
+        assert np.abs(np.asarray(loaded.array) - read.array).max() < 0.01
+        assert np.allclose(loaded.ijk_to_ras, read.ijk_to_ras, atol=1e-5)
+        assert volume.HardenTransform()
+        hardened = study_facts(volume, "hemorrhage", instance_file=instance_file())
+        assert np.array_equal(np.asarray(hardened.array), read.array)
+        assert not any(source.sop_instance_uid for source in hardened.sources)
+        assert "uneven-spacing" not in {notice.code for notice in hardened.notices}
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_every_slice_is_found_again_in_the_views(host, loaded, worker, settings, turned):
     import slicer
