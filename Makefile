@@ -8,8 +8,10 @@ BIN := $(VENV)/bin
 OUT ?= demo-output
 DETECTOR ?= auto
 DEVICE ?= auto
+COUNT ?= 20000
+SEED ?= 2
 
-.PHONY: demo test test-in-slicer check benchmark clean
+.PHONY: demo test fuzz test-in-slicer check benchmark clean
 
 # STUDY=folder DETECTOR=hemorrhage runs the main job on your own study.
 demo: $(VENV)/.demo
@@ -22,6 +24,10 @@ endif
 # One thread a worker: workers that each take every core slow each other down.
 test: $(VENV)/.test $(VENV)/.providers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+# More of the damaged and changed inputs that `make test` tries 1,600 of; a seed gives the same ones anywhere.
+fuzz: $(VENV)/.test
+	cd Testing/Python && OMP_NUM_THREADS=1 ../../$(BIN)/python -m fuzz --count $(COUNT) --seed $(SEED)
 
 # SLICER is the start script of a 3D Slicer, or its folder, whose Python has this environment's packages. NAMES chooses.
 test-in-slicer: $(VENV)/.test

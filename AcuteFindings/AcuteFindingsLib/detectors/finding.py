@@ -19,6 +19,7 @@ from AcuteFindingsLib.study.notice import Notice
 VerdictLabel = Literal["positive", "negative", "indeterminate"]
 
 FORMAT_VERSION = 1
+_LONGEST_REASON = 300
 
 # Most letters of a mask's name in a file name: systems take 255 bytes.
 _MOST_LETTERS = 60
@@ -212,9 +213,12 @@ def load_finding(path: Path) -> Finding:
         if data["format"] != FORMAT_VERSION:
             raise ExportError(f"{path}: field 'format' is {data['format']}, expected {FORMAT_VERSION}.")
         return finding_from_dict(data, path.parent)
+    except UnicodeDecodeError as error:
+        raise ExportError(f"{path} is damaged: it is not UTF-8 text. Run the detector again.") from error
     except (KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
+        told = repr(error) if len(repr(error)) <= _LONGEST_REASON else f"{repr(error)[:_LONGEST_REASON]} …"
         raise ExportError(
-            f"{path} is not a finding that this version can read: {error!r}. Run the detector again."
+            f"{path} is not a finding that this version can read: {told}. Run the detector again."
         ) from error
 
 

@@ -103,6 +103,10 @@ class TableFile:
             raise EvaluationError(
                 f"{self.path} cannot be read as a table: line {reader.line_num}: {error}; is a quotation mark missing?"
             ) from error
+        except UnicodeDecodeError as error:
+            raise EvaluationError(
+                f"{self.path} is damaged or cut short: it holds bytes that are no {error.encoding} text; save it again."
+            ) from error
 
     def _too_long(self, line: int, count: int, width: int) -> str:
         text = f"{self.path}: line {line} has {count} entries and the header {width}"

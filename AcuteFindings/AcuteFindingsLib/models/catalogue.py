@@ -20,6 +20,7 @@ from AcuteFindingsLib.resources import resource_path
 CATALOGUE, SCHEMA = "catalogue.json", "catalogue.schema.json"
 
 _NAMED_FAULTS = 3
+_LONGEST_TEXT = 200
 _MOST_BYTES = 8 * 2**20
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -160,9 +161,14 @@ def parse_catalogue(data: bytes, *, source: str) -> Catalogue:
         return Catalogue.model_validate(content)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        told = "; ".join(f"{_place(content, fault['loc'])}: {fault['msg']}" for fault in faults[:_NAMED_FAULTS])
+        told = "; ".join(_short(f"{_place(content, fault['loc'])}: {fault['msg']}") for fault in faults[:_NAMED_FAULTS])
         more = f"; and {len(faults) - _NAMED_FAULTS} more" if len(faults) > _NAMED_FAULTS else ""
         raise ModelError(f"The catalogue {source} does not follow its schema: {told}{more}.") from error
+
+
+def _short(text: str) -> str:
+    """Cut what quotes the file at length."""
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
 
 
 def catalogue_schema() -> dict[str, Any]:

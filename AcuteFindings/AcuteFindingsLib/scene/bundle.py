@@ -1,19 +1,26 @@
 """A finding as one file that Slicer opens: `scene.mrb`."""
 
+import lzma
 import shutil
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
+from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.errors import SceneError
+from AcuteFindingsLib.errors import SceneError, StudyError
 from AcuteFindingsLib.files import replace_when_written, sweep_abandoned
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.scene.application import load_slicer, new_scene
 from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding
 from AcuteFindingsLib.scene.views import arrange_views
+from AcuteFindingsLib.study.itk_files import read_image
 from AcuteFindingsLib.study.study import Study
+
+# What zipfile raises on damage: also on packings and encryption that it cannot read, and on paths that no disk takes.
+_DAMAGED = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
 def write_scene(finding: Finding, study: Study, path: Path) -> tuple[Path, FindingNodes]:
@@ -68,14 +75,28 @@ def load_bundle(path: Path) -> Any:
         # Slicer's own unpacking stays in the folder it unpacks to when the file is damaged, which is then no more.
         try:
             with zipfile.ZipFile(path) as archive:
+                _check_size(archive, path)
                 archive.extractall(folder)
-        except (OSError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise SceneError(f"{path} cannot be opened as a Slicer data bundle (.mrb): {error}") from error
         mrml = next(folder.glob("*/*.mrml"), None)
         if mrml is None:
             raise SceneError(f"{path} holds no scene (.mrml); expected a Slicer data bundle.")
+        # Slicer's own reader ends the process on some of what is damaged.
+        for image in folder.rglob("*.nrrd"):
+            try:
+                read_image(image)
+            except StudyError as error:
+                raise SceneError(f"{path} holds an image that is damaged ({image.name}).") from error
         scene.SetURL(str(mrml))
         messages = slicer.vtkMRMLMessageCollection()
         if not scene.Import(messages):
             raise SceneError(f"{path}: {' '.join(messages.GetAllMessagesAsString().split())}")
     return scene
+
+
+def _check_size(archive: zipfile.ZipFile, path: Path) -> None:
+    """Hold what a bundle states to unpack to against the budgets; zipfile unpacks no more than is stated."""
+    limits, members = budgets(), archive.infolist()
+    if len(members) > limits.archive_members or sum(one.file_size for one in members) > limits.archive_bytes:
+        raise SceneError(f"{path} unpacks to more than a scene needs; it was not opened.")

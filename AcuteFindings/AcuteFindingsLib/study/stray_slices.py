@@ -36,7 +36,8 @@ def stray_notices(positions: np.ndarray, directions: np.ndarray, spacing: tuple[
     beside = np.stack([offset @ directions[3:], offset @ directions[:3]], axis=1)
     lean = np.median(np.diff(beside, axis=0) / np.diff(along)[:, None], axis=0)
     aside = beside - along[:, None] * lean
-    aside = np.abs(aside - np.median(aside, axis=0))
+    # Of two halves beside each other one is the line; the mean of both would be between.
+    aside = np.abs(aside - np.percentile(aside, 50, axis=0, method="lower"))
     limits = np.maximum(np.asarray(spacing) * _LEAST_ASIDE_PX, _LEAST_ASIDE_MM)
     stray = (aside > limits).any(axis=1) | _out_of_step(along)
     places = np.flatnonzero(stray).tolist()

@@ -107,3 +107,12 @@ def test_masks_whose_names_come_out_alike_have_files_of_their_own(finding: Findi
     for mask, given in zip(masks, loaded.masks, strict=True):
         assert given.name == mask.name
         np.testing.assert_array_equal(given.array, mask.array)
+
+
+@pytest.mark.parametrize("content", [b'{"format": 1, "detector": "\xff' + b"x" * 5000, b'{"format": ' + b"9" * 5000])
+def test_a_damaged_file_is_refused_in_a_sentence_that_does_not_quote_it(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "finding.json"
+    path.write_bytes(content)
+    with pytest.raises(ExportError) as told:
+        load_finding(path)
+    assert len(str(told.value)) < 600 + len(str(path))

@@ -11,7 +11,7 @@ import pytest
 
 from AcuteFindingsLib.budgets import budgets, set_budgets
 from AcuteFindingsLib.errors import DataError, EvaluationError
-from AcuteFindingsLib.evaluation.table_files import number
+from AcuteFindingsLib.evaluation.table_files import number, open_table
 from AcuteFindingsLib.evaluation.tables import label_values, numbers, read_table
 from AcuteFindingsLib.training.data.checks import column_names, read_csv
 
@@ -195,3 +195,10 @@ def test_a_number_that_is_no_label_is_named() -> None:
     table = pd.DataFrame({"pe": pd.Series(["1", "2", "0,7"], dtype="str")})
     with pytest.raises(EvaluationError, match=r"'2', '0,7'"):
         label_values(table, "pe", "pe", Path("t.csv"))
+
+
+def test_text_that_ends_within_a_letter_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes("image,pneumothorax\na.png,0.5\n".encode("utf-16") + b"7")
+    with pytest.raises(EvaluationError, match="cut short"):
+        list(open_table(path).rows())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+
 from study.conftest import save, write_enhanced, write_radiograph, write_series
 from study.drawn import ball
 

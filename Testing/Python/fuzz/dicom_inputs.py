@@ -26,11 +26,11 @@ from pydicom.uid import (
     RLELossless,
     generate_uid,
 )
-from study.conftest import save
 
 from fuzz import bases
 from fuzz.mutations import damage, odd_text
 from fuzz.trial import Trial, study_trial
+from study.conftest import save
 
 SYNTAXES = (
     ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless,
@@ -150,9 +150,8 @@ def _put(dataset: Dataset, keyword: str, value) -> None:
     try:
         setattr(dataset, keyword, value)
     except (ValueError, TypeError, OverflowError):
-        element = dataset[keyword] if keyword in dataset else None
-        if element is not None:
-            element._value = value
+        if keyword in dataset:
+            dataset[keyword]._value = value
 
 
 def _move(slices: Slices, rng: np.random.Generator) -> str:
@@ -447,7 +446,8 @@ def radiograph(rng: np.random.Generator, folder: Path) -> Trial:
     equal = how in (0, 1, 2)
     told = (
         "12 bits", "MONOCHROME1 with inverted values", "stored 16 bits wide", "constant", "all zero",
-        "bytes exchanged", "bits stored 8", "rows exchanged", "RGB stated", "lossy window", "LUT damaged", "odd element",
+        "bytes exchanged", "bits stored 8", "rows exchanged", "RGB stated", "odd window",
+        "LUT damaged", "odd element",
     )[how]  # fmt: skip
     if how == 1:
         dataset.PhotometricInterpretation, dataset.PresentationLUTShape = "MONOCHROME1", "INVERSE"

@@ -24,8 +24,8 @@ _ODD_TEXT = (
     "9" * 400,
 )
 _ODD_VALUES: tuple[Any, ...] = (
-    None, True, 0, -1, 1e308, float("nan"), float("inf"), 2**70, "", "abc", "../../x", "\u0000", [], {}, [[]], [None] * 3,
-    "x" * 5000,
+    None, True, 0, -1, 1e308, float("nan"), float("inf"), 2**70, "", "abc", "../../x", "\u0000", [], {}, [[]],
+    [None] * 3, "x" * 5000,
 )  # fmt: skip
 
 

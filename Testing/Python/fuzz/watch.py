@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+PROGRAM = ["-m", "fuzz.child"]
 _LAST_WORDS = 3000
 
 
@@ -60,7 +61,7 @@ def _run(
     at = None
     with (folder / "errors.txt").open("w+") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.child", str(seed), str(folder / "child")],
+            [sys.executable, *PROGRAM, str(seed), str(folder / "child")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment,
         )  # fmt: skip
         try:

@@ -111,3 +111,25 @@ def test_writing_quietly(head, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     write_scene(head.finding, head.study, tmp_path / "scene.mrb")
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
+
+
+def test_a_bundle_that_is_damaged_within_is_refused_before_slicer_reads_it(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in members if name.endswith(".seg.nrrd"))
+    members[name] = members[name][: len(members[name]) * 2 // 3]
+    damaged = tmp_path / "damaged.mrb"
+    with zipfile.ZipFile(damaged, "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    with pytest.raises(SceneError, match="damaged"):
+        load_bundle(damaged)
+
+
+def test_a_bundle_whose_zip_is_damaged_anywhere_is_refused(bundle: Path, tmp_path: Path) -> None:
+    data = bundle.read_bytes()
+    damaged = tmp_path / "damaged.mrb"
+    for at in range(60, len(data), max(1, len(data) // 12)):
+        damaged.write_bytes(data[:at] + bytes(b ^ 0xFF for b in data[at : at + 20]) + data[at + 20 :])
+        with pytest.raises(SceneError):
+            load_bundle(damaged)

@@ -39,6 +39,7 @@ def moved(which: range, axis: int, step: float) -> Any:
     [
         (range(9, 10), 0, 5.0),
         (range(10), 0, -7.0),
+        (range(10), 1, 2.0),
         (range(4, 8), 1, 2.5),
         (range(19, 20), 1, 300.0),
         (range(8, 9), 2, 2.5),

@@ -1,5 +1,6 @@
 """What is missing or wrong in a data set stands in its table of problems before anything is trained."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -239,3 +240,28 @@ def test_a_label_that_is_missing_in_one_of_two_rows_is_a_contradiction() -> None
     frame = pd.DataFrame({"key": ["a", "a", "b"], "label": [1.0, float("nan"), 0.0]})
     kept = without_repeats(frame, "key", "t.csv", Problems(), labels=["label"])
     assert kept["label"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"segments": "x"},
+        {"segments": [{"name": "Hemorrhage", "value": "many"}]},
+        {"files": {"image": 7}},
+        {"detector": 3},
+    ],
+)
+def test_a_correction_whose_record_is_damaged_is_left_out_and_named(builders, tmp_path: Path, change: dict) -> None:
+    folder = builders.build_corrections(tmp_path)
+    record = sorted(folder.glob("*/correction.json"))[0]
+    record.write_text(json.dumps({**json.loads(record.read_text()), **change}))
+    table = read_data("corrections", folder, task="hemorrhage")
+    assert told(table, "warn", record.parent.name, "left out")
+    assert len(table) == 8
+
+
+def test_slice_labels_whose_numbers_are_none_are_left_out_and_named(builders, tmp_path: Path) -> None:
+    folder = builders.build_corrections(tmp_path, count=1)
+    path = next(folder.glob("*/slice_labels.csv"))
+    path.write_text(path.read_text().replace("\n2,", "\n2.1.2,"))
+    assert told(read_data("corrections", folder, task="hemorrhage"), "warn", "slice_labels.csv", "numbered")

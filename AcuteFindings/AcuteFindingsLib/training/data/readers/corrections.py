@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
 import SimpleITK as sitk
+from pydantic import BaseModel, Field, ValidationError
 
 from AcuteFindingsLib.errors import DataError, StudyError
 from AcuteFindingsLib.models.metadata import Task
@@ -20,6 +22,22 @@ KIND = "corrections"
 RECORD = "correction.json"
 _LABELS = {"pe": "pe", "hemorrhage": "any", "pneumothorax": "pneumothorax"}
 _ANSWERS = {"present": 1.0, "absent": 0.0}
+
+
+class _Segment(BaseModel):
+    name: str
+    value: int = Field(ge=0, lt=2**31)
+    in_corrected_mask: bool = False
+    status: str | None = None
+
+
+class _Record(BaseModel):
+    """What is read of a record; anything else in it is nobody's business here."""
+
+    detector: str
+    files: dict[str, str | None]
+    segments: list[_Segment] = []
+    series_instance_uid: str | None = None
 
 
 def fits(folder: Path) -> bool:
@@ -72,7 +90,14 @@ def _records(folder: Path, problems: Problems) -> list[tuple[Path, dict[str, Any
             text = "it names files that are not beside it; the correction is left out."
             problems.add("warn", f"{path.parent.name}/{RECORD}", "files", text)
         elif record.get("format") == 1:
-            found.append((path.parent, record))
+            try:
+                _Record.model_validate(record)
+            except ValidationError as error:
+                field = ".".join(str(part) for part in error.errors()[0]["loc"])[:80]
+                text = "it is damaged or of another program; the correction is left out."
+                problems.add("warn", f"{path.parent.name}/{RECORD}", field, text)
+            else:
+                found.append((path.parent, record))
         else:
             text = f"format {record.get('format')} is unknown (expected 1); the correction is left out."
             problems.add("warn", f"{path.parent.name}/{RECORD}", "format", text)
@@ -171,8 +196,16 @@ def _said(folder: Path, record: dict[str, Any], planes: int, problems: Problems)
     if strange.any():
         text = f"{counted(strange, 'answer')} none of present, absent, unsure; unknown."
         problems.add("warn", where, "corrected", text, answers[strange])
-    numbers = rows["slice"].astype(int) - 1
-    return {plane: _ANSWERS.get(answer, float("nan")) for plane, answer in zip(numbers, answers, strict=True) if answer}
+    numbers = pd.to_numeric(rows["slice"], errors="coerce") - 1
+    if not numbers.isin(range(planes)).all() or numbers.duplicated().any():
+        text = f"slices are not numbered 1 to {planes}, each once; the labels are left out."
+        problems.add("warn", where, "slice", text)
+        return {}
+    return {
+        plane: _ANSWERS.get(answer, float("nan"))
+        for plane, answer in zip(numbers.astype(int), answers, strict=True)
+        if answer
+    }
 
 
 def _size(path: Path) -> tuple[int, ...] | None:
