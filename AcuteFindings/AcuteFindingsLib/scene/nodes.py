@@ -1,6 +1,7 @@
 """A finding as genuine Slicer nodes: volume, segmentation, heat map, table, chart and verdict, under one study."""
 
 import json
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from AcuteFindingsLib.scene.hierarchy import place_under_study
 from AcuteFindingsLib.scene.naming import names_of, verdict_line
 from AcuteFindingsLib.scene.node_headers import PHANTOM
 from AcuteFindingsLib.scene.packed_mask import mask_box, pack_mask
+from AcuteFindingsLib.scene.picture_plan import suspicious_point
 from AcuteFindingsLib.scene.segment_voxels import same_grid, volume_ijk_to_ras, vtk_matrix
 from AcuteFindingsLib.scene.terminology import terminology_entry
 from AcuteFindingsLib.study.study import Study
@@ -28,6 +30,9 @@ ROLE = "AcuteFindings.Role"
 
 REFERENCE = "AcuteFindings."
 """Before a role: the role under which the verdict's node refers to another."""
+
+POINT = "AcuteFindings.Point"
+"""Attribute of the verdict's node: R, A and S (mm) of the point that views are moved to, parted by spaces."""
 
 TEXT, FINDING = "text", "finding"
 
@@ -84,18 +89,72 @@ def show_finding(finding: Finding, study: Study, *, scene: Any = None, volume_no
     SceneError
         When Slicer's libraries are not installed.
     """
-    scene = current_scene() if scene is None else scene
-    names = names_of(finding.detector)
-    volume = add_volume(scene, study, finding, name=names.study) if volume_node is None else volume_node
-    segmentation = _add_segmentation(scene, finding, volume, f"{names.short} segmentation")
-    heatmap = _add_heatmap(scene, finding.heatmap, f"{names.short} heat map")
-    table = add_table(scene, finding, f"{names.short} slices")
-    chart = add_chart(scene, finding, table, f"{names.short} chart")
-    text = scene.AddNewNodeByClass("vtkMRMLTextNode", scene.GenerateUniqueName(f"{names.short} verdict"))
-    text.SetText(verdict_text(finding))
+    steps = show_finding_steps(finding, study, scene=scene, volume_node=volume_node)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            nodes: FindingNodes = end.value
+            return nodes
 
+
+def show_finding_steps(
+    finding: Finding, study: Study, *, scene: Any = None, volume_node: Any = None
+) -> Generator[None, None, FindingNodes]:
+    """Add a finding to a scene as `show_finding` does, a node or so between two yields: a window answers meanwhile.
+
+    Where the generator is closed or fails before its end, the nodes that it made are removed again.
+    """
+    scene = current_scene() if scene is None else scene
+    made: list[Any] = []
+    try:
+        nodes = yield from _show(finding, study, scene, volume_node, made)
+    except BaseException:
+        for node in reversed(made):
+            if node.GetScene() is scene:
+                scene.RemoveNode(node)
+        raise
+    return nodes
+
+
+def _show(
+    finding: Finding, study: Study, scene: Any, volume_node: Any, made_so_far: list[Any]
+) -> Generator[None, None, FindingNodes]:
+    names = names_of(finding.detector)
+
+    def keep(*nodes: Any) -> None:
+        made_so_far.extend(node for node in nodes if node is not None)
+
+    volume = add_volume(scene, study, finding, name=names.study) if volume_node is None else volume_node
+    if volume_node is None:
+        keep(volume)
+    yield
+    segmentation = _add_segmentation(scene, finding, volume, f"{names.short} segmentation")
+    keep(segmentation)
+    for mask in finding.masks:
+        yield
+        _add_segment(segmentation, mask, finding.ijk_to_ras)
+    yield
+    heatmap = _add_heatmap(scene, finding.heatmap, f"{names.short} heat map")
+    keep(heatmap)
+    yield
+    table = add_table(scene, finding, f"{names.short} slices")
+    keep(table)
+    yield
+    chart = add_chart(scene, finding, table, f"{names.short} chart")
+    keep(*(chart.series.values() if chart else ()), chart.chart if chart else None)
+    yield
+    text = scene.AddNewNodeByClass("vtkMRMLTextNode", scene.GenerateUniqueName(f"{names.short} verdict"))
+    keep(text)
+    text.SetText(verdict_text(finding))
+    text.SetAttribute(POINT, " ".join(f"{value:.3f}" for value in suspicious_point(finding, study)))
+    yield
+    packed = finding_json(finding, segmentation)
+    yield
     source = scene.AddNewNodeByClass("vtkMRMLTextNode", scene.GenerateUniqueName(f"{names.short} finding"))
-    source.SetText(finding_json(finding, segmentation))
+    keep(source)
+    source.SetText(packed)
+    yield
 
     parts = {"segmentation": segmentation, "heatmap": heatmap, "table": table, TEXT: text, FINDING: source}
     parts |= {"chart": chart.chart, **chart.series} if chart else {}
@@ -119,9 +178,7 @@ def add_volume(scene: Any, study: Study, finding: Finding, *, name: str) -> Any:
     stored = np.int16 if study.intensity == "HU" else np.float32
     node = _add_array(scene, "vtkMRMLScalarVolumeNode", study.array, study.ijk_to_ras, name, stored=stored)
     level, width = finding.display_window
-    display = node.GetDisplayNode()
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevel(width, level)
+    node.GetDisplayNode().SetWindowLevel(width, level)
     if finding.phantom:
         node.SetAttribute(PHANTOM, "1")
     return node
@@ -161,8 +218,6 @@ def _add_segmentation(scene: Any, finding: Finding, volume: Any, name: str) -> A
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     if volume.GetParentTransformNode() is not None or not same_grid(volume_ijk_to_ras(volume), finding.ijk_to_ras):
         _set_reference_grid(node, finding.masks[0].array.shape, finding.ijk_to_ras)
-    for mask in finding.masks:
-        _add_segment(node, mask, finding.ijk_to_ras)
     display = node.GetDisplayNode()
     display.SetOpacity2DFill(0.3)
     display.SetOpacity2DOutline(1.0)
@@ -206,7 +261,6 @@ def _add_heatmap(scene: Any, heatmap: Heatmap | None, name: str) -> Any | None:
     node = _add_array(scene, "vtkMRMLScalarVolumeNode", np.asarray(heatmap.array, np.uint8), heatmap.ijk_to_ras, name)
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeIron")
-    display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0, 255)
     display.SetLowerThreshold(HEATMAP_LOWEST)
     display.SetUpperThreshold(255)
@@ -228,8 +282,10 @@ def _add_array(
     image = vtk.vtkImageData()
     _fill(image, array, stored=stored)
     node.SetIJKToRASMatrix(vtk_matrix(ijk_to_ras))
-    node.SetAndObserveImageData(image)
+    # The display first, and without a window of its own choice: Slicer would count all voxels for one.
     node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetAutoWindowLevel(False)
+    node.SetAndObserveImageData(image)
     return node
 
 

@@ -94,13 +94,11 @@ def suspicious_point(finding: Finding, study: Study) -> tuple[float, float, floa
     best = key_slices(finding, study)[0]
     k = float(np.clip(best.k, 0, depth - 1))
     centre = np.array([(width - 1) / 2, (height - 1) / 2, k])
-    marked = [mask.array for mask in finding.masks if mask.array.any()]
-    if marked:
-        plane = np.any([array[round(k)] for array in marked], axis=0)
-        if plane.any():
-            centre[:2] = _middle(plane)[::-1]
-        else:
-            centre = _middle(max(marked, key=np.count_nonzero))[::-1]
+    plane = np.any([mask.array[round(k)] for mask in finding.masks], axis=0) if finding.masks else np.zeros(1)
+    if plane.any():
+        centre[:2] = _middle(plane)[::-1]
+    elif marked := [mask.array for mask in finding.masks if mask.array.any()]:
+        centre = _middle(max(marked, key=np.count_nonzero))[::-1]
     elif finding.heatmap is not None and finding.heatmap.array.any():
         return _hottest(finding, (ijk_to_ras @ [*centre, 1.0])[:3])
     point = (ijk_to_ras @ [*centre, 1.0])[:3]
@@ -112,11 +110,13 @@ def key_slices(finding: Finding, study: Study, *, most: int = MOST_SLICES) -> tu
     results = finding.slices
     main = [result.probabilities[finding.main_label] for result in results]
     depth = study.array.shape[0]
-    area = [
-        sum(int(np.count_nonzero(mask.array[int(np.clip(round(result.k), 0, depth - 1))])) for mask in finding.masks)
-        for result in results
-    ]
-    best = max(range(len(results)), key=lambda n: (main[n], area[n]))
+
+    def area(place: int) -> int:
+        k = int(np.clip(round(results[place].k), 0, depth - 1))
+        return sum(int(np.count_nonzero(mask.array[k])) for mask in finding.masks)
+
+    # Of equally probable ones that with the largest mask; areas of others are not counted.
+    best = max((n for n, value in enumerate(main) if value == max(main)), key=area)
     if finding.verdict.label == "negative":
         candidates, most = list(range(len(results))), min(most, SLICES_WHEN_NEGATIVE)
         # A quarter at either end of the stack is neck and vertex, or neck and abdomen.

@@ -6,8 +6,9 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.scene.application import application_logic, load_slicer
-from AcuteFindingsLib.scene.nodes import FindingNodes
+from AcuteFindingsLib.scene.nodes import POINT, FindingNodes
 from AcuteFindingsLib.scene.picture_plan import HEATMAP_OPACITY, main_plane, suspicious_point
+from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.study.study import Study
 
 VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
@@ -71,6 +72,34 @@ def jump_to(scene: Any, position_ras: tuple[float, float, float] | np.ndarray) -
     """Move every slice view of a scene to a point in the patient (RAS, mm)."""
     slicer, _ = load_slicer()
     slicer.vtkMRMLSliceNode.JumpAllSlices(scene, *(float(value) for value in position_ras))
+
+
+def jump_to_finding(result: SceneResult) -> None:
+    """Move every slice view to the point that a result is seen at; nothing where its scene does not say it."""
+    try:
+        right, anterior, superior = (float(value) for value in (result.text.GetAttribute(POINT) or "").split())
+    except ValueError:
+        return
+    jump_to(result.scene, (right, anterior, superior))
+
+
+def show_in_window(volume: Any, finding: Finding) -> None:
+    """Show a volume in the finding's window and level; one whose values are no HU is left as it is."""
+    level, width = finding.display_window
+    display = volume.GetDisplayNode()
+    if width > 1 and display is not None:
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevel(width, level)
+
+
+def fit_to_study(slice_logic: Any) -> None:
+    """Fit a slice view to all that it shows; it stays on its slice."""
+    node = slice_logic.GetSliceNode()
+    offset = node.GetSliceOffset()
+    quiet = node.StartModify()
+    slice_logic.FitSliceToAll()
+    node.SetSliceOffset(offset)
+    node.EndModify(quiet)
 
 
 def _set_layout(nodes: FindingNodes) -> None:

@@ -13,9 +13,11 @@ from AcuteFindingsLib.scene.naming import slice_number
 from AcuteFindingsLib.scene.navigation import current_slice, jump_to_slice, shows_slices, slices_view
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.scene.verdict_corner import corner_text
+from AcuteFindingsLib.scene.views import jump_to_finding
 from AcuteFindingsLib.widgets.chart_view import ChartView
 from AcuteFindingsLib.widgets.overlays import show_in_views
 from AcuteFindingsLib.widgets.shown_study import shown_study
+from AcuteFindingsLib.widgets.view_fit import ViewFit
 
 
 class ChartLink:
@@ -45,6 +47,12 @@ class ChartLink:
         self._watched: list[tuple[Any, int]] = []
         self._scene: Any = None
         self._corner: Any = None
+        self._corner_logic: Any = None
+        self._corner_tag: int | None = None
+        self._corner_timer = qt.QTimer()
+        self._corner_timer.setSingleShot(True)
+        self._corner_timer.connect("timeout()", self._write_verdict)
+        self._fit: ViewFit | None = None
         self._cursor = add_cursor(result) if result.chart is not None else None
         self._numbers = {item.index: slice_number(item) for item in result.finding.slices}
         manager = slicer.app.layoutManager()
@@ -54,6 +62,8 @@ class ChartLink:
         if arrange:
             show_layout(result.scene, result.finding.detector)
             show_in_views(result)
+            jump_to_finding(result)
+            self._fit = ViewFit(manager)
         self._open_chart(manager)
         self._watch_slices()
         self.mark_corner()
@@ -71,8 +81,10 @@ class ChartLink:
         for node, tag in self._watched:
             node.RemoveObserver(tag)
         self._watched = []
-        self._write_corner("")
-        self._corner = None
+        if self._fit is not None:
+            self._fit.stop()
+        self._corner_timer.stop()
+        self._leave_corner()
 
     def _open_chart(self, manager: Any) -> None:
         if self.result.chart is None or manager.plotViewCount == 0:
@@ -94,9 +106,21 @@ class ChartLink:
             widget = manager.sliceWidget(main.node.GetLayoutName())
         view = None if widget is None else widget.sliceView()
         if view is not self._corner:
-            self._write_corner("")
+            self._leave_corner()
             self._corner = view
-        self._write_corner(corner_text(self.result.finding))
+            if widget is not None:
+                # Slicer's Data Probe writes all corners anew then (SliceViewAnnotations); the verdict comes after.
+                self._corner_logic = widget.sliceLogic()
+                self._corner_tag = self._corner_logic.AddObserver(
+                    vtk.vtkCommand.ModifiedEvent, lambda *_event: self._corner_timer.start(0)
+                )
+        self._write_verdict()
+
+    def _leave_corner(self) -> None:
+        self._write_corner("")
+        if self._corner_logic is not None:
+            self._corner_logic.RemoveObserver(self._corner_tag)
+        self._corner = self._corner_logic = None
 
     def _write_corner(self, text: str) -> None:
         if self._corner is None:
@@ -110,11 +134,11 @@ class ChartLink:
         if not shows_slices(self.result, slice_node):
             return
         self._follow(slice_node)
-        # Slicer writes its own corner texts whenever a view moves, after this; the verdict is put back once it is done.
-        qt.QTimer.singleShot(0, self._write_verdict)
+        self._corner_timer.start(0)
 
     def _write_verdict(self) -> None:
-        self._write_corner(corner_text(self.result.finding))
+        if self._corner is not None:
+            self._write_corner(corner_text(self.result.finding, width=self._corner.width))
 
     def _follow(self, slice_node: Any) -> None:
         if self.result.scene is None or not self.result.finding.slices:

@@ -5,6 +5,7 @@ from typing import Any
 import qt
 import slicer
 
+from AcuteFindingsLib.scene.layouts import show_layout
 from AcuteFindingsLib.scene.results import SceneResult, remove_result, result_of, results_in
 from AcuteFindingsLib.scene.sequence_frame import show_frame
 from AcuteFindingsLib.widgets.chart_link import ChartLink
@@ -63,6 +64,7 @@ class DetectorPanel:
         self.run_bar = RunBar(
             ui, self.controller, self.model_loader, may_start=self._may_start, on_result=self._on_result
         )
+        self.controller.on_showing = self._on_showing
         self._lay_out()
         self.ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self._on_volume())
         # By a person alone: what a scene or a script chooses leaves the views as they are.
@@ -260,6 +262,10 @@ class DetectorPanel:
             return False
         self.check.stop()
         return True
+
+    def _on_showing(self) -> None:
+        if self._entered and slicer.app.layoutManager() is not None:
+            show_layout(slicer.mrmlScene, self.detector)
 
     def _on_result(self, result: SceneResult) -> None:
         self.ui.resultsCollapsibleButton.collapsed = False

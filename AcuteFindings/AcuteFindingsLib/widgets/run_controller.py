@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from slicer.i18n import tr as _
 from AcuteFindingsLib.errors import CancelledError, DetectionError, named_error
 from AcuteFindingsLib.jobs.arrays import load_result
 from AcuteFindingsLib.scene.naming import names_of
-from AcuteFindingsLib.scene.nodes import show_finding
+from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding_steps
 from AcuteFindingsLib.scene.results import SceneResult, result_of
 from AcuteFindingsLib.scene.sequence_frame import frame_of, set_frame
 from AcuteFindingsLib.scene.study_from_node import study_facts
+from AcuteFindingsLib.scene.views import show_in_window
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.widgets.last_resort import told
 from AcuteFindingsLib.widgets.model_rows import user_folders
@@ -26,6 +27,7 @@ from AcuteFindingsLib.widgets.packages import describe, missing_packages
 from AcuteFindingsLib.widgets.scene_watch import SceneWatch
 from AcuteFindingsLib.widgets.series_check import instance_file
 from AcuteFindingsLib.widgets.shown_study import shown_study
+from AcuteFindingsLib.widgets.stepper import Stepper
 from AcuteFindingsLib.widgets.time_left import TimeLeft
 from AcuteFindingsLib.widgets.volume_copy import VolumeCopy
 from AcuteFindingsLib.widgets.worker_process import WorkerProcess, shared_worker
@@ -38,13 +40,14 @@ _COPIED, _DETECTED = 0.05, 0.95
 
 @dataclass(eq=False)
 class _Run:
-    """What belongs to one run; `request` is 0 until the worker has been asked."""
+    """What belongs to one run; `request` is 0 until the worker has been asked, and again once it has answered."""
 
     volume: Any
     folder: Path
     study: Study | None = None
     frame: int | None = None
     copy: VolumeCopy | None = None
+    showing: Stepper | None = None
     request: int = 0
 
 
@@ -68,6 +71,8 @@ class RunController:
         Called with ``"copying"``, ``"running"``, ``"showing"`` and, at the end of every run, ``"idle"``.
     on_progress
         Called with what is being done, the share of the whole that is done, and the seconds left (None while unknown).
+    on_showing
+        Called when a result is there, before its nodes are made: the time to arrange views.
     on_result
         Called with the `SceneResult` after a run that ended well.
     on_error
@@ -86,6 +91,7 @@ class RunController:
         self.error_kind = ""
         self.on_state: Callable[[str], Any] = _nothing
         self.on_progress: Callable[[str, float, float | None], Any] = _nothing
+        self.on_showing: Callable[[], Any] = _nothing
         self.on_result: Callable[[SceneResult], Any] = _nothing
         self.on_error: Callable[[str], Any] = _nothing
         self.on_cancelled: Callable[[str], Any] = _nothing
@@ -211,8 +217,10 @@ class RunController:
         if run is not self._run:
             _remove(run.folder)
             return
+        run.request = 0
         self._set_state(SHOWING)
         self._tell_progress(_("Showing the result"), _DETECTED)
+        # In turns: the layout of the views, which Slicer draws anew, then node by node, then the panel.
         qt.QTimer.singleShot(0, lambda: self._show(run))
 
     def _on_worker_failed(self, run: _Run, text: str, kind: str) -> None:
@@ -227,15 +235,33 @@ class RunController:
     def _show(self, run: _Run) -> None:
         if run is not self._run or run.study is None:
             return
+        run.showing = Stepper(
+            self._show_steps(run, run.study),
+            done=lambda nodes: self._on_shown(run, nodes),
+            failed=lambda error: self._fail(run, error),
+        )
+        run.showing.start()
         try:
-            finding = load_result(run.folder / "result")
-            nodes = show_finding(finding, run.study, scene=slicer.mrmlScene, volume_node=run.volume)
+            self.on_showing()
+        except Exception as error:  # as above
+            self._fail(run, error)
+
+    def _show_steps(self, run: _Run, study: Study) -> Generator[None, None, FindingNodes]:
+        finding = load_result(run.folder / "result")
+        yield
+        nodes = yield from show_finding_steps(finding, study, scene=slicer.mrmlScene, volume_node=run.volume)
+        show_in_window(run.volume, finding)
+        return nodes
+
+    def _on_shown(self, run: _Run, nodes: FindingNodes) -> None:
+        try:
             set_frame(nodes.text, run.frame)
             shown_study().update()
             result = result_of(nodes.text)
         except Exception as error:  # as above
             self._fail(run, error)
             return
+        run.showing = None
         self._end()
         self.folder = run.folder
         self.on_progress(_("Done"), 1.0, 0.0)
@@ -271,6 +297,8 @@ class RunController:
             return None
         if run.copy is not None:
             run.copy.stop()
+        if run.showing is not None:
+            run.showing.stop()
         if self._watch_over is not None:
             self._watch_over.stop()
         self._set_state(IDLE)

@@ -7,7 +7,8 @@ import pytest
 import vtk
 
 from AcuteFindingsLib.scene.layouts import RADIOGRAPH_LAYOUT, STACK_LAYOUT
-from AcuteFindingsLib.scene.nodes import show_finding
+from AcuteFindingsLib.scene.navigation import jump_to_slice
+from AcuteFindingsLib.scene.nodes import POINT, show_finding
 from AcuteFindingsLib.scene.results import remove_result, result_of
 
 CASES = runpy.run_path(str(Path(__file__).parents[1] / "scene" / "conftest.py"))
@@ -131,10 +132,36 @@ def test_the_corner_of_the_views_says_the_verdict_and_says_it_again_after_slicer
     assert "POSITIVE" in corner.GetText(vtk.vtkCornerAnnotation.UpperRight)
     corner.SetText(vtk.vtkCornerAnnotation.UpperRight, "something else")
     red(scene).SetSliceOffset(-46 + 8 * 4)
-    host.wait(0.05)
-    assert "POSITIVE" in corner.GetText(vtk.vtkCornerAnnotation.UpperRight)
+    host.wait_until(lambda: "POSITIVE" in corner.GetText(vtk.vtkCornerAnnotation.UpperRight))
     link.close()
     assert not corner.GetText(vtk.vtkCornerAnnotation.UpperRight)
+
+
+def test_the_verdict_stands_in_one_corner_alone(host, scene, link):
+    import slicer
+
+    manager = slicer.app.layoutManager()
+    host.wait(0.3)
+    said = [
+        manager.sliceWidget(name).sliceView().cornerAnnotation().GetText(vtk.vtkCornerAnnotation.UpperRight)
+        for name in manager.sliceViewNames()
+    ]
+    assert ["POSITIVE" in (text or "") for text in said].count(True) == 1
+
+
+def test_views_are_fitted_in_their_new_sizes_and_stay_at_the_finding(host, scene, link, result):
+    import slicer
+
+    manager = slicer.app.layoutManager()
+    jump_to_slice(result, 14)
+    host.wait_until(lambda: not link._fit.running)
+    point = [float(value) for value in result.text.GetAttribute(POINT).split()]
+    for axis, name in enumerate(("Yellow", "Green", "Red")):
+        node = manager.sliceWidget(name).mrmlSliceNode()
+        assert node.GetSliceToRAS().GetElement(axis, 3) == pytest.approx(point[axis], abs=0.01)
+        before = node.GetFieldOfView()
+        manager.sliceWidget(name).sliceLogic().FitSliceToAll()
+        assert node.GetFieldOfView() == pytest.approx(before)
 
 
 def test_a_closed_link_follows_nothing_any_more(host, scene, link, result):

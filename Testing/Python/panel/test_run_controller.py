@@ -308,7 +308,7 @@ def test_a_volume_under_a_transform_is_an_error(host, run, volume):
 def test_an_unexpected_error_is_told_too(host, run, volume, monkeypatch):
     from AcuteFindingsLib.widgets import run_controller
 
-    monkeypatch.setattr(run_controller, "show_finding", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(run_controller, "show_finding_steps", lambda *_, **__: 1 / 0)
     run.controller.start(volume)
     host.wait_until(lambda: run.ended, 120)
     assert "ZeroDivisionError" in run.errors[0]

@@ -8,7 +8,16 @@ from AcuteFindingsLib.detectors.finding import Mask
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 from AcuteFindingsLib.scene.application import new_scene
-from AcuteFindingsLib.scene.nodes import ATTRIBUTE, FindingNodes, add_volume, show_finding
+from AcuteFindingsLib.scene.nodes import (
+    ATTRIBUTE,
+    POINT,
+    FindingNodes,
+    add_volume,
+    show_finding,
+    show_finding_steps,
+)
+from AcuteFindingsLib.scene.picture_plan import suspicious_point
+from AcuteFindingsLib.scene.views import show_in_window
 
 
 @pytest.fixture
@@ -152,3 +161,36 @@ def test_a_volume_that_is_there_is_used_and_left_as_it_is(head) -> None:
     assert volume.GetName() == "Loaded by the user"
     assert volume.GetDisplayNode().GetWindow() == 1500
     assert volume.GetAttribute(ATTRIBUTE) is None
+
+
+def test_steps_leave_nothing_behind_where_they_are_not_taken_to_the_end(head) -> None:
+    scene = new_scene()
+    before = {scene.GetNthNode(number).GetID() for number in range(scene.GetNumberOfNodes())}
+    steps = show_finding_steps(head.finding, head.study, scene=scene)
+    for _ in range(6):
+        next(steps)
+    steps.close()
+    left = [scene.GetNthNode(number) for number in range(scene.GetNumberOfNodes())]
+    shown = ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode", "vtkMRMLTableNode", "vtkMRMLPlotSeriesNode")
+    assert [node.GetName() for node in left if node.GetClassName() in shown and node.GetID() not in before] == []
+
+
+def test_the_verdict_says_the_point_that_views_are_moved_to(head) -> None:
+    nodes = show_finding(head.finding, head.study, scene=new_scene())
+    point = [float(value) for value in nodes.text.GetAttribute(POINT).split()]
+    assert point == pytest.approx(suspicious_point(head.finding, head.study), abs=0.001)
+
+
+def test_a_volume_that_is_shown_already_comes_into_the_window_of_its_kind(head) -> None:
+    nodes = show_finding(head.finding, head.study, scene=new_scene())
+    display = nodes.volume.GetDisplayNode()
+    display.SetWindowLevel(1500, -600)
+    show_in_window(nodes.volume, head.finding)
+    assert (display.GetWindow(), display.GetLevel()) == (80, 40)
+
+
+def test_a_picture_whose_values_are_no_hu_keeps_its_window(radiograph) -> None:
+    nodes = show_finding(radiograph.finding, radiograph.study, scene=new_scene())
+    nodes.volume.GetDisplayNode().SetWindowLevel(3000, 2000)
+    show_in_window(nodes.volume, radiograph.finding)
+    assert nodes.volume.GetDisplayNode().GetWindow() == 3000

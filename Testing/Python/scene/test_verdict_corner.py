@@ -18,6 +18,13 @@ def test_the_corner_says_what_how_sure_by_which_model_and_that_it_is_research(he
     ]
 
 
+def test_a_corner_of_a_small_view_has_short_lines(head) -> None:
+    assert corner_text(head.finding, width=300) == "Hemorrhage: POSITIVE 0.97 · research only"
+    lines = corner_text(marked(head), width=300).splitlines()
+    assert lines == ["REFUSED, FORCED", "Hemorrhage: POSITIVE 0.97", "demonstration model · research only"]
+    assert max(map(len, lines)) <= 42  # 300 pixels in letters of 7
+
+
 def marked(head) -> Finding:
     return replace(
         head.finding,
