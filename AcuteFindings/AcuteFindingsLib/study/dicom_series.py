@@ -4,6 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.dicom_copies import without_copies
 from AcuteFindingsLib.study.dicom_facts import facts_of
@@ -16,11 +18,14 @@ from AcuteFindingsLib.study.dicom_fit import (
 )
 from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_identity import modality_of, patient_of, series_of, study_of
+from AcuteFindingsLib.study.dicom_places import SAME_PLACE_MM, heights_of, parallel
 from AcuteFindingsLib.study.dicom_volumes import Volume, volumes_of
 from AcuteFindingsLib.study.notice import Notice
 
 # As many series of one image each, alike in all but their identifier, are slices of one volume.
 _LEAST_SINGLES = 3
+# Of those in studies of their own: even to this share of their distance, and so near above each other; ours.
+_EVEN_SHARE, _ABOVE_MM = 0.1, 1.0
 
 
 def group_volumes(frames: Sequence[Frame]) -> list[Volume]:
@@ -111,18 +116,41 @@ def _description(frame: Frame) -> str:
 
 
 def _join_singles(groups: dict[tuple[str, ...], list[Frame]]) -> dict[tuple[str, ...], list[Frame]]:
-    """Join series of one image each that agree in study, modality, patient, description and matrix."""
+    """Join series of one image each that agree in study, modality, patient, description and matrix.
+
+    Tools that replace identifiers may give each image a study of its own too: where a study holds one image, and
+    those of one patient make one even stack, they are joined as well.
+    """
     alike: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    in_study = Counter(key[0] for key in groups)
     for key, group in groups.items():
         frame = group[0]
         if len(group) == 1 and key[2] not in PROJECTION_MODALITIES and not frame.is_localizer:
-            alike[(key[0], key[2], patient_of(frame), _description(frame), str(frame.shape))].append(key)
+            alone = in_study[key[0]] == 1 and bool(patient_of(frame))
+            study = "" if alone else key[0]
+            alike[(study, key[2], patient_of(frame), _description(frame), str(frame.shape))].append(key)
+    alike = {key: keys for key, keys in alike.items() if key[0] or _even_stack([groups[one][0] for one in keys])}
     joined = dict(groups)
     for keys in alike.values():
         if len(keys) >= _LEAST_SINGLES:
             joined[keys[0]] = [joined.pop(key)[0] for key in keys]
             joined = {keys[0]: joined.pop(keys[0]), **joined}
     return joined
+
+
+def _even_stack(frames: Sequence[Frame]) -> bool:
+    """Whether images with a study each lie in parallel planes at equal distances, above each other."""
+    placed = [frame for frame in frames if frame.position is not None and frame.directions is not None]
+    if len(placed) < len(frames) or not all(parallel(frame, placed[0]) for frame in placed):
+        return False
+    places = np.array([frame.position for frame in placed])
+    gaps = np.diff(np.sort(heights_of(placed)))
+    usual = float(np.median(gaps)) if len(gaps) else 0.0
+    return bool(
+        usual > SAME_PLACE_MM
+        and np.abs(gaps - usual).max() < _EVEN_SHARE * usual
+        and np.ptp(places @ np.reshape(placed[0].directions, (2, 3)).T, axis=0).max() < _ABOVE_MM
+    )
 
 
 def _by_content(chosen: Volume, first: Volume) -> list[Notice]:

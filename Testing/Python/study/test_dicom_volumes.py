@@ -194,6 +194,29 @@ def test_slices_with_a_series_each_are_one_volume_where_all_else_agrees(tmp_path
     assert _severity(study) == {"own-series-each": "warn"}
 
 
+@pytest.mark.parametrize(("patient", "step", "joined"), [("A", 5.0, True), ("", 5.0, False), ("A", None, False)])
+def test_images_with_a_study_each_are_one_volume_only_as_one_patients_even_stack(
+    tmp_path: Path, write_series: Writer, patient: str, step: float | None, joined: bool
+) -> None:
+    def alone(dataset: Dataset, _: int) -> None:
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
+
+    heights = None if step else [0.0, 5.0, 11.0, 40.0, 47.0, 90.0]
+    write_series(
+        tmp_path,
+        _slices(100, 6),
+        heights=heights,
+        each=alone,
+        PatientID=patient,
+        PatientName=patient,
+        PatientBirthDate="",
+    )
+    study = read_study(tmp_path)
+    assert len(study.sources) == (6 if joined else 1)
+    assert ("several-studies" in _severity(study)) != joined
+    assert ("own-series-each" in _severity(study)) == joined
+
+
 def test_series_without_uid_are_told_apart_by_number_and_kernel(tmp_path: Path, write_series: Writer) -> None:
     none = {**SAME, "SeriesInstanceUID": ""}
     write_series(tmp_path / "a", _slices(100), **none, SeriesNumber=2, ConvolutionKernel="H30s")
