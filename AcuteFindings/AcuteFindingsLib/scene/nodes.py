@@ -176,7 +176,7 @@ def add_volume(scene: Any, study: Study, finding: Finding, *, name: str) -> Any:
     HU are stored as 16-bit integers, rounded: half the memory of the array and what CT volumes are in Slicer.
     """
     stored = np.int16 if study.intensity == "HU" else np.float32
-    node = _add_array(scene, "vtkMRMLScalarVolumeNode", study.array, study.ijk_to_ras, name, stored=stored)
+    node = add_array(scene, "vtkMRMLScalarVolumeNode", study.array, study.ijk_to_ras, name, stored=stored)
     level, width = finding.display_window
     node.GetDisplayNode().SetWindowLevel(width, level)
     if finding.phantom:
@@ -258,7 +258,7 @@ def _add_segment(node: Any, mask: Mask, ijk_to_ras: np.ndarray) -> None:
 def _add_heatmap(scene: Any, heatmap: Heatmap | None, name: str) -> Any | None:
     if heatmap is None:
         return None
-    node = _add_array(scene, "vtkMRMLScalarVolumeNode", np.asarray(heatmap.array, np.uint8), heatmap.ijk_to_ras, name)
+    node = add_array(scene, "vtkMRMLScalarVolumeNode", np.asarray(heatmap.array, np.uint8), heatmap.ijk_to_ras, name)
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeIron")
     display.SetWindowLevelMinMax(0, 255)
@@ -268,7 +268,7 @@ def _add_heatmap(scene: Any, heatmap: Heatmap | None, name: str) -> Any | None:
     return node
 
 
-def _add_array(
+def add_array(
     scene: Any,
     node_class: str,
     array: np.ndarray,
@@ -277,6 +277,7 @@ def _add_array(
     *,
     stored: DTypeLike | None = None,
 ) -> Any:
+    """Add a ``(z, y, x)`` array as a volume node with a display node whose window is left to the caller."""
     _, vtk = load_slicer()
     node = scene.AddNewNodeByClass(node_class, scene.GenerateUniqueName(name))
     image = vtk.vtkImageData()

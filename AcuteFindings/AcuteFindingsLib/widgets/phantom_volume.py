@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, StudyError, named_error
 from AcuteFindingsLib.scene.node_headers import PHANTOM
+from AcuteFindingsLib.scene.nodes import add_array
 from AcuteFindingsLib.study.study import PHANTOM_MANUFACTURER
 from AcuteFindingsLib.widgets.worker_process import WorkerProcess, shared_worker
 
@@ -129,9 +130,10 @@ def load_series(folder: Path, name: str) -> Any:
             slicer.app.processEvents()
     if not images:
         raise StudyError(_("{folder} holds no DICOM file (*.dcm).").format(folder=folder))
-    node = slicer.util.addVolumeFromArray(
-        np.stack(planes), _ijk_to_ras(images), slicer.mrmlScene.GenerateUniqueName(name)
-    )
+    array = np.stack(planes)
+    slicer.app.processEvents()
+    # Not slicer.util.addVolumeFromArray: it counts all voxels for a window, 0.3 s for 100 slices of 512².
+    node = add_array(slicer.mrmlScene, "vtkMRMLScalarVolumeNode", array, _ijk_to_ras(images), name)
     node.SetAttribute(UIDS, " ".join(str(image.SOPInstanceUID) for image in images))
     if images[0].get("Manufacturer") == PHANTOM_MANUFACTURER:
         # The files go, and with them the header that says so.
