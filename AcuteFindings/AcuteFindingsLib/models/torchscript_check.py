@@ -5,6 +5,7 @@ alone runs code already (`__setstate__`), so nothing is loaded before this.
 """
 
 import ast
+import io
 import pickletools
 import re
 import zipfile
@@ -44,12 +45,9 @@ def check_torchscript(path: Path) -> bool:
     code_files: dict[str, ast.Module] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            total = sum(entry.file_size for entry in entries)
-            if len(entries) > limits.archive_members or total > limits.archive_bytes:
-                raise ModelError(f"{path.name} unpacks to more than any model here; do not use it.")
-            for entry in entries:
-                inner = entry.filename.partition("/")[2]
+            for entry in _entries(path, archive):
+                # PyTorch looks names up without regard to case.
+                inner = entry.filename.partition("/")[2].lower()
                 code, pickled = inner.startswith("code/") and inner.endswith(".py"), inner.endswith(".pkl")
                 if not (code or pickled):
                     continue
@@ -65,6 +63,34 @@ def check_torchscript(path: Path) -> bool:
             f"{path.name} is no readable TorchScript file: {' '.join(str(error).split())[:200]}."
         ) from error
     return may_not_end(code_files)
+
+
+def as_checked(path: Path) -> io.BytesIO:
+    """Return the archive of a TorchScript file packed anew from the files that `check_torchscript` looks at.
+
+    A zip can be made so that two readers see other files in it. What PyTorch opens must be what was checked.
+    """
+    packed = io.BytesIO()
+    try:
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as anew:
+            for entry in _entries(path, archive):
+                anew.writestr(entry.filename, archive.read(entry))
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise ModelError(f"{path.name} is no readable TorchScript file.") from error
+    packed.seek(0)
+    return packed
+
+
+def _entries(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    limits, entries = budgets(), archive.infolist()
+    total = sum(entry.file_size for entry in entries)
+    bomb = total > limits.ratio_counts_from and total > limits.unpacked_ratio * path.stat().st_size
+    if len(entries) > limits.archive_members or total > limits.archive_bytes or bomb:
+        raise ModelError(f"{path.name} unpacks to more than any model here; do not use it.")
+    names = [entry.filename.lower() for entry in entries]
+    if len(set(names)) < len(names) or any(entry.filename != entry.orig_filename for entry in entries):
+        raise ModelError(f"{path.name} was refused: names of files in it are not plain, or there twice.")
+    return entries
 
 
 def _check_code(path: Path, text: str) -> ast.Module:

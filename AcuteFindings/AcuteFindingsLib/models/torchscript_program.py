@@ -12,7 +12,7 @@ import torch
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.bounded_program import Run, load_bounded
-from AcuteFindingsLib.models.torchscript_check import check_torchscript
+from AcuteFindingsLib.models.torchscript_check import as_checked, check_torchscript
 
 
 def load_torchscript(path: Path, *, device: str) -> Run:
@@ -30,7 +30,7 @@ def load_torchscript(path: Path, *, device: str) -> Run:
 def open_torchscript(path: Path, *, device: str) -> Run:
     """Load a TorchScript file that was checked into this process; raises `ModelError` where it is damaged."""
     try:
-        module = torch.jit.load(str(path), map_location=device).eval()
+        module = torch.jit.load(as_checked(path), map_location=device).eval()
     except Exception as error:
         raise ModelError(f"{path.name} is no readable TorchScript file: {_line(error)}.") from error
 

@@ -1,9 +1,12 @@
 """TorchScript and ONNX files that were made to do harm: refused in a sentence, and nothing of them runs."""
 
+import contextlib
 import os
 import signal
+import struct
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -373,3 +376,47 @@ def test_onnx_functions_that_unfold_without_end_are_refused(tmp_path):
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match="its functions call each other too often"):
         load_onnx(path, device="cpu")
+
+
+def packed_anew(source, target, rename):
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for entry in old.infolist():
+            new.writestr(rename(entry.filename), old.read(entry))
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda name: name.replace("/code/", "/CODE/"),
+        lambda name: name.replace(".py", ".PY"),
+        lambda name: name.replace("/code/", "//code/"),
+        lambda name: name.replace("/code/", "/./code/"),
+        lambda name: name.upper() if "/code/" in name else name,
+    ],
+)
+def test_code_under_a_name_that_only_pytorch_finds_is_looked_at_too(tmp_path, monkeypatch, rename):
+    monkeypatch.chdir(tmp_path)
+    torch.jit.script(FromFile()).save("plain.ts")
+    packed_anew("plain.ts", "m.ts", rename)
+    with pytest.raises(ModelError, match=r"calls 'from_file'|no readable TorchScript|not plain"):
+        load_torchscript(tmp_path / "m.ts", device="cpu")(np.zeros((1, 1, 4, 4), np.float32))
+    assert not (tmp_path / "written.bin").exists()
+
+
+def test_a_zip_that_shows_pytorch_other_files_than_it_shows_us_is_run_as_it_was_checked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.jit.script(FromFile()).save("m.ts")
+    torch.jit.script(torch.nn.Identity()).save("harmless.ts")
+    harmful, harmless = Path("m.ts").read_bytes(), tmp_path / "shown.zip"
+    packed_anew("harmless.ts", harmless, lambda name: name)
+    # Python finds the second directory because it lies right before the end; PyTorch goes where the end points to.
+    both = bytearray(harmful + harmless.read_bytes())
+    with zipfile.ZipFile("m.ts") as first:
+        count, start = len(first.infolist()), first.start_dir
+    shown = len(both) - 22
+    struct.pack_into("<HH", both, shown + 8, count, count)
+    struct.pack_into("<I", both, shown + 16, start)
+    Path("m.ts").write_bytes(both)
+    with contextlib.suppress(ModelError):
+        load_torchscript(tmp_path / "m.ts", device="cpu")(np.zeros((1, 1, 4, 4), np.float32))
+    assert not (tmp_path / "written.bin").exists()
