@@ -200,6 +200,21 @@ def test_a_transform_that_bends_slices_is_refused(loaded: Loaded) -> None:
         facts(loaded)
 
 
+def test_two_slices_at_one_place_are_refused(scene, write_series, tmp_path: Path) -> None:
+    heights = (0.0, 5.0, 10.0, 15.0, 15.0, 25.0, 30.0, 35.0)
+    loaded = load_series(write_series(tmp_path / "dicom", head, shape=(8, 64, 60), heights=heights), scene)
+    with pytest.raises(StudyError, match="same place"):
+        facts(loaded)
+
+
+def test_a_radiograph_under_any_transform_is_refused(scene, slicer) -> None:
+    node = add_volume(scene, np.zeros((1, 64, 64), np.int16), np.diag([-1.0, -1, 1, 1]))
+    node.SetAndObserveTransformNodeID(scene.AddNewNodeByClass("vtkMRMLLinearTransformNode").GetID())
+    assert "transform" in fits(node, "pneumothorax")
+    with pytest.raises(StudyError, match="harden the transform"):
+        study_facts(node, "pneumothorax")
+
+
 def test_a_further_transform_above_is_refused(loaded: Loaded) -> None:
     grid = loaded.node.GetParentTransformNode()
     outer = loaded.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
