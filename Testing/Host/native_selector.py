@@ -178,7 +178,11 @@ class qMRMLNodeComboBox(QWidget):
             self._combo.blockSignals(True)
             self._combo.setCurrentIndex(row)
             self._combo.blockSignals(False)
+            changed = node_id != self._current
             self._take(node_id or "")
+            # As 5.12.3 does it for a node that a program chooses (not for None): the signal is no sign of a person.
+            if changed and node_id:
+                self.node_activated.emit(self.currentNode())
 
     def setCurrentNodeIndex(self, index: int) -> None:
         self.setCurrentNode(self.nodeFromIndex(index))

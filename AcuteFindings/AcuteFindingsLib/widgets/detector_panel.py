@@ -49,7 +49,7 @@ class DetectorPanel:
         self.result: SceneResult | None = None
         self.parameter_node: Any = None
         self._worker = worker
-        self._entered = self._closed = False
+        self._entered = self._closed = self._importing = False
         self._link: ChartLink | None = None
         self._observed: list[tuple[Any, int]] = []
         self.controller = RunController(detector, worker=worker)
@@ -67,7 +67,6 @@ class DetectorPanel:
         self.controller.on_showing = self._on_showing
         self._lay_out()
         self.ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self._on_volume())
-        # By a person alone: what a scene or a script chooses leaves the views as they are.
         self.ui.inputSelector.connect("nodeActivated(vtkMRMLNode*)", self._view_volume)
         self.model_loader.on_changed = self._on_model
         self._watch_scene()
@@ -203,6 +202,7 @@ class DetectorPanel:
         for event, heard in (
             (events.StartCloseEvent, self._on_scene_closing),
             (events.EndCloseEvent, self._on_scene_changed),
+            (events.StartImportEvent, self._on_import),
             (events.NodeRemovedEvent, self._on_node_removed),
         ):
             self._observed.append((scene, scene.AddObserver(event, heard)))
@@ -218,10 +218,14 @@ class DetectorPanel:
     def _on_scene_changed(self, _caller: Any, _event: str) -> None:
         self.refresh()
 
+    def _on_import(self, _caller: Any, _event: str) -> None:
+        self._importing = True
+
     def _show_input(self) -> None:
         volume = None if self._closed or self.parameter_node is None else self.parameter_node.inputVolume
         if volume is not None and self.ui.inputSelector.currentNode() is not volume:
             self.ui.inputSelector.setCurrentNode(volume)
+        self._importing = False
 
     def _on_node_removed(self, _caller: Any, _event: str) -> None:
         if self.result is None or slicer.mrmlScene.IsClosing():
@@ -238,7 +242,8 @@ class DetectorPanel:
         self.check.show(volume, whole=self._entered and self.controller.state == IDLE)
 
     def _view_volume(self, volume: Any | None) -> None:
-        if volume is None or slicer.app.layoutManager() is None:
+        """Show a chosen volume; what the module's opening or a scene chooses leaves the views as they are."""
+        if volume is None or not self._entered or self._importing or slicer.app.layoutManager() is None:
             return
         if self.result is not None and self.result.volume is volume:
             self.show_in_views()

@@ -82,8 +82,10 @@ class HomePanel:
         """Open a detector's module with the chosen study."""
         name = MODULES[detector]
         module_logic = slicer.util.getModuleWidget(name).logic
-        module_logic.getParameterNode().inputVolume = self.ui.studySelector.currentNode()
+        study = self.ui.studySelector.currentNode()
+        module_logic.getParameterNode().inputVolume = study
         if slicer.util.mainWindow() is not None:
+            slicer.util.setSliceViewerLayers(background=study, foreground=None, label=None, fit=True)
             slicer.util.selectModule(name)
 
     def install(self) -> None:

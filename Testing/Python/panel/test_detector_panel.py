@@ -177,9 +177,19 @@ def test_choosing_a_volume_shows_it_and_the_results_own_brings_the_result_back(h
     assert composite.GetBackgroundVolumeID() == other.GetID()
     host.choose(widget.ui.inputSelector, "A volume")
     assert composite.GetBackgroundVolumeID() == widget.panel.result.volume.GetID()
-    widget.ui.inputSelector.setCurrentNode(other)
+
+
+def test_opening_a_module_leaves_the_views_as_they_are(host, open_module, scene, cases):
+    widget = open_module()
+    chosen = widget.ui.inputSelector.currentNode()
+    other = add_volume(scene, cases["head"].study, cases["head"].finding, name="Another volume")
+    host.leave_panel(MODULES["head"])
+    composite = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+    composite.SetBackgroundVolumeID(other.GetID())
+    host.open_panel(MODULES["head"])
     host.process_events()
-    assert composite.GetBackgroundVolumeID() == widget.panel.result.volume.GetID()
+    assert widget.ui.inputSelector.currentNode() is chosen
+    assert composite.GetBackgroundVolumeID() == other.GetID()
 
 
 def test_a_renamed_node_shows_its_new_name_at_once(host, open_module):
