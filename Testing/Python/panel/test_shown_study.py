@@ -281,7 +281,8 @@ class Walk:
         ]  # fmt: skip
         action = self.random.choice(actions)
         action()
-        self.host.wait(0.05)
+        # Views are fitted, and corners written, in later turns of the event loop.
+        self.host.wait(0.3)
         return action.__name__
 
     def volumes(self):
