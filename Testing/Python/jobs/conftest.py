@@ -135,9 +135,14 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_models_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what a developer has downloaded out of the tests; where they are, the small packages are the default."""
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    _choose_small_packages(home)
+
+
+def _choose_small_packages(home: Path) -> None:
     for task in TINY:
-        set_default(task, f"tiny-{task}")
+        set_default(task, f"tiny-{task}", file=home / ".config" / "acutefindings" / "models.json")
 
 
 @pytest.fixture(scope="session")
@@ -247,7 +252,9 @@ class Client:
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """One real worker for all tests of a file: each also shows that it survived those before it."""
-    client = Client(tmp_path_factory.mktemp("home"))
+    home = tmp_path_factory.mktemp("home")
+    _choose_small_packages(home)
+    client = Client(home)
     yield client
     client.kill()
 

@@ -140,7 +140,10 @@ def test_detect_gives_what_the_detector_gives_in_process(
     )
     assert answer["result"] == {"finding": str(tmp_path / "out" / "finding.json")}
     found = load_result(tmp_path / "out")
-    expected = load_detector(detector, device="cpu", folders=(tiny_models,)).detector.run(load_study(folder))
+    loaded = load_detector(detector, device="cpu", folders=(tiny_models,))
+    expected = loaded.detector.run(load_study(folder))
+    expected = replace(expected, model=replace(expected.model, chosen=loaded.why))
+    assert f"tiny-{detector}" == found.model.id
     assert {**found.to_dict(), "timings": 0, "warnings": 0} == {**expected.to_dict(), "timings": 0, "warnings": 0}
     for mask, other in zip(found.masks, expected.masks, strict=True):
         np.testing.assert_array_equal(mask.array, other.array)
