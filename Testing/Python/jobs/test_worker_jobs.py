@@ -265,7 +265,14 @@ def test_a_worker_that_draws_first_can_detect_afterwards(
 ) -> None:
     worker, models = start_worker(tmp_path), [str(tiny_models)]
     worker.result("report", result=head_result, study=head, out=tmp_path / "out", folders=models)
-    fields = {"detector": "hemorrhage", "folders": models, "out": tmp_path / "again", "force": True, "device": "cpu"}
+    fields = {
+        "detector": "hemorrhage",
+        "model": "tiny-hemorrhage",
+        "folders": models,
+        "out": tmp_path / "again",
+        "force": True,
+        "device": "cpu",
+    }
     worker.result("detect", study=head, **fields)
     worker.kill()
     assert load_result(tmp_path / "again").to_dict()["verdict"] == load_result(head_result).to_dict()["verdict"]
