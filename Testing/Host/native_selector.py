@@ -1,5 +1,6 @@
 """`qMRMLNodeComboBox` on PySide and a genuine scene."""
 
+import weakref
 from typing import Any, ClassVar
 
 import shiboken6
@@ -59,19 +60,23 @@ class qMRMLNodeComboBox(QWidget):
                 (scene.NodeAddedEvent, self._on_added),
                 (scene.NodeAboutToBeRemovedEvent, self._on_leaving),
                 (scene.NodeRemovedEvent, self._on_removed),
-                (scene.EndBatchProcessEvent, lambda *_: self._list()),
+                (scene.EndBatchProcessEvent, self._on_batch_end),
             ):
                 self._observed.append((scene, scene.AddObserver(event, self._while_alive(slot))))
         self._list()
-        if scene is not None and not self._told.get("noneEnabled", False) and not self._current:
-            self._choose_first()
+        # Only a node that was there before the scene was set is taken by itself.
+        if self._nodes() and not self._told.get("noneEnabled", False) and not self._current:
+            self.setCurrentNode(self._nodes()[0])
 
     def _while_alive(self, slot: Any) -> Any:
         # The scene may outlive the widget, which then hears of nothing more.
-        def call(*told: Any) -> None:
-            if shiboken6.isValid(self):
-                slot(*told)
+        held = weakref.WeakMethod(slot)
 
+        def call(*told: Any) -> None:
+            if held() is not None and shiboken6.isValid(self_of()):
+                held()(*told)
+
+        self_of = weakref.ref(self)
         if hasattr(slot, "CallDataType"):
             call.CallDataType = slot.CallDataType
         return call
@@ -103,9 +108,10 @@ class qMRMLNodeComboBox(QWidget):
 
     def _list(self, *, without: Any = None) -> None:
         nodes = [node for node in self._nodes() if node is not without]
+        fallback = self._neighbor_of_current() if without is not None else ""
         self._combo.blockSignals(True)
         self._combo.clear()
-        if self._told.get("noneEnabled", False) or not nodes:
+        if self._told.get("noneEnabled", False):
             self._combo.addItem(self._told.get("noneDisplay", "None"), "")
         for node in nodes:
             self._combo.addItem(node.GetName() or node.GetID(), node.GetID())
@@ -113,18 +119,33 @@ class qMRMLNodeComboBox(QWidget):
                 tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._while_alive(self._on_renamed))
                 self._watched[node.GetID()] = (node, tag)
         if self._combo.findData(self._current) < 0:
-            fallback = "" if self._told.get("noneEnabled", False) or not nodes else nodes[0].GetID()
-            self._combo.setCurrentIndex(max(0, self._combo.findData(fallback)))
+            self._combo.setCurrentIndex(self._combo.findData(fallback))
             self._combo.blockSignals(False)
             self._take(fallback)
             return
         self._combo.setCurrentIndex(self._combo.findData(self._current))
         self._combo.blockSignals(False)
 
+    def _neighbor_of_current(self) -> str:
+        # The combo box goes to the next entry when the current one leaves, or to the one before, with "None" on offer
+        # too (read off the application: of A, B, C, B follows A, C follows B, and B follows C).
+        ids = [self._combo.itemData(row) for row in range(self._combo.count()) if self._combo.itemData(row)]
+        if self._current not in ids:
+            return ""
+        place = ids.index(self._current)
+        ids.pop(place)
+        return ids[min(place, len(ids) - 1)] if ids else ""
+
+    def _on_batch_end(self, *_: Any) -> None:
+        self._list()
+
     def _on_renamed(self, node: Any, _event: str) -> None:
         row = self._combo.findData(node.GetID())
-        if row >= 0:
-            self._combo.setItemText(row, node.GetName() or node.GetID())
+        name = node.GetName() or node.GetID()
+        if row >= 0 and self._combo.itemText(row) != name:
+            self._combo.setItemText(row, name)
+            if node.GetID() == self._current:
+                self._tell_current()  # qMRMLNodeComboBox tells of a new text.
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_added(self, scene: Any, _event: str, node: Any) -> None:
@@ -145,11 +166,6 @@ class qMRMLNodeComboBox(QWidget):
         if not scene.IsBatchProcessing():
             self._list()
 
-    def _choose_first(self) -> None:
-        nodes = self._nodes()
-        if nodes:
-            self.setCurrentNode(nodes[0])
-
     def _on_activated(self, row: int) -> None:
         self._take(self._combo.itemData(row) or "")
         self.node_activated.emit(self.currentNode())
@@ -158,10 +174,13 @@ class qMRMLNodeComboBox(QWidget):
         if node_id == self._current:
             return
         self._current = node_id
+        self._tell_current()
+
+    def _tell_current(self) -> None:
         node = self.currentNode()
         self.node_changed.emit(node)
         self.node_changed_bool.emit(node is not None)
-        self.node_id_changed.emit(node_id)
+        self.node_id_changed.emit(self._current)
 
     def currentNode(self) -> Any:
         return self._scene.GetNodeByID(self._current) if self._scene and self._current else None

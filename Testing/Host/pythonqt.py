@@ -206,8 +206,8 @@ _known: "weakref.WeakValueDictionary[int, Wrapped]" = weakref.WeakValueDictionar
 def class_of(native: type) -> type:
     """Return the wrapped class that stands for a PySide class."""
     if native not in _classes:
-        bases = tuple(class_of(base) for base in native.__bases__ if _is_qt(base)) or (Wrapped,)
-        _classes[native] = WrappedType(native.__name__, bases, {"__slots__": (), "_native_class": native})
+        # As in PythonQt, a class does not know its bases: a QPushButton is no instance of QWidget.
+        _classes[native] = WrappedType(native.__name__, (Wrapped,), {"__slots__": (), "_native_class": native})
     return _classes[native]
 
 
@@ -255,8 +255,6 @@ def unwrap(value: Any) -> Any:
         return {key: unwrap(item) for key, item in value.items()}
     if isinstance(value, WrappedType):
         return value._native_class
-    if isinstance(value, pathlib.PurePath):
-        raise ValueError(f"Qt takes no path object, only text: {value!r}")
     return value
 
 
@@ -290,7 +288,9 @@ class _Call:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         member = self._member
-        inner = [guarded(value) if _is_plain_callable(value) else unwrap(value) for value in arguments]
+        # A path is text where Qt wants text; PySide would not say so but take it for something else.
+        given = [str(value) if isinstance(value, pathlib.PurePath) else value for value in arguments]
+        inner = [guarded(value) if _is_plain_callable(value) else unwrap(value) for value in given]
         try:
             return wrap(member(*inner, **{key: unwrap(value) for key, value in keywords.items()}))
         except TypeError as error:
@@ -361,7 +361,7 @@ def _write(native: Any, shown: str, name: str, value: Any) -> None:
         raise AttributeError(f"Property '{name}' of {shown} object is read-only")
     try:
         if isinstance(getattr(type(native), name, None), QtCore.Property):
-            setattr(native, name, unwrap(value))
+            setattr(native, name, _typed(about.type, unwrap(value)))
             return
         setter = getattr(native, f"set{name[0].upper()}{name[1:]}", None)
         given = _typed(about.type, unwrap(value))
@@ -377,7 +377,9 @@ def _write(native: Any, shown: str, name: str, value: Any) -> None:
 
 
 def _typed(kind: str, value: Any) -> Any:
-    # PythonQt takes 1 for True, and a whole number for one with a fraction.
+    # PythonQt takes 1 for True, a whole number for one with a fraction, and anything for text.
+    if kind == "QString" and value is not None:
+        return str(value)
     if kind == "bool" and isinstance(value, int):
         return bool(value)
     if kind in ("double", "float") and isinstance(value, int):

@@ -8,10 +8,8 @@ from typing import Any
 import qt5_names
 import qt_tables
 import shiboken6
+from host_errors import errors
 from PySide6 import QtCore
-
-errors: list[BaseException] = []
-"""What Python functions raised while Qt called them. The application prints it and goes on; a test should fail."""
 
 _connections: dict[tuple[int, str], list[tuple[Any, Any, Any]]] = {}
 
@@ -62,7 +60,7 @@ def _resolve(native: QtCore.QObject, signature: str) -> tuple[str, str | None]:
             return known, inner
     plain = qt5_names.signal(native, plain)
     if plain not in signals(native).get(name if plain.startswith(name) else plain.partition("(")[0], ()):
-        raise ValueError(f"{type(native).__name__} has no signal {signature}")
+        raise LookupError(f"{type(native).__name__} has no signal {signature}")
     return plain, None
 
 
@@ -76,12 +74,17 @@ def connect(sender: Any, signal: str, *receiver: Any) -> bool:
         (function,) = receiver
     if not callable(function):
         raise ValueError(f"connect({signal!r}): {function!r} cannot be called")
-    resolved, inner = _resolve(native, signal)
+    try:
+        resolved, inner = _resolve(native, signal)
+    except LookupError as error:
+        # PythonQt answers False and goes on. That nothing is connected is a mistake all the same.
+        errors.append(error)
+        return False
     slot = guarded(function)
     if inner is not None:
         getattr(native, inner).connect(slot)
-    elif not QtCore.QObject.connect(native, QtCore.SIGNAL(resolved), slot):
-        raise ValueError(f"{type(native).__name__} has no signal {signal}")
+    else:
+        QtCore.QObject.connect(native, QtCore.SIGNAL(resolved), slot)
     key = shiboken6.getCppPointer(native)[0]
     _connections.setdefault((key, resolved), []).append((native, function, slot))
     return True

@@ -114,7 +114,7 @@ class Parameter:
         """Refuse a value of another type, or outside what the annotations allow."""
         wanted = (int, float) if self.type is float else (get_origin(self.type) or self.type)
         if not (value is None and self.is_node) and not isinstance(value, wanted):
-            raise ValueError(f"Value of {self.name} must be of type {self.type}, is {type(value)}")
+            raise TypeError(f"Value must be of type '{wanted}', is type '{type(value)}' value '{value}'")
         for item in self.annotations:
             if hasattr(item, "validate"):
                 item.validate(value)
@@ -174,11 +174,11 @@ def _store(node: Any, name: str, kind: Any, value: Any) -> None:
         for field, hint in get_type_hints(kind, include_extras=True).items():
             _store(node, f"{name}.{field}", _split(hint)[0], getattr(value, field))
     elif get_origin(kind) is list:
-        node.SetParameter(name, str(len(value)))
+        node.SetParameter(f"{name}.len", str(len(value)))
         for place, item in enumerate(value):
             _store(node, f"{name}.{place}", get_args(kind)[0], item)
     elif get_origin(kind) is dict:
-        node.SetParameter(name, str(len(value)))
+        node.SetParameter(f"{name}.len", str(len(value)))
         for place, pair in enumerate(value.items()):
             for part in (0, 1):
                 _store(node, f"{name}.{place}.{part}", get_args(kind)[part], pair[part])
@@ -193,10 +193,10 @@ def _load(node: Any, name: str, kind: Any) -> Any:
         fields = get_type_hints(kind, include_extras=True)
         return kind(**{field: _load(node, f"{name}.{field}", _split(hint)[0]) for field, hint in fields.items()})
     if get_origin(kind) is list:
-        count = int(node.GetParameter(name) or 0)
+        count = int(node.GetParameter(f"{name}.len") or 0)
         return [_load(node, f"{name}.{place}", get_args(kind)[0]) for place in range(count)]
     if get_origin(kind) is dict:
-        count = int(node.GetParameter(name) or 0)
+        count = int(node.GetParameter(f"{name}.len") or 0)
         pairs = range(count)
         return {
             _load(node, f"{name}.{place}.0", get_args(kind)[0]): _load(node, f"{name}.{place}.1", get_args(kind)[1])

@@ -2,6 +2,8 @@
 
 import enum
 import importlib
+import os
+import pwd
 import sys
 import threading
 import time
@@ -64,6 +66,8 @@ def parameters(scene):
     import slicer
     from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper, parameterPack
 
+    # A node of its own name: the application's modules have theirs in the scene, too.
+
     @parameterPack
     class Options:
         threshold: float
@@ -79,9 +83,11 @@ def parameters(scene):
         labels: dict[int, str]
         opts: Options
 
-    return Node(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
+    Node.Options = Options
+    return Node(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "HostParameters"))
 
 
+@pytest.mark.stand_in
 def test_python_threads_starve_while_the_event_loop_waits(host):
     turns, stop = [0], []
 
@@ -182,8 +188,9 @@ def test_a_disconnected_function_is_called_no_more(host):
 def test_a_signal_that_does_not_exist_cannot_be_connected(host):
     import qt
 
-    with pytest.raises(ValueError, match="no signal"):
-        qt.QPushButton("Apply").connect("clicked(int)", print)
+    assert qt.QPushButton("Apply").connect("clicked(int)", print) is False
+    # The application says no more; the stand-in fails the test that does it.
+    host.errors.clear()
 
 
 def test_what_a_slot_raises_is_kept_for_the_test(host):
@@ -217,11 +224,17 @@ def test_enums_are_whole_numbers(host):
     assert label.alignment == qt.Qt.AlignRight | qt.Qt.AlignVCenter
 
 
-def test_paths_must_be_text(host, tmp_path):
+def test_paths_and_numbers_are_taken_for_text(host, tmp_path):
+    import ctk
     import qt
 
-    with pytest.raises(ValueError, match="path object"):
-        qt.QSettings().setValue("AcuteFindings/Folder", tmp_path)
+    label, edit = qt.QLabel(), ctk.ctkPathLineEdit()
+    for value in (tmp_path, 3):
+        label.text = value
+        assert label.text == str(value)
+    label.setText(tmp_path)
+    edit.currentPath = tmp_path
+    assert (label.text, edit.currentPath) == (str(tmp_path), str(tmp_path))
 
 
 def test_lists_come_back_as_tuples(host):
@@ -246,7 +259,8 @@ def test_a_widget_found_again_is_the_same(ui):
     import qt
 
     assert ui.whole.findChild(qt.QPushButton, "applyButton") == ui.applyButton
-    assert isinstance(ui.applyButton, qt.QWidget)
+    assert isinstance(ui.applyButton, qt.QPushButton)
+    assert not isinstance(ui.applyButton, qt.QWidget)  # PythonQt's classes do not know their bases
     assert type(ui.deviceComboBox) is qt.QComboBox
 
 
@@ -254,13 +268,14 @@ def test_the_scene_of_a_ui_file_reaches_its_selectors(ui, scene):
     assert ui.inputSelector.mrmlScene() is scene
 
 
-def test_a_ui_file_with_an_unknown_widget_is_refused(host, tmp_path):
+def test_an_unknown_widget_of_a_ui_file_is_left_out(host, tmp_path):
     import slicer
 
     path = tmp_path / "Wrong.ui"
     path.write_text(UI.replace("ctkPathLineEdit", "ctkPathEdit"))
-    with pytest.raises(RuntimeError, match="ctkPathEdit: there is no such class"):
-        slicer.util.loadUI(str(path))
+    made = slicer.util.childWidgetVariables(slicer.util.loadUI(str(path)))
+    assert hasattr(made, "nameEdit")
+    assert not hasattr(made, "folderEdit")
 
 
 def test_the_parameter_node_and_the_widgets_follow_one_another(host, ui, scene, parameters):
@@ -296,10 +311,10 @@ def test_an_enum_fills_its_combo_box_and_a_range_its_slider(ui, parameters):
 def test_parameters_are_stored_as_text(parameters):
     parameters.device = Device.CUDA
     parameters.labels = {3: "any"}
-    parameters.opts = type(parameters.opts)(threshold=0.7)
+    parameters.opts = parameters.Options(threshold=0.7)
     node = parameters.parameterNode
     assert node.GetParameter("device") == "CUDA"
-    assert node.GetParameter("labels.0.0") == "3"
+    assert (node.GetParameter("labels.len"), node.GetParameter("labels.0.0")) == ("1", "3")
     assert node.GetParameter("opts.threshold") == "0.7"
     assert parameters.labels == {3: "any"}
 
@@ -307,7 +322,7 @@ def test_parameters_are_stored_as_text(parameters):
 def test_a_value_out_of_range_or_of_another_type_is_refused(parameters):
     with pytest.raises(ValueError, match="range"):
         parameters.threshold = 2.0
-    with pytest.raises(ValueError, match="type"):
+    with pytest.raises(TypeError, match="must be of type"):
         parameters.annotator = 3
     with pytest.raises(ValueError, match="Cannot find a param"):
         parameters.setValue("nonsense", 1)
@@ -322,7 +337,7 @@ def test_parameters_survive_the_scene_file(host, scene, parameters, tmp_path):
     assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     scene.Clear(0)
     assert slicer.app.coreIOManager().loadScene(str(tmp_path / "scene.mrb"), True, None)
-    again = type(parameters)(scene.GetFirstNodeByClass("vtkMRMLScriptedModuleNode"))
+    again = type(parameters)(scene.GetFirstNodeByName("HostParameters"))
     assert again.device is Device.CUDA
     assert again.inputVolume.GetName() == "CT"
 
@@ -337,25 +352,44 @@ def test_a_selector_offers_the_scenes_nodes_of_its_types(host, scene):
     selector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: changes.append(node and node.GetName()))
     volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     scene.AddNewNodeByClass("vtkMRMLTextNode", "note")
-    hidden = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hidden")
+    hidden = scene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
+    hidden.UnRegister(None)
     hidden.SetHideFromEditors(True)
+    scene.AddNode(hidden)
     assert selector.currentNode() is None
     host.choose(selector, "CT")
     volume.SetName("renamed")
-    host.choose(selector, "renamed")
     scene.RemoveNode(volume)
     assert selector.currentNode() is None
-    assert changes == ["CT", None]
+    assert changes == ["CT", "renamed", None]
 
 
-def test_a_selector_without_none_takes_the_first_node(scene):
+@pytest.mark.parametrize("none", [True, False])
+@pytest.mark.parametrize(("removed", "next_one"), [("A", "B"), ("B", "C"), ("C", "B")])
+def test_a_selector_goes_to_the_neighbor_of_a_node_that_is_removed(scene, none, removed, next_one):
+    """That is to say, to another patient's volume, also where "None" could be chosen."""
     import slicer
 
     selector = slicer.qMRMLNodeComboBox()
-    selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    selector.nodeTypes, selector.noneEnabled = ["vtkMRMLScalarVolumeNode"], none
     selector.setMRMLScene(scene)
+    nodes = {name: scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in "ABC"}
+    selector.setCurrentNode(nodes[removed])
+    scene.RemoveNode(nodes[removed])
+    assert selector.currentNode().GetName() == next_one
+
+
+def test_a_selector_without_none_takes_a_node_that_was_there_before_it(scene):
+    import slicer
+
+    early, late = slicer.qMRMLNodeComboBox(), slicer.qMRMLNodeComboBox()
+    for selector in (early, late):
+        selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    early.setMRMLScene(scene)
     scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
-    assert selector.currentNode().GetName() == "CT"
+    late.setMRMLScene(scene)
+    assert early.currentNode() is None
+    assert late.currentNode().GetName() == "CT"
 
 
 def test_custom_layouts_have_plot_widgets_and_slice_widgets(host, scene):
@@ -384,16 +418,32 @@ def test_custom_layouts_have_plot_widgets_and_slice_widgets(host, scene):
 
 def test_a_click_on_the_chart_arrives_with_series_and_row(host, scene):
     import slicer
+    from vtk.util.numpy_support import vtk_to_numpy
 
     manager = slicer.app.layoutManager()
     manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
-    series, got = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode"), []
+    got = []
+    table = scene.AddNewNodeByClass("vtkMRMLTableNode")
+    slicer.util.updateTableFromArray(table, np.arange(14.0).reshape(7, 2), ["Slice", "Probability"])
+    series, chart = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode"), scene.AddNewNodeByClass("vtkMRMLPlotChartNode")
+    series.SetAndObserveTableNodeID(table.GetID())
+    series.SetXColumnName("Slice")
+    series.SetYColumnName("Probability")
+    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+    series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
+    chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    manager.plotWidget(0).mrmlPlotViewNode().SetPlotChartNodeID(chart.GetID())
+    host.wait(0.2)
     manager.plotWidget(0).plotView().connect(
         "dataSelected(vtkStringArray*,vtkCollection*)",
-        lambda ids, rows: got.append((ids.GetValue(0), rows.GetItemAsObject(0).GetValue(0))),
+        # The application also tells that nothing is selected any more, with empty lists.
+        lambda ids, rows: got.extend(
+            (ids.GetValue(place), vtk_to_numpy(rows.GetItemAsObject(place)).tolist())
+            for place in range(ids.GetNumberOfValues())
+        ),
     )
     host.click_chart(series, 4)
-    assert got == [(series.GetID(), 4)]
+    assert (series.GetID(), [4]) in got
 
 
 def test_without_a_main_window_there_is_no_layout_manager(host):
@@ -438,6 +488,7 @@ def test_the_embedded_segment_editor_keeps_what_it_edits_in_its_node(scene):
     assert "Paint" in editor.availableEffectNames()
 
 
+@pytest.mark.stand_in
 def test_packages_are_checked_and_not_installed_in_testing_mode(host):
     import slicer.packaging
 
@@ -449,14 +500,17 @@ def test_packages_are_checked_and_not_installed_in_testing_mode(host):
 
 
 def test_samples_need_lists_of_equal_length(host):
+    import slicer
     from SampleData import SampleDataLogic
 
-    with pytest.raises(ValueError, match="Equal number"):
-        SampleDataLogic.registerCustomSampleDataSource("A", "B", customDownloader=lambda source: 1)
+    with pytest.raises(TypeError, match="no len"):
+        SampleDataLogic.registerCustomSampleDataSource("Host", sampleName="B", customDownloader=lambda source: 1)
+    with pytest.raises(ValueError, match="same length"):
+        SampleDataLogic.registerCustomSampleDataSource("Host", uris=["a", "b"], fileNames=["a"], nodeNames=["a"])
     SampleDataLogic.registerCustomSampleDataSource(
-        "Host", "B", uris=[None], fileNames=[None], nodeNames=["b"], customDownloader=lambda source: source.sampleName
+        "Host", sampleName="B", uris=[None], fileNames=[None], nodeNames=["b"], customDownloader=lambda source: 1
     )
-    assert SampleDataLogic().downloadSample("B") == "B"
+    assert [source.sampleName for source in slicer.modules.sampleDataSources.pop("Host")] == ["B"]
 
 
 def test_the_light_theme_is_light(host):
@@ -482,8 +536,9 @@ def test_messages_are_answered_by_the_test_and_skipped_in_testing_mode(host):
 def test_a_dialog_without_an_answer_fails(host):
     import qt
 
-    with pytest.raises(AssertionError, match="no answer"):
-        qt.QFileDialog.getExistingDirectory(None, "Where?")
+    assert not qt.QFileDialog.getExistingDirectory(None, "Where?")
+    assert "no answer" in str(host.errors.pop())
+    assert host.errors == []
 
 
 def test_a_shortcut_acts_in_its_window(host, ui):
@@ -514,10 +569,11 @@ def test_settings_last_and_are_not_the_users(host):
 
     qt.QSettings().setValue("AcuteFindings/Tried", "yes")
     assert qt.QSettings().value("AcuteFindings/Tried") == "yes"
-    assert "acutefindings-host" in qt.QSettings().fileName()
+    assert pwd.getpwuid(os.getuid()).pw_dir not in qt.QSettings().fileName()
     assert qt.QSettings().value("AcuteFindings/Never") is None
 
 
+@pytest.mark.stand_in
 def test_a_module_is_loaded_shown_left_and_unloaded(host, scene, tmp_path, monkeypatch):
     import slicer
 
@@ -595,11 +651,11 @@ def test_the_hosts_widgets_have_properties_where_the_application_has_them_and_me
 
 
 def test_flags_of_different_kinds_with_one_number_stay_apart(host) -> None:
-    """PySide's flags are numbers too: TabFocus and AlignLeft are both 1, and equal."""
+    """Flags are numbers too: TabFocus and AlignLeft are both 1, and equal."""
     import qt
 
     assert int(qt.Qt.TabFocus) == int(qt.Qt.AlignLeft) == 1
-    form = qt.QFormLayout()
+    form, button = qt.QFormLayout(), qt.QPushButton()
     form.setLabelAlignment(qt.Qt.AlignLeft)
-    with pytest.raises(ValueError, match="overload"):
-        form.setLabelAlignment(qt.Qt.TabFocus)
+    button.setFocusPolicy(qt.Qt.TabFocus)
+    assert (form.labelAlignment, button.focusPolicy) == (qt.Qt.AlignLeft, qt.Qt.TabFocus)

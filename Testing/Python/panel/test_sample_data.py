@@ -22,13 +22,14 @@ def worker():
 
 @pytest.fixture
 def registered(scene):
-    import SampleData
+    import slicer
 
     from AcuteFindingsLib.widgets.sample_data import CATEGORY, register_samples
 
-    SampleData.registered().clear()
+    if hasattr(slicer.modules, "sampleDataSources"):
+        slicer.modules.sampleDataSources.pop(CATEGORY, None)
     register_samples()
-    return SampleData.registered()[CATEGORY]
+    return slicer.modules.sampleDataSources[CATEGORY]
 
 
 def test_there_is_a_positive_and_a_negative_for_each_detector(registered):
