@@ -54,9 +54,6 @@ class qSlicerApplication(QApplication):
     def moduleManager(self) -> Any:
         return self.modules
 
-    def moduleLogic(self, name: str) -> Any:
-        return None
-
     def ioManager(self) -> Any:
         return self.io
 
@@ -68,34 +65,8 @@ class qSlicerApplication(QApplication):
     def testingEnabled(self) -> bool:
         return self.testing
 
-    def userSettings(self) -> QSettings:
-        return QSettings()
-
-    def settings(self) -> QSettings:
-        return QSettings()
-
-    revisionUserSettings = userSettings
-
-    def pauseRender(self) -> None:
-        pass
-
-    def resumeRender(self) -> None:
-        pass
-
-    def setRenderPaused(self, on: bool) -> None:
-        pass
-
-    def pythonConsole(self) -> Any:
-        return None
-
     def moduleDocumentationUrl(self, name: str) -> str:
         return f"https://slicer.readthedocs.io/en/latest/user_guide/modules/{name.lower()}.html"
-
-    def logUsageEvent(self, component: str, event: str) -> None:
-        pass
-
-    def toSlicerHomeAbsolutePath(self, path: str) -> str:
-        return path
 
     def _folder_named(name: str):
         def read(self) -> str:
@@ -131,29 +102,6 @@ class qSlicerModuleManager(QObject):
     def module(self, name: str) -> Any:
         return self.loaded.get(name)
 
-    def modulesNames(self) -> list[str]:
-        return list(self.loaded)
-
-    def factoryManager(self) -> Any:
-        return qSlicerAbstractModuleFactoryManager(self)
-
-
-class qSlicerAbstractModuleFactoryManager(QObject):
-    """What made the modules."""
-
-    def __init__(self, manager: qSlicerModuleManager) -> None:
-        super().__init__(manager)
-
-    def isRegistered(self, name: str) -> bool:
-        return name in self.parent().loaded
-
-    isInstantiated = isRegistered
-
-    def loadedModuleNames(self) -> list[str]:
-        return list(self.parent().loaded)
-
-    instantiatedModuleNames = registeredModuleNames = loadedModuleNames
-
 
 class qSlicerCoreIOManager(QObject):
     """Saves and loads scenes; single nodes through their own storage nodes."""
@@ -164,9 +112,6 @@ class qSlicerCoreIOManager(QObject):
     def __init__(self, application: qSlicerApplication) -> None:
         super().__init__()
         self._application = application
-
-    def fileWriterFileType(self, node: Any, _format: str = "") -> str:
-        return "NodeFile"
 
     def saveScene(self, path: str, _picture: Any, _messages: Any = None) -> bool:
         return self.saveNodes("SceneFile", {"fileName": path}, None)

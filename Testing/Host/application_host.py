@@ -34,7 +34,6 @@ class Dialogs:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.by_hand = False
         self._answers: list[Any] = []
         self._timer = qt.QTimer()
         self._timer.setInterval(20)
@@ -46,7 +45,7 @@ class Dialogs:
 
     def clear(self) -> list[Any]:
         """Forget questions and answers; returns the answers that nothing asked for."""
-        left, self._answers, self.asked, self.by_hand = self._answers, [], [], False
+        left, self._answers, self.asked = self._answers, [], []
         return left
 
     def watch(self, on: bool) -> None:
@@ -58,7 +57,7 @@ class Dialogs:
 
     def _look(self) -> None:
         dialog = qt.QApplication.activeModalWidget()
-        if dialog is None or self.by_hand or dialog.inherits("QProgressDialog"):
+        if dialog is None or dialog.inherits("QProgressDialog"):
             return
         box = dialog.inherits("QMessageBox")
         files = dialog.inherits("QFileDialog")

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import starve
 from host_errors import errors
 from PySide6 import QtWidgets
 
@@ -14,13 +13,10 @@ class Dialogs:
     ----------
     asked : list of str
         Text of every message box, or title of every file dialog, in order.
-    by_hand : bool
-        True lets dialogs open for real; the test then clicks in them from a timer.
     """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.by_hand = False
         self._answers: list[Any] = []
 
     def answer(self, *values: Any) -> None:
@@ -29,15 +25,13 @@ class Dialogs:
 
     def clear(self) -> list[Any]:
         """Forget questions and answers; returns the answers that nothing asked for."""
-        left, self._answers, self.asked, self.by_hand = self._answers, [], [], False
+        left, self._answers, self.asked = self._answers, [], []
         return left
 
     def run(self, dialog: QtWidgets.QDialog) -> Any:
         """Stand in for `dialog.exec_()`."""
         text = dialog.text() if isinstance(dialog, QtWidgets.QMessageBox) else dialog.windowTitle()
         self.asked.append(text)
-        if self.by_hand:
-            return starve.exec_dialog(dialog)
         answer = self._next(text, 0)
         if isinstance(dialog, QtWidgets.QFileDialog) and isinstance(answer, str | list | tuple):
             chosen = [answer] if isinstance(answer, str) else list(answer)
@@ -49,10 +43,8 @@ class Dialogs:
         """Return a stand-in for a static dialog function such as `QFileDialog.getOpenFileName`, or None."""
         if class_name == "QFileDialog" and name.startswith("get"):
             return lambda parent=None, caption="", *_, **__: self._file(name, caption)
-        if class_name == "QMessageBox" and name in ("question", "information", "warning", "critical"):
-            return lambda parent, title, text, *_, **__: self._message(text)
-        if class_name == "QInputDialog" and name.startswith("get"):
-            return lambda parent, title, label, *_, **__: self._message(label)
+        if name.startswith("get") or name in ("question", "information", "warning", "critical"):
+            raise AttributeError(f"the test host does not have qt.{class_name}.{name} (the application does)")
         return None
 
     def _file(self, name: str, caption: str) -> Any:
@@ -61,10 +53,6 @@ class Dialogs:
         if name.endswith("Names"):
             return tuple([answer] if isinstance(answer, str) else answer)
         return answer
-
-    def _message(self, text: str) -> Any:
-        self.asked.append(text)
-        return self._next(text, QtWidgets.QMessageBox.StandardButton.Cancel)
 
     def _next(self, text: str, cancelled: Any) -> Any:
         if not self._answers:

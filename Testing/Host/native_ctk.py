@@ -1,27 +1,16 @@
 """ctk widgets on PySide: what they look like and answer to, no more than panels use."""
 
-from pathlib import Path
-
 from dialogs import dialogs
 from PySide6.QtCore import Property, QSettings, Qt, Signal
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
-    QFrame,
-    QGroupBox,
     QHBoxLayout,
-    QLineEdit,
     QMessageBox,
-    QPushButton,
     QSizePolicy,
-    QSlider,
     QStyle,
     QStyleOptionButton,
     QStylePainter,
-    QTextBrowser,
     QToolButton,
     QWidget,
 )
@@ -84,9 +73,6 @@ class ctkCollapsibleButton(QAbstractButton):
             return self.minimumSizeHint()
         return layout.totalSizeHint().expandedTo(self.minimumSizeHint())
 
-    def hitButton(self, position) -> bool:
-        return position.y() < self._header_height()
-
     def paintEvent(self, event) -> None:
         painter = QStylePainter(self)
         option = QStyleOptionButton()
@@ -100,92 +86,6 @@ class ctkCollapsibleButton(QAbstractButton):
     contentsFrameShape = Property(int, lambda self: 0, lambda self, value: None)
     contentsLineWidth = Property(int, lambda self: 1, lambda self, value: None)
     collapsedHeight = Property(int, lambda self: 0, lambda self, value: None)
-
-
-class ctkCollapsibleGroupBox(QGroupBox):
-    """A group box that collapses when its box is unticked."""
-
-    def __init__(self, *arguments) -> None:
-        super().__init__(*arguments)
-        self.setCheckable(True)
-        self.toggled.connect(self._on_toggled)
-
-    def _on_toggled(self, checked: bool) -> None:
-        for child in self.children():
-            if isinstance(child, QWidget):
-                child.setVisible(checked)
-
-    collapsed = Property(bool, lambda self: not self.isChecked(), lambda self, value: self.setChecked(not value))
-    collapsedHeight = Property(int, lambda self: 0, lambda self, value: None)
-
-
-class ctkSliderWidget(QWidget):
-    """A slider and a spin box with one value."""
-
-    valueChanged = Signal(float)
-    valueIsChanging = Signal(float)
-    decimalsChanged = Signal(int)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._slider, self._box = QSlider(Qt.Orientation.Horizontal), QDoubleSpinBox()
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._slider, 1)
-        layout.addWidget(self._box)
-        self._box.setRange(0.0, 99.0)
-        self._spread()
-        self._box.valueChanged.connect(self._on_box)
-        self._slider.valueChanged.connect(self._on_slider)
-
-    def _spread(self) -> None:
-        self._slider.blockSignals(True)
-        self._slider.setRange(0, max(1, round((self._box.maximum() - self._box.minimum()) / self._box.singleStep())))
-        self._slider.setValue(round((self._box.value() - self._box.minimum()) / self._box.singleStep()))
-        self._slider.blockSignals(False)
-
-    def _on_box(self, value: float) -> None:
-        self._spread()
-        self.valueChanged.emit(value)
-
-    def _on_slider(self, place: int) -> None:
-        self._box.setValue(self._box.minimum() + place * self._box.singleStep())
-
-    def _set(name):
-        def setter(self, value) -> None:
-            getattr(self._box, f"set{name[0].upper()}{name[1:]}")(value)
-            self._spread()
-
-        return setter
-
-    def _get(name):
-        return lambda self: getattr(self._box, name)()
-
-    def setValue(self, value: float) -> None:
-        self._box.setValue(value)
-
-    def setDecimals(self, decimals: int) -> None:
-        self._box.setDecimals(decimals)
-
-    def reset(self) -> None:
-        self._box.setValue(0.0)
-
-    value = Property(float, _get("value"), _set("value"))
-    minimum = Property(float, _get("minimum"), _set("minimum"))
-    maximum = Property(float, _get("maximum"), _set("maximum"))
-    singleStep = Property(float, _get("singleStep"), _set("singleStep"))
-    pageStep = Property(float, lambda self: 1.0, lambda self, value: None)
-    decimals = Property(int, _get("decimals"), _set("decimals"))
-    suffix = Property(str, _get("suffix"), _set("suffix"))
-    prefix = Property(str, _get("prefix"), _set("prefix"))
-    tracking = Property(bool, lambda self: True, lambda self, value: None)
-    spinBoxVisible = Property(bool, lambda self: True, lambda self, value: self._box.setVisible(value))
-
-
-class ctkComboBox(QComboBox):
-    """A combo box with a default text."""
-
-    defaultText = Property(str, QComboBox.placeholderText, QComboBox.setPlaceholderText)
 
 
 class ctkPathLineEdit(QWidget):
@@ -240,68 +140,12 @@ class ctkPathLineEdit(QWidget):
     showHistoryButton = Property(bool, lambda self: True, lambda self, value: None)
 
 
-class ctkDirectoryButton(QPushButton):
-    """A button that shows a folder and lets one choose it."""
-
-    directoryChanged = Signal(str)
-    directorySelected = Signal(str)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._directory = str(Path.home())
-        self.clicked.connect(self.browse)
-
-    def browse(self) -> None:
-        chosen = dialogs.static("QFileDialog", "getExistingDirectory")(self, "Select a folder")
-        if chosen:
-            self._set_directory(chosen)
-            self.directorySelected.emit(chosen)
-
-    def _set_directory(self, path: str) -> None:
-        if path != self._directory:
-            self._directory = path
-            self.setText(path)
-            self.directoryChanged.emit(path)
-
-    directory = Property(str, lambda self: self._directory, _set_directory)
-
-
-class ctkCheckBox(QCheckBox):
-    """A check box."""
-
-
-class ctkPushButton(QPushButton):
-    """A push button."""
-
-
-class ctkMenuButton(QPushButton):
-    """A push button with a menu beside it."""
-
-
-class ctkSearchBox(QLineEdit):
-    """A line for a search."""
-
-
-class ctkFittedTextBrowser(QTextBrowser):
-    """A text browser as tall as its text."""
-
-    collapsed = Property(bool, lambda self: False, lambda self, value: None)
-
-
-class ctkExpandableWidget(QFrame):
-    """A frame whose size the user changes."""
-
-
 class ctkMessageBox(QMessageBox):
     """A message box that may offer not to be shown again."""
 
     dontShowAgainVisible = Property(bool, lambda self: False, lambda self, value: None)
     dontShowAgain = Property(bool, lambda self: False, lambda self, value: None)
     dontShowAgainSettingsKey = Property(str, lambda self: "", lambda self, value: None)
-
-
-class ctkFileDialog(QFileDialog):
-    """A file dialog."""
 
 
 CLASSES = {name: cls for name, cls in list(globals().items()) if name.startswith("ctk")}

@@ -26,10 +26,6 @@ class qMRMLWidget(QWidget):
             self.mrml_scene_changed.emit(scene)
 
 
-class qSlicerWidget(qMRMLWidget):
-    """The same under another name."""
-
-
 class qMRMLSegmentEditorWidget(qMRMLWidget):
     """The segment editor: what is edited, not the editing. Tests edit the segmentation node instead."""
 
@@ -73,9 +69,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def segmentationNode(self) -> Any:
         return self._editor.GetSegmentationNode() if self._editor else None
 
-    def segmentationNodeID(self) -> str:
-        return self.segmentationNode().GetID() if self.segmentationNode() else ""
-
     def setSourceVolumeNode(self, node: Any) -> None:
         if self._need_editor() is not None and self._editor.GetSourceVolumeNode() is not node:
             self._editor.SetAndObserveSourceVolumeNode(node)
@@ -95,37 +88,16 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def availableEffectNames(self) -> list[str]:
         return list(self.EFFECTS)
 
-    def effectNameOrder(self) -> list[str]:
-        return list(self.EFFECTS)
-
-    def setEffectNameOrder(self, names: list[str]) -> None:
-        self._flags["order"] = list(names)
-
     def setActiveEffectByName(self, name: str) -> None:
         self._effect = name or None
         if self._editor is not None:
             self._editor.SetActiveEffectName(name)
-
-    def setActiveEffect(self, effect: Any) -> None:
-        self.setActiveEffectByName("" if effect is None else effect)
-
-    def activeEffect(self) -> Any:
-        return self._effect
 
     def setUndoEnabled(self, on: bool) -> None:
         self._flags["undoEnabled"] = on
 
     def setMaximumNumberOfUndoStates(self, states: int) -> None:
         self._flags["maximumNumberOfUndoStates"] = states
-
-    def saveStateForUndo(self) -> None:
-        pass
-
-    def undo(self) -> None:
-        pass
-
-    def redo(self) -> None:
-        pass
 
     def setupViewObservations(self) -> None:
         self.observing_views = True
@@ -146,12 +118,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             key.setEnabled(False)
             key.setParent(None)
         self._keys = []
-
-    def updateWidgetFromMRML(self) -> None:
-        pass
-
-    def rotateSliceViewsToSegmentation(self) -> None:
-        pass
 
     def setSegmentationNodeSelectorVisible(self, on: bool) -> None:
         self._flags["segmentationNodeSelectorVisible"] = on
@@ -220,9 +186,6 @@ class qSlicerScriptedLoadableModule(QObject):
         if self._representation is None:
             self._representation = self.make_widget()
         return self._representation
-
-    def createNewWidgetRepresentation(self) -> Any:
-        return self.make_widget()
 
     def mrmlScene(self) -> Any:
         import slicer

@@ -203,40 +203,6 @@ class qMRMLNodeComboBox(QWidget):
             if changed and node_id:
                 self.node_activated.emit(self.currentNode())
 
-    def setCurrentNodeIndex(self, index: int) -> None:
-        self.setCurrentNode(self.nodeFromIndex(index))
-
-    def nodeFromIndex(self, index: int) -> Any:
-        nodes = self._nodes()
-        return nodes[index] if 0 <= index < len(nodes) else None
-
-    def nodeCount(self) -> int:
-        return len(self._nodes())
-
-    def addAttribute(self, node_type: str, name: str, value: Any = None) -> None:
-        self._attributes.append((node_type, name, value))
-        self._list()
-
-    def removeAttribute(self, node_type: str, name: str) -> None:
-        self._attributes = [known for known in self._attributes if known[:2] != (node_type, name)]
-        self._list()
-
-    def addNode(self, node_type: str = "") -> Any:
-        node = self._scene.AddNewNodeByClass(node_type or self._types[0])
-        if self._told.get("selectNodeUponCreation", True):
-            self.setCurrentNode(node)
-        return node
-
-    def removeCurrentNode(self) -> None:
-        if self.currentNode() is not None:
-            self._scene.RemoveNode(self.currentNode())
-
-    def setNodeTypeLabel(self, label: str, node_type: str) -> None:
-        self._told[f"label {node_type}"] = label
-
-    def nodeTypeLabel(self, node_type: str) -> str:
-        return self._told.get(f"label {node_type}", "")
-
     def _set_types(self, types: list[str]) -> None:
         self._types = list(types)
         self._list()

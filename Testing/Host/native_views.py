@@ -1,20 +1,14 @@
 """Views and the layout manager on PySide: genuine view nodes and slice logics, without anything drawn."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import native_mrml
-import shiboken6
 import vtk
 from native_mrml import qMRMLWidget
 from native_selector import qMRMLNodeComboBox
 from PySide6.QtCore import Property, QObject, Signal
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
-    QLabel,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -130,52 +124,6 @@ class qMRMLPlotWidget(qMRMLWidget):
     def mrmlPlotViewNode(self) -> Any:
         return self._node
 
-    def setMRMLPlotViewNode(self, node: Any) -> None:
-        self._node = node
-
-
-class qMRMLTableView(QTableWidget):
-    """A table node's rows."""
-
-    selectionChanged = Signal()
-    mrml_scene_changed = Signal(object)
-    vtk_signals: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "mrml_scene_changed"}
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._scene = self._node = None
-        self._tag = 0
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.itemSelectionChanged.connect(self.selectionChanged)
-
-    def setMRMLScene(self, scene: Any) -> None:
-        self._scene = scene
-
-    def mrmlScene(self) -> Any:
-        return self._scene
-
-    def mrmlTableNode(self) -> Any:
-        return self._node
-
-    def setMRMLTableNode(self, node: Any) -> None:
-        if self._node is not None:
-            self._node.RemoveObserver(self._tag)
-        self._node = node
-        if node is not None:
-            self._tag = node.AddObserver(
-                vtk.vtkCommand.ModifiedEvent, lambda *_: self._fill() if shiboken6.isValid(self) else None
-            )
-        self._fill()
-
-    def _fill(self) -> None:
-        table = self._node.GetTable() if self._node else None
-        self.setRowCount(table.GetNumberOfRows() if table else 0)
-        self.setColumnCount(table.GetNumberOfColumns() if table else 0)
-        for column in range(self.columnCount()):
-            self.setHorizontalHeaderItem(column, QTableWidgetItem(table.GetColumnName(column)))
-            for row in range(self.rowCount()):
-                self.setItem(row, column, QTableWidgetItem(table.GetValue(row, column).ToString()))
-
 
 class qSlicerLayoutManager(QObject):
     """The layout manager: genuine layout logic; view widgets for the view nodes of the layout that is shown."""
@@ -259,27 +207,12 @@ class qSlicerLayoutManager(QObject):
         shown = self._nodes("vtkMRMLPlotViewNode")
         return self._plots[shown[place].GetID()] if 0 <= place < len(shown) else None
 
-    def threeDWidget(self, _place: Any) -> Any:
-        return None
-
-    def tableWidget(self, _place: int) -> Any:
-        return None
-
     def mrmlSliceLogics(self) -> Any:
         return self._slice_logics
 
     def resetSliceViews(self) -> None:
         for widget in self._slices.values():
             widget.fitSliceToBackground()
-
-    def resetThreeDViews(self) -> None:
-        pass
-
-    def pauseRender(self) -> None:
-        pass
-
-    def resumeRender(self) -> None:
-        pass
 
     def viewport(self) -> QWidget:
         return self._viewport
@@ -290,26 +223,14 @@ class qSlicerLayoutManager(QObject):
     tableViewCount = Property(int, lambda self: 0)
 
 
-class qMRMLTextWidget(qMRMLWidget):
-    """A text node's text."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._label = QLabel()
-        QVBoxLayout(self).addWidget(self._label)
-
-
 CLASSES = {
     cls.__name__: cls
     for cls in (
         native_mrml.qMRMLWidget,
-        native_mrml.qSlicerWidget,
         native_mrml.qMRMLSegmentEditorWidget,
         qMRMLNodeComboBox,
-        qMRMLTableView,
         qMRMLPlotView,
         qMRMLPlotWidget,
         qMRMLSliceView,
-        qMRMLTextWidget,
     )
 }

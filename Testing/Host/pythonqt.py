@@ -17,7 +17,7 @@ import shiboken6
 from api_names import names_of
 from dialogs import dialogs
 from PySide6 import QtCore, QtWidgets
-from pythonqt_signals import SignalOf, connect, disconnect, guarded, has_signal
+from pythonqt_signals import connect, disconnect, guarded, has_signal
 from shiboken6 import Shiboken
 
 _PLAIN = frozenset((str, int, float, bool, bytes))
@@ -119,9 +119,6 @@ class Wrapped(metaclass=WrappedType):
             f"'{name}' does not exist on {shown} and creating new attributes on C++ objects is not allowed"
         )
 
-    def __dir__(self) -> list[str]:
-        return sorted(names_of(shown_name(self)) or dir(self._native))
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Wrapped):
             return NotImplemented
@@ -176,7 +173,7 @@ def _read_special(name: str, wrapped: Any, native: Any) -> Any:
 
 def _read_member(name: str, wrapped: Any, native: Any) -> Any:
     if isinstance(native, QtCore.QObject) and has_signal(native, name):
-        return SignalOf(wrapped, name)
+        return _read_dynamic(name, wrapped, native)  # `button.clicked.connect`: panels name signals by text
     if isinstance(native, QtWidgets.QDialog) and name in ("exec_", "exec"):
         return functools.partial(dialogs.run, native)
     member = getattr(native, name.rstrip("_") if name == "exec_" else name, None)

@@ -111,33 +111,3 @@ def disconnect(sender: Any, signal: str | None = None, *receiver: Any) -> bool:
                 QtCore.QObject.disconnect(native, QtCore.SIGNAL(which), slot)
             found = True
     return found
-
-
-class SignalOf:
-    """A signal as an attribute: `button.clicked.connect(f)`; called, it emits."""
-
-    def __init__(self, sender: Any, name: str) -> None:
-        self._sender, self._name = sender, name
-
-    def _signature(self) -> str:
-        native = self._sender._native
-        for known in getattr(native, "vtk_signals", {}):
-            if known.startswith(f"{self._name}("):
-                return known
-        # The one with most arguments: Qt lists `clicked(bool)` and its shorthand `clicked()`.
-        return max(signals(native)[self._name], key=lambda signature: signature.count(",") + ("()" not in signature))
-
-    def connect(self, function: Any) -> bool:
-        return connect(self._sender, self._signature(), function)
-
-    def disconnect(self, function: Any = None) -> bool:
-        return disconnect(self._sender, self._signature(), *(() if function is None else (function,)))
-
-    def emit(self, *arguments: Any) -> None:
-        from pythonqt import unwrap
-
-        native = self._sender._native
-        inner = getattr(native, "vtk_signals", {}).get(self._signature(), self._name)
-        getattr(native, inner).emit(*unwrap(arguments))
-
-    __call__ = emit

@@ -60,13 +60,3 @@ def exec_loop(loop: QtCore.QEventLoop) -> int:
         return _loop_exec(shiboken6.getCppPointer(loop)[0], 0)
     finally:
         turn.stop()
-
-
-def exec_dialog(dialog: QtWidgets.QDialog) -> int:
-    """Show a dialog and run the event loop until it is closed."""
-    loop = QtCore.QEventLoop()
-    dialog.finished.connect(loop.quit)
-    dialog.setModal(True)
-    dialog.show()
-    exec_loop(loop)
-    return dialog.result()

@@ -44,10 +44,6 @@ class ScriptedLoadableModule:
         """Return a file of the module's Resources folder."""
         return _resource(self.parent.path, filename)
 
-    def getDefaultModuleDocumentationLink(self, docPage=None):
-        """Return a line of HTML that links to the documentation."""
-        return f'<p>See the <a href="{slicer.app.moduleDocumentationUrl(self.moduleName)}">documentation</a>.</p>'
-
     def runTest(self, msec=100, **kwargs):
         """Run `<Module>Test`."""
         import importlib
@@ -97,10 +93,6 @@ class ScriptedLoadableModuleWidget:
             self.cleanup()
             slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
-    def onReload(self):
-        """Load the module's file anew."""
-        slicer.util.reloadScriptedModule(self.moduleName)
-
 
 class ScriptedLoadableModuleLogic:
     """A module's computation, with its parameter node in the scene."""
@@ -120,11 +112,6 @@ class ScriptedLoadableModuleLogic:
             for node in self.getAllParameterNodes():
                 return node
         return slicer.mrmlScene.AddNode(self.createParameterNode())
-
-    def getAllParameterNodes(self):
-        """Return every parameter node of the module."""
-        nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
-        return [node for node in nodes if node.GetAttribute("ModuleName") == self.moduleName]
 
     def createParameterNode(self):
         """Return a new parameter node that is not in the scene yet."""

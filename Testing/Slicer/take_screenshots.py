@@ -1,0 +1,102 @@
+"""Takes the README's pictures in the application, which it ends; they go to Resources/Screenshots or a given folder.
+
+    Slicer --no-splash --additional-module-paths AcuteFindings PEDetect HemorrhageDetect PneumothoraxSeg \
+        --python-script Testing/Slicer/take_screenshots.py [FOLDER]
+
+Each detector is run on its positive sample study with the model that ships, as a user does: choose, check, Apply. Then
+the window is taken as it stands, and the panel alone in its whole height. Look at the pictures before they are kept.
+"""
+
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import qt
+import slicer
+
+OUT = Path(__file__).resolve().parents[2] / "Resources" / "Screenshots"
+SIZE = (1280, 860)
+MOST_SECONDS = 400
+WINDOWS = {
+    "PEDetect": ("CTPA phantom, embolism", "pe-chart"),
+    "HemorrhageDetect": ("Head CT phantom, hemorrhage", "hemorrhage-slice"),
+    "PneumothoraxSeg": ("Chest phantom, pneumothorax", "pneumothorax-outline"),
+}
+
+
+def wait(seconds):
+    """Run the event loop for a while."""
+    loop = qt.QEventLoop()
+    qt.QTimer.singleShot(int(seconds * 1000), loop.quit)
+    loop.exec_()
+
+
+def wait_until(ready, what):
+    """Run the event loop until `ready()`; raises TimeoutError when it is never so."""
+    end = time.monotonic() + MOST_SECONDS
+    while not ready():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {MOST_SECONDS} s: {what}")
+        wait(0.05)
+
+
+def save(widget, path):
+    """Write a widget's picture with 256 colors: a third of the size, and nobody sees the difference."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not widget.grab().save(str(path)):
+        raise OSError(f"{path} could not be written")
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+    print(f"{path} ({path.stat().st_size / 1000:.0f} kB)", flush=True)
+
+
+def open_module(name):
+    """Show a module with an empty scene in a window of the pictures' size; returns its Widget."""
+    slicer.mrmlScene.Clear(0)
+    slicer.util.mainWindow().resize(*SIZE)
+    slicer.util.selectModule(name)
+    wait(1)
+    return getattr(slicer.modules, f"{name}Widget")
+
+
+def run_detector(widget, sample_name):
+    """Run a module's detector on a sample, from choosing the volume to the result in the views."""
+    from AcuteFindingsLib.widgets.sample_data import SAMPLES, load_sample
+
+    volume = load_sample(next(sample for sample in SAMPLES if sample.name == sample_name))
+    widget.ui.inputSelector.setCurrentNode(volume)
+    wait(1)
+    wait_until(lambda: "…" not in widget.ui.checkLabel.text, "the check of the series")
+    widget.ui.applyButton.click()
+    wait_until(lambda: widget.panel.result is not None, "the result")
+    wait(3)
+    slicer.util.forceRenderAllViews()
+    wait(0.5)
+
+
+def main(out):
+    """Take all pictures."""
+    slicer.util.setPythonConsoleVisible(False)
+    slicer.util.setDataProbeVisible(False)
+    slicer.util.setApplicationLogoVisible(False)
+    slicer.util.setModuleHelpSectionVisible(False)
+    save(open_module("AcuteFindings").parent, out / "panel-AcuteFindings.png")
+    for name, (sample, window) in WINDOWS.items():
+        widget = open_module(name)
+        run_detector(widget, sample)
+        save(slicer.util.mainWindow(), out / f"{window}.png")
+        save(widget.parent, out / f"panel-{name}.png")
+
+
+if __name__ == "__main__":
+    status = 1
+    try:
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else OUT)
+        status = 0
+    except BaseException:  # whatever it is, the application has to end with a status
+        traceback.print_exc(file=sys.stdout)
+    slicer.util.exit(status)
