@@ -93,6 +93,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if self._editor is not None:
             self._editor.SetActiveEffectName(name)
 
+    def activeEffect(self) -> Any:
+        return self._effect
+
     def setUndoEnabled(self, on: bool) -> None:
         self._flags["undoEnabled"] = on
 
