@@ -6,13 +6,11 @@ import slicer
 class SampleDataSource:
     """One sample: where it comes from, or what makes it. Lists must be of one length, also where none is needed."""
 
-    def __init__(
-        self, sampleName=None, uris=None, fileNames=None, nodeNames=None, customDownloader=None, thumbnailFileName=None
-    ):
-        if not len(uris) == len(fileNames) == len(nodeNames):
+    def __init__(self, uris=None, fileNames=None, nodeNames=None, loadFiles=None, **told):
+        loadFiles = loadFiles or [None] * len(uris)
+        if not len(uris) == len(fileNames) == len(nodeNames) == len(loadFiles):
             raise ValueError("All fields of sample data source must have the same length")
-        self.sampleName, self.customDownloader, self.thumbnailFileName = sampleName, customDownloader, thumbnailFileName
-        self.uris, self.fileNames, self.nodeNames = uris, fileNames, nodeNames
+        self.__dict__.update(told, uris=uris, fileNames=fileNames, nodeNames=nodeNames, loadFiles=loadFiles)
 
 
 class SampleDataLogic:
@@ -25,5 +23,5 @@ class SampleDataLogic:
             slicer.modules.sampleDataSources = {}
         listed = slicer.modules.sampleDataSources.setdefault(category, [])
         source = SampleDataSource(**told)
-        if source.sampleName not in [known.sampleName for known in listed]:
+        if source.__dict__ not in [known.__dict__ for known in listed]:
             listed.append(source)

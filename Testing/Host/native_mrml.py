@@ -102,6 +102,12 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def setMaximumNumberOfUndoStates(self, states: int) -> None:
         self._flags["maximumNumberOfUndoStates"] = states
 
+    def undo(self) -> None:
+        self.undone += 1
+
+    def redo(self) -> None:
+        self.undone -= 1
+
     def setupViewObservations(self) -> None:
         self.observing_views = True
 
