@@ -141,7 +141,8 @@ def _join_singles(groups: dict[tuple[str, ...], list[Frame]]) -> dict[tuple[str,
 def _even_stack(frames: Sequence[Frame]) -> bool:
     """Whether images with a study each lie in parallel planes at equal distances, above each other."""
     placed = [frame for frame in frames if frame.position is not None and frame.directions is not None]
-    if len(placed) < len(frames) or not all(parallel(frame, placed[0]) for frame in placed):
+    plane = frames[0].directions
+    if plane is None or len(placed) < len(frames) or not all(parallel(frame, placed[0]) for frame in placed):
         return False
     places = np.array([frame.position for frame in placed])
     gaps = np.diff(np.sort(heights_of(placed)))
@@ -149,7 +150,7 @@ def _even_stack(frames: Sequence[Frame]) -> bool:
     return bool(
         usual > SAME_PLACE_MM
         and np.abs(gaps - usual).max() < _EVEN_SHARE * usual
-        and np.ptp(places @ np.reshape(placed[0].directions, (2, 3)).T, axis=0).max() < _ABOVE_MM
+        and np.ptp(places @ np.reshape(plane, (2, 3)).T, axis=0).max() < _ABOVE_MM
     )
 
 
