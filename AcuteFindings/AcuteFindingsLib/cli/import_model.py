@@ -56,6 +56,8 @@ def models_import(
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an earlier package.")] = False,
 ) -> None:
     """Import weights as a model package, and prove that it answers as they did where they come from."""
+    from AcuteFindingsLib.jobs.import_proof import detector_difference
+    from AcuteFindingsLib.models.card_text import differences
     from AcuteFindingsLib.models.importing.converted import Options
     from AcuteFindingsLib.models.importing.import_model import Identity, import_model
 
@@ -90,13 +92,14 @@ def models_import(
             options=options,
             identity=identity,
             prove=not unproven,
+            say=detector_difference,
             replace=replace,
             progress=progress,
         )
     origin = package.card.origin
     out_console.print(f"{package.id}: written to {package.folder}")
     if origin is not None and origin.largest_difference is not None:
-        out_console.print(f"Compared with {origin.compared_with}: largest difference {origin.largest_difference:.1e}")
+        out_console.print(f"Compared with {origin.compared_with}: {differences(origin)}")
     elif origin is not None:
         out_console.print(f"Not compared with its source. {origin.remark}")
     if package.card.task != "part":

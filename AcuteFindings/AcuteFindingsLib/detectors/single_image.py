@@ -53,14 +53,25 @@ def load_image_scorer(
     package = find_package(model, task=task, folders=folders) if model else default_package(task, folders=folders)
     predictor = load_predictor(package, device=device)
     try:
-        if task == "hemorrhage":
-            return _HemorrhageScorer(predictor)
-        if task == "lungs":
-            return _LungsScorer(predictor)
-        lungs = lungs_for(predictor, device=device, folders=folders)
-        return _PneumothoraxScorer(predictor, lungs) if task == "pneumothorax" else _ChestScorer(predictor, lungs)
+        lungs = lungs_for(predictor, device=device, folders=folders) if task in ("pneumothorax", "chest") else None
+        return image_scorer(task, predictor, lungs)
     except (ValueError, KeyError) as error:
         raise ModelError(f"The model package {package.id} does not fit {task}: {error}") from error
+
+
+def image_scorer(task: Task, predictor: Predictor, lungs: Predictor | None = None) -> ImageScorer:
+    """Return the scorer of a loaded model; `lungs` as `lungs_for` gives it.
+
+    Raises
+    ------
+    ValueError, KeyError
+        The card lacks what its task needs.
+    """
+    if task == "hemorrhage":
+        return _HemorrhageScorer(predictor)
+    if task == "lungs":
+        return _LungsScorer(predictor)
+    return _PneumothoraxScorer(predictor, lungs) if task == "pneumothorax" else _ChestScorer(predictor, lungs)
 
 
 def lungs_for(predictor: Predictor, *, device: str = "auto", folders: tuple[Path, ...] = ()) -> Predictor | None:

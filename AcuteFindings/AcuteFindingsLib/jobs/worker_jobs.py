@@ -162,6 +162,7 @@ def verify(request: Request, tools: Tools) -> dict[str, Any]:
 
 def import_model(request: Request, tools: Tools) -> dict[str, Any]:
     """Make a model package of weights from elsewhere, in the folder of downloaded packages."""
+    from AcuteFindingsLib.jobs.import_proof import detector_difference
     from AcuteFindingsLib.models.find import default_cache
     from AcuteFindingsLib.models.importing.converted import Options
     from AcuteFindingsLib.models.importing.import_model import import_model as import_file
@@ -176,6 +177,7 @@ def import_model(request: Request, tools: Tools) -> dict[str, Any]:
         architecture=request.optional_text("architecture") or recognise(file),
         out=folder / free_id(file, folder),
         options=Options(task=task),
+        say=detector_difference,
         progress=tools.span(0.05, 1.0),
         cancelled=tools.cancelled,
     )

@@ -67,13 +67,19 @@ def render_card(metadata: Metadata, text: str = "") -> str:
 
 
 def _import(origin: Origin) -> str:
-    proof = (
-        f"Compared with {origin.compared_with} on the same input: largest difference {origin.largest_difference:.1e}."
-        if origin.largest_difference is not None
-        else "**Not compared with its source.**"
-    )
+    proof = "**Not compared with its source.**"
+    if origin.largest_difference is not None:
+        proof = f"Compared with {origin.compared_with}: {differences(origin)}."
     told = f"From `{origin.file}` ({origin.form}), SHA-256 `{origin.sha256}`. {proof}"
     return f"{told} {origin.remark}".strip()
+
+
+def differences(origin: Origin) -> str:
+    """Return how far import and source differ, in words; `largest_difference` must be known."""
+    told = f"largest difference {origin.largest_difference:.1e} in the network's outputs on the same input"
+    if origin.detector_difference is None:
+        return told
+    return f"{told}, {origin.detector_difference:.1e} in what the detector says of a phantom (probabilities and masks)"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, empty: str) -> str:

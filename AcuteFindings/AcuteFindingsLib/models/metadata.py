@@ -77,6 +77,8 @@ class Origin(_Strict):
 
     `largest_difference` is the largest between the source's own numbers and the package's on the same input, relative
     to the largest number where that exceeds 1; None where the source could not be run here, `remark` says why.
+    `detector_difference` is the largest between what the model's detector says of a phantom, probabilities and masks,
+    and what the source says of it; None where that was not compared, as of a part.
     """
 
     file: str
@@ -84,6 +86,7 @@ class Origin(_Strict):
     form: str
     compared_with: str = ""
     largest_difference: float | None = None
+    detector_difference: float | None = None
     remark: str = ""
 
 

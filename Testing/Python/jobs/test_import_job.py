@@ -33,7 +33,10 @@ def test_a_file_is_recognised_imported_and_named_after_itself(script: Path, tmp_
     first = run(tools, file=script, folder=tmp_path / "cache", task="lungs")
     second = run(tools, file=script, folder=tmp_path / "cache", task="lungs")
     assert (first["id"], second["id"]) == ("my-lungs", "my-lungs-2")
-    assert read_package(first["folder"]).card.task == "lungs"
+    card = read_package(first["folder"]).card
+    assert card.task == "lungs"
+    assert card.origin is not None
+    assert card.origin.detector_difference is not None
     assert seen == sorted(seen[: len(seen) // 2]) * 2
 
 

@@ -74,17 +74,25 @@ class Probe:
     batch
         float32 input of the result, as `Predictor.predict` takes it.
     ask
-        Puts the question to the source; raises `SourceMissingError` where it is not installed.
+        Puts a question like `question` to the source; raises `SourceMissingError` where it is not installed.
     part
         Part of the network that answers.
     probabilities
         Outputs that the source gives as probabilities, where ours are logits.
+    pictures
+        ``(n, 1, y, x)`` in 0..1: what `batch` shows, before it is normalised; None where the source takes `batch`.
     """
 
     batch: np.ndarray
-    ask: Callable[[], Answers]
+    ask: Callable[[np.ndarray], Answers]
     part: str = ""
     probabilities: frozenset[str] = frozenset()
+    pictures: np.ndarray | None = None
+
+    @property
+    def question(self) -> np.ndarray:
+        """Return what the source is asked."""
+        return self.batch if self.pictures is None else self.pictures
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,6 @@ def convert_densenet(path: Path, options: Options) -> Converted:
     else:
         arguments |= {"grey_mean": list(mean), "grey_std": list(std)}
     grey = random_pictures(1, preprocessing["size"], low=0, high=1)
-    shown = normalised(grey, mean, std)
     xrv = points is not None or form == "torchxrayvision"
     return Converted(
         task="chest",
@@ -111,9 +110,12 @@ def convert_densenet(path: Path, options: Options) -> Converted:
         framework="TorchXRayVision" if xrv else "torchvision",
         probes=(
             Probe(
-                shown if channels == 1 else grey,
-                lambda: _ask(torchvision_state, points, shown, xrv=xrv, exclusive=exclusive),
+                normalised(grey, mean, std) if channels == 1 else grey,
+                lambda pictures: _ask(
+                    torchvision_state, points, normalised(pictures, mean, std), xrv=xrv, exclusive=exclusive
+                ),
                 probabilities=frozenset({"pathologies"} if exclusive or points is not None else ()),
+                pictures=grey,
             ),
         ),
         preprocessing=preprocessing,
@@ -221,7 +223,7 @@ def _backbone(
     """Keep what lies below the classes of ImageNet: a part to start a training from."""
     batch = random_pictures(channels, _SIZE, low=-2, high=2)
 
-    def ask() -> Answers:
+    def ask(batch: np.ndarray) -> Answers:
         network = _torchvision(channels, len(whole["classifier.bias"]))
         network.load_state_dict(dict(whole))
         network.classifier = torch.nn.Identity()

@@ -1,17 +1,14 @@
 """From a file that people have to a model package that is proven to answer as that file does."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from scipy.special import expit
-
 from AcuteFindingsLib.errors import CancelledError, ModelError
 from AcuteFindingsLib.models.find import shipped_versions
-from AcuteFindingsLib.models.importing.converted import Converted, Options, Probe, SourceMissingError
+from AcuteFindingsLib.models.importing.converted import Converted, Options
 from AcuteFindingsLib.models.importing.densenet import convert_densenet
 from AcuteFindingsLib.models.importing.keras_models import (
     convert_backbone,
@@ -21,6 +18,7 @@ from AcuteFindingsLib.models.importing.keras_models import (
 )
 from AcuteFindingsLib.models.importing.monai_bundle import convert_bundle
 from AcuteFindingsLib.models.importing.programs import convert_program
+from AcuteFindingsLib.models.importing.proof import Say, compare
 from AcuteFindingsLib.models.importing.recognise import plain_id
 from AcuteFindingsLib.models.importing.segmentation_models import convert_segmentation_model
 from AcuteFindingsLib.models.importing.state_files import require_fit
@@ -30,9 +28,6 @@ from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.program_predictor import ProgramPredictor, load_programs, program_parts
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.names import model_id
-
-TOLERANCE = 1e-4
-"""Largest difference between source and import that counts as the same answer."""
 
 Convert = Callable[[Path, Options], Converted]
 
@@ -91,6 +86,7 @@ def import_model(
     options: Options | None = None,
     identity: Identity | None = None,
     prove: bool = True,
+    say: Say | None = None,
     replace: bool = False,
     progress: Callable[[str, float], None] = lambda _text, _fraction: None,
     cancelled: Callable[[], bool] = lambda: False,
@@ -113,7 +109,9 @@ def import_model(
     identity
         What the package says of it.
     prove
-        Ask the source framework the same question, where it is installed, and fail above `TOLERANCE`.
+        Ask the source framework the same question, where it is installed, and fail above `proof.TOLERANCE`.
+    say
+        Compares what the model's detector says of a phantom too, as `jobs.import_proof.detector_difference`.
     replace
         Put the new package in the place of an old one.
     progress, cancelled
@@ -154,66 +152,13 @@ def import_model(
     predictor = _predictor(path, converted, card)
     if prove:
         at(f"Comparing with {converted.framework}", 0.35)
-        origin = compare(converted, predictor, origin=card.origin or _origin(path, converted))
+        origin = compare(converted, predictor, origin=card.origin or _origin(path, converted), say=say)
     else:
         origin = (card.origin or _origin(path, converted)).model_copy(update={"remark": "Left out on request."})
     at("Writing the package", 0.8)
     package = _write(out, converted, card.model_copy(update={"origin": origin}), identity, replace=replace)
     at("Done", 1.0)
     return package
-
-
-def compare(converted: Converted, predictor: Predictor, *, origin: Origin) -> Origin:
-    """Ask source and result the same and note the largest difference.
-
-    Raises
-    ------
-    ModelError
-        When they differ by more than `TOLERANCE`, or give different outputs.
-    """
-    largest = 0.0
-    for probe in converted.probes:
-        try:
-            expected = probe.ask()
-        except SourceMissingError as error:
-            return origin.model_copy(update={"remark": f"Its source was not asked: {error}."})
-        given = predictor.predict(probe.batch, part=probe.part)
-        largest = max(largest, largest_difference(expected, given, probe))
-    if not largest <= TOLERANCE:
-        raise ModelError(
-            f"{origin.file} was refused: on the same input {converted.framework} and the import differ by "
-            f"{largest:.1e}, more than {TOLERANCE:.0e}, so it is not the network it was taken for; nothing was written."
-        )
-    return origin.model_copy(update={"compared_with": converted.framework, "largest_difference": largest})
-
-
-def largest_difference(expected: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray], probe: Probe) -> float:
-    """Return the largest difference over all outputs, relative to a picture's largest number where that exceeds 1.
-
-    Raises
-    ------
-    ModelError
-        When an output is missing or has another shape.
-    """
-    largest = 0.0
-    for name, theirs in expected.items():
-        if name not in given or np.shape(given[name]) != np.shape(theirs):
-            found = str(np.shape(given[name])) if name in given else "none"
-            raise ModelError(
-                f"The source gives {name} {np.shape(theirs)}, the import {found}: they are other networks."
-            )
-        ours = given[name].astype(np.float64)
-        if name in probe.probabilities:
-            ours = expit(ours)
-        theirs = np.asarray(theirs, np.float64)
-        # Each picture by itself: large numbers of one must not hide a difference in another.
-        rows = (len(theirs), -1)
-        with np.errstate(invalid="ignore"):
-            scale = np.maximum(1.0, np.abs(theirs).reshape(rows).max(axis=1))
-            difference = (np.abs(ours - theirs).reshape(rows).max(axis=1) / scale).max()
-        # Not a number is no agreement.
-        largest = max(largest, float(difference) if np.isfinite(difference) else np.inf)
-    return largest
 
 
 def _predictor(path: Path, converted: Converted, card: Card) -> Predictor:

@@ -100,7 +100,7 @@ def convert_backbone(path: Path, options: Options) -> Converted:
         state=state,
         form=_form(file, channels),
         framework="Keras",
-        probes=(Probe(batch, lambda: ask_keras(path, spec, batch.transpose(0, 2, 3, 1), options.source_python)),),
+        probes=(Probe(batch, lambda batch: ask_keras(path, spec, batch.transpose(0, 2, 3, 1), options.source_python)),),
         preprocessing={"size": size, "channels": channels, "mean": 0.5, "std": 0.5},
         labels=(),
         points=(),
@@ -135,7 +135,7 @@ def _slices(path: Path, options: Options, prefix: str) -> Converted:
         probes=(
             Probe(
                 batch,
-                lambda: ask_keras(path, spec, batch.transpose(0, 2, 3, 1), options.source_python),
+                lambda batch: ask_keras(path, spec, batch.transpose(0, 2, 3, 1), options.source_python),
                 probabilities=frozenset({"slice"}),
             ),
         ),
@@ -180,7 +180,7 @@ def _sequence(path: Path, options: Options, prefix: str) -> Converted:
         probes=(
             Probe(
                 batch,
-                lambda: ask_keras(path, spec, batch, options.source_python),
+                lambda batch: ask_keras(path, spec, batch, options.source_python),
                 probabilities=frozenset({"slice", "stack"}),
             ),
         ),

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import torch
 
 from AcuteFindingsLib.errors import ModelError
@@ -82,12 +83,11 @@ def convert_bundle(path: Path, options: Options) -> Converted:
     else:
         own |= {"grey_mean": list(mean), "grey_std": list(std)}
     grey = random_pictures(1, size, low=0, high=1)
-    shown = normalised(grey, mean, std)
 
-    def ask() -> Answers:
+    def ask(pictures: np.ndarray) -> Answers:
         source.load_state_dict(state)
         with torch.inference_mode():
-            logits = source.eval()(torch.from_numpy(shown)).numpy()
+            logits = source.eval()(torch.from_numpy(normalised(pictures, mean, std))).numpy()
         return {output: (softmax(logits) if own["softmax"] else logits)[:, classes]}
 
     labels = tuple(LABELS.get(name, Label(name=name, meaning=name.replace("_", " ").capitalize())) for name in names)
@@ -99,7 +99,12 @@ def convert_bundle(path: Path, options: Options) -> Converted:
         form=f"MONAI bundle, {target}, version {metadata.get('version', 'unknown')}",
         framework="MONAI",
         probes=(
-            Probe(grey if channels > 1 else shown, ask, probabilities=frozenset([output] if own["softmax"] else [])),
+            Probe(
+                grey if channels > 1 else normalised(grey, mean, std),
+                ask,
+                probabilities=frozenset([output] if own["softmax"] else []),
+                pictures=grey,
+            ),
         ),
         preprocessing=preprocessing,
         labels=labels,

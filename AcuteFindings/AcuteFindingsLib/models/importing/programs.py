@@ -1,12 +1,22 @@
 """TorchScript and ONNX files as they are: the package holds the file, and its card says what goes in and comes out."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.importing.converted import Answers, Converted, Options, Probe, half_points, random_pictures
+from AcuteFindingsLib.models.importing.converted import (
+    Answers,
+    Converted,
+    Options,
+    Probe,
+    half_points,
+    normalised,
+    random_pictures,
+)
 from AcuteFindingsLib.models.importing.findings import XRV_LABELS
 from AcuteFindingsLib.models.importing.heads import is_exclusive
 from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
@@ -59,7 +69,10 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
     files = {first: path, **{part: options.also[part] for part in others}}
     size = options.size or _SIZES[task]
     channels = 1
-    batches: dict[str, np.ndarray] = {first: random_pictures(channels, size, low=-1 if task == "pe" else 0, high=1)}
+    pictures = random_pictures(channels, size, low=-1 if task == "pe" else 0, high=1)
+    radiograph = task not in ("pe", "hemorrhage")
+    mean, std = (options.mean or (0.0,))[:1], (options.std or (1.0,))[:1]
+    batches: dict[str, np.ndarray] = {first: normalised(pictures, mean, std) if radiograph else pictures}
     parts: dict[str, ProgramPart] = {}
     probes = []
     outputs: dict[str, np.ndarray] = {}
@@ -79,7 +92,10 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
         flat = _probabilities(file, kind, dict(zip(names, given, strict=True)), outputs, options)
         _require_one_class(file, outputs, flat, options)
         parts[part] = ProgramPart(file=name, outputs=names, probabilities=flat)
-        probes.append(Probe(batch, _asker(run, batch, names), part, frozenset(flat)))
+        shown = partial(normalised, mean=mean, std=std) if radiograph else np.asarray
+        probes.append(
+            Probe(batch, _asker(run, names, shown), part, frozenset(flat), pictures=pictures if radiograph else None)
+        )
     labels = _labels(task, outputs, options)
     return Converted(
         task=task,
@@ -97,9 +113,9 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
     )
 
 
-def _asker(run: Any, batch: np.ndarray, names: list[str]) -> Any:
-    def ask() -> Answers:
-        return dict(zip(names, run(batch).values(), strict=True))
+def _asker(run: Any, names: list[str], shown: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], Answers]:
+    def ask(question: np.ndarray) -> Answers:
+        return dict(zip(names, run(shown(question)).values(), strict=True))
 
     return ask
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from AcuteFindingsLib.errors import ModelError
@@ -93,15 +94,14 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
         arguments |= {"grey_mean": list(mean), "grey_std": list(std)}
     size = preprocessing["size"]
     grey = random_pictures(1, size, low=0, high=1)
-    shown = normalised(grey, mean, std)
 
-    def ask() -> Answers:
+    def ask(pictures: np.ndarray) -> Answers:
         import segmentation_models_pytorch as smp
 
         network = smp.create_model(decoder, encoder, encoder_weights=None, in_channels=channels, classes=classes)
         network.load_state_dict(whole)
         with torch.inference_mode():
-            logits = network.eval()(torch.from_numpy(shown)).numpy()
+            logits = network.eval()(torch.from_numpy(normalised(pictures, mean, std))).numpy()
         return {"mask": (softmax(logits) if exclusive else logits)[:, chosen : chosen + 1]}
 
     remarks = []
@@ -123,7 +123,10 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
         framework="segmentation-models-pytorch",
         probes=(
             Probe(
-                grey if channels > 1 else shown, ask, probabilities=frozenset(["mask"]) if exclusive else frozenset()
+                grey if channels > 1 else normalised(grey, mean, std),
+                ask,
+                probabilities=frozenset(["mask"]) if exclusive else frozenset(),
+                pictures=grey,
             ),
         ),
         preprocessing=preprocessing,

@@ -12,7 +12,8 @@ from torchvision.models import densenet121
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, chest_probabilities, network_images
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
-from AcuteFindingsLib.models.importing.import_model import TOLERANCE, import_model
+from AcuteFindingsLib.models.importing.import_model import import_model
+from AcuteFindingsLib.models.importing.proof import TOLERANCE
 from AcuteFindingsLib.models.importing.recognise import recognise
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 

@@ -14,7 +14,8 @@ from AcuteFindingsLib.models.find import default_package, list_packages
 from AcuteFindingsLib.models.importing import densenet
 from AcuteFindingsLib.models.importing import import_model as module
 from AcuteFindingsLib.models.importing.converted import Options, Probe, SourceMissingError
-from AcuteFindingsLib.models.importing.import_model import Identity, architectures, import_model, largest_difference
+from AcuteFindingsLib.models.importing.import_model import Identity, architectures, import_model
+from AcuteFindingsLib.models.importing.proof import largest_difference
 
 SIZE = Options(size=64)
 
@@ -37,7 +38,9 @@ def ask(monkeypatch):
         def convert(path, options):
             converted = plain(path, options)
             (probe,) = converted.probes
-            return dataclasses.replace(converted, probes=(dataclasses.replace(probe, ask=lambda: change(probe.ask())),))
+            return dataclasses.replace(
+                converted, probes=(dataclasses.replace(probe, ask=lambda question: change(probe.ask(question))),)
+            )
 
         monkeypatch.setitem(module._ARCHITECTURES, "densenet121", (convert, ""))
 
@@ -111,6 +114,7 @@ def test_the_command_imports_and_tells_the_difference(weights, tmp_path, monkeyp
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
     assert "largest difference" in result.output
+    assert "in what the detector says of a phantom" in " ".join(result.output.split())
     assert (out / "models/model.safetensors").is_file()
     with pytest.raises(ModelError, match="There is no architecture 'resnet'; choose pe-source"):
         CliRunner().invoke(app, [*command[:4], "resnet", "--out", str(tmp_path / "y")], catch_exceptions=False)

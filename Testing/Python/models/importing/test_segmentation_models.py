@@ -7,7 +7,8 @@ import torch
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
-from AcuteFindingsLib.models.importing.import_model import TOLERANCE, import_model
+from AcuteFindingsLib.models.importing.import_model import import_model
+from AcuteFindingsLib.models.importing.proof import TOLERANCE
 from AcuteFindingsLib.models.importing.recognise import recognise
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 
