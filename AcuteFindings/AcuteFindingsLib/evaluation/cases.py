@@ -1,6 +1,6 @@
 """Predictions brought beside the truth: one row a case, the same order, the patient of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
@@ -15,6 +15,10 @@ from AcuteFindingsLib.evaluation.columns import describes_the_case, looks_like_l
 from AcuteFindingsLib.evaluation.predictions import Level, Scores, check_probabilities, study_scores
 
 _SLICES, _STUDY = "slices.csv", "study.csv"
+# How a column is called that holds the truth about the one finding of a table.
+_TRUTH_NAMES = (
+    "label", "target", "truth", "class", "y", "y_true", "gt", "ground_truth", "finding", "outcome", "diagnosis",
+)  # fmt: skip
 # Of a path: CheXpert's patient, study and file are three.
 _MOST_PARTS = 6
 
@@ -171,7 +175,11 @@ def align(
         keys=tuple(scores.keys[number] for number in kept),
         thresholds=scores.thresholds,
         runs={name: run[kept][:, order] for name, run in scores.runs.items()},
-        notices=(*_notices(scores, table, members, chosen), *_open_entries(own, columns)),
+        notices=(
+            *(text for pair in chosen if not labels for text in _paired(*pair)),
+            *_notices(scores, table, members, chosen),
+            *_open_entries(own, columns),
+        ),
     )
 
 
@@ -204,19 +212,31 @@ def match(keys: Sequence[tuple[str, ...]], names: Sequence[object]) -> list[list
     """Return for each case the places in `names` that name it.
 
     Names are compared as written without suffix, then by their last parts, down to the file name alone. What names the
-    most cases is taken, as long as no two cases and no two names become the same by it.
+    most cases is taken, as long as no two cases and no two names become the same by it. Where that names more of
+    them, capitals, leading zeros and a final ``.0``, which spreadsheets change, do not count.
     """
+    exact = _matched(keys, names, tables.case_key)
+    if all(exact):
+        return exact
+    loose = _matched(keys, names, tables.loose_key)
+    return loose if sum(map(bool, loose)) > sum(map(bool, exact)) else exact
+
+
+def _matched(
+    keys: Sequence[tuple[str, ...]], names: Sequence[object], compared: Callable[[str], str]
+) -> list[list[int]]:
     best: list[list[int]] = [[] for _ in keys]
     deepest = max((key.count("/") for own in keys for key in map(tables.case_key, own)), default=0) + 1
     for parts in (0, *range(min(deepest, _MOST_PARTS), 0, -1)):
         places: dict[str, list[int]] = {}
         for place, name in enumerate(names):
             if isinstance(name, str):
-                places.setdefault(_last(tables.case_key(name), parts), []).append(place)
-        shortened = ([_last(tables.case_key(key), parts) for key in own] for own in keys)
+                places.setdefault(compared(_last(tables.case_key(name), parts)), []).append(place)
+        shortened = ([compared(_last(tables.case_key(key), parts)) for key in own] for own in keys)
         hits = [next((short for short in own if short in places), None) for own in shortened]
         used = [hit for hit in hits if hit is not None]
-        clear = len(set(used)) == len(used) and (not parts or _is_clear({hit: places[hit] for hit in used}, names))
+        as_written = not parts and compared is tables.case_key
+        clear = len(set(used)) == len(used) and (as_written or _is_clear({hit: places[hit] for hit in used}, names))
         if clear and len(used) > sum(bool(rows) for rows in best):
             best = [places[hit] if hit is not None else [] for hit in hits]
     return best
@@ -327,10 +347,22 @@ def _only_label(scores: Scores, table: pd.DataFrame) -> list[tuple[str, str]]:
     own = [name for name in scores.labels if not describes_the_case(name)]
     if len(own) != 1:
         return []
-    named = [name for name in table.columns if tables.plain(name) in ("label", "target", "truth", "class")]
+    named = [name for name in table.columns if tables.plain(name) in _TRUTH_NAMES[:4]]
     others = [name for name in table.columns if looks_like_label(table, name)]
     column = next(iter(named), others[0] if len(others) == 1 else None)
-    return [(own[0], column)] if column else []
+    if column is None or (tables.is_finding(column) and not tables.same_finding(column, own[0])):
+        return []
+    return [(own[0], column)]
+
+
+def _paired(label: str, column: str) -> list[str]:
+    """Say that a column was taken for a label only because there is no other, where its name is not a usual one."""
+    if tables.same_finding(label, column) or tables.plain(column) in (*_TRUTH_NAMES, *tables.LIST_COLUMNS):
+        return []
+    return [
+        f"{label} was measured against the truth's column {column!r}, its only one of 0 and 1; if that is another "
+        f"finding, these figures say nothing (--label {label}=COLUMN names the right one)."
+    ]
 
 
 def _one(entries: np.ndarray, level: Level, column: str, path: Path) -> float:

@@ -244,7 +244,7 @@ def check_probabilities(values: np.ndarray, column: str, path: Path | str) -> No
     if values.size and (values.min() < 0 or values.max() > 1):
         raise EvaluationError(
             f"{path}: column {column!r} reaches from {values.min():g} to {values.max():g}; probabilities lie in 0..1 "
-            "(apply the sigmoid to logits first)."
+            "(divide percentages by 100, apply the sigmoid to logits first)."
         )
 
 

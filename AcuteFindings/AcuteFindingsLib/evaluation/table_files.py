@@ -110,6 +110,8 @@ class TableFile:
 
     def _too_long(self, line: int, count: int, width: int) -> str:
         text = f"{self.path}: line {line} has {count} entries and the header {width}"
+        if width == 1:
+            return f"{text}; remove what stands above the names of the columns."
         if self.separator == ",":
             return (
                 f"{text}. Where numbers have decimal commas, columns need another separator: save it with semicolons "
@@ -253,11 +255,25 @@ def _from_sheet(path: Path, content: bytes) -> tuple[bytes, tuple[str, ...]]:
         raise EvaluationError(f"{path} cannot be read as an Excel sheet: it is damaged or protected.") from error
     if not filled:
         raise EvaluationError(f"{path} holds no rows.")
-    first, *others = filled
+    # A sheet of one column is a note about the others.
+    wide = [title for title, rows in filled.items() if any(sum(map(bool, row)) > 1 for row in rows)]
+    first = next(iter(wide or filled))
+    rows = filled[first]
+    titles = _titles(rows)
     stream = io.StringIO()
-    csv.writer(stream).writerows(filled[first])
-    remark = f"{path.name} has {len(filled)} filled sheets; the first was read."
-    return stream.getvalue().encode(), (remark,) if others else ()
+    csv.writer(stream).writerows(rows[titles:])
+    remarks = []
+    if len(filled) > 1:
+        which = "the first was read" if first == next(iter(filled)) else "the first with more than one column was read"
+        remarks.append(f"{path.name} has {len(filled)} filled sheets; {which}.")
+    if titles:
+        remarks.append(f"{path.name}: what stands above the names of the columns was passed over.")
+    return stream.getvalue().encode(), tuple(remarks)
+
+
+def _titles(rows: list[list[str]]) -> int:
+    """Return how many rows of one entry each stand above the names of the columns."""
+    return next((place for place, row in enumerate(rows) if sum(map(bool, row)) > 1), 0)
 
 
 def _sheet_rows(sheet: Any) -> list[list[str]]:

@@ -46,13 +46,21 @@ STUDY_COLUMNS = ("study", "studyinstanceuid", "study_instance_uid", "seriesinsta
 _SYNONYMS = (
     {"any", "hemorrhage", "haemorrhage", "ich", "intracranial_hemorrhage"},
     {"pe", "pe_present", "pe_present_on_image", "embolism", "pulmonary_embolism"},
+    {"pneumothorax", "ptx"},
     {"effusion", "pleural_effusion"},
     {"nasogastric", "nsg"},
     {"chest_drain", "chest_drainage", "thoracostomy"},
     {"pneumonia", "pneumonia_like"},
 )
-PRESENT = {"1", "1.0", "true", "yes", "y", "t", "positive", "pos", "present"}
-ABSENT = {"0", "0.0", "false", "no", "n", "f", "negative", "neg", "absent"}
+# Also the truth values that spreadsheets in German, French, Italian and Spanish write.
+PRESENT = {
+    "1", "1.0", "true", "yes", "y", "t", "positive", "pos", "present", "wahr", "ja", "positiv", "vrai", "oui",
+    "positif", "vero", "verdadero", "positivo", "si", "s\u00ed",
+}  # fmt: skip
+ABSENT = {
+    "0", "0.0", "false", "no", "n", "f", "negative", "neg", "absent", "falsch", "nein", "negativ", "faux", "non",
+    "n\u00e9gatif", "falso", "negativo",
+}  # fmt: skip
 # CheXpert and MIMIC-CXR write -1 where the report leaves it open (Irvin et al., AAAI 2019, "uncertain").
 UNCERTAIN = {"-1", "-1.0", "uncertain", "unsure", "indeterminate", "equivocal"}
 LIST_COLUMNS = ("finding_labels", "labels")
@@ -146,6 +154,13 @@ def case_key(text: str) -> str:
     text = str(text).replace("\\", "/").removeprefix("./")
     low = text.lower()
     return next((text[: -len(suffix)] for suffix in _SUFFIXES if low.endswith(suffix)), text)
+
+
+def loose_key(text: str) -> str:
+    """Return a case's name as spreadsheets may change it: in lower case, numbers without leading zeros and ``.0``."""
+    key = case_key(text).lower()
+    found = re.fullmatch(r"0*(\d+)(?:\.0+)?", key)
+    return found.group(1) if found else key
 
 
 def one_row_a_case(table: pd.DataFrame, path: Path) -> pd.DataFrame:

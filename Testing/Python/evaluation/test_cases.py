@@ -123,3 +123,28 @@ def test_a_missing_or_impossible_probability_is_named(table) -> None:
         found = read_predictions(table("p.csv", ["image", "any"], [["a", entry], ["b", 0.5]])).levels[0]
         with pytest.raises(EvaluationError, match=words):
             align(found, truth)
+
+
+@pytest.mark.parametrize("written", [["1", "2", "30000"], ["1.0", "2.0", "30000.0"], ["0001", "00002", "30000"]])
+def test_numbers_that_a_spreadsheet_changed_name_the_same_cases(table, written: list[str]) -> None:
+    found = read_predictions(table("p.csv", ["id", "any"], [["00001", 0.9], ["00002", 0.1], ["30000", 0.2]])).levels[0]
+    truth = read_truth(table("t.csv", ["id", "any"], list(zip(written, [1, 0, 0], strict=True))))
+    assert align(found, truth).truth[:, 0].tolist() == [1, 0, 0]
+
+
+def test_names_that_differ_only_by_zeros_or_capitals_are_not_confused(table) -> None:
+    found = read_predictions(table("p.csv", ["id", "any"], [["x01", 0.9], ["0012", 0.1]])).levels[0]
+    truth = read_truth(table("t.csv", ["id", "any"], [["012", 1], ["12", 0], ["X01", 1], ["x1", 0]]))
+    with pytest.raises(EvaluationError, match="None of the 2 predicted cases"):
+        align(found, truth)
+
+
+def test_another_finding_is_not_taken_for_the_truth_without_a_word(table) -> None:
+    found = read_predictions(table("p.csv", ["image", "pneumothorax"], [["a", 0.9], ["b", 0.1]])).levels[0]
+    remark = "pneumothorax was measured against the truth's column 'smoker'"
+    truth = read_truth(table("t.csv", ["image", "smoker"], [["a", 1], ["b", 0]]))
+    assert align(found, truth).notices[0].startswith(remark)
+    assert align(found, read_truth(table("u.csv", ["image", "Finding"], [["a", 1], ["b", 0]]))).notices == ()
+    assert align(found, truth, labels={"pneumothorax": "smoker"}).notices == ()
+    with pytest.raises(EvaluationError, match="no column for any of 'pneumothorax'"):
+        align(found, read_truth(table("v.csv", ["image", "Pleural Effusion"], [["a", 1], ["b", 0]])))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from openpyxl import Workbook
 
 from AcuteFindingsLib.budgets import budgets, set_budgets
 from AcuteFindingsLib.errors import DataError, EvaluationError
@@ -135,6 +136,27 @@ def test_of_several_filled_sheets_the_first_is_read_and_that_is_said(tmp_path: P
     table = read_table(tmp_path / "t.xlsx")
     assert len(table) == 3
     assert "2 filled sheets" in table.attrs["remarks"][0]
+
+
+def test_titles_and_sheets_of_notes_are_passed_over_and_that_is_said(tmp_path: Path) -> None:
+    book = Workbook()
+    book.active.append(["Notes on how it was made"])
+    sheet = book.create_sheet("labels")
+    for row in (["Readers of 2024"], ["image", "any"], ["a.png", 1]):
+        sheet.append(row)
+    book.save(tmp_path / "t.xlsx")
+    found = read_table(tmp_path / "t.xlsx")
+    assert found.to_dict("list") == {"image": ["a.png"], "any": ["1"]}
+    assert found.attrs["remarks"] == (
+        "t.xlsx has 2 filled sheets; the first with more than one column was read.",
+        "t.xlsx: what stands above the names of the columns was passed over.",
+    )
+
+
+def test_what_stands_above_a_header_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Exported today\n\nimage,any\na,1\n")
+    with pytest.raises(EvaluationError, match="remove what stands above the names of the columns"):
+        read_table(tmp_path / "t.csv")
 
 
 def test_a_large_table_is_read_and_one_beyond_the_budget_is_not(tmp_path: Path) -> None:
