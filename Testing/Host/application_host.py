@@ -281,7 +281,9 @@ def add_to_dicom_database(folder: Path) -> None:
     from DICOMLib import DICOMUtils
 
     if not slicer.dicomDatabase.isOpen:
-        DICOMUtils.openDatabase(str(Path(slicer.app.temporaryPath) / "tests-dicom-database"))
+        database = Path(slicer.app.temporaryPath) / "tests-dicom-database"
+        database.mkdir(parents=True, exist_ok=True)
+        DICOMUtils.openDatabase(str(database))
     indexer = ctk.ctkDICOMIndexer()
     indexer.addDirectory(slicer.dicomDatabase, str(folder), False)
     indexer.waitForImportFinished()

@@ -215,7 +215,7 @@ def test_home_opens_the_chosen_study_in_a_detectors_module(host, monkeypatch):
     monkeypatch.setattr(slicer.util, "selectModule", opened.append)
     host.click(home.ui.openPneumothoraxButton)
     assert opened == ["PneumothoraxSeg"]
-    assert slicer.util.getModuleWidget("PneumothoraxSeg").ui.inputSelector.currentNode() is volume
+    assert slicer.util.getModuleWidget("PneumothoraxSeg").logic.getParameterNode().inputVolume is volume
 
 
 def test_home_says_in_four_lines_what_to_do_and_stands_in_the_order_of_work(host, monkeypatch):
