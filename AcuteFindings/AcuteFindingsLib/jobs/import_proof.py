@@ -1,6 +1,6 @@
 """What a detector says with an imported model, compared with what the model's source says of the same phantom."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from AcuteFindingsLib.detectors.pe import PEDetector, PESettings, chest_slices
 from AcuteFindingsLib.detectors.radiograph import two_largest
 from AcuteFindingsLib.detectors.single_image import image_scorer
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.importing.proof import Source
+from AcuteFindingsLib.models.importing.proof import DETECTOR_TOLERANCE, Source
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.phantoms.chest_xray import make_chest_xray
@@ -77,7 +77,7 @@ def _radiograph(predictor: Predictor, source: Source) -> float:
     scores = image_scorer(task, moved).score([study])
     if scores.masks is None:
         raise ModelError(f"The model for {task} draws no mask.")
-    masks = _masks_apart(soft, cut, shape(soft >= cut), scores.masks[0])
+    masks = _masks_apart(soft, cut, [shape(soft >= near) for near in _around(cut)], scores.masks[0])
     if task == "lungs":
         return masks
     probability = 1 - said["empty"][0, 0] if "empty" in said else said["mask"][0].max()
@@ -126,8 +126,12 @@ def _hemorrhage(predictor: Predictor, source: Source) -> float:
     detector = HemorrhageDetector(_with_thresholds(predictor, {"slice": 0.0, "mask": cut}))
     finding = detector.run(study)
     given = np.array([list(item.probabilities.values()) for item in finding.slices])
-    drawn = remove_small(((soft >= cut) & inside).astype(np.uint8), axial.spacing, detector.rule.minimum_mask_mm3)
-    masks = _masks_apart(axial.restore(soft), cut, axial.restore(drawn) > 0, finding.masks[0].array > 0)
+    drawn = [
+        remove_small(((soft >= near) & inside).astype(np.uint8), axial.spacing, detector.rule.minimum_mask_mm3)
+        for near in _around(cut)
+    ]
+    expected_masks = [axial.restore(mask) > 0 for mask in drawn]
+    masks = _masks_apart(axial.restore(soft), cut, expected_masks, finding.masks[0].array > 0)
     return float(np.maximum(_apart(expected, given), masks))
 
 
@@ -165,5 +169,11 @@ def _apart(expected: np.ndarray, given: np.ndarray) -> float:
     return float(np.abs(expected.astype(np.float64) - given).max())
 
 
-def _masks_apart(soft: np.ndarray, cut: float, expected: np.ndarray, given: np.ndarray) -> float:
-    return float(np.abs(soft.astype(np.float64) - cut)[expected != given].max(initial=0.0))
+def _around(cut: float) -> tuple[float, float, float]:
+    return cut - DETECTOR_TOLERANCE, cut, cut + DETECTOR_TOLERANCE
+
+
+def _masks_apart(soft: np.ndarray, cut: float, expected: Sequence[np.ndarray], given: np.ndarray) -> float:
+    """Return how far masks differ; rounding may join or part regions, so a pixel may follow any threshold `_around`."""
+    other = np.all([mask != given for mask in expected], axis=0)
+    return float(np.abs(soft.astype(np.float64) - cut)[other].max(initial=0.0))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.jobs.import_proof import detector_difference
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.keras_file import read_keras_file
@@ -95,10 +96,12 @@ def test_the_pe_source_becomes_a_package_that_was_held_against_keras(keras_model
         architecture="pe-source",
         out=tmp_path / "pe-turku",
         options=Options(also={"sequence": keras_models / "sequence.h5"}, size=75, source_python=keras_python),
+        say=detector_difference,
     )
     origin = package.card.origin
     assert origin.compared_with == "Keras"
     assert 0 < origin.largest_difference < TOLERANCE
+    assert 0 < origin.detector_difference < TOLERANCE
     assert "largest difference" in package.read_card_text()
     assert package.id == "pe-turku"
     assert package.card.task == "pe"
