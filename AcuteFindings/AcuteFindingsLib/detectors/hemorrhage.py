@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit
 
+from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.detector import (
     Cancelled,
     Progress,
@@ -265,9 +266,10 @@ class HemorrhageDetector:
         score = consecutive_score(probability, minimum=self.rule.minimum_consecutive)
         flags = probability >= self.slice_threshold
         runs = consecutive_runs(flags)
+        span = f"{counted(needed, 'slice')} {'spans' if needed == 1 else 'span'} {needed * thickness:.1f} mm"
         rule = (
             f"Positive where {self.rule.minimum_consecutive} or more consecutive slices reach "
-            f"{self.slice_threshold:.2f} (in this series {needed} slices span {needed * thickness:.1f} mm)."
+            f"{self.slice_threshold:.2f} (in this series {span})."
         )
         if not runs:
             text = f"No slice reaches the operating point; the highest is {probability.max():.2f}."
@@ -277,9 +279,9 @@ class HemorrhageDetector:
         extent = run_extent_mm(longest, positions, thickness)
         found = f"The longest run of positive slices is {count} ({extent:.1f} mm)"
         if count >= needed:
-            return Verdict(
-                "positive", score, self.slice_threshold, rule, f"{found}; {int(flags.sum())} slices are positive."
-            )
+            above = int(flags.sum())
+            text = f"{found}; {counted(above, 'slice')} {'is' if above == 1 else 'are'} positive."
+            return Verdict("positive", score, self.slice_threshold, rule, text)
         text = f"{found}, fewer than the rule asks for: look at these slices."
         return Verdict("indeterminate", score, self.slice_threshold, rule, text)
 

@@ -180,5 +180,7 @@ def test_single_windowed_picture_is_scored_with_a_warning(detector) -> None:
     )
     finding = detector(np.array([True])).run(study)
     assert finding.verdict.label == "positive"
+    assert finding.verdict.explanation.endswith("1 slice is positive.")
+    assert "(in this series 1 slice spans" in finding.verdict.rule
     assert "too-few-slices-for-rule" in {notice.code for notice in finding.warnings}
     assert not any(item.unit == "mL" for item in finding.measurements)

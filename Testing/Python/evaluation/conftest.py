@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from AcuteFindingsLib.models.default_model import set_default
 from AcuteFindingsLib.models.metadata import Card, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.networks import build_network
@@ -99,6 +100,9 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_models_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep what a developer has downloaded out of the tests."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+def no_models_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what a developer has downloaded out of the tests; where they are, the small packages are the default."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for task in SMALL:
+        set_default(task, f"small-{task}", file=home / ".config" / "acutefindings" / "models.json")

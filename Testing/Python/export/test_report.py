@@ -138,6 +138,13 @@ def test_the_verdict_stands_in_words_with_probability_threshold_rule_and_explana
     assert page.all("html")[0]["lang"] == "en"
 
 
+def test_a_single_slice_of_ct_is_not_called_a_radiograph(finding, render):
+    single = replace(finding, slices=finding.slices[:1], positive_runs=())
+    page = render(single)[1]
+    assert "Findings on the slice" in page.words
+    assert "radiograph" not in page.words
+
+
 @pytest.mark.parametrize("label", ["positive", "negative", "indeterminate"])
 def test_each_verdict_has_a_word_and_a_shape_of_its_own(finding, render, label):
     source, page = render(replace(finding, verdict=Verdict(label, 0.5, 0.5, "Rule.", "Why.")))
