@@ -21,6 +21,8 @@ from AcuteFindingsLib.jobs.results_folder import results_folder
 from AcuteFindingsLib.last_resort import out_of_memory, sentence
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.providers.load import load_any_image_scorer
+from AcuteFindingsLib.study.checks import check_study
+from AcuteFindingsLib.study.evidence import stated_parts
 from AcuteFindingsLib.study.itk_files import write_image
 from AcuteFindingsLib.study.notice import refusals
 from AcuteFindingsLib.study.reader import read_study
@@ -180,8 +182,20 @@ def _score(
 
 
 def _read(file: Path, task: Task) -> Study:
-    study = read_study(file, detector="hemorrhage" if task == "hemorrhage" else "pneumothorax", one_examination=True)
+    """Read an image; one that `run` would refuse for what it is (another modality, part or view, a mask) gets no score.
+
+    The body part of a CT slice is judged where its header names one: a vertex or the skull's base shows no brain.
+    """
+    detector = "hemorrhage" if task == "hemorrhage" else "pneumothorax"
+    study = read_study(file, detector=detector, one_examination=True)
     refused = refusals(study.notices)
+    if not refused and len(study.array) == 1:
+        untold = study.intensity != "unit" and not stated_parts(study.dicom)
+        refused = [
+            notice
+            for notice in refusals(check_study(study, detector))
+            if not (untold and notice.code == "wrong-body-part")
+        ]
     if refused:
         raise StudyError(refused[0].text)
     return study

@@ -5,12 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import SimpleITK as sitk
 
 from AcuteFindingsLib.errors import CancelledError, ExportError, ModelError, StudyError
 from AcuteFindingsLib.jobs.image_files import in_table, listed_images, result_names
 from AcuteFindingsLib.jobs.predict_images import ImagesRequest, predict_images
+from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.phantoms.write_dicom import write_phantom
+from AcuteFindingsLib.study.checks import check_study
+from AcuteFindingsLib.study.reader import read_study
 
 SIZES = {"a.png": (96, 80), "b.png": (64, 64), "c.png": (70, 110)}
 
@@ -296,3 +301,33 @@ def test_a_volume_is_no_single_image(task: str, pictures: Path, request_for, tmp
 def test_a_model_for_another_task_is_refused(request_for, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="made for 'lungs'"):
         predict_images(request_for("chest", tmp_path / "table.csv", model="tiny-lungs"))
+
+
+def test_what_a_run_would_refuse_gets_no_score(pictures: Path, chest_xray: Path, request_for, tmp_path: Path) -> None:
+    header = pydicom.dcmread(next(chest_xray.rglob("*.dcm")))
+    header.ViewPosition = "LL"
+    header.save_as(pictures / "lateral.dcm")
+    mask = np.zeros((1, 64, 64), np.uint8)
+    mask[:, 8:40, 8:40] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(mask), str(pictures / "mask.nrrd"))
+    chest = predict_images(request_for("chest", tmp_path / "chest.csv"))
+    assert {name for name, _ in chest.failed} == {"lateral.dcm", "mask.nrrd"}
+    assert chest.count == len(SIZES)
+    head = predict_images(request_for("hemorrhage", tmp_path / "head.csv"))
+    assert "lateral.dcm" in {name for name, _ in head.failed}, "a radiograph is no head CT"
+
+
+def test_a_slice_without_brain_is_scored_where_the_header_names_no_part(request_for, tmp_path: Path) -> None:
+    phantom = make_phantom("head-ct", 3, positive=False, matrix=96, slice_spacing=5.0)
+    images = tmp_path / "slices"
+    images.mkdir()
+    for file in sorted((write_phantom(phantom, tmp_path) / "dicom").iterdir()):
+        header = pydicom.dcmread(file)
+        for name in ("BodyPartExamined", "ProtocolName", *header.dir("Description"), *header.dir("AnatomicRegion")):
+            header.pop(name, None)
+        values = np.full((header.Rows, header.Columns), -1000 - int(header.RescaleIntercept), np.int16)
+        values[40:50, 40:50] += 1030 + np.arange(10, dtype=np.int16)
+        header.PixelData = values.tobytes()
+        header.save_as(images / file.name)
+    assert "wrong-body-part" in [item.code for item in check_study(read_study(images / file.name), "hemorrhage")]
+    assert predict_images(request_for("hemorrhage", tmp_path / "head.csv", images=images)).failed == ()
