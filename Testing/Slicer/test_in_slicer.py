@@ -68,7 +68,15 @@ def run(slicer: Path, name: str) -> Outcome:
     command += ["--testing"] if name == SELF_TESTS else []
     command += ["--python-script", str(ROOT / "Testing" / "Slicer" / script)]
     with tempfile.TemporaryDirectory(prefix="slicer-home-", ignore_cleanup_errors=True) as home:
-        environment = {**os.environ, "SLICER_HOME_DIR": home, "ACUTEFINDINGS_PANEL_TESTS": name}
+        # A temporary folder of its own, too: tests look at what is left there.
+        temporary = Path(home) / "tmp"
+        temporary.mkdir()
+        environment = {
+            **os.environ,
+            "SLICER_HOME_DIR": home,
+            "TMPDIR": str(temporary),
+            "ACUTEFINDINGS_PANEL_TESTS": name,
+        }
         # The checkout's own library, whatever is installed beside it.
         known = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = str(ROOT / "AcuteFindings") + (os.pathsep + known if known else "")

@@ -23,6 +23,7 @@ from AcuteFindingsLib.widgets.worker_process import WorkerProcess
 JOBS = runpy.run_path(str(Path(__file__).parents[1] / "jobs" / "conftest.py"))
 
 LONGEST_GAP_S = 0.1
+MODEL = "tiny-hemorrhage"
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def until_detecting(host, run):
 def test_a_run_ends_with_a_result_in_the_scene(host, run, volume):
     import slicer
 
-    run.controller.start(volume)
+    run.controller.start(volume, MODEL)
     host.wait_until(lambda: run.ended, 120)
     assert run.errors == []
     assert run.states == ["copying", "running", "showing", "idle"]
@@ -135,7 +136,7 @@ def test_a_run_ends_with_a_result_in_the_scene(host, run, volume):
 
 
 def test_the_folder_of_the_last_run_serves_a_report_until_the_next(host, run, volume, worker, settings, tmp_path):
-    run.controller.start(volume)
+    run.controller.start(volume, MODEL)
     host.wait_until(lambda: run.ended, 120)
     folder = run.controller.folder
     answers = []
@@ -152,7 +153,7 @@ def test_the_folder_of_the_last_run_serves_a_report_until_the_next(host, run, vo
     )
     host.wait_until(lambda: answers, 120)
     assert Path(answers[0]["report"]).is_file()
-    run.controller.start(volume)
+    run.controller.start(volume, MODEL)
     assert not folder.exists()
     host.wait_until(lambda: len(run.results) == 2, 120)
     run.controller.close()
@@ -176,7 +177,7 @@ def test_the_event_loop_is_never_held_up_for_long(host, run, volume, worker):
         return max(later[0] - sooner[0] for sooner, later in pairwise(ticks))
 
     def detect():
-        run.controller.start(volume)
+        run.controller.start(volume, MODEL)
         host.wait_until(lambda: run.ended, 120)
         host.wait(0.1)
 
@@ -192,7 +193,7 @@ def test_the_event_loop_is_never_held_up_for_long(host, run, volume, worker):
 def test_cancel_stops_within_one_batch_and_keeps_the_process(host, run, head, worker):
     import slicer
 
-    run.controller.start(long_volume(head))
+    run.controller.start(long_volume(head), MODEL)
     until_detecting(host, run)
     process = worker.process_id
     asked = time.monotonic()
@@ -211,7 +212,7 @@ def test_cancel_stops_within_one_batch_and_keeps_the_process(host, run, head, wo
 
 
 def test_cancel_while_copying(host, run, head):
-    run.controller.start(long_volume(head))
+    run.controller.start(long_volume(head), MODEL)
     run.controller.cancel()
     assert run.cancels == [""]
     host.wait(0.2)
@@ -222,13 +223,13 @@ def test_cancel_while_copying(host, run, head):
 def test_closing_the_scene_during_a_run_ends_it(host, run, head, volume):
     import slicer
 
-    run.controller.start(long_volume(head))
+    run.controller.start(long_volume(head), MODEL)
     until_detecting(host, run)
     slicer.mrmlScene.Clear(0)
     assert run.controller.state == "idle"
     assert "scene was closed" in run.cancels[0]
     # The next run does not wait for anything, and nothing of the first one appears.
-    run.controller.start(add_volume(head))
+    run.controller.start(add_volume(head), MODEL)
     host.wait_until(lambda: run.results, 120)
     assert len(run.cancels) == 1
     assert run.errors == []
@@ -240,7 +241,7 @@ def test_removing_the_input_during_a_run_ends_it(host, run, head, when):
     import slicer
 
     node, other = long_volume(head), add_volume(head)
-    run.controller.start(node)
+    run.controller.start(node, MODEL)
     if when == "running":
         until_detecting(host, run)
     slicer.mrmlScene.RemoveNode(other)
@@ -256,7 +257,7 @@ def test_removing_the_input_during_a_run_ends_it(host, run, head, when):
 
 
 def test_a_worker_killed_during_a_run_is_a_clear_error_and_the_next_run_works(host, run, head, worker):
-    run.controller.start(long_volume(head))
+    run.controller.start(long_volume(head), MODEL)
     until_detecting(host, run)
     os.kill(worker.process_id, signal.SIGKILL)
     host.wait_until(lambda: run.ended, 20)
@@ -264,12 +265,12 @@ def test_a_worker_killed_during_a_run_is_a_clear_error_and_the_next_run_works(ho
     assert "memory" in run.errors[0]
     assert run.controller.state == "idle"
     assert folders_left() == []
-    run.controller.start(add_volume(head))
+    run.controller.start(add_volume(head), MODEL)
     host.wait_until(lambda: run.results, 120)
 
 
 def test_quitting_during_a_run_ends_it_quietly(host, run, head, worker):
-    run.controller.start(long_volume(head))
+    run.controller.start(long_volume(head), MODEL)
     until_detecting(host, run)
     host.quit_signal()
     assert run.controller.state == "idle"
@@ -285,11 +286,11 @@ def test_a_refused_study_says_why_and_runs_when_forced(host, run, scene):
     import slicer
 
     flat = slicer.util.addVolumeFromArray(np.full((12, 64, 64), -1000, np.int16), name="Air")
-    run.controller.start(flat)
+    run.controller.start(flat, MODEL)
     host.wait_until(lambda: run.ended, 120)
     assert "does not fit" in run.errors[0]
     assert run.controller.error_kind == "StudyRefusedError"
-    run.controller.start(flat, force=True)
+    run.controller.start(flat, MODEL, force=True)
     host.wait_until(lambda: len(run.errors) + len(run.results) == 2, 120)
     assert run.controller.error_kind != "StudyRefusedError"
 
@@ -299,7 +300,7 @@ def test_a_volume_under_a_transform_is_an_error(host, run, volume):
 
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     volume.SetAndObserveTransformNodeID(transform.GetID())
-    run.controller.start(volume)
+    run.controller.start(volume, MODEL)
     host.wait_until(lambda: run.ended)
     assert "transform" in run.errors[0]
     assert folders_left() == []
@@ -309,22 +310,27 @@ def test_an_unexpected_error_is_told_too(host, run, volume, monkeypatch):
     from AcuteFindingsLib.widgets import run_controller
 
     monkeypatch.setattr(run_controller, "show_finding_steps", lambda *_, **__: 1 / 0)
-    run.controller.start(volume)
+    run.controller.start(volume, MODEL)
     host.wait_until(lambda: run.ended, 120)
     assert "ZeroDivisionError" in run.errors[0]
     assert run.controller.state == "idle"
 
 
 def test_a_second_start_during_a_run_is_refused(host, run, head):
-    run.controller.start(long_volume(head))
+    run.controller.start(long_volume(head), MODEL)
     with pytest.raises(DetectionError, match="under way"):
-        run.controller.start(long_volume(head))
+        run.controller.start(long_volume(head), MODEL)
 
 
 def test_a_blocking_run_returns_the_result(host, volume, worker, settings):
     told = []
     result = run_blocking(
-        "hemorrhage", volume, progress=lambda text, fraction: told.append(fraction), worker=worker, settings=settings
+        "hemorrhage",
+        volume,
+        MODEL,
+        progress=lambda text, fraction: told.append(fraction),
+        worker=worker,
+        settings=settings,
     )
     assert result.volume is volume
     assert result.finding.slices
@@ -334,7 +340,7 @@ def test_a_blocking_run_returns_the_result(host, volume, worker, settings):
 
 def test_a_blocking_run_without_a_main_window(host, head, worker, settings):
     host.renew(main_window=False)
-    assert run_blocking("hemorrhage", add_volume(head), worker=worker, settings=settings).chart is not None
+    assert run_blocking("hemorrhage", add_volume(head), MODEL, worker=worker, settings=settings).chart is not None
 
 
 def test_a_blocking_run_raises_what_went_wrong(host, volume, worker, settings, monkeypatch):
@@ -344,10 +350,10 @@ def test_a_blocking_run_raises_what_went_wrong(host, volume, worker, settings, m
         run_blocking("hemorrhage", volume, "no-such-model", worker=worker, settings=settings)
     air = slicer.util.addVolumeFromArray(np.full((12, 64, 64), -1000, np.int16), name="Air")
     with pytest.raises(StudyRefusedError):
-        run_blocking("hemorrhage", air, worker=worker, settings=settings)
+        run_blocking("hemorrhage", air, MODEL, worker=worker, settings=settings)
     monkeypatch.setattr(packages.importlib.metadata, "version", lambda name: "0.0.1")
     with pytest.raises(DetectionError, match="torch"):
-        run_blocking("hemorrhage", volume, worker=worker, settings=settings)
+        run_blocking("hemorrhage", volume, MODEL, worker=worker, settings=settings)
 
 
 def test_a_blocking_run_is_cancelled_by_its_caller(host, head, worker, settings):
@@ -356,6 +362,7 @@ def test_a_blocking_run_is_cancelled_by_its_caller(host, head, worker, settings)
         run_blocking(
             "hemorrhage",
             long_volume(head),
+            MODEL,
             progress=lambda text, fraction: fractions.append(fraction),
             cancelled=lambda: bool(fractions) and fractions[-1] > 0.2,
             worker=worker,

@@ -2,6 +2,7 @@
 
 import random
 import runpy
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,20 @@ def check_rule(scene):
     assert all(shown[name] == result.volume.GetID() for name in drawn)
 
 
+def settle(host):
+    """Hold the rule once the application has drawn what was asked for; on a busy machine that takes some turns."""
+    import slicer
+
+    end = time.monotonic() + 5
+    while True:
+        host.wait(0.05)
+        try:
+            return check_rule(slicer.mrmlScene)
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+
+
 _open = {"module": ""}
 
 
@@ -134,7 +149,7 @@ def test_of_five_radiographs_at_one_place_only_the_shown_ones_outlines_are_drawn
     panel = go_to(host, "PneumothoraxSeg").panel
     for result in results:
         panel.show_result(result)
-        host.wait(0.05)
+        settle(host)
         visible = [item.segmentation.GetDisplayNode().GetVisibility() for item in results]
         assert visible == [item == result for item in results]
         check_rule(scene)
@@ -148,8 +163,7 @@ def test_another_image_in_the_views_takes_everything_along_and_its_own_brings_it
     host.wait_until(lambda: "POSITIVE" in corner("Red"))
     assert panel.results.banner.verdict_label.text == "▲ POSITIVE"
     bring(second.volume)
-    host.wait(0.05)
-    check_rule(scene)
+    settle(host)
     assert corner("Red") == ""
     assert panel.not_shown.label.text == "⚠ Not of the image in the views."
     assert not first.segmentation.GetDisplayNode().GetVisibility()
@@ -168,7 +182,7 @@ def test_keys_do_nothing_to_a_result_whose_image_is_not_shown(host, scene, add):
     widget.panel.show_result(first)
     widget.ui.correctionsCollapsibleButton.collapsed = False
     bring(second.volume)
-    host.wait(0.05)
+    settle(host)
     offset = scene.GetSingletonNode("Red", "vtkMRMLSliceNode").GetSliceOffset()
     host.press_key(widget.ui.inputSelector, "P")
     host.press_key(widget.ui.inputSelector, "1")
@@ -180,14 +194,12 @@ def test_a_view_with_another_image_has_no_outlines_while_the_others_keep_theirs(
     first, second = add("head"), add("head")
     go_to(host, "HemorrhageDetect").panel.show_result(first)
     bring(second.volume, views=("Green",))
-    host.wait(0.05)
-    check_rule(scene)
+    settle(host)
     displays = [item.segmentation.GetDisplayNode() for item in (first, second)]
     assert [drawn_in(one, "vtkMRMLSliceNodeRed") for one in displays] == [True, False]
     assert [drawn_in(one, "vtkMRMLSliceNodeGreen") for one in displays] == [False, True]
     bring(first.volume, views=("Green",))
-    host.wait(0.05)
-    check_rule(scene)
+    settle(host)
 
 
 def test_the_verdict_goes_to_the_view_that_the_layout_leaves(host, scene, add):
@@ -196,10 +208,10 @@ def test_the_verdict_goes_to_the_view_that_the_layout_leaves(host, scene, add):
     kinds = slicer.vtkMRMLLayoutNode
     go_to(host, "HemorrhageDetect").panel.show_result(add("head"))
     slicer.app.layoutManager().setLayout(kinds.SlicerLayoutOneUpGreenSliceView)
-    host.wait(0.05)
+    settle(host)
     assert "POSITIVE" in corner("Green")
     slicer.app.layoutManager().setLayout(kinds.SlicerLayoutFourUpView)
-    host.wait(0.05)
+    settle(host)
     assert [bool(corner(name)) for name in ("Red", "Green", "Yellow")] == [True, False, False]
 
 
@@ -210,11 +222,11 @@ def test_an_image_laid_over_another_is_the_one_that_is_shown(host, scene, add):
     for composite in composites().values():
         composite.SetForegroundVolumeID(second.volume.GetID())
         composite.SetForegroundOpacity(0.3)
-    host.wait(0.05)
+    host.wait(0.3)
     assert not panel.not_shown.widget.isVisible()
     for composite in composites().values():
         composite.SetForegroundOpacity(1.0)
-    host.wait(0.05)
+    host.wait(0.3)
     assert panel.not_shown.widget.isVisible()
     assert corner("Red") == ""
     assert not first.segmentation.GetDisplayNode().GetVisibility()
@@ -227,17 +239,17 @@ def test_a_heat_map_goes_with_its_image_and_comes_back_as_strong_as_it_was(host,
     go_to(host, "PneumothoraxSeg").panel.show_result(first)
     set_heatmap_opacity(first, 0.4)
     bring(second.volume, views=("Red",))
-    host.wait(0.05)
+    settle(host)
     red = composites()["Red"]
     assert not red.GetForegroundVolumeID()
     bring(first.volume, views=("Red",))
-    host.wait(0.05)
+    settle(host)
     assert red.GetForegroundVolumeID() == first.heatmap.GetID()
     assert red.GetForegroundOpacity() == pytest.approx(0.4)
     red.SetForegroundVolumeID(None)
     bring(second.volume, views=("Red",))
     bring(first.volume, views=("Red",))
-    host.wait(0.05)
+    settle(host)
     assert not red.GetForegroundVolumeID()
 
 
@@ -247,7 +259,7 @@ def test_what_a_person_hid_stays_hidden(host, scene, add):
     first.segmentation.GetDisplayNode().SetVisibility(False)
     for volume in (second.volume, first.volume):
         bring(volume)
-        host.wait(0.05)
+        host.wait(0.3)
     assert not first.segmentation.GetDisplayNode().GetVisibility()
 
 
@@ -259,7 +271,7 @@ def test_of_two_results_about_one_image_the_chosen_ones_mask_is_drawn(host, scen
     panel = go_to(host, "HemorrhageDetect").panel
     for result in (first, second, first):
         panel.show_result(result)
-        host.wait(0.05)
+        settle(host)
         assert [item.segmentation.GetDisplayNode().GetVisibility() for item in (first, second)] == [
             item == result for item in (first, second)
         ]
@@ -375,7 +387,7 @@ def test_whatever_a_person_does_nothing_stands_over_another_image(host, scene, a
         add(case)
     walk = Walk(host, scene, add, tmp_path, seed)
     go_to(host, "HemorrhageDetect")
-    host.wait(0.05)
+    settle(host)
     done = []
     for _ in range(STEPS):
         done.append(walk.step())
