@@ -392,6 +392,6 @@ def test_whatever_a_person_does_nothing_stands_over_another_image(host, scene, a
     for _ in range(STEPS):
         done.append(walk.step())
         try:
-            check_rule(scene)
+            settle(host)
         except AssertionError as error:
             raise AssertionError(f"after {done}") from error
