@@ -9,7 +9,6 @@ from PIL import Image
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
-from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.scene.application import new_scene
 from AcuteFindingsLib.scene.study_from_node import study_facts
 from AcuteFindingsLib.study.checks import check_study
@@ -59,10 +58,14 @@ def test_a_label_map_as_plain_volume_is_refused() -> None:
     assert {notice.code for notice in check_study(study, "hemorrhage") if notice.severity == "refuse"} == {"label-map"}
 
 
-def test_a_volume_of_leaning_axes_is_refused_with_the_way_out() -> None:
+def test_a_volume_of_leaning_axes_is_set_upright_and_says_so() -> None:
     array = np.random.default_rng(0).integers(-1000, 1000, (4, 16, 16)).astype(np.int16)
     matrix = np.array([[-1.0, 0, 0, 0], [0, -1, 1.8, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
-    with pytest.raises(StudyError, match="not at right angles"):
-        study_facts(node_of(array, matrix), "hemorrhage")
+    leaning = study_facts(node_of(array, matrix), "hemorrhage")
+    axes = leaning.ijk_to_ras[:3, :3] / np.linalg.norm(leaning.ijk_to_ras[:3, :3], axis=0)
+    assert np.allclose(axes.T @ axes, np.eye(3))
+    assert leaning.spacing == pytest.approx((5.0, 1.0, 1.0))
+    assert "tilt" in leaning.regridded
+    assert "gantry-tilt" in {notice.code for notice in leaning.notices}
     matrix[1, 2] = 0.01
     assert study_facts(node_of(array, matrix), "hemorrhage").array.shape == (4, 16, 16)

@@ -196,8 +196,7 @@ def test_what_the_modules_save_is_what_is_read(tmp_path, monkeypatch) -> None:
 
     array, matrix = np.full((3, 6, 5), 30, np.int16), np.eye(4)
     array[:, 0] = -1000
-    monkeypatch.setattr(correction_files, "volume_array", lambda volume: array)
-    monkeypatch.setattr(correction_files, "volume_ijk_to_ras", lambda volume: matrix)
+    monkeypatch.setattr(correction_files, "voxel_grid", lambda volume: (array, matrix))
     finding = SimpleNamespace(
         detector="hemorrhage",
         slices=[SimpleNamespace(index=n, sop_instance_uid=f"1.{n}", probabilities={"any": 0.7}) for n in range(3)],
