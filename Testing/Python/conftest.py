@@ -1,6 +1,8 @@
 """Builders shared by every test."""
 
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,22 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real images are not here: {folder} (set ACUTEFINDINGS_DATA)")
     return folder
+
+
+@pytest.fixture
+def no_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Refuse every connection and look-up of an address, and fail the test that tried one."""
+    tried: list[object] = []
+
+    def refuse(*arguments: object, **_named: object) -> None:
+        tried.append(arguments)
+        raise OSError("no connections in this test")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    yield
+    assert tried == []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

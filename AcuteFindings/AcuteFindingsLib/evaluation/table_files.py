@@ -36,7 +36,7 @@ _MARKS = (
 _SHEET, _GZIP, _OLD_EXCEL = b"PK\x03\x04", b"\x1f\x8b", b"\xd0\xcf\x11\xe0"
 # What is named as a table and is none.
 _OTHERS = {b"%PDF": "a PDF file", b"PAR1": "a Parquet file", b"{\\rtf": "a text of a word processor"}
-_DAMAGED: tuple[type[Exception], ...] = (*UNPACKING_FAILS, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+_DAMAGED: tuple[type[Exception], ...] = (*UNPACKING_FAILS, zipfile.BadZipFile, RuntimeError)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*%?\s*")
 _DECIMAL_POINT = re.compile(r"\s*-?\d+\.\d+\s*%?\s*")

@@ -39,7 +39,7 @@ def extract_steps(archive: Path, work: Path) -> Generator[float, None, None]:
             top = _top_of(packed, archive)
             work.mkdir(parents=True)
             yield from _extract(packed, top, work)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
         raise ModelError(f"{archive} could not be unpacked: {error}.") from error
 
 

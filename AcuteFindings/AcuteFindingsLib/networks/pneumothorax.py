@@ -183,7 +183,7 @@ class _EncoderParts(nn.Module):
         else:
             try:
                 model = smp.create_model(architecture, **arguments)
-            except (ValueError, KeyError, RuntimeError, NotImplementedError) as error:
+            except (ValueError, KeyError, RuntimeError) as error:
                 raise ModelError(
                     f"The segmenter {architecture!r} does not go on the encoder {encoder!r}: {error}."
                 ) from error

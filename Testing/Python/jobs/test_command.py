@@ -1,7 +1,6 @@
 """The command `acutefindings` where it needs models, in this process: importing torch again costs seconds."""
 
 import json
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -124,19 +123,10 @@ def test_predict_goes_on_after_a_bad_file_and_ends_with_1(
     assert [line.split(",")[0] for line in table.read_text(encoding="utf-8").splitlines()] == ["image", "good"]
 
 
-@pytest.mark.usefixtures("without_scene")
+@pytest.mark.usefixtures("without_scene", "no_connections")
 def test_no_command_that_answers_about_a_study_opens_a_connection(
-    tiny_models: Path, chest_xray: Path, in_process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_models: Path, chest_xray: Path, in_process, tmp_path: Path
 ) -> None:
-    tried: list[object] = []
-
-    def refuse(*arguments: object, **_named: object) -> None:
-        tried.append(arguments)
-        raise OSError("no connections in this test")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
     model = ("--model", tiny_models / "tiny-pneumothorax")
     for command in (
         ("check", chest_xray, "--detector", "pneumothorax"),
@@ -146,4 +136,3 @@ def test_no_command_that_answers_about_a_study_opens_a_connection(
     ):
         status, said, complaint = in_process(*command)
         assert status == 0, (command, said, complaint)
-    assert tried == []
