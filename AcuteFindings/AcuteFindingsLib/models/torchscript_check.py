@@ -28,6 +28,9 @@ _MOST_TURNS = 100_000
 _CLASSES = re.compile(r"torch\.classes\.(?!quantized(\.|$))")
 
 
+_UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError)
+
+
 def check_torchscript(path: Path) -> bool:
     """Refuse a TorchScript file whose code calls anything but operators that compute with tensors and numbers.
 
@@ -58,7 +61,7 @@ def check_torchscript(path: Path) -> bool:
                     code_files[inner] = _check_code(path, content.decode("utf-8"))
                 elif inner in ("data.pkl", "constants.pkl"):
                     _check_pickle(path, content)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise ModelError(
             f"{path.name} is no readable TorchScript file: {' '.join(str(error).split())[:200]}."
         ) from error
@@ -75,7 +78,7 @@ def as_checked(path: Path) -> io.BytesIO:
         with zipfile.ZipFile(path) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as anew:
             for entry in _entries(path, archive):
                 anew.writestr(entry.filename, archive.read(entry))
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise ModelError(f"{path.name} is no readable TorchScript file.") from error
     packed.seek(0)
     return packed

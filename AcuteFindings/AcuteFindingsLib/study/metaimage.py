@@ -14,6 +14,7 @@ from AcuteFindingsLib.study.volume_header import (
     LPS_TO_RAS,
     SIDES_UNKNOWN,
     VolumeHeader,
+    axis_counts,
     neighbour,
     numbers_of,
     three_sizes,
@@ -46,22 +47,16 @@ def read_metaimage_header(path: Path) -> VolumeHeader:
     """
     name = shown_name(path)
     fields, end = _lines(path)
-    for needed in ("NDims", "DimSize", "ElementType", "ElementDataFile"):
-        if needed not in fields:
-            raise StudyError(f"The header of {name} is damaged: the line '{needed}' is missing.")
-    axes = int(numbers_of(name, fields["NDims"], 1, what="'NDims'")[0])
-    if not 1 <= axes <= 10:
-        raise StudyError(f"The header of {name} is damaged: it states {axes} axes.")
-    counts = numbers_of(name, fields["DimSize"], axes, what="'DimSize'")
-    if not all(float(count).is_integer() for count in counts):
-        raise StudyError(f"The header of {name} is damaged: 'DimSize' should hold whole numbers.")
+    needed = ("NDims", "DimSize", "ElementType", "ElementDataFile")
+    counts = axis_counts(name, fields, needed, axes="NDims", sizes="DimSize", most=10)
+    axes = len(counts)
     channels = numbers_of(name, fields.get("ElementNumberOfChannels", "1"), 1, what="'ElementNumberOfChannels'")[0]
     kind = fields["ElementType"].upper()
     if channels != 1 or kind.endswith("_ARRAY"):
         raise StudyError(f"{name} is in colour or holds vectors; a grey volume is expected.")
     if kind not in _TYPES:
         raise StudyError(f"{name} holds values of a type that is not read ({kind[:20]}).")
-    sizes, flat = three_sizes(name, [int(count) for count in counts])
+    sizes, flat = three_sizes(name, counts)
     packed = _true(fields, "CompressedData")
     packing: Packing = "zlib" if packed else "raw"
     local = fields["ElementDataFile"].upper() == "LOCAL"

@@ -15,6 +15,7 @@ from AcuteFindingsLib.study.packed import Packing
 from AcuteFindingsLib.study.volume_header import (
     SIDES_UNKNOWN,
     VolumeHeader,
+    axis_counts,
     neighbour,
     numbers_of,
     three_sizes,
@@ -62,17 +63,11 @@ def read_nrrd_header(path: Path) -> VolumeHeader:
     """
     name = shown_name(path)
     fields, pairs, end = _lines(path)
-    for needed in ("type", "dimension", "sizes", "encoding"):
-        if needed not in fields:
-            raise StudyError(f"The header of {name} is damaged: the line '{needed}' is missing.")
-    axes = int(numbers_of(name, fields["dimension"], 1, what="'dimension'")[0])
-    if not 1 <= axes <= 16:
-        raise StudyError(f"The header of {name} is damaged: it states {axes} axes.")
-    counts = numbers_of(name, fields["sizes"], axes, what="'sizes'")
-    if not all(float(count).is_integer() for count in counts):
-        raise StudyError(f"The header of {name} is damaged: 'sizes' should hold whole numbers.")
-    spatial = _spatial_axes(fields, [int(count) for count in counts], name)
-    sizes, flat = three_sizes(name, [int(counts[axis]) for axis in spatial])
+    needed = ("type", "dimension", "sizes", "encoding")
+    counts = axis_counts(name, fields, needed, axes="dimension", sizes="sizes", most=16)
+    axes = len(counts)
+    spatial = _spatial_axes(fields, counts, name)
+    sizes, flat = three_sizes(name, [counts[axis] for axis in spatial])
     data = neighbour(path, fields["data file"]) if "data file" in fields else path
     start = 0 if "data file" in fields else end
     start += _line_bytes(data, start, _whole(fields, "line skip", name), name)

@@ -1,5 +1,6 @@
 """What the header of a volume file says, the same for NIfTI, NRRD and MetaImage."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -88,6 +89,26 @@ class VolumeHeader:
     def data_bytes(self) -> int:
         """Bytes of all voxels, unpacked."""
         return int(np.prod(self.sizes, dtype=object)) * self.dtype.itemsize
+
+
+def axis_counts(
+    name: str, fields: Mapping[str, str], needed: Sequence[str], *, axes: str, sizes: str, most: int
+) -> list[int]:
+    """Return how many voxels a header of text lines states along each of its axes.
+
+    `needed` are the lines that must be there, `axes` and `sizes` those of the number of axes (1 to `most`) and of the
+    counts. Raises `StudyError` where one is missing or states something else.
+    """
+    for line in needed:
+        if line not in fields:
+            raise StudyError(f"The header of {name} is damaged: the line '{line}' is missing.")
+    number = int(numbers_of(name, fields[axes], 1, what=f"'{axes}'")[0])
+    if not 1 <= number <= most:
+        raise StudyError(f"The header of {name} is damaged: it states {number} axes.")
+    counts = numbers_of(name, fields[sizes], number, what=f"'{sizes}'")
+    if not all(float(count).is_integer() for count in counts):
+        raise StudyError(f"The header of {name} is damaged: '{sizes}' should hold whole numbers.")
+    return [int(count) for count in counts]
 
 
 def three_sizes(name: str, sizes: list[int]) -> tuple[tuple[int, int, int], bool]:
