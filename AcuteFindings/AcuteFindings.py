@@ -6,9 +6,9 @@ from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
-from AcuteFindingsLib.widgets import home_tests
 from AcuteFindingsLib.widgets.module_parts import ModuleLogic, ModuleWidget
-from AcuteFindingsLib.widgets.scene_keeper import SceneKeeper
+from AcuteFindingsLib.widgets.panel.scene_keeper import SceneKeeper
+from AcuteFindingsLib.widgets.tests import home as home_tests
 
 
 class AcuteFindings(ScriptedLoadableModule):
@@ -35,7 +35,7 @@ class AcuteFindings(ScriptedLoadableModule):
 
 def registerSampleData():
     """Offer the sample studies in the Sample Data module."""
-    from AcuteFindingsLib.widgets.sample_data import register_samples
+    from AcuteFindingsLib.widgets.samples.sample_data import register_samples
 
     register_samples()
 
@@ -58,7 +58,7 @@ class AcuteFindingsWidget(ModuleWidget):
     def build(self):
         """Make the logic and the panel."""
         # Imported when the module is first opened, so that Slicer starts as fast as without it.
-        from AcuteFindingsLib.widgets.home_panel import HomePanel
+        from AcuteFindingsLib.widgets.home.home_panel import HomePanel
 
         self.logic = AcuteFindingsLogic()
         self.panel = HomePanel(self.ui)
@@ -89,7 +89,7 @@ class AcuteFindingsLogic(ModuleLogic):
         """
         import qt
 
-        from AcuteFindingsLib.widgets.model_rows import list_rows, user_folders
+        from AcuteFindingsLib.widgets.models.rows import list_rows, user_folders
 
         return list_rows(user_folders(qt.QSettings()), task=task)
 
@@ -114,7 +114,7 @@ class AcuteFindingsLogic(ModuleLogic):
         AcuteFindingsError
             When the worker process could not make it.
         """
-        from AcuteFindingsLib.widgets.phantom_volume import load_phantom
+        from AcuteFindingsLib.widgets.samples.phantom_volume import load_phantom
 
         return load_phantom(kind, seed, positive=positive, name=name, options=options)
 

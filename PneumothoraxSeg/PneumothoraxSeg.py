@@ -5,8 +5,8 @@ from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
-from AcuteFindingsLib.widgets import self_tests
 from AcuteFindingsLib.widgets.module_parts import DetectorModuleWidget, Device, ModuleLogic
+from AcuteFindingsLib.widgets.tests import detector as self_tests
 
 
 class PneumothoraxSeg(ScriptedLoadableModule):
@@ -90,7 +90,7 @@ class PneumothoraxSegLogic(ModuleLogic):
             With one sentence for a person; `CancelledError` where `cancelled` answered True.
         """
         # Imported when first needed, so that Slicer starts as fast as without this module.
-        from AcuteFindingsLib.widgets.run_controller import run_blocking
+        from AcuteFindingsLib.widgets.worker.run_controller import run_blocking
 
         return run_blocking(
             "pneumothorax", volumeNode, model, device, progress=progress, cancelled=cancelled, force=force

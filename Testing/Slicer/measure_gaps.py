@@ -59,7 +59,7 @@ def wait(seconds: float) -> None:
 
 def measure(module: str) -> None:
     """Load a module's phantom, run the detector twice, and print the gaps."""
-    from AcuteFindingsLib.widgets.phantom_volume import load_phantom
+    from AcuteFindingsLib.widgets.samples.phantom_volume import load_phantom
 
     gaps = Gaps()
     gaps.begin("open the module")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import cast
 
 from AcuteFindingsLib.detectors.detector import Detector
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector
-from AcuteFindingsLib.detectors.pe import PEDetector
-from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxDetector
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageDetector
+from AcuteFindingsLib.detectors.pe.detector import PEDetector
+from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
 from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.default_model import Choice
 from AcuteFindingsLib.models.find import default_choice, find_id, find_package

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from scipy.special import expit
 
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, batches, never_cancelled, no_progress, stop_if
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings, head_images
-from AcuteFindingsLib.detectors.pe import PEDetector, chest_slices
-from AcuteFindingsLib.detectors.pneumothorax import outlines
-from AcuteFindingsLib.detectors.radiograph import (
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
+from AcuteFindingsLib.detectors.pe.detector import PEDetector, chest_slices
+from AcuteFindingsLib.detectors.pneumothorax.detector import outlines
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
     chest_probabilities,
     lung_masks,
     network_images,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.shortcut import TUBES
+from AcuteFindingsLib.detectors.pneumothorax.shortcut import TUBES
 from AcuteFindingsLib.detectors.wording import unit_text, value_text
 from AcuteFindingsLib.export.chart import run_text
 from AcuteFindingsLib.models.metadata import Card

@@ -6,17 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector, HemorrhageSettings, head_images, remove_small
-from AcuteFindingsLib.detectors.pe import PEDetector, PESettings, chest_slices
-from AcuteFindingsLib.detectors.radiograph import two_largest
+from AcuteFindingsLib.detectors.hemorrhage.detector import (
+    HemorrhageDetector,
+    HemorrhageSettings,
+    head_images,
+    remove_small,
+)
+from AcuteFindingsLib.detectors.pe.detector import PEDetector, PESettings, chest_slices
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import two_largest
 from AcuteFindingsLib.detectors.single_image import image_scorer
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.proof import DETECTOR_TOLERANCE, Source
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.phantoms.as_study import phantom_study
-from AcuteFindingsLib.phantoms.chest_xray import make_chest_xray
-from AcuteFindingsLib.phantoms.ctpa import make_ctpa
-from AcuteFindingsLib.phantoms.head_ct import make_head_ct
+from AcuteFindingsLib.phantoms.chest_xray.generate import make_chest_xray
+from AcuteFindingsLib.phantoms.ctpa.generate import make_ctpa
+from AcuteFindingsLib.phantoms.head_ct.generate import make_head_ct
 from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.preprocessing.brain import brain_mask
 from AcuteFindingsLib.preprocessing.resample import unfit_in_plane

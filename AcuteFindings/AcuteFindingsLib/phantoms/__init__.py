@@ -27,15 +27,15 @@ def make_phantom(kind: str, seed: int, *, positive: bool | None = None, **option
         For an unknown kind.
     """
     if kind == "head-ct":
-        from AcuteFindingsLib.phantoms.head_ct import make_head_ct
+        from AcuteFindingsLib.phantoms.head_ct.generate import make_head_ct
 
         return make_head_ct(seed, positive=positive, **options)
     if kind == "ctpa":
-        from AcuteFindingsLib.phantoms.ctpa import make_ctpa
+        from AcuteFindingsLib.phantoms.ctpa.generate import make_ctpa
 
         return make_ctpa(seed, positive=positive, **options)
     if kind == "chest-xray":
-        from AcuteFindingsLib.phantoms.chest_xray import make_chest_xray
+        from AcuteFindingsLib.phantoms.chest_xray.generate import make_chest_xray
 
         return make_chest_xray(seed, positive=positive, **options)
     raise ValueError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.detector import Cancelled, Detector, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement
-from AcuteFindingsLib.detectors.pneumothorax import ANATOMICAL, LEFT_LUNG, RIGHT_LUNG
+from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LEFT_LUNG, RIGHT_LUNG
 from AcuteFindingsLib.errors import DetectionError, ProviderError
 from AcuteFindingsLib.preprocessing.orient import Axial
 from AcuteFindingsLib.providers.provider import find_provider

@@ -7,7 +7,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.detector import analysis_sources, slice_results
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
-from AcuteFindingsLib.detectors.hemorrhage import (
+from AcuteFindingsLib.detectors.hemorrhage.detector import (
     BRAIN,
     CATEGORY,
     HemorrhageRule,

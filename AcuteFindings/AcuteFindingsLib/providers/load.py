@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from AcuteFindingsLib.detectors.detector import Cancelled, Detector, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity
-from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxDetector
+from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
 from AcuteFindingsLib.detectors.registry import LoadedDetector, load_detector
 from AcuteFindingsLib.errors import ModelError, ProviderError
 from AcuteFindingsLib.models.find import find_package

@@ -15,14 +15,14 @@ from AcuteFindingsLib.detectors.detector import (
     stop_if,
 )
 from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict
-from AcuteFindingsLib.detectors.pneumothorax import ANATOMICAL, LABEL, LEFT_LUNG, RIGHT_LUNG
-from AcuteFindingsLib.detectors.radiograph import (
+from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LABEL, LEFT_LUNG, RIGHT_LUNG
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
     chest_heatmap,
     chest_probabilities,
     lung_masks,
     split_lungs,
 )
-from AcuteFindingsLib.detectors.shortcut import check_shortcuts
+from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
 from AcuteFindingsLib.detectors.single_image import Scores
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.torch_predictor import TorchPredictor

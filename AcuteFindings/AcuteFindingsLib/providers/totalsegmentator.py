@@ -9,7 +9,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.hemorrhage import HEMORRHAGE
+from AcuteFindingsLib.detectors.hemorrhage.detector import HEMORRHAGE
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.preprocessing.orient import Axial

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
-from AcuteFindingsLib.detectors.pe import PEDetector, PESettings
+from AcuteFindingsLib.detectors.pe.detector import PEDetector, PESettings
 from AcuteFindingsLib.evaluation.thresholds import f1_threshold, youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
@@ -186,7 +186,7 @@ def _sets(cache: Path, first: int, count: int, workers: int, *, coarse: bool = F
         range(first, first + count),
         cache=cache,
         workers=workers,
-        sources=("phantoms/ctpa*.py", "detectors/pe.py"),
+        sources=("phantoms/ctpa/*.py", "detectors/pe/detector.py"),
         settings=alone.model_copy(update={"size": COARSE_SIZE} if coarse else {}).model_dump(exclude={"batch"}),
         matrix=COARSE_MATRIX if coarse else MATRIX,
         **options,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxRule, outlines
+from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxRule, outlines
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
 from AcuteFindingsLib.evaluation.masks import dice

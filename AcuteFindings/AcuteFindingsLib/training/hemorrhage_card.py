@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
 from AcuteFindingsLib.detectors.rules import consecutive_score
 from AcuteFindingsLib.models.metadata import Card, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import stored_arguments

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageDetector
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
@@ -40,7 +40,7 @@ def head_phantoms(cache: Path, first: int, count: int, workers: int) -> list[Arr
         range(first, first + count),
         cache=cache,
         workers=workers,
-        sources=("phantoms/head_ct*.py", "detectors/hemorrhage.py"),
+        sources=("phantoms/head_ct/*.py", "detectors/hemorrhage/detector.py"),
         settings=SETTINGS.model_dump(),
         matrix=256,
     )

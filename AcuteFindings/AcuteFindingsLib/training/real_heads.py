@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 from torch.nn import functional
 
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings, head_images
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
 from AcuteFindingsLib.networks.backbones import PyramidBackbone
 from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.preprocessing.head_slice import neutral_head

@@ -16,14 +16,14 @@ import typer
 from scipy import ndimage
 
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.pneumothorax import LABEL, Outline, PneumothoraxRule, outlines
+from AcuteFindingsLib.detectors.pneumothorax.detector import LABEL, Outline, PneumothoraxRule, outlines
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
 from AcuteFindingsLib.evaluation.intervals import auc_interval, decision_intervals, mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.metadata import Interval
 from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.phantoms.ctpa import SLICE_AREA_MM2
+from AcuteFindingsLib.phantoms.ctpa.generate import SLICE_AREA_MM2
 from AcuteFindingsLib.preprocessing.windows import apply_window
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.rle import decode_union

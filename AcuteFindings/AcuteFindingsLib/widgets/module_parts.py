@@ -148,7 +148,7 @@ class DetectorModuleWidget(ModuleWidget):
     def build(self) -> None:
         """Put the shared panel onto the .ui file."""
         # Imported when the module is first opened, so that Slicer starts as fast as without it.
-        from AcuteFindingsLib.widgets.detector_panel import DetectorPanel
+        from AcuteFindingsLib.widgets.panel.detector_panel import DetectorPanel
 
         self.logic = self.make_logic()
         self.panel = DetectorPanel(self.detector, self.ui, self)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from AcuteFindingsLib.phantoms import Phantom, make_phantom
-from AcuteFindingsLib.phantoms.chest_xray import make_chest_xray
+from AcuteFindingsLib.phantoms.chest_xray.generate import make_chest_xray
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.training.data.cache import add_code
 

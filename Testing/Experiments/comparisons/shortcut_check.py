@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.pneumothorax import PneumothoraxDetector
+from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
 from AcuteFindingsLib.evaluation.operating_points import proportion
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.find import default_package

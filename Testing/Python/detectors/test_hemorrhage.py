@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageDetector, HemorrhageSettings, head_images
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageDetector, HemorrhageSettings, head_images
 from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.phantoms import Phantom, make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.detectors import pe
-from AcuteFindingsLib.detectors.pe import PEDetector, PESettings, chest_slices
+from AcuteFindingsLib.detectors.pe import detector as pe
+from AcuteFindingsLib.detectors.pe.detector import PEDetector, PESettings, chest_slices
 from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study

@@ -11,7 +11,7 @@ from highdicom.seg import segread
 from highdicom.sr import srread
 
 from AcuteFindingsLib.detectors.finding import Mask
-from AcuteFindingsLib.detectors.hemorrhage import BRAIN, CATEGORY, HEMORRHAGE
+from AcuteFindingsLib.detectors.hemorrhage.detector import BRAIN, CATEGORY, HEMORRHAGE
 from AcuteFindingsLib.errors import CancelledError, ExportError, SceneError
 from AcuteFindingsLib.jobs.arrays import save_result, save_study
 from AcuteFindingsLib.jobs.messages import Request

@@ -9,7 +9,10 @@ import segmentation_models_pytorch as smp
 import torch
 from torchvision.models import densenet121
 
-from AcuteFindingsLib.detectors import hemorrhage, pe, pneumothorax, radiograph
+from AcuteFindingsLib.detectors.hemorrhage import detector as hemorrhage
+from AcuteFindingsLib.detectors.pe import detector as pe
+from AcuteFindingsLib.detectors.pneumothorax import detector as pneumothorax
+from AcuteFindingsLib.detectors.pneumothorax import radiograph
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.jobs import import_proof
 from AcuteFindingsLib.jobs.import_proof import detector_difference

@@ -15,7 +15,7 @@ from PIL import Image
 
 import AcuteFindingsLib
 from AcuteFindingsLib.detectors.bundle import list_studies
-from AcuteFindingsLib.detectors.radiograph import network_images, predict_flipped, radiograph_settings
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import network_images, predict_flipped, radiograph_settings
 from AcuteFindingsLib.detectors.registry import load_detector
 from AcuteFindingsLib.detectors.single_image import load_image_scorer
 from AcuteFindingsLib.errors import ModelError, StudyError

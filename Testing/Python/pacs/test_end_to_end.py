@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from AcuteFindingsLib.detectors.registry import load_detector
-from AcuteFindingsLib.phantoms.head_ct import make_head_ct
+from AcuteFindingsLib.phantoms.head_ct.generate import make_head_ct
 from AcuteFindingsLib.phantoms.write_dicom import write_ct
 from AcuteFindingsLib.study.reader import read_study
 

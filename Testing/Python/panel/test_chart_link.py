@@ -27,7 +27,7 @@ def result(scene):
 @pytest.fixture
 def link(host, result):
     """A link that writes down which slices the views came to."""
-    from AcuteFindingsLib.widgets.chart_link import ChartLink
+    from AcuteFindingsLib.widgets.panel.chart_link import ChartLink
 
     heard = []
     made = ChartLink(result, on_slice=heard.append)
@@ -184,7 +184,7 @@ def test_removing_the_result_or_closing_the_scene_under_a_link_does_no_harm(host
 def test_a_radiograph_has_one_view_and_no_chart(host, scene):
     import slicer
 
-    from AcuteFindingsLib.widgets.chart_link import ChartLink
+    from AcuteFindingsLib.widgets.panel.chart_link import ChartLink
 
     link = ChartLink(put(scene, "radiograph"))
     assert slicer.app.layoutManager().layout == RADIOGRAPH_LAYOUT
@@ -195,7 +195,7 @@ def test_a_radiograph_has_one_view_and_no_chart(host, scene):
 def test_views_that_a_loaded_scene_brought_are_left_alone(host, scene, result):
     import slicer
 
-    from AcuteFindingsLib.widgets.chart_link import ChartLink
+    from AcuteFindingsLib.widgets.panel.chart_link import ChartLink
 
     before = slicer.app.layoutManager().layout
     link = ChartLink(result, arrange=False)
@@ -204,7 +204,7 @@ def test_views_that_a_loaded_scene_brought_are_left_alone(host, scene, result):
 
 
 def test_without_a_main_window_nothing_is_linked(host, scene):
-    from AcuteFindingsLib.widgets.chart_link import ChartLink
+    from AcuteFindingsLib.widgets.panel.chart_link import ChartLink
 
     scene = host.renew(main_window=False)
     link = ChartLink(put(scene, "head"))

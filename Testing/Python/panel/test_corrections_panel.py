@@ -24,7 +24,7 @@ def result(scene):
 def panel(host, tmp_path):
     import qt
 
-    from AcuteFindingsLib.widgets import corrections_panel
+    from AcuteFindingsLib.widgets.panel import corrections_panel
 
     def forget():
         for key in (corrections_panel.ANNOTATOR, corrections_panel.FOLDER):
@@ -201,7 +201,7 @@ def test_in_testing_mode_nobody_is_asked(panel, host, result):
 
 
 def test_the_annotators_name_is_remembered(panel, host, result):
-    from AcuteFindingsLib.widgets.corrections_panel import CorrectionsPanel
+    from AcuteFindingsLib.widgets.panel.corrections_panel import CorrectionsPanel
 
     open_panel(panel, host, result)
     host.type_text(panel.annotator_edit, "reader 7")

@@ -67,7 +67,7 @@ def cases():
 @pytest.fixture
 def make_worker(host, monkeypatch, tmp_path, cases):
     """Give the modules a worker that answers with the finding of a case."""
-    from AcuteFindingsLib.widgets import worker_process
+    from AcuteFindingsLib.widgets.worker import process as worker_process
 
     made = []
 
@@ -88,7 +88,7 @@ def make_worker(host, monkeypatch, tmp_path, cases):
 def corrections_folder(host, tmp_path):
     import qt
 
-    from AcuteFindingsLib.widgets import corrections_panel, export_panel
+    from AcuteFindingsLib.widgets.panel import corrections_panel, export_panel
 
     settings = qt.QSettings()
     settings.setValue(corrections_panel.FOLDER, str(tmp_path / "corrections"))

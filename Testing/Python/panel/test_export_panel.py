@@ -71,7 +71,7 @@ def worker():
 def panel(host, worker, result):
     import qt
 
-    from AcuteFindingsLib.widgets.export_panel import FOLDER, ExportPanel
+    from AcuteFindingsLib.widgets.panel.export_panel import FOLDER, ExportPanel
 
     made = ExportPanel(worker=lambda: worker, folders=lambda: ["/models of mine"])
     made.widget.show()
@@ -235,7 +235,7 @@ def test_dicom_can_be_cancelled_while_its_files_are_looked_up(host, panel, worke
 def test_looking_files_up_leaves_the_window_alive(host, head):
     from time import perf_counter, sleep
 
-    from AcuteFindingsLib.widgets.source_files import find_source_files
+    from AcuteFindingsLib.widgets.panel.source_files import find_source_files
     from AcuteFindingsLib.widgets.stepper import Stepper
 
     def slow(_uid):

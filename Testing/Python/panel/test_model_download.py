@@ -11,11 +11,12 @@ import pytest
 
 from AcuteFindingsLib.models.mirror import write_mirror
 from AcuteFindingsLib.models.package import read_package
-from AcuteFindingsLib.widgets import model_checks, packages
-from AcuteFindingsLib.widgets.model_download import LICENCE, NAME, SIZE
-from AcuteFindingsLib.widgets.model_loader import ModelLoader
-from AcuteFindingsLib.widgets.model_rows import default_cache
-from AcuteFindingsLib.widgets.worker_process import WorkerProcess
+from AcuteFindingsLib.widgets.models import checks as model_checks
+from AcuteFindingsLib.widgets.models import packages
+from AcuteFindingsLib.widgets.models.download import LICENCE, NAME, SIZE
+from AcuteFindingsLib.widgets.models.loader import ModelLoader
+from AcuteFindingsLib.widgets.models.rows import default_cache
+from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
 JOBS = runpy.run_path(str(Path(__file__).parents[1] / "jobs" / "conftest.py"))
 

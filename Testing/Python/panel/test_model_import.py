@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from AcuteFindingsLib.widgets import model_import
-from AcuteFindingsLib.widgets.model_import import ModelImport
+from AcuteFindingsLib.widgets.models import importing as model_import
+from AcuteFindingsLib.widgets.models.importing import ModelImport
 
 
 class Worker:

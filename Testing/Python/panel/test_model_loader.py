@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from AcuteFindingsLib.widgets import model_checks, packages
-from AcuteFindingsLib.widgets.model_loader import ModelLoader
-from AcuteFindingsLib.widgets.model_rows import default_cache, user_folders
-from AcuteFindingsLib.widgets.model_table import NAME, STATE, TASK
-from AcuteFindingsLib.widgets.worker_process import WorkerProcess
+from AcuteFindingsLib.widgets.models import checks as model_checks
+from AcuteFindingsLib.widgets.models import packages
+from AcuteFindingsLib.widgets.models.loader import ModelLoader
+from AcuteFindingsLib.widgets.models.rows import default_cache, user_folders
+from AcuteFindingsLib.widgets.models.table import NAME, STATE, TASK
+from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
 JOBS = runpy.run_path(str(Path(__file__).parents[1] / "jobs" / "conftest.py"))
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from AcuteFindingsLib.models.find import DamagedPackage, list_packages
-from AcuteFindingsLib.widgets import model_rows
-from AcuteFindingsLib.widgets.model_rows import (
+from AcuteFindingsLib.widgets.models import rows as model_rows
+from AcuteFindingsLib.widgets.models.rows import (
     card_text,
     check_steps,
     list_rows,
@@ -138,7 +138,7 @@ def test_folders_of_the_user_are_kept_in_the_settings(tmp_path):
 
 def test_the_list_needs_no_package_that_slicer_lacks():
     program = (
-        "import sys; from AcuteFindingsLib.widgets.model_rows import list_rows; list_rows();"
+        "import sys; from AcuteFindingsLib.widgets.models.rows import list_rows; list_rows();"
         "lacking = {'torch', 'pydantic', 'safetensors', 'monai', 'timm', 'skimage', 'jinja2'} & set(sys.modules);"
         "sys.exit(str(lacking) if lacking else 0)"
     )

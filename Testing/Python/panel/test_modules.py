@@ -221,7 +221,8 @@ def test_home_opens_the_chosen_study_in_a_detectors_module(host, monkeypatch):
 def test_home_says_in_four_lines_what_to_do_and_stands_in_the_order_of_work(host, monkeypatch):
     import slicer
 
-    from AcuteFindingsLib.widgets import home_panel, packages
+    from AcuteFindingsLib.widgets.home import home_panel
+    from AcuteFindingsLib.widgets.models import packages
 
     monkeypatch.setattr(home_panel, "missing_packages", lambda: packages.RUN[:2])
     ui = host.open_panel("AcuteFindings").ui
@@ -245,7 +246,7 @@ def test_home_says_in_four_lines_what_to_do_and_stands_in_the_order_of_work(host
 
 def test_home_makes_the_chosen_sample_and_tells_when_it_cannot(host, monkeypatch):
     from AcuteFindingsLib.errors import AcuteFindingsError
-    from AcuteFindingsLib.widgets import home_panel
+    from AcuteFindingsLib.widgets.home import home_panel
 
     home = host.open_panel("AcuteFindings")
     host.choose(home.ui.sampleComboBox, "Chest phantom, pneumothorax")
@@ -293,7 +294,7 @@ class TestSelfTests:
         assert re.search(r"^\d+ passed, 0 failed$", capsys.readouterr().out, re.MULTILINE)
 
     def test_missing_packages_fail_them_by_name(self, monkeypatch, capsys):
-        from AcuteFindingsLib.widgets import packages
+        from AcuteFindingsLib.widgets.models import packages
 
         monkeypatch.setattr(packages, "missing_packages", lambda _needed: [packages.Package("timm", "timm>=1.0", 25)])
         assert run_self_tests.main(["--modules", "PEDetect"]) == 1

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from AcuteFindingsLib.widgets import packages
-from AcuteFindingsLib.widgets.packages import NEEDED, ensure_packages, installed_versions, missing_packages
+from AcuteFindingsLib.widgets.models import packages
+from AcuteFindingsLib.widgets.models.packages import NEEDED, ensure_packages, installed_versions, missing_packages
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.providers import install
 from AcuteFindingsLib.providers.consent import has_consent
 from AcuteFindingsLib.providers.provider import Provider, find_provider
-from AcuteFindingsLib.widgets.model_loader import ModelLoader
-from AcuteFindingsLib.widgets.model_rows import card_text
-from AcuteFindingsLib.widgets.model_table import NAME, STATE, WHERE
-from AcuteFindingsLib.widgets.provider_consent import chosen_provider, ensure_provider
-from AcuteFindingsLib.widgets.provider_rows import provider_of, provider_rows
+from AcuteFindingsLib.widgets.models.loader import ModelLoader
+from AcuteFindingsLib.widgets.models.provider_consent import chosen_provider, ensure_provider
+from AcuteFindingsLib.widgets.models.provider_rows import provider_of, provider_rows
+from AcuteFindingsLib.widgets.models.rows import card_text
+from AcuteFindingsLib.widgets.models.table import NAME, STATE, WHERE
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def asked(monkeypatch, host):
     monkeypatch.setattr("slicer.util.errorDisplay", lambda text, **_keywords: heard.told.append(text))
     monkeypatch.setattr(slicer.packaging, "pip_ensure", ensure)
     monkeypatch.setattr(Provider, "installed_version", lambda _self: "1.0" if heard.there else "")
-    monkeypatch.setattr("AcuteFindingsLib.widgets.provider_consent.missing_packages", lambda _needed: [])
+    monkeypatch.setattr("AcuteFindingsLib.widgets.models.provider_consent.missing_packages", lambda _needed: [])
     return heard
 
 

@@ -35,8 +35,8 @@ def result(scene):
 
 @pytest.fixture
 def panel(host):
-    from AcuteFindingsLib.widgets.overlays import show_in_views
-    from AcuteFindingsLib.widgets.radiograph_panel import RadiographPanel
+    from AcuteFindingsLib.widgets.panel.overlays import show_in_views
+    from AcuteFindingsLib.widgets.panel.radiograph_panel import RadiographPanel
 
     made = RadiographPanel()
     made.widget.resize(420, 700)
@@ -73,7 +73,7 @@ def test_tubes_stand_apart_from_other_findings(panel, result):
 
 
 def test_the_measurements_table_keeps_what_has_no_bar(host, panel, result):
-    from AcuteFindingsLib.widgets.results_panel import ResultsPanel
+    from AcuteFindingsLib.widgets.panel.results_panel import ResultsPanel
 
     results = ResultsPanel("pneumothorax")
     results.show(result)

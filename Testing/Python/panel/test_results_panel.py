@@ -33,7 +33,7 @@ def result(scene, head):
 
 @pytest.fixture
 def panel(host):
-    from AcuteFindingsLib.widgets.results_panel import ResultsPanel
+    from AcuteFindingsLib.widgets.panel.results_panel import ResultsPanel
 
     made = ResultsPanel("hemorrhage")
     made.widget.resize(420, 800)

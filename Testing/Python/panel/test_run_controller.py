@@ -15,10 +15,10 @@ import pytest
 from AcuteFindingsLib.errors import CancelledError, DetectionError, ModelError, StudyRefusedError
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
-from AcuteFindingsLib.widgets import packages
-from AcuteFindingsLib.widgets.model_rows import set_user_folders
-from AcuteFindingsLib.widgets.run_controller import RunController, run_blocking
-from AcuteFindingsLib.widgets.worker_process import WorkerProcess
+from AcuteFindingsLib.widgets.models import packages
+from AcuteFindingsLib.widgets.models.rows import set_user_folders
+from AcuteFindingsLib.widgets.worker.process import WorkerProcess
+from AcuteFindingsLib.widgets.worker.run_controller import RunController, run_blocking
 
 JOBS = runpy.run_path(str(Path(__file__).parents[1] / "jobs" / "conftest.py"))
 
@@ -307,7 +307,7 @@ def test_a_volume_under_a_transform_is_an_error(host, run, volume):
 
 
 def test_an_unexpected_error_is_told_too(host, run, volume, monkeypatch):
-    from AcuteFindingsLib.widgets import run_controller
+    from AcuteFindingsLib.widgets.worker import run_controller
 
     monkeypatch.setattr(run_controller, "show_finding_steps", lambda *_, **__: 1 / 0)
     run.controller.start(volume, MODEL)
@@ -389,7 +389,7 @@ def _has_gpu():
 
 
 def test_time_left_waits_until_it_can_tell():
-    from AcuteFindingsLib.widgets.time_left import TimeLeft
+    from AcuteFindingsLib.widgets.panel.time_left import TimeLeft
 
     now = [0.0]
     left = TimeLeft(clock=lambda: now[0])

@@ -13,7 +13,7 @@ from AcuteFindingsLib.phantoms.write_dicom import write_dicom
 
 @pytest.fixture(scope="module")
 def worker():
-    from AcuteFindingsLib.widgets.worker_process import WorkerProcess
+    from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
     made = WorkerProcess()
     yield made
@@ -24,7 +24,7 @@ def worker():
 def registered(scene):
     import slicer
 
-    from AcuteFindingsLib.widgets.sample_data import CATEGORY, register_samples
+    from AcuteFindingsLib.widgets.samples.sample_data import CATEGORY, register_samples
 
     if hasattr(slicer.modules, "sampleDataSources"):
         slicer.modules.sampleDataSources.pop(CATEGORY, None)
@@ -33,7 +33,7 @@ def registered(scene):
 
 
 def test_there_is_a_positive_and_a_negative_for_each_detector(registered):
-    from AcuteFindingsLib.widgets.sample_data import SAMPLES
+    from AcuteFindingsLib.widgets.samples.sample_data import SAMPLES
 
     assert [source.sampleName for source in registered] == [sample.name for sample in SAMPLES]
     wanted = {(name, positive) for name in ("pe", "hemorrhage", "pneumothorax") for positive in (True, False)}
@@ -50,7 +50,7 @@ def test_every_sample_has_a_picture_and_nothing_to_download(registered):
 
 @pytest.mark.parametrize("detector", ["pe", "hemorrhage", "pneumothorax"])
 def test_the_samples_of_a_detector_differ_in_the_finding_alone(detector):
-    from AcuteFindingsLib.widgets.sample_data import SAMPLES
+    from AcuteFindingsLib.widgets.samples.sample_data import SAMPLES
 
     small = {"ctpa": {"matrix": 64, "slice_spacing": 10.0}, "head-ct": {"matrix": 64, "slice_spacing": 10.0}}
     pair = [sample for sample in SAMPLES if sample.detector == detector]
@@ -69,7 +69,7 @@ def test_the_samples_of_a_detector_differ_in_the_finding_alone(detector):
 def test_a_phantom_ct_becomes_a_volume_in_hu_where_its_dicom_says(scene, tmp_path):
     import slicer
 
-    from AcuteFindingsLib.widgets.phantom_volume import UIDS, load_series
+    from AcuteFindingsLib.widgets.samples.phantom_volume import UIDS, load_series
 
     phantom = make_phantom("head-ct", 3, positive=True, matrix=64, slice_spacing=8.0)
     files = write_dicom(phantom, tmp_path)
@@ -91,7 +91,7 @@ def test_a_phantom_ct_becomes_a_volume_in_hu_where_its_dicom_says(scene, tmp_pat
 def test_a_phantom_radiograph_becomes_one_upright_slice(scene, tmp_path):
     import slicer
 
-    from AcuteFindingsLib.widgets.phantom_volume import load_series
+    from AcuteFindingsLib.widgets.samples.phantom_volume import load_series
 
     phantom = make_phantom("chest-xray", 3, positive=False, size=128)
     write_dicom(phantom, tmp_path)
@@ -103,7 +103,7 @@ def test_a_phantom_radiograph_becomes_one_upright_slice(scene, tmp_path):
 
 
 def test_a_folder_without_dicom_is_named(scene, tmp_path):
-    from AcuteFindingsLib.widgets.phantom_volume import load_series
+    from AcuteFindingsLib.widgets.samples.phantom_volume import load_series
 
     with pytest.raises(StudyError, match=r"\.dcm"):
         load_series(tmp_path, "Nothing")
@@ -112,7 +112,7 @@ def test_a_folder_without_dicom_is_named(scene, tmp_path):
 def test_the_worker_makes_a_phantom_and_leaves_no_file(scene, worker):
     import slicer
 
-    from AcuteFindingsLib.widgets.phantom_volume import load_phantom
+    from AcuteFindingsLib.widgets.samples.phantom_volume import load_phantom
 
     before = set(Path(slicer.app.temporaryPath).iterdir())
     told = []
@@ -131,14 +131,14 @@ def test_the_worker_makes_a_phantom_and_leaves_no_file(scene, worker):
 
 
 def test_a_phantom_that_cannot_be_made_is_told_in_a_sentence(scene, worker):
-    from AcuteFindingsLib.widgets.phantom_volume import load_phantom
+    from AcuteFindingsLib.widgets.samples.phantom_volume import load_phantom
 
     with pytest.raises(AcuteFindingsError, match="no phantom 'knee'"):
         load_phantom("knee", 1, positive=True, worker=worker)
 
 
 def test_waiting_ends_when_the_worker_is_stopped(scene):
-    from AcuteFindingsLib.widgets.phantom_volume import ask
+    from AcuteFindingsLib.widgets.samples.phantom_volume import ask
 
     class Stopped:
         busy = False
@@ -156,7 +156,7 @@ def test_waiting_ends_when_the_worker_is_stopped(scene):
 def test_an_error_in_the_sample_data_module_is_shown(host, registered, monkeypatch):
     import qt
 
-    from AcuteFindingsLib.widgets import sample_data
+    from AcuteFindingsLib.widgets.samples import sample_data
 
     def fail(*_arguments, **_options):
         raise AcuteFindingsError("The disk is full.")
@@ -168,8 +168,8 @@ def test_an_error_in_the_sample_data_module_is_shown(host, registered, monkeypat
 
 
 def test_a_sample_is_shown_in_the_slice_views(scene, monkeypatch, tmp_path):
-    from AcuteFindingsLib.widgets import sample_data
-    from AcuteFindingsLib.widgets.phantom_volume import load_series
+    from AcuteFindingsLib.widgets.samples import sample_data
+    from AcuteFindingsLib.widgets.samples.phantom_volume import load_series
 
     write_dicom(make_phantom("chest-xray", 1, positive=True, size=128), tmp_path)
     asked = []
@@ -189,7 +189,7 @@ def test_a_sample_is_shown_in_the_slice_views(scene, monkeypatch, tmp_path):
 
 
 def test_without_packages_nothing_is_made(scene, monkeypatch):
-    from AcuteFindingsLib.widgets import sample_data
+    from AcuteFindingsLib.widgets.samples import sample_data
 
     monkeypatch.setattr(sample_data, "ensure_packages", lambda _parent: False)
     assert sample_data.load_source(SimpleNamespace(sampleName=sample_data.SAMPLES[0].name)) == []

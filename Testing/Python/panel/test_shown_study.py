@@ -233,7 +233,7 @@ def test_an_image_laid_over_another_is_the_one_that_is_shown(host, scene, add):
 
 
 def test_a_heat_map_goes_with_its_image_and_comes_back_as_strong_as_it_was(host, scene, add):
-    from AcuteFindingsLib.widgets.overlays import set_heatmap_opacity
+    from AcuteFindingsLib.widgets.panel.overlays import set_heatmap_opacity
 
     first, second = add("radiograph"), add("radiograph")
     go_to(host, "PneumothoraxSeg").panel.show_result(first)
@@ -366,7 +366,7 @@ class Walk:
         slicer.util.loadScene(path)
 
     def draw_heatmap(self):
-        from AcuteFindingsLib.widgets.overlays import set_heatmap_opacity
+        from AcuteFindingsLib.widgets.panel.overlays import set_heatmap_opacity
 
         with_heat = [item for item in results_in(self.scene) if item.heatmap is not None]
         if with_heat:

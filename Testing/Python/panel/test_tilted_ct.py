@@ -17,9 +17,9 @@ from AcuteFindingsLib.phantoms import make_phantom  # noqa: E402
 from AcuteFindingsLib.phantoms.as_study import phantom_study  # noqa: E402
 from AcuteFindingsLib.scene.navigation import current_slice, jump_to_slice  # noqa: E402
 from AcuteFindingsLib.study.reader import read_study  # noqa: E402
-from AcuteFindingsLib.widgets.model_rows import set_user_folders  # noqa: E402
-from AcuteFindingsLib.widgets.run_controller import run_blocking  # noqa: E402
-from AcuteFindingsLib.widgets.worker_process import WorkerProcess  # noqa: E402
+from AcuteFindingsLib.widgets.models.rows import set_user_folders  # noqa: E402
+from AcuteFindingsLib.widgets.worker.process import WorkerProcess  # noqa: E402
+from AcuteFindingsLib.widgets.worker.run_controller import run_blocking  # noqa: E402
 
 TILT_DEG = 18.0
 SAGITTAL = (0.0, 1, 0, 0, 0, -1)
@@ -69,7 +69,8 @@ def files(write_series, tmp_path_factory):
 
 @pytest.fixture
 def loaded(scene, files, monkeypatch):
-    from AcuteFindingsLib.widgets import run_controller, series_check
+    from AcuteFindingsLib.widgets.panel import series_check
+    from AcuteFindingsLib.widgets.worker import run_controller
 
     made = load_series(files, scene)
     for module in (run_controller, series_check):
@@ -102,7 +103,7 @@ def test_runs_as_loaded_and_hardened_as_the_command_reads_the_files(host, loaded
 
 
 def test_the_panel_offers_a_volume_under_its_acquisition_transform(host, loaded, worker):
-    from AcuteFindingsLib.widgets.series_check import SeriesCheck
+    from AcuteFindingsLib.widgets.panel.series_check import SeriesCheck
 
     said = []
     check = SeriesCheck("hemorrhage", worker=lambda: worker, on_text=said.append)
@@ -119,7 +120,7 @@ def test_slicers_own_dicom_module_gives_the_study_of_the_command(host, scene, da
     DICOMUtils = pytest.importorskip("DICOMLib", reason="the stand-in has no DICOM module").DICOMUtils
 
     from AcuteFindingsLib.scene.study_from_node import study_facts
-    from AcuteFindingsLib.widgets.series_check import instance_file
+    from AcuteFindingsLib.widgets.panel.series_check import instance_file
 
     read = read_study(data_folder / "head-ct-dicom", detector="hemorrhage")
     with DICOMUtils.TemporaryDICOMDatabase(str(tmp_path / "database")) as database:
@@ -144,7 +145,7 @@ def test_slicers_own_dicom_module_gives_the_study_of_the_command(host, scene, da
 def test_every_slice_is_found_again_in_the_views(host, loaded, worker, settings, turned):
     import slicer
 
-    from AcuteFindingsLib.widgets.chart_link import ChartLink
+    from AcuteFindingsLib.widgets.panel.chart_link import ChartLink
 
     result = run(loaded, worker, settings)
     heard = []
@@ -166,7 +167,7 @@ def test_the_cursor_follows_the_view_along_sagittal_slices(host, scene):
 
     from AcuteFindingsLib.scene.nodes import show_finding
     from AcuteFindingsLib.scene.results import result_of
-    from AcuteFindingsLib.widgets.chart_link import ChartLink
+    from AcuteFindingsLib.widgets.panel.chart_link import ChartLink
 
     case = runpy.run_path(str(SCENE_TESTS / "conftest.py"))["head"].__wrapped__()
     navigation = runpy.run_path(str(SCENE_TESTS / "test_navigation.py"))
@@ -183,7 +184,7 @@ def test_the_cursor_follows_the_view_along_sagittal_slices(host, scene):
 
 
 def test_voxels_that_are_not_numbers_get_a_sentence(host, scene, worker):
-    from AcuteFindingsLib.widgets.series_check import SeriesCheck
+    from AcuteFindingsLib.widgets.panel.series_check import SeriesCheck
 
     study = phantom_study(make_phantom("head-ct", 900_001, positive=True, matrix=128, slice_spacing=8))
     hu = np.array(study.array, np.float32)
@@ -196,7 +197,7 @@ def test_voxels_that_are_not_numbers_get_a_sentence(host, scene, worker):
 
 
 def test_a_negative_without_header_is_turned_in_words(host, scene, worker):
-    from AcuteFindingsLib.widgets.series_check import SeriesCheck
+    from AcuteFindingsLib.widgets.panel.series_check import SeriesCheck
 
     study = phantom_study(make_phantom("chest-xray", 900_001, positive=True))
     stored = np.rint(4095 * (1 - np.asarray(study.array, np.float32))).astype(np.uint16)

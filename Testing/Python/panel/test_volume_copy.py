@@ -11,7 +11,7 @@ from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
 
 @pytest.fixture
 def volume_copy(host):
-    from AcuteFindingsLib.widgets import volume_copy
+    from AcuteFindingsLib.widgets.panel import volume_copy
 
     return volume_copy
 

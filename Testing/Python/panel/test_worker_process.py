@@ -57,7 +57,7 @@ class Heard:
 
 @pytest.fixture
 def make_worker(host):
-    from AcuteFindingsLib.widgets.worker_process import WorkerProcess
+    from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
     made = []
 
@@ -197,7 +197,7 @@ def test_stop_ends_a_busy_process_and_calls_nobody(host, toy):
 
 
 def test_the_shared_worker_ends_with_the_application(host, monkeypatch):
-    from AcuteFindingsLib.widgets import worker_process
+    from AcuteFindingsLib.widgets.worker import process as worker_process
 
     monkeypatch.setattr(worker_process, "_shared", None)
     worker = worker_process.shared_worker()

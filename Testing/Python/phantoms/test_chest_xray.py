@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 
 from AcuteFindingsLib.errors import AcuteFindingsError
-from AcuteFindingsLib.phantoms.chest_xray import PATHOLOGIES, make_chest_xray
-from AcuteFindingsLib.phantoms.chest_xray_tubes import TUBES
+from AcuteFindingsLib.phantoms.chest_xray.generate import PATHOLOGIES, make_chest_xray
+from AcuteFindingsLib.phantoms.chest_xray.tubes import TUBES
 from AcuteFindingsLib.phantoms.phantom import Phantom
 
 SIZE = 192

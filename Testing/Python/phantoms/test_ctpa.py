@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from AcuteFindingsLib.phantoms.ctpa import SLICE_AREA_MM2, make_ctpa
+from AcuteFindingsLib.phantoms.ctpa.generate import SLICE_AREA_MM2, make_ctpa
 from AcuteFindingsLib.phantoms.phantom import Phantom
 
 POSITIVE_SEEDS = (5, 18)

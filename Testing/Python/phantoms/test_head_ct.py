@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from AcuteFindingsLib.phantoms.head_ct import MIN_SLICE_AREA_MM2, make_head_ct
-from AcuteFindingsLib.phantoms.head_ct_bleeds import BLEED_TYPES
+from AcuteFindingsLib.phantoms.head_ct.bleeds import BLEED_TYPES
+from AcuteFindingsLib.phantoms.head_ct.generate import MIN_SLICE_AREA_MM2, make_head_ct
 from AcuteFindingsLib.phantoms.phantom import Phantom
 
 SPACING_MM = 6.0

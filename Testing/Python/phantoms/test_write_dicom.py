@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from AcuteFindingsLib.errors import ExportError
-from AcuteFindingsLib.phantoms.head_ct import make_head_ct
+from AcuteFindingsLib.phantoms.head_ct.generate import make_head_ct
 from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_ct, write_phantom, write_radiograph
 

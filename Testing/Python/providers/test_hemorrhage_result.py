@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.detectors.hemorrhage import HEMORRHAGE
+from AcuteFindingsLib.detectors.hemorrhage.detector import HEMORRHAGE
 from AcuteFindingsLib.preprocessing.orient import to_axial
 from AcuteFindingsLib.providers.hemorrhage_result import (
     LABEL,

@@ -8,8 +8,8 @@ import pytest
 import torch
 import typer
 
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.evaluate import Request, evaluate

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
 from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.training import real_heads
 from AcuteFindingsLib.training.real_heads import (

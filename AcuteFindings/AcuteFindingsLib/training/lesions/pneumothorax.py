@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
 
-from AcuteFindingsLib.detectors.radiograph import split_lungs
-from AcuteFindingsLib.phantoms.chest_xray_pneumothorax import Pneumothorax as Retraction
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import split_lungs
+from AcuteFindingsLib.phantoms.chest_xray.pleural_air import Pneumothorax as Retraction
 
 SIDES = ("right", "left")
 KINDS = ("apical", "lateral", "large")

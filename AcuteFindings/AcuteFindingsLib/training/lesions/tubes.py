@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from AcuteFindingsLib.detectors.radiograph import split_lungs
-from AcuteFindingsLib.phantoms.chest_xray_anatomy import SIDES, Anatomy, draw_anatomy
-from AcuteFindingsLib.phantoms.chest_xray_drawing import Frame
-from AcuteFindingsLib.phantoms.chest_xray_tubes import TUBES, draw_tubes
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import split_lungs
+from AcuteFindingsLib.phantoms.chest_xray.anatomy import SIDES, Anatomy, draw_anatomy
+from AcuteFindingsLib.phantoms.chest_xray.drawing import Frame
+from AcuteFindingsLib.phantoms.chest_xray.tubes import TUBES, draw_tubes
 
 # Inner width of an adult's thorax in mm: what gives a picture without pixel spacing its size.
 _THORAX_MM = 275.0

@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings
-from AcuteFindingsLib.detectors.pe import PESettings
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
+from AcuteFindingsLib.detectors.pe.detector import PESettings
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings
 from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.training.recipes.plans import (
     Augmentation,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.hemorrhage import HemorrhageSettings, head_images
-from AcuteFindingsLib.detectors.pe import PESettings, chest_slices
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, lung_masks, network_images, shown_box
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
+from AcuteFindingsLib.detectors.pe.detector import PESettings, chest_slices
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, lung_masks, network_images, shown_box
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.find import find_package
 from AcuteFindingsLib.models.predictor import Predictor

@@ -11,8 +11,8 @@ from torch import nn
 
 from AcuteFindingsLib.detectors.detector import batches as parts_of
 from AcuteFindingsLib.detectors.detector import never_cancelled, no_progress
-from AcuteFindingsLib.detectors.pe import PEDetector
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, predict_flipped
+from AcuteFindingsLib.detectors.pe.detector import PEDetector
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, predict_flipped
 from AcuteFindingsLib.detectors.rules import consecutive_score
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor

@@ -110,7 +110,7 @@ def test_the_pe_source_becomes_a_package_that_was_held_against_keras(keras_model
     assert np.abs(encoding - answers["gray_encoding"]).max() < TOLERANCE
     stack = predictor.predict(answers["sequence_input"], part="sequence")["stack"]
     assert np.abs(sigmoid(stack) - answers["sequence_stack"]).max() < TOLERANCE
-    from AcuteFindingsLib.detectors.pe import PEDetector
+    from AcuteFindingsLib.detectors.pe.detector import PEDetector
 
     detector = PEDetector(predictor)
     assert 0 <= detector.sequence(encoding).stack <= 1

@@ -1,0 +1,1 @@
+"""Pulmonary embolism on CT pulmonary angiograms."""

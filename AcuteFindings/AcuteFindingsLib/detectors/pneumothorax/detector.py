@@ -1,0 +1,258 @@
+"""Pneumothorax on frontal chest radiographs (SOURCES.md 3), with the shortcut check of SOURCES.md 5."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from AcuteFindingsLib.detectors.detector import (
+    Cancelled,
+    Progress,
+    identity_of,
+    model_notices,
+    never_cancelled,
+    no_progress,
+    slice_results,
+    stop_if,
+)
+from AcuteFindingsLib.detectors.finding import Code, Finding, Heatmap, Mask, Measurement, Verdict
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
+    Lungs,
+    chest_heatmap,
+    chest_probabilities,
+    lung_masks,
+    network_images,
+    predict_flipped,
+    radiograph_settings,
+    shown_box,
+    split_lungs,
+    unfit_shown,
+)
+from AcuteFindingsLib.detectors.pneumothorax.shortcut import ShortcutCheck, check_shortcuts
+from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.study.checks import check_study
+from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.study import Study
+
+ALTERED = Code("SCT", "49755003", "Morphologically Altered Structure")
+ANATOMICAL = Code("SCT", "123037004", "Anatomical Structure")
+PNEUMOTHORAX = Code("SCT", "36118008", "Pneumothorax")
+LUNG = Code("SCT", "39607008", "Lung")
+RIGHT_LUNG = Code("SCT", "3341006", "Right lung")
+LEFT_LUNG = Code("SCT", "44029006", "Left lung")
+THORAX = Code("SCT", "43799004", "Thoracic cavity structure")
+
+LABEL = "pneumothorax"
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What the segmenter says of one picture: mask ``(y, x)`` bool before the empty rule, probability of any."""
+
+    mask: np.ndarray
+    probability: float
+
+
+class PneumothoraxRule(BaseModel):
+    """When an outline is too small to count: share of the picture, as in the fourth-place solution (SOURCES.md 3)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    minimum_area_share: float = Field(default=0.0005, ge=0, le=1)
+
+    def kept(self, outline: Outline, empty_threshold: float) -> np.ndarray:
+        """Return the mask after the empty rule: nothing where the branch says empty or the outline is too small."""
+        empty = 1 - outline.probability > empty_threshold
+        small = outline.mask.mean() < self.minimum_area_share
+        return np.zeros_like(outline.mask) if empty or small else outline.mask
+
+
+def outlines(images: list[np.ndarray], predictor: Predictor, lungs: list[np.ndarray] | None = None) -> list[Outline]:
+    """Segment ``(y, x)`` pictures in one batch; the probability is one minus that of the empty-mask branch.
+
+    A model without that branch gives the highest pixel of its mask as probability. `lungs` as in `network_images`.
+    """
+    settings = radiograph_settings(predictor)
+    threshold = predictor.card.threshold("mask", LABEL)
+    outputs = predict_flipped(predictor, network_images(images, settings, lungs), settings)
+    soft = outputs["mask"][:, 0]
+    probability = 1 - outputs["empty"][:, 0] if "empty" in outputs else soft.max(axis=(1, 2))
+    boxes = [
+        shown_box(image.shape, settings, None if lungs is None else lungs[number])
+        for number, image in enumerate(images)
+    ]
+    return [
+        Outline(unfit_shown(square, image.shape, box) >= threshold, float(value))
+        for square, image, box, value in zip(soft, images, boxes, probability, strict=True)
+    ]
+
+
+class PneumothoraxDetector:
+    """Lungs first, then outline and probability, then what the answer leans on."""
+
+    name = "pneumothorax"
+
+    def __init__(self, predictor: Predictor, *, lungs: Predictor, chest: Predictor) -> None:
+        self.predictor, self.lungs, self.chest = predictor, lungs, chest
+        self.settings = radiograph_settings(predictor)
+        self.rule = PneumothoraxRule.model_validate(predictor.card.rule)
+        self.threshold = predictor.card.threshold("study", LABEL)
+        self.empty_threshold = predictor.card.threshold("empty", LABEL)
+
+    def check(self, study: Study) -> tuple[Notice, ...]:
+        """Say whether the study is a frontal chest radiograph."""
+        return check_study(study, self.name)
+
+    def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
+        """Detect; see `detectors.detector.Detector`."""
+        timings: dict[str, float] = {}
+        image = study.array[len(study.array) // 2]
+
+        clock = perf_counter()
+        progress("Finding the lungs", 0.05)
+        lungs = split_lungs(lung_masks([image], self.lungs)[0])
+        timings["lungs"] = perf_counter() - clock
+        stop_if(cancelled)
+
+        clock = perf_counter()
+        progress("Looking for pneumothorax", 0.25)
+        outline = outlines([image], self.predictor, [lungs.both])[0]
+        mask = self.rule.kept(outline, self.empty_threshold)
+        timings["network"] = perf_counter() - clock
+        stop_if(cancelled)
+
+        clock = perf_counter()
+        progress("Looking for tubes and other findings", 0.5)
+        chest = dict(
+            zip(
+                (label.name for label in self.chest.card.labels),
+                chest_probabilities([image], self.chest, [lungs.both])[0],
+                strict=True,
+            )
+        )
+        timings["chest"] = perf_counter() - clock
+        stop_if(cancelled)
+
+        clock = perf_counter()
+        progress("Checking what the answer leans on", 0.7)
+        shortcuts = check_shortcuts(
+            image,
+            lungs,
+            outline.probability,
+            chest,
+            predictor=self.predictor,
+            chest=self.chest,
+            # The lungs lie where they lay before the picture was altered.
+            outlines=lambda pictures, model: outlines(pictures, model, [lungs.both] * len(pictures)),
+        )
+        heatmap = self._heatmap(study, image, lungs)
+        timings["explain"] = perf_counter() - clock
+
+        # What was never measured may warn of a shortcut, but is not reported.
+        chest = {name: value for name, value in chest.items() if name in self.chest.card.measured_labels}
+        others = {name: value for name, value in chest.items() if name != LABEL}
+        probabilities = {LABEL: outline.probability, **others}
+        verdict = self._verdict(outline, mask)
+        progress("Done", 1.0)
+        return Finding(
+            detector=self.name,
+            model=identity_of(self.predictor),
+            verdict=verdict,
+            slices=slice_results(
+                study.sources, tuple(probabilities), np.tile(list(probabilities.values()), (len(study.sources), 1))
+            ),
+            main_label=LABEL,
+            slice_threshold=self.threshold,
+            ijk_to_ras=study.ijk_to_ras,
+            display_window=(0.5, 1.0),
+            positive_runs=((0, 0),) if verdict.label == "positive" else (),
+            masks=self._masks(study, mask, lungs),
+            heatmap=heatmap,
+            measurements=tuple(self._measurements(study, mask, lungs, chest, shortcuts, outline)),
+            warnings=(*model_notices(self.predictor), *self._notices(lungs), *shortcuts.notices),
+            timings=timings,
+            series_instance_uid=study.dicom.series_instance_uid,
+            phantom=study.is_phantom,
+        )
+
+    def _verdict(self, outline: Outline, mask: np.ndarray) -> Verdict:
+        probability = outline.probability
+        rule = (
+            f"Positive where the probability that the picture holds a pneumothorax reaches {self.threshold:.2f} and "
+            f"the outline fills at least {100 * self.rule.minimum_area_share:.2f} % of the picture; "
+            f"the outline is dropped where the probability that it is empty passes {self.empty_threshold:.2f}."
+        )
+        if probability >= self.threshold:
+            if mask.any():
+                text = f"The probability is {probability:.2f} and an outline was drawn."
+                return Verdict("positive", probability, self.threshold, rule, text)
+            text = (
+                f"The probability is {probability:.2f}, but no outline large enough supports it: look at the picture."
+            )
+            return Verdict("indeterminate", probability, self.threshold, rule, text)
+        if mask.any():
+            text = f"The probability stays at {probability:.2f}, but an outline was drawn: look at the picture."
+            return Verdict("indeterminate", probability, self.threshold, rule, text)
+        text = f"The probability stays at {probability:.2f} and no outline is left."
+        return Verdict("negative", probability, self.threshold, rule, text)
+
+    def _masks(self, study: Study, mask: np.ndarray, lungs: Lungs) -> tuple[Mask, ...]:
+        def volume(plane: np.ndarray) -> np.ndarray:
+            out = np.zeros(study.array.shape, np.uint8)
+            out[len(out) // 2] = plane
+            return out
+
+        return (
+            Mask("Pneumothorax", volume(mask), ALTERED, PNEUMOTHORAX, THORAX, (0.85, 0.15, 0.15)),
+            Mask("Right lung", volume(lungs.right), ANATOMICAL, RIGHT_LUNG, None, (0.30, 0.60, 0.85)),
+            Mask("Left lung", volume(lungs.left), ANATOMICAL, LEFT_LUNG, None, (0.35, 0.75, 0.60)),
+        )
+
+    def _heatmap(self, study: Study, image: np.ndarray, lungs: Lungs) -> Heatmap | None:
+        if LABEL not in [label.name for label in self.chest.card.labels]:
+            return None
+        return chest_heatmap(study, image, self.chest, LABEL, of="the chest findings model", lungs=lungs.both)
+
+    def _measurements(
+        self,
+        study: Study,
+        mask: np.ndarray,
+        lungs: Lungs,
+        chest: dict[str, float],
+        shortcuts: ShortcutCheck,
+        outline: Outline,
+    ) -> list[Measurement]:
+        items = [Measurement("Pneumothorax probability, whole picture", outline.probability, "1")]
+        items += [
+            Measurement(f"Pneumothorax probability, {name}", value, "1")
+            for name, value in shortcuts.probabilities.items()
+        ]
+        for side, lung in (("right", lungs.right), ("left", lungs.left)):
+            part = mask & _half(lungs, side, mask.shape)
+            if not part.any():
+                continue
+            if study.pixel_spacing_known:
+                _, dy, dx = study.spacing
+                items.append(Measurement(f"Pneumothorax area, {side}", float(part.sum() * dy * dx), "mm2"))
+            if lung.any():
+                share = 100 * part.sum() / (part | lung).sum()
+                items.append(Measurement(f"Share of the {side} hemithorax", float(share), "%"))
+        meanings = {label.name: label.meaning for label in self.chest.card.labels}
+        items += [Measurement(f"Probability: {meanings[name]}", float(value), "1") for name, value in chest.items()]
+        return items
+
+    def _notices(self, lungs: Lungs) -> tuple[Notice, ...]:
+        if lungs.found:
+            return ()
+        text = "The lungs could not be outlined; the share of the hemithorax and the shortcut check are left out."
+        return (Notice("lungs-not-found", "warn", text),)
+
+
+def _half(lungs: Lungs, side: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the patient's half of the picture, divided midway between the lungs, or at its middle without them."""
+    middle = shape[1] / 2
+    if lungs.right.any() and lungs.left.any():
+        middle = (np.flatnonzero(lungs.right.any(axis=0))[-1] + np.flatnonzero(lungs.left.any(axis=0))[0]) / 2
+    picture_left = np.broadcast_to(np.arange(shape[1])[None, :] < middle, shape)
+    return picture_left if side == "right" else ~picture_left

@@ -1,0 +1,144 @@
+"""Does the pneumothorax answer lean on the lung, or on what lies beside it? After SOURCES.md 5."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from skimage.transform import resize
+
+from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
+    Lungs,
+    network_images,
+    radiograph_settings,
+    shown_box,
+    unfit_shown,
+)
+from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.study.notice import Notice
+
+TUBES = ("chest_drain", "tracheostomy", "endotracheal", "nasogastric")
+
+# A Grad-CAM map is coarse: from this share of its maximum on, a region counts as where the tube was seen.
+_TUBE_REGION = 0.5
+
+# Grains along the longer side in what takes the place of the lungs. A flat field alone would look like a lung without
+# markings, which is what a pneumothorax is; a single texture suits one model and not another.
+_GRAINS = (96, 128, 192, 256)
+
+# A fall of this much, with the lungs alone or the tubes covered, says that the answer comes in part from what is gone.
+_FALL = 0.3
+
+
+@dataclass(frozen=True)
+class ShortcutCheck:
+    """Pneumothorax probability on altered pictures, by what was altered, and the warnings they give rise to."""
+
+    probabilities: dict[str, float]
+    notices: tuple[Notice, ...]
+
+
+def altered_pictures(image: np.ndarray, lungs: Lungs) -> dict[str, list[np.ndarray]]:
+    """Return the picture with the lungs alone, and with the lungs removed in several ways.
+
+    Around the lungs alone all is the picture's mean. Removed lungs give way to that mean, or to a texture of the
+    picture's mean and spread, coarse to fine: an answer that stays whatever took their place does not come from them.
+    The lungs are widened by a hundredth of the picture first, so that the pleural line goes with them.
+    """
+    longest = max(image.shape)
+    inside = ndimage.binary_dilation(lungs.both, iterations=max(1, round(0.01 * longest)))
+    mean, spread = np.float32(image.mean()), np.float32(image.std())
+    removed = [np.where(inside, mean, image)]
+    for grains in _GRAINS:
+        drawn = np.random.default_rng(0).normal(size=[max(1, round(side * grains / longest)) for side in image.shape])
+        texture = resize(drawn.astype(np.float32), image.shape, order=1)
+        texture *= spread / texture.std()
+        removed.append(np.where(inside, np.clip(mean + texture, 0, 1), image))
+    return {"lungs only": [np.where(inside, image, mean)], "lungs removed": removed}
+
+
+def check_shortcuts(
+    image: np.ndarray,
+    lungs: Lungs,
+    whole: float,
+    chest_probabilities: dict[str, float],
+    *,
+    predictor: Predictor,
+    chest: Predictor,
+    outlines: Callable,
+) -> ShortcutCheck:
+    """Ask the pneumothorax model again with lungs alone, lungs removed, and the tubes that are there covered.
+
+    Where a picture is altered in several ways, the lowest answer counts.
+
+    Parameters
+    ----------
+    image
+        ``(y, x)`` in 0..1.
+    whole
+        The probability for the whole picture.
+    chest_probabilities
+        The chest model's, by label; a tube counts as present from its operating point on.
+    outlines
+        Function ``(pictures, predictor)`` that gives an object with `probability` for each picture.
+    """
+    pictures = altered_pictures(image, lungs) if lungs.found else {}
+    known = [name for name in TUBES if name in chest_probabilities]
+    tubes = [name for name in known if chest_probabilities[name] >= chest.card.threshold("study", name)]
+    if tubes:
+        covered = _tube_region(image, lungs, tubes, chest)
+        pictures["tubes covered"] = [np.where(covered, np.float32(image.mean()), image)]
+    if not pictures:
+        return ShortcutCheck({}, ())
+    answers = iter(outlines([picture for ways in pictures.values() for picture in ways], predictor))
+    probabilities = {name: min(next(answers).probability for _ in ways) for name, ways in pictures.items()}
+    threshold = predictor.card.threshold("study", "pneumothorax")
+    return ShortcutCheck(probabilities, tuple(shortcut_notices(whole, probabilities, tubes, threshold)))
+
+
+def shortcut_notices(whole: float, probabilities: dict[str, float], tubes: list[str], threshold: float) -> list[Notice]:
+    """Say what the answers to altered pictures mean; `tubes` are those seen, `threshold` that of the study."""
+    notices = []
+    removed, only = probabilities.get("lungs removed"), probabilities.get("lungs only")
+    if removed is not None and removed >= threshold:
+        text = (
+            f"With the lungs removed from the picture the pneumothorax probability is still {removed:.2f}: "
+            "the answer leans on what is outside the lungs."
+            if whole >= threshold
+            else f"With the lungs removed from the picture the pneumothorax probability rises from {whole:.2f} to "
+            f"{removed:.2f}, although nothing is left to judge: the model reacts to more than lungs."
+        )
+        notices.append(Notice("shortcut-outside-lungs", "warn", text))
+    if only is not None and whole >= threshold and whole - only >= _FALL:
+        text = (
+            f"The pneumothorax probability falls from {whole:.2f} to {only:.2f} when only the lungs are shown: "
+            "part of the answer comes from outside them."
+        )
+        notices.append(Notice("shortcut-not-lungs-alone", "warn", text))
+    covered = probabilities.get("tubes covered")
+    if covered is not None and whole >= threshold and whole - covered >= _FALL:
+        text = (
+            f"With the place of the tubes covered the pneumothorax probability falls from {whole:.2f} to "
+            f"{covered:.2f}: part of the answer comes from there."
+        )
+        notices.append(Notice("shortcut-leans-on-tubes", "warn", text))
+    elif covered is not None and whole >= threshold and "chest_drain" in tubes:
+        text = (
+            "A chest drain seems to be in; drains and pneumothorax go together in training data. "
+            f"With the tubes covered the probability is {covered:.2f} instead of {whole:.2f}."
+        )
+        notices.append(Notice("shortcut-chest-drain", "warn", text))
+    return notices
+
+
+def _tube_region(image: np.ndarray, lungs: Lungs, tubes: list[str], chest: Predictor) -> np.ndarray:
+    names = [label.name for label in chest.card.labels]
+    order = [name for name in names if name in TUBES]
+    settings = radiograph_settings(chest)
+    batch = network_images([image], settings, [lungs.both])
+    box = shown_box(image.shape, settings, lungs.both)
+    region = np.zeros(image.shape, bool)
+    for tube in tubes:
+        seen = unfit_shown(chest.explain(batch, output="tubes", index=order.index(tube))[0], image.shape, box)
+        region |= seen >= _TUBE_REGION * seen.max()
+    return region

@@ -1,0 +1,1 @@
+"""CT pulmonary angiograms of no patient."""

@@ -1,0 +1,1 @@
+"""Head CT of no patient."""

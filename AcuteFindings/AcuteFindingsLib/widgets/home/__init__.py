@@ -1,0 +1,1 @@
+"""The home module's panel."""

@@ -1,0 +1,110 @@
+"""The home module's panel, in the order of work: packages, sample studies, the way to the detectors, models."""
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.widgets.models.loader import MODULES, ModelLoader
+from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages, missing_packages
+from AcuteFindingsLib.widgets.samples.sample_data import SAMPLES, load_sample
+from AcuteFindingsLib.widgets.worker.process import WorkerProcess, shared_worker
+
+
+class HomePanel:
+    """Puts the parts onto the loaded .ui file.
+
+    Parameters
+    ----------
+    ui
+        The widgets of the .ui file by name, as `slicer.util.childWidgetVariables` gives them.
+    worker
+        The process that makes samples; by default the one that all modules share.
+    """
+
+    def __init__(self, ui: Any, *, worker: WorkerProcess | None = None) -> None:
+        self.ui = ui
+        self._worker = worker
+        self.model_loader = ModelLoader(None, worker=worker)
+        ui.modelsCollapsibleButton.layout().addWidget(self.model_loader.widget)
+        for sample in SAMPLES:
+            ui.sampleComboBox.addItem(sample.name)
+        ui.loadSampleButton.connect("clicked(bool)", lambda _checked: self.load_sample())
+        ui.installButton.connect("clicked(bool)", lambda _checked: self.install())
+        ui.stopWorkerButton.connect("clicked(bool)", lambda _checked: self.stop_worker())
+        ui.studySelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self.refresh())
+        for detector, button in self._open_buttons().items():
+            button.connect("clicked(bool)", lambda _checked, detector=detector: self.open(detector))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is installed, whether the worker runs, and what can be opened."""
+        missing = missing_packages()
+        if missing:
+            self.ui.packagesLabel.setText(_("Missing: {packages}.").format(packages=describe(missing)))
+        else:
+            self.ui.packagesLabel.setText(_("All that the detectors need is installed."))
+        self.ui.installButton.setVisible(bool(missing))
+        self.ui.installButton.setEnabled(bool(missing))
+        self.ui.installButton.setText(
+            _("Install them (about {size} MB)…").format(size=sum(package.size_mb for package in missing))
+        )
+        worker = self._worker or shared_worker()
+        self.ui.workerLabel.setText(
+            _("Running; it keeps the models that were used in memory.") if worker.running else _("Not running.")
+        )
+        self.ui.stopWorkerButton.setEnabled(worker.running and not worker.busy)
+        chosen = self.ui.studySelector.currentNode() is not None
+        for button in self._open_buttons().values():
+            button.setEnabled(chosen)
+
+    def load_sample(self) -> Any | None:
+        """Make the chosen sample study and choose it; returns the volume node, None where there is none."""
+        sample = SAMPLES[self.ui.sampleComboBox.currentIndex]
+        self.ui.loadSampleButton.setEnabled(False)
+        self.ui.sampleLabel.setText(_("Making the phantom…"))
+        node, reason = None, ""
+        try:
+            node = load_sample(sample, worker=self._worker)
+        except AcuteFindingsError as error:
+            reason = str(error)
+        self.ui.loadSampleButton.setEnabled(True)
+        if node is None:
+            self.ui.sampleLabel.setText(reason or _("Not made: packages are missing."))
+            return None
+        self.ui.sampleLabel.setText(_("Loaded: {name}.").format(name=node.GetName()))
+        self.ui.studySelector.setCurrentNode(node)
+        self.refresh()
+        return node
+
+    def open(self, detector: str) -> None:
+        """Open a detector's module with the chosen study."""
+        name = MODULES[detector]
+        module_logic = slicer.util.getModuleWidget(name).logic
+        study = self.ui.studySelector.currentNode()
+        module_logic.getParameterNode().inputVolume = study
+        if slicer.util.mainWindow() is not None:
+            slicer.util.setSliceViewerLayers(background=study, foreground=None, label=None, fit=True)
+            slicer.util.selectModule(name)
+
+    def install(self) -> None:
+        """Install what is missing, after the user has agreed."""
+        ensure_packages(self.ui.installButton)
+        self.refresh()
+
+    def stop_worker(self) -> None:
+        """Give the memory of the loaded models back; the next run loads them again."""
+        (self._worker or shared_worker()).stop()
+        self.refresh()
+
+    def close(self) -> None:
+        """Stop what is under way: the panel goes."""
+        self.model_loader.close()
+
+    def _open_buttons(self) -> dict[str, Any]:
+        return {
+            "pe": self.ui.openPEButton,
+            "hemorrhage": self.ui.openHemorrhageButton,
+            "pneumothorax": self.ui.openPneumothoraxButton,
+        }

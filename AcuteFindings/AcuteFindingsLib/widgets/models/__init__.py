@@ -1,0 +1,1 @@
+"""Models and providers: choosing, checking, importing, downloading."""

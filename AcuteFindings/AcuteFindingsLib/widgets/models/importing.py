@@ -1,0 +1,68 @@
+"""Weights from elsewhere made into a model package, by the worker process."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from AcuteFindingsLib.widgets.models.packages import RUN, missing_packages
+from AcuteFindingsLib.widgets.models.rows import default_cache
+from AcuteFindingsLib.widgets.worker.process import WorkerProcess
+
+ENDINGS = "*.zip *.h5 *.hdf5 *.keras *.pt *.pth *.ckpt *.safetensors *.bin *.ts *.onnx"
+"""What "Add file" offers: packages, and what can be made into one."""
+
+
+class ModelImport:
+    """One import at a time.
+
+    Parameters
+    ----------
+    worker
+        Gives the process that imports.
+    tell
+        Called with what is being done and why it failed, in words.
+    done
+        Called with the folder of the new package.
+    """
+
+    def __init__(
+        self, *, worker: Callable[[], WorkerProcess], tell: Callable[[str], None], done: Callable[[Path], None]
+    ) -> None:
+        self._worker, self._tell, self._done = worker, tell, done
+        self._request = 0
+
+    def start(self, file: Path, task: str | None) -> None:
+        """Import a file for a task; None where the file itself must say what it is for."""
+        if self._request:
+            self._tell(_("Another model is being imported; try again when it is done."))
+            return
+        if missing_packages(RUN):
+            self._tell(
+                _("Importing {file} needs PyTorch; press Apply once, and it is installed.").format(file=file.name)
+            )
+            return
+        self._tell(_("Importing {file}…").format(file=file.name))
+        self._request = self._worker().request(
+            "import_model",
+            {"file": file, "folder": default_cache(), **({"task": task} if task else {})},
+            progress=lambda text, share: self._tell(f"{text} ({round(100 * share)} %)"),
+            done=self._on_done,
+            failed=lambda text, _kind: self._end(text),
+            cancelled=lambda: self._end(""),
+        )
+
+    def stop(self) -> None:
+        """Give the import up; nothing of it stays."""
+        if self._request:
+            self._worker().cancel(self._request)
+        self._request = 0
+
+    def _on_done(self, result: dict[str, Any]) -> None:
+        self._end("")
+        self._done(Path(str(result["folder"])))
+
+    def _end(self, text: str) -> None:
+        self._request = 0
+        self._tell(text)

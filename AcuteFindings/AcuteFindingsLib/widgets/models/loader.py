@@ -1,0 +1,451 @@
+"""The model loader that all modules share: which models there are, which one is used, and what is known of each."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from AcuteFindingsLib.widgets.models.archive import unpack_steps
+from AcuteFindingsLib.widgets.models.checks import ModelChecks
+from AcuteFindingsLib.widgets.models.download import ModelDownload
+from AcuteFindingsLib.widgets.models.importing import ENDINGS, ModelImport
+from AcuteFindingsLib.widgets.models.provider_rows import provider_rows
+from AcuteFindingsLib.widgets.models.rows import (
+    ModelRow,
+    card_text,
+    default_row,
+    list_rows,
+    read_row,
+    rows_in,
+    set_user_folders,
+    user_folders,
+)
+from AcuteFindingsLib.widgets.models.table import ModelTable
+from AcuteFindingsLib.widgets.models.verification import ModelVerification
+from AcuteFindingsLib.widgets.stepper import Stepper
+from AcuteFindingsLib.widgets.worker.process import WorkerProcess, shared_worker
+
+MODULES = {"pe": "PEDetect", "hemorrhage": "HemorrhageDetect", "pneumothorax": "PneumothoraxSeg"}
+
+
+class ModelLoader:
+    """Lists models and keeps the choice of one; own `widget` belongs into a panel's layout.
+
+    Parameters
+    ----------
+    task
+        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``; None for a manager of all models, in which none is chosen.
+    worker
+        Process that examines the tensors on "Verify"; by default the one that all modules share.
+    downloader
+        Process that downloads; by default another one that all modules share.
+    settings
+        The application's settings, a `QSettings`.
+
+    Attributes
+    ----------
+    widget
+        A `QWidget`.
+    on_changed
+        Called with `model` when the choice has changed.
+    """
+
+    def __init__(
+        self,
+        task: str | None,
+        *,
+        worker: WorkerProcess | None = None,
+        downloader: WorkerProcess | None = None,
+        settings: Any = None,
+    ) -> None:
+        self.task = task
+        self.on_changed: Callable[[str], Any] = lambda _model: None
+        self._settings = settings if settings is not None else qt.QSettings()
+        self._key = f"AcuteFindings/{MODULES.get(task or '', 'AcuteFindings')}/model"
+        self._rows: list[ModelRow] = []
+        self._model = ""
+        self._wanted = self._remembered() if task else ""
+        self._required = self._obstacle = ""
+        self._unpacking: Stepper | None = None
+        self._checks = ModelChecks(self._on_checked)
+        self._verification = ModelVerification(
+            self._checks,
+            worker=lambda: worker or shared_worker(),
+            tell=self._tell,
+            failed=self._on_checked,
+        )
+        self._import = ModelImport(worker=lambda: worker or shared_worker(), tell=self._tell, done=self._on_unpacked)
+        self.download = ModelDownload(
+            task,
+            worker=downloader,
+            settings=self._settings,
+            installed=lambda: {row.id for row in list_rows(user_folders(self._settings))},
+            tell=self._tell,
+            done=self._on_unpacked,
+        )
+        self._build()
+        self.refresh()
+
+    @property
+    def model(self) -> str:
+        """Id of the chosen model; ``""`` for the default, which is also what an unusable choice falls back to."""
+        return self._model
+
+    @model.setter
+    def model(self, model: str) -> None:
+        self.choose(model)
+
+    @property
+    def choice(self) -> str:
+        """What a scene keeps: the model that it requires or that is being checked, else `model`."""
+        pending = self._wanted if self._row_of(self._wanted) is not None else ""
+        return self._required or pending or self._model
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing may be run now, in one sentence: the required model cannot be used; else ``""``."""
+        return self._obstacle
+
+    @property
+    def rows(self) -> list[ModelRow]:
+        """What is listed."""
+        return list(self._rows)
+
+    @property
+    def default(self) -> ModelRow | None:
+        """The package that is used where none is chosen."""
+        return default_row(self._rows, self.task) if self.task else None
+
+    @property
+    def used(self) -> ModelRow | None:
+        """The package that a run uses now: the chosen one, else the default; None where `obstacle` holds it up."""
+        return None if self._required else self._row_of(self._model) or self.default
+
+    def require(self, model: str) -> None:
+        """Choose the model that a scene names; where it cannot be used, nothing is until a person chooses another.
+
+        ``""`` is the default.
+        """
+        self._required = model
+        pending = _("The model {model} of this scene is still being checked.").format(model=model)
+        self._obstacle = pending if model else ""
+        self.choose(model)
+        self._table.select(self.used)
+        self._show_states()
+
+    def release(self) -> None:
+        """Forget what a scene required, which is closed, and go back to the person's own choice."""
+        if self._required:
+            self._required = ""
+            self._tell("")
+            self.choose(self._remembered())
+            self._table.select(self.used)
+
+    def choose(self, model: str) -> None:
+        """Choose a model by its id or folder; ``""`` for the default.
+
+        One that has not been checked yet is chosen when its checksums have been found right.
+        """
+        if not self.task:
+            return
+        self._wanted = model
+        if model:
+            row = self._row_of(model)
+            if row is None and model == self._required:
+                self._stop(
+                    _(
+                        "This scene was made with the model {model}, which is not installed; add it or choose another."
+                    ).format(model=model)
+                )
+                return
+            if row is None:
+                self._use("")
+                self._tell(_("The model {model} is not installed; the default is used.").format(model=model))
+                return
+            error = self._checks.answer(row)
+            if error is None:
+                self._tell(_("Checking the model {model}…").format(model=row.id))
+                self._checks.check([row])
+                return
+            if error:
+                self._refuse(row, error)
+                return
+            model = row.id
+        required, self._wanted, self._required = self._required, "", ""
+        self._use(model, remember=not required)
+
+    def refresh(self) -> None:
+        """Read the list again."""
+        folders = user_folders(self._settings)
+        self._rows = [*list_rows(folders, task=self.task), *provider_rows(self.task)]
+        self._table.show(self._rows)
+        self._show_states()
+        self._table.select(self.used)
+        self._table.fit_columns()
+        if self._wanted or self._model:
+            self.choose(self._wanted or self._model)
+        self._checks.check([row for row in self._rows if not row.error])
+        self._show_details()
+        if self.download_button.checked:
+            self.download.refresh()
+
+    def add_folder(self, folder: Path | str) -> None:
+        """List the models of a folder from now on: a package, or a folder of packages."""
+        folder = Path(folder)
+        found = rows_in(folder)
+        if not found:
+            self._tell(_("{folder} holds no model package.").format(folder=folder))
+            return
+        set_user_folders(self._settings, [folder, *user_folders(self._settings)])
+        self.refresh()
+        self._tell_added(found)
+
+    def add_file(self, file: Path | str) -> None:
+        """Unpack a zip file of a package into the folder of downloaded packages, or import weights, and list it."""
+        if Path(file).suffix.lower() != ".zip":
+            self._import.start(Path(file), self.task)
+            return
+        if self._unpacking is not None and self._unpacking.running:
+            self._tell(_("Another model is being unpacked; try again when it is done."))
+            return
+        self._unpacking = Stepper(
+            unpack_steps(Path(file)),
+            done=self._on_unpacked,
+            failed=lambda error: self._tell(str(error)),
+            progress=lambda share: self._tell(_("Unpacking: {percent} %").format(percent=round(100 * share))),
+        )
+        self._unpacking.start()
+
+    def verify(self) -> None:
+        """Check the selected package's files again, then its tensors in the worker process."""
+        row = self._table.current
+        if row is None:
+            return
+        fresh = read_row(row.folder, place=row.place)
+        if fresh.error:
+            self.refresh()
+            self._tell(_("{model} failed verification: {error}").format(model=row.id, error=fresh.error))
+        else:
+            self._verification.start(row)
+
+    def delete(self) -> None:
+        """Delete the selected package, or take its folder off the list, after asking."""
+        row = self._table.current
+        if row is None or row.shipped:
+            return
+        folders = user_folders(self._settings)
+        listed = [folder for folder in folders if folder in (row.folder, row.folder.parent)]
+        if row.place == "downloaded":
+            question = _("Delete the model {model} with its files in {folder}?")
+        else:
+            question = _("Take the folder {folder} off the list? Its files, the model {model} among them, stay.")
+        where = row.folder if row.place == "downloaded" or not listed else listed[0]
+        text = question.format(model=row.id, folder=where)
+        if not slicer.util.confirmOkCancelDisplay(text, windowTitle=_("Delete model"), parent=self.widget):
+            return
+        if row.place == "downloaded":
+            try:
+                shutil.rmtree(row.folder)
+            except OSError as error:
+                self._tell(_("{folder} could not be deleted: {error}.").format(folder=row.folder, error=error))
+        else:
+            set_user_folders(self._settings, [folder for folder in folders if folder not in listed])
+        self.refresh()
+
+    def close(self) -> None:
+        """Stop what is under way: the panel goes."""
+        self._checks.stop()
+        if self._unpacking is not None:
+            self._unpacking.stop()
+        self._verification.stop()
+        self._import.stop()
+        self.download.close()
+
+    def _build(self) -> None:
+        self.widget = qt.QWidget()
+        self.widget.setObjectName("ModelLoader")
+        layout = qt.QVBoxLayout(self.widget)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._table = ModelTable(show_task=not self.task, selected=self._on_selected)
+        self.table = self._table.widget
+        layout.addWidget(self.table)
+        # Two rows: five buttons side by side are wider than a module panel.
+        of_model, further = qt.QHBoxLayout(), qt.QHBoxLayout()
+        layout.addLayout(of_model)
+        layout.addLayout(further)
+        self.verify_button = self._button(
+            of_model,
+            "verifyButton",
+            _("Verify"),
+            _("Hold every file of the selected model against its checksum, and examine its tensors."),
+            self.verify,
+        )
+        self.add_folder_button = self._button(
+            further,
+            "addFolderButton",
+            _("Add folder…"),
+            _("Use models from a folder on this computer: one model package, or a folder of several."),
+            self._ask_folder,
+        )
+        self.add_file_button = self._button(
+            further,
+            "addFileButton",
+            _("Add file…"),
+            _("Install a model package from a zip file, or import weights."),
+            self._ask_file,
+        )
+        self.download_button = self._button(
+            further,
+            "showDownloadButton",
+            _("Download…"),
+            _("Show the models that can be downloaded, with their licences."),
+            None,
+        )
+        self.download_button.setCheckable(True)
+        self.download_button.connect("toggled(bool)", self._on_download)
+        self.delete_button = self._button(
+            of_model,
+            "deleteButton",
+            _("Delete…"),
+            _("Delete the selected model. Models that came with the extension cannot be deleted."),
+            self.delete,
+        )
+        self.details_button = self._button(
+            of_model, "detailsButton", _("Model card"), _("Show what is known about the selected model."), None
+        )
+        self.details_button.setCheckable(True)
+        self.details_button.connect("toggled(bool)", self._on_details)
+        layout.addWidget(self.download.widget)
+        self.download.widget.hide()
+        self.message = qt.QLabel()
+        self.message.setObjectName("modelMessage")
+        self.message.setWordWrap(True)
+        self.message.toolTip = _("What was last found out about a model.")
+        layout.addWidget(self.message)
+        self.details = qt.QTextBrowser()
+        self.details.setObjectName("modelCard")
+        self.details.setOpenExternalLinks(True)
+        self.details.setMinimumHeight(200)
+        self.details.toolTip = _("The model card: intended use, limitations, training data, evaluation.")
+        self.details.hide()
+        layout.addWidget(self.details)
+
+    def _button(self, layout: Any, name: str, text: str, tip: str, clicked: Callable[[], None] | None) -> Any:
+        button = qt.QPushButton(text)
+        button.setObjectName(name)
+        button.toolTip = tip
+        if clicked is not None:
+            button.connect("clicked()", clicked)
+        layout.addWidget(button)
+        return button
+
+    def _show_states(self) -> None:
+        self._table.show_states(self._checks.answer, self.used)
+
+    def _row_of(self, model: str) -> ModelRow | None:
+        return next((row for row in self._rows if model and model in (row.id, str(row.folder))), None)
+
+    def _on_selected(self) -> None:
+        row = self._table.current
+        self._show_details()
+        if row is not None:
+            self._tell("")
+            self._required = self._obstacle = ""
+            if self.task:
+                self.choose(row.id if row.task else str(row.folder))
+            else:
+                self._tell(self._checks.answer(row) or "")
+
+    def _remembered(self) -> str:
+        return str(self._settings.value(self._key, "") or "")
+
+    def _stop(self, reason: str) -> None:
+        """Let nothing be run, for this reason; the required model stays wanted."""
+        self._obstacle = reason
+        self._tell(reason)
+        self._show_states()
+        self.on_changed(self._model)
+
+    def _use(self, model: str, *, remember: bool = False) -> None:
+        changed, self._model = model != self._model or bool(self._obstacle), model
+        self._obstacle = ""
+        if remember:
+            self._settings.setValue(self._key, model)
+        self._show_states()
+        if changed:
+            self.on_changed(model)
+
+    def _refuse(self, row: ModelRow, error: str) -> None:
+        if self._required and row is self._row_of(self._required):
+            self._wanted = ""
+            text = _("This scene was made with the model {model}, which cannot be used: {error} Choose another.")
+            self._stop(text.format(model=row.id, error=error))
+            return
+        if row.id == self._model:
+            self._use("")
+        self._wanted = ""
+        self._show_states()
+        used = self.used
+        text = _("{model} cannot be used: {error}").format(model=row.id, error=error)
+        if used is not None and used is not row:
+            text += " " + _("In use: {model}.").format(model=used.id)
+        self._tell(text)
+
+    def _on_checked(self, row: ModelRow, error: str) -> None:
+        if self._row_of(str(row.folder)) is None:
+            return
+        self._show_states()
+        if self._wanted and self._row_of(self._wanted) in (row,):
+            self._tell("")
+            self.choose(self._wanted)
+        elif error and row.id == self._model:
+            self._refuse(row, error)
+        self._verification.files_checked(row, error)
+
+    def _on_unpacked(self, folder: Path) -> None:
+        self.refresh()
+        self._tell_added([read_row(folder, place="downloaded")])
+
+    def _tell_added(self, rows: list[ModelRow]) -> None:
+        others = [row for row in rows if self.task and row.task not in ("", self.task)]
+        text = _("Added: {models}.").format(models=", ".join(row.id for row in rows))
+        if others:
+            text += " " + _("Made for another task, so not listed here: {models}.").format(
+                models=", ".join(row.id for row in others)
+            )
+        self._tell(text)
+
+    def _ask_folder(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder of model packages"))
+        if folder:
+            self.add_folder(folder)
+
+    def _ask_file(self) -> None:
+        file = qt.QFileDialog.getOpenFileName(
+            self.widget, _("Model package"), "", f"{_('Model packages and weights to import')} ({ENDINGS})"
+        )
+        if file:
+            self.add_file(file)
+
+    def _on_download(self, shown: bool) -> None:
+        self.download.widget.setVisible(shown)
+        if shown:
+            self.download.load()
+
+    def _on_details(self, shown: bool) -> None:
+        self.details.setVisible(shown)
+        self._show_details()
+
+    def _show_details(self) -> None:
+        row = self._table.current
+        self.delete_button.enabled = row is not None and not row.shipped
+        self.verify_button.enabled = row is not None and row.place != "provider"
+        if self.details_button.checked:
+            self.details.setMarkdown(card_text(row) if row is not None else "")
+
+    def _tell(self, text: str) -> None:
+        self.message.text = text

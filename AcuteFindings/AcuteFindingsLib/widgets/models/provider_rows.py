@@ -1,0 +1,39 @@
+"""Providers in the list of models: chosen like a package, though their weights lie elsewhere."""
+
+from pathlib import Path
+
+from AcuteFindingsLib.providers.provider import TERMS, Provider, list_providers, read_provider
+from AcuteFindingsLib.widgets.models.rows import ModelRow
+
+PLACE = "provider"
+
+
+def provider_rows(task: str | None = None) -> list[ModelRow]:
+    """List the providers for a task; for all tasks when None, each once."""
+    return [_row(provider, task or provider.tasks[0]) for provider in list_providers(task)]
+
+
+def provider_of(row: ModelRow) -> Provider | None:
+    """Return the provider that a row stands for; None where it is a package."""
+    return read_provider(row.folder) if row.place == PLACE else None
+
+
+def terms_text(file: Path) -> str:
+    """Return a provider's terms as Markdown."""
+    title, *lines = read_provider(file).terms.splitlines()
+    return "\n\n".join([f"# {title}", *lines]) + "\n"
+
+
+def _row(provider: Provider, task: str) -> ModelRow:
+    return ModelRow(
+        id=provider.id,
+        task=task,
+        title=provider.title,
+        version=provider.installed_version(),
+        size_mb=float(provider.weights_mb),
+        licence=provider.licence,
+        trained_on=provider.trained_on,
+        phantoms_only=False,
+        folder=TERMS / f"{provider.id}.json",
+        place=PLACE,
+    )

@@ -1,0 +1,302 @@
+"""Which model packages there are, read with nothing but the standard library: a panel opens before torch is installed.
+
+The rules are those of `AcuteFindingsLib.models`, which the worker process applies again, and in full, before it loads
+any weights.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
+from AcuteFindingsLib.models.default_model import choose_default, chosen_defaults, newest
+from AcuteFindingsLib.places import models_cache
+from AcuteFindingsLib.resources import resource_path
+
+METADATA, CHECKSUMS, CARD_TEXT = "configs/metadata.json", "checksums.json", "docs/README.md"
+WEIGHTS = ("models/model.safetensors", "models/model.pt", "models/model.ts", "models/model.onnx")
+
+SMALL_BYTES = 2**20
+"""Files up to this size are held against their checksum whenever the list is made; larger ones by `check_steps`."""
+
+READ_BYTES = 4 * 2**20
+
+FOLDERS_KEY = "AcuteFindings/ModelFolders"
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """What a list shows of a model package.
+
+    Attributes
+    ----------
+    id, task, title, version, licence, trained_on
+        As the package's metadata says; a package that cannot be read has its folder's name as `id` and no `task`.
+    size_mb
+        Size of the weights in megabytes (10⁶ bytes).
+    phantoms_only
+        Whether the model has never seen a patient's image.
+    folder
+        Where it is.
+    place
+        ``"shipped"``, ``"downloaded"`` (the cache), ``"added"`` (a folder that the user named) or ``"provider"`` (its
+        weights come through a package of their own; see `widgets.provider_rows`).
+    error
+        Why it cannot be used, in one sentence; empty where nothing is known against it.
+    """
+
+    id: str
+    task: str
+    title: str
+    version: str
+    size_mb: float
+    licence: str
+    trained_on: str
+    phantoms_only: bool
+    folder: Path
+    place: str = "added"
+    error: str = ""
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it came with the extension, and so cannot be deleted."""
+        return self.place in ("shipped", "provider")
+
+
+def default_cache() -> Path:
+    """Return the folder where downloaded packages are kept: ``~/.cache/acutefindings``."""
+    return models_cache()
+
+
+def user_folders(settings: Any) -> list[Path]:
+    """Return the folders that the user added and that are there, from the application's settings (a `QSettings`)."""
+    try:
+        names = json.loads(settings.value(FOLDERS_KEY, "[]") or "[]")
+    except (TypeError, ValueError):
+        return []
+    folders = [Path(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def set_user_folders(settings: Any, folders: Iterable[Path]) -> None:
+    """Remember the folders that the user added, each once, in their order."""
+    settings.setValue(FOLDERS_KEY, json.dumps(list(dict.fromkeys(str(folder) for folder in folders))))
+
+
+def list_rows(
+    folders: Iterable[Path] = (), *, task: str | None = None, cache: Path | None = None, shipped: Path | None = None
+) -> list[ModelRow]:
+    """List model packages: those in the user's folders, the cache, what ships; inside each by id.
+
+    Of packages with the same id the newest version is listed, because it is the one that is used; of equal versions
+    the first one found. Packages that cannot be read are listed last, with their error.
+
+    Parameters
+    ----------
+    folders
+        Packages, or folders of packages.
+    task
+        ``"pe"``, ``"hemorrhage"``, ...; all when None. A package that cannot be read belongs to every task.
+    cache, shipped
+        Where else to look; by default `default_cache` and the extension's ``Resources/Models``.
+    """
+    found: list[ModelRow] = []
+    unreadable: list[ModelRow] = []
+    for place, kind in _places(folders, cache, shipped):
+        for row in rows_in(place, kind=kind):
+            if row.task:
+                found.append(row)
+            else:
+                unreadable.append(row)
+    return [row for row in (*newest(found).values(), *unreadable) if task is None or row.task in ("", task)]
+
+
+def default_row(rows: Iterable[ModelRow], task: str) -> ModelRow | None:
+    """Return the package that is used for a task where none is named: as `models.find.default_choice`."""
+    listed = list(rows)
+    try:
+        chosen = chosen_defaults().get(task)
+    except ModelError:
+        # The run itself says that the file of choices is damaged.
+        chosen = None
+    made = [row for row in listed if row.task == task and row.place != "provider"]
+    choice = choose_default(made, shipped=_shipped_versions(), chosen=chosen)
+    return None if choice is None else choice.model
+
+
+def _shipped_versions() -> dict[str, str]:
+    try:
+        return {row.id: row.version for row in rows_in(resource_path("Models"), kind="shipped") if row.task}
+    except AcuteFindingsError:
+        return {}
+
+
+def rows_in(place: Path, *, kind: str = "added") -> list[ModelRow]:
+    """List the packages of one place, by id: the place itself where it is a package, else the folders in it."""
+    return sorted((read_row(folder, place=kind) for folder in _packages_in(place)), key=lambda row: row.id)
+
+
+def read_row(folder: Path, *, place: str = "added") -> ModelRow:
+    """Read what a package says of itself and what is at once seen to be wrong with it; never raises."""
+    try:
+        metadata = _read_object(folder / METADATA)
+        card = metadata["acutefindings"]
+        checksums = _checksums(folder)
+        data = card["training_data"]
+        weights = next(name for name in WEIGHTS if name in checksums)
+        path = folder / weights
+        row = ModelRow(
+            id=str(card["id"]),
+            task=str(card["task"]),
+            title=str(card["title"]),
+            version=str(metadata["version"]),
+            size_mb=path.stat().st_size / 1e6 if path.is_file() else 0.0,
+            licence=str(card["licence"]),
+            trained_on=str(data["summary"]),
+            phantoms_only=bool(data["phantoms_only"]),
+            folder=folder,
+            place=place,
+            error=_fault(folder, checksums),
+        )
+    except (AcuteFindingsError, OSError) as error:
+        return _unreadable(folder, place, str(error))
+    except (KeyError, TypeError, ValueError) as error:
+        return _unreadable(folder, place, f"{folder / METADATA} does not describe a model ({error!r}).")
+    return row
+
+
+def card_text(row: ModelRow) -> str:
+    """Return the model card, Markdown; where there is none, what is known of the model."""
+    if row.place == "provider":
+        from AcuteFindingsLib.widgets.models.provider_rows import terms_text
+
+        return terms_text(row.folder)
+    try:
+        return (row.folder / CARD_TEXT).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return f"# {row.title or row.id}\n\n{row.error}\n"
+
+
+def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return name, size and time of every file of a package: where it has not changed, a check need not be repeated."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    facts = [(path.relative_to(folder).as_posix(), path.stat()) for path in paths]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in facts)
+
+
+def check_steps(folder: Path) -> Generator[float, None, str]:
+    """Hold every file of a package against its checksum, `READ_BYTES` a step.
+
+    Yields the share that is read; returns the error in one sentence, or ``""`` where every file is what it should be.
+    A provider has no files here that could be checked.
+    """
+    if folder.is_file():
+        return ""
+    try:
+        checksums = _checksums(folder)
+        fault = _fault(folder, {name: value for name, value in checksums.items() if name not in WEIGHTS})
+        if fault:
+            return fault
+        total = sum((folder / name).stat().st_size for name in checksums) or 1
+        read = 0
+        for name, expected in checksums.items():
+            digest = hashlib.sha256()
+            with (folder / name).open("rb") as stream:
+                while part := stream.read(READ_BYTES):
+                    digest.update(part)
+                    read += len(part)
+                    yield min(read / total, 1.0)
+            if digest.hexdigest() != expected:
+                return _changed(folder / name)
+    except (AcuteFindingsError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _places(folders: Iterable[Path], cache: Path | None, shipped: Path | None) -> Iterator[tuple[Path, str]]:
+    for folder in folders:
+        yield Path(folder), "added"
+    yield cache or default_cache(), "downloaded"
+    if shipped is None:
+        try:
+            shipped = resource_path("Models")
+        except AcuteFindingsError:
+            return  # a build without models is whole all the same
+    yield shipped, "shipped"
+
+
+def _packages_in(place: Path) -> list[Path]:
+    if (place / METADATA).is_file():
+        return [place]
+    if not place.is_dir():
+        return []
+    inside = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    return [folder for folder in inside if (folder / METADATA).parent.is_dir()]
+
+
+def _unreadable(folder: Path, place: str, error: str) -> ModelRow:
+    return ModelRow(folder.name, "", folder.name, "", 0.0, "", "", False, folder, place, error)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise AcuteFindingsError(f"{path} is missing from the model package; fetch the package again.") from error
+    except ValueError as error:
+        raise AcuteFindingsError(f"{path} is no valid JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise AcuteFindingsError(f"{path} must hold one JSON object.")
+    return data
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    path = folder / CHECKSUMS
+    data = _read_object(path)
+    for name in data:
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or name.startswith("/") or "\\" in name or ":" in name:
+            raise AcuteFindingsError(f"{path} lists {name!r}, which lies outside the model package; do not use it.")
+    if METADATA not in data or not any(name in data for name in WEIGHTS):
+        raise AcuteFindingsError(f"{path} lists no {METADATA} or no weights; fetch the package again.")
+    return data
+
+
+def _fault(folder: Path, checksums: dict[str, str]) -> str:
+    """Return what can be seen without reading the weights: files missing, small files changed, weights cut short."""
+    for name, expected in checksums.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{path} is missing from the model package; fetch the package again."
+        if path.stat().st_size <= SMALL_BYTES:
+            if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+                return _changed(path)
+        elif path.suffix == ".safetensors" and path.stat().st_size != _safetensors_size(path):
+            return f"{path} is cut short or was added to; fetch the package again."
+    return ""
+
+
+def _safetensors_size(path: Path) -> int:
+    """Return the size that a safetensors file's header announces.
+
+    The file is the header's length (8 bytes, little-endian), the header (JSON) and the tensors, whose offsets the
+    header lists (https://huggingface.co/docs/safetensors, "Format").
+    """
+    with path.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        if length > READ_BYTES * 4:
+            return -1
+        try:
+            header = json.loads(stream.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return -1
+    return 8 + length + max(ends, default=0)
+
+
+def _changed(path: Path) -> str:
+    return f"{path} is not the file that {CHECKSUMS} lists (its SHA-256 differs); fetch the package again."

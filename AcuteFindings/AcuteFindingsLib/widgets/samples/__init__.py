@@ -1,0 +1,1 @@
+"""Sample studies, made on the user's machine."""

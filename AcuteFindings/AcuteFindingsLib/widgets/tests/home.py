@@ -1,0 +1,76 @@
+"""What the home module's self-test does in the application."""
+# ruff: noqa: PT009 - they run in the application, where there is no pytest to say what a bare assert compared
+
+from typing import Any
+
+import slicer
+
+from AcuteFindingsLib.widgets.tests.detector import ModuleTest as _ModuleTest
+from AcuteFindingsLib.widgets.tests.detector import wait_until
+
+TASKS = {"pe", "hemorrhage", "pneumothorax", "lungs", "chest"}
+
+
+class HomeModuleTest(_ModuleTest):
+    """Models, samples, worker and panel.
+
+    Attributes
+    ----------
+    logicClass
+        The module's logic.
+    """
+
+    logicClass: Any = None
+
+    def test_every_task_has_a_model_that_can_be_used(self) -> None:
+        """What ships is found from here, and nothing is wrong with it."""
+        shipped = [row for row in self.logicClass().models() if row.shipped]
+        self.assertEqual({row.task for row in shipped}, TASKS)
+        self.assertEqual([row.error for row in shipped if row.error], [])
+
+    def test_the_worker_process_finds_the_library(self) -> None:
+        """The process starts, answers, and lists the same models."""
+        from AcuteFindingsLib.widgets.samples.phantom_volume import ask
+        from AcuteFindingsLib.widgets.worker.process import shared_worker
+
+        self.assertEqual(ask(shared_worker(), "ping", {}), {})
+        models = ask(shared_worker(), "models", {"folders": []})["models"]
+        self.assertLessEqual(TASKS, {model["task"] for model in models})
+
+    def test_sample_data_offers_a_positive_and_a_negative_for_each_detector(self) -> None:
+        """The Sample Data module lists them once, each with a picture, and one of them loads."""
+        from pathlib import Path
+
+        from AcuteFindingsLib.widgets.samples.sample_data import CATEGORY, SAMPLES, register_samples
+
+        register_samples()
+        register_samples()
+        sources = slicer.modules.sampleDataSources[CATEGORY]
+        self.assertEqual([source.sampleName for source in sources], [sample.name for sample in SAMPLES])
+        self.assertEqual({(sample.detector, sample.positive) for sample in SAMPLES}, _every_pair())
+        for source in sources:
+            self.assertTrue(Path(source.thumbnailFileName).is_file(), f"{source.thumbnailFileName} is missing")
+        smallest = sources[-1]
+        node = smallest.customDownloader(smallest)[0]
+        self.assertEqual(node.GetImageData().GetDimensions()[2], 1)
+        self.assertTrue(node.GetAttribute("DICOM.instanceUIDs"))
+
+    def test_the_panel_opens_a_study_in_a_detectors_module(self) -> None:
+        """The chosen volume is the other module's input."""
+        import numpy as np
+
+        volume = slicer.util.addVolumeFromArray(np.zeros((4, 8, 8), np.int16), name="Study")
+        widget = self.open_panel()
+        try:
+            widget.ui.studySelector.setCurrentNode(volume)
+            wait_until(widget.ui.openPEButton.isEnabled, 10, "the button that opens PE Detect")
+            self.save_screenshot("AcuteFindings")
+            widget.ui.openPEButton.click()
+            chosen = slicer.util.getModuleWidget("PEDetect").logic.getParameterNode().inputVolume
+            self.assertEqual(chosen.GetID(), volume.GetID())
+        finally:
+            self.close_panel(widget)
+
+
+def _every_pair() -> set[tuple[str, bool]]:
+    return {(detector, positive) for detector in ("pe", "hemorrhage", "pneumothorax") for positive in (True, False)}
