@@ -21,7 +21,7 @@ layers = keras.layers
 
 
 def slice_model(channels, size):
-    """The slice network of SOURCES.md 1."""
+    """The slice network of docs/sources.md 1."""
     shape = (size, size, channels)
     inception = keras.applications.InceptionResNetV2(include_top=False, weights=None, input_shape=shape)
     return keras.Model(inception.input, _head(inception.output))
@@ -43,7 +43,7 @@ def _head(maps):
 
 
 def sequence_model(length=96, encoding=64):
-    """The sequence network of SOURCES.md 1."""
+    """The sequence network of docs/sources.md 1."""
     stack = keras.Input((length, encoding))
     x = layers.BatchNormalization()(stack)
     x = layers.Bidirectional(layers.LSTM(64, return_sequences=True))(x)

@@ -12,7 +12,7 @@ def consecutive_runs(flags: np.ndarray, *, minimum: int = 1) -> list[tuple[int, 
 def consecutive_score(probabilities: np.ndarray, *, minimum: int) -> float:
     """Return the highest threshold at which `minimum` consecutive slices are all positive.
 
-    The rule "three or more consecutive slices are positive" (SOURCES.md 4) holds at threshold t exactly where this
+    The rule "three or more consecutive slices are positive" (docs/sources.md 4) holds at threshold t exactly where this
     score is at least t, so the score is the study's probability under the rule. A series with fewer slices than
     `minimum` has to be positive in every slice.
     """

@@ -24,7 +24,7 @@ def calibration_error(truth: np.ndarray, probability: np.ndarray, *, bins: int =
     """Return one label's calibration error: mean over cases of |stated - observed|, each averaged within its bin.
 
     Bins of equal width over 0..1; the mean over the labels is the class-wise calibration error (Kull 2019), which
-    SOURCES.md 5 reports.
+    docs/sources.md 5 reports.
     """
     stated = torch.as_tensor(np.minimum(np.asarray(probability, float), _LARGEST))
     present = torch.as_tensor(np.asarray(truth, bool).astype(int))

@@ -6,7 +6,7 @@ import pandas as pd
 
 from AcuteFindingsLib.evaluation.tables import ABSENT, PRESENT, UNCERTAIN, numbers, plain
 
-# Words that describe a case in the published tables of chest radiographs and CT (SOURCES.md 2 to 5) and in those that
+# Words that describe a case in the published tables of radiographs and CT (docs/sources.md 2 to 5) and in those that
 # tools for cross-validation write. Whole names, so that "left", "right" and "support devices" stay labels.
 _DESCRIBES = frozenset(
     (

@@ -124,7 +124,7 @@ class ReaderRow(_Strict):
 
 
 class Readers(_Strict):
-    """A model beside readers, as in Table 2 of RADnet (SOURCES.md 4)."""
+    """A model beside readers, as in Table 2 of RADnet (docs/sources.md 4)."""
 
     label: str
     threshold: float

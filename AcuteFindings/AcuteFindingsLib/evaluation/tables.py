@@ -42,7 +42,7 @@ CASE_COLUMNS = (
 PATIENT_COLUMNS = ("patient", "patient_id", "patientid", "subject", "subject_id", "duplicate_group")
 STUDY_COLUMNS = ("study", "studyinstanceuid", "study_instance_uid", "seriesinstanceuid", "series_instance_uid", "scan")
 
-# One finding under the names that models, challenges and data sets give it (SOURCES.md 1 to 5).
+# One finding under the names that models, challenges and data sets give it (docs/sources.md 1 to 5).
 _SYNONYMS = (
     {"any", "hemorrhage", "haemorrhage", "ich", "intracranial_hemorrhage"},
     {"pe", "pe_present", "pe_present_on_image", "embolism", "pulmonary_embolism"},

@@ -1,4 +1,4 @@
-"""Chest radiographs: pathologies and tubes, alone or at once, and the lung U-Net (SOURCES.md 5)."""
+"""Chest radiographs: pathologies and tubes, alone or at once, and the lung U-Net (docs/sources.md 5)."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from AcuteFindingsLib.networks.layers import one_against_others, resize_like
 from AcuteFindingsLib.networks.mask_decoder import PyramidSegmenter
 from AcuteFindingsLib.networks.unet import UNet
 
-# The five pathologies and four tubes of SOURCES.md 5; the pathologies as its public code names them.
+# The five pathologies and four tubes of docs/sources.md 5; the pathologies as its public code names them.
 PATHOLOGIES = ("pneumothorax", "effusion", "atelectasis", "cardiomegaly", "pneumonia")
 TUBES = ("chest_drain", "tracheostomy", "endotracheal", "nasogastric")
 

@@ -1,4 +1,4 @@
-"""DenseNet-40 with growth 12 (Huang 2017), the base of RADnet (SOURCES.md 4)."""
+"""DenseNet-40 with growth 12 (Huang 2017), the base of RADnet (docs/sources.md 4)."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""Pulmonary embolism: slice encoder and sequence network (SOURCES.md 1), with the exam labels of the RSNA challenge."""
+"""Pulmonary embolism: slice encoder and sequence network (docs/sources.md 1), with the RSNA challenge's exam labels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
@@ -37,7 +37,7 @@ class SliceEncoder(Freezable):
     """A slice → 64 numbers that stand for it, and a logit of its own.
 
     Backbone, global average pool, Dense `hidden` ReLU, dropout, Dense `encoding` without activation, Dense 1
-    (SOURCES.md 1; the encoding has no activation in the public code).
+    (docs/sources.md 1; the encoding has no activation in the public code).
 
     Parameters
     ----------
@@ -179,8 +179,8 @@ class SequenceNetwork(nn.Module):
     """The encodings of a stack → a logit a slice, one for the stack and, optionally, the exam labels.
 
     Batch norm, bidirectional LSTM 64, per slice Dense 512 and 128 with ReLU and Dense 1; the slices' probabilities,
-    dropout 0.05 and Dense 1 for the stack (SOURCES.md 1). The exam head takes mean and maximum of the LSTM's features
-    over the slices through Dense 128 to `EXAM_LABELS`.
+    dropout 0.05 and Dense 1 for the stack (docs/sources.md 1). The exam head takes mean and maximum of the LSTM's
+    features over the slices through Dense 128 to `EXAM_LABELS`.
 
     Parameters
     ----------

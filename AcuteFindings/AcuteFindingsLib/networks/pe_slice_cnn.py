@@ -1,4 +1,4 @@
-"""The slice classifier of SOURCES.md 2: unpadded 3×3 convolutions, and the models it was compared with."""
+"""The slice classifier of docs/sources.md 2: unpadded 3×3 convolutions, and the models it was compared with."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from AcuteFindingsLib.errors import ModelError
 
 
 class PESliceCNN(nn.Module):
-    """Unpadded 3×3 convolutions, each with ReLU and 2×2 max pool; dense layers with ReLU; Dense 1 (SOURCES.md 2).
+    """Unpadded 3×3 convolutions, each with ReLU and 2×2 max pool; dense layers with ReLU; Dense 1 (docs/sources.md 2).
 
     Parameters
     ----------
@@ -79,9 +79,9 @@ def _transfer(backbone: str) -> dict[str, Any]:
     }
 
 
-# The models compared in SOURCES.md 2, in the order of its public notebook. "images" is the number trained on where the
-# source states it (0: not stated). Of the three transfer models only the two backbones are described; how their heads
-# looked is not, so the head of the slice encoder stands in.
+# The models compared in docs/sources.md 2, in the order of its public notebook. "images" is the number trained on where
+# the source states it (0: not stated). Of the three transfer models only the two backbones are described; how their
+# heads looked is not, so the head of the slice encoder stands in.
 PE_SLICE_CNN_VARIANTS: dict[str, dict[str, Any]] = {
     "vanilla": _cnn(filters=[256, 256], dense=128, optimizer="sgd", epochs=5, images=0),
     "adam": _cnn(filters=[256, 256], dense=128, optimizer="adam", epochs=5, images=0),

@@ -1,4 +1,4 @@
-"""Pneumothorax on chest radiographs: the classifier and the segmenters of SOURCES.md 3."""
+"""Pneumothorax on chest radiographs: the classifier and the segmenters of docs/sources.md 3."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ ARCHITECTURES = ("unet", "unetplusplus", "deeplabv3plus")
 
 
 class PneumothoraxClassifier(Freezable):
-    """A radiograph → one logit: DenseNet121 or another timm backbone, global average pool, Dense 1 (SOURCES.md 3).
+    """A radiograph → one logit: DenseNet121 or another timm backbone, global average pool, Dense 1 (docs/sources.md 3).
 
     The source freezes the first layers: see `freeze_first`.
 
@@ -51,9 +51,9 @@ class PneumothoraxClassifier(Freezable):
 class PneumothoraxSegmenter(nn.Module):
     """A radiograph → mask logits and, with the branch, the logit that the mask is empty.
 
-    U-Net from scratch, or U-Net, U-Net++ or DeepLabV3+ on an encoder (SOURCES.md 3). The branch is that of the fourth
-    place: global average pool of the deepest map and one linear layer. U-Net++ does not script (its decoder looks
-    modules up by name); trace it. All export.
+    U-Net from scratch, or U-Net, U-Net++ or DeepLabV3+ on an encoder (docs/sources.md 3). The branch is that of the
+    fourth place: global average pool of the deepest map and one linear layer. U-Net++ does not script (its decoder
+    looks modules up by name); trace it. All export.
 
     Parameters
     ----------

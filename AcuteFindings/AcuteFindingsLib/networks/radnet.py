@@ -1,4 +1,4 @@
-"""RADnet (SOURCES.md 4): slice labels with attention drawn to the bleed, and context from neighbouring slices."""
+"""RADnet (docs/sources.md 4): slice labels with attention drawn to the bleed, and context from neighbouring slices."""
 
 from typing import Optional
 
@@ -18,7 +18,7 @@ POOLINGS = ("avg", "avgmax")
 
 
 class AttentionHead(nn.Module):
-    """1×1 convolution to one map, then a deconvolution to the size of the picture (SOURCES.md 4).
+    """1×1 convolution to one map, then a deconvolution to the size of the picture (docs/sources.md 4).
 
     The deconvolution starts as bilinear interpolation.
     """

@@ -1,4 +1,4 @@
-"""The lungs-and-heart mask of the published PE preprocessing (SOURCES.md 1), slice by slice."""
+"""The lungs-and-heart mask of the published PE preprocessing (docs/sources.md 1), slice by slice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from AcuteFindingsLib.preprocessing.windows import apply_window
 
 @dataclass(frozen=True)
 class LungsHeartSettings:
-    """The numbers of the published mask (SOURCES.md 1 and its public code, made for 512×512 pictures).
+    """The numbers of the published mask (docs/sources.md 1 and its public code, made for 512×512 pictures).
 
     The source counts pixels; here its pixel is taken as `published_pixel_mm`, so that the same distances hold on any
     matrix and field.

@@ -1,4 +1,4 @@
-"""Axial CT slices as the PE slice networks take them (SOURCES.md 1)."""
+"""Axial CT slices as the PE slice networks take them (docs/sources.md 1)."""
 
 import numpy as np
 

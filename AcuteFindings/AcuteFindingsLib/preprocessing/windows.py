@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Level and width in HU at which people and the published network look for emboli (SOURCES.md 1).
+# Level and width in HU at which people and the published network look for emboli (docs/sources.md 1).
 PE_WINDOW = (100.0, 700.0)
 
 
@@ -16,7 +16,7 @@ def apply_window(array: np.ndarray, *, level: float, width: float) -> np.ndarray
     level, width
         Window centre and width in HU. The standard's function runs from ``level - 0.5 - (width - 1) / 2`` to
         ``level - 0.5 + (width - 1) / 2``; the half and the one are in the published PE preprocessing too
-        (SOURCES.md 1: 100/700 for the network, -500/1400 for its lung mask).
+        (docs/sources.md 1: 100/700 for the network, -500/1400 for its lung mask).
 
     Returns
     -------

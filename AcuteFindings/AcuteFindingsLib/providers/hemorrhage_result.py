@@ -77,7 +77,7 @@ def hemorrhage_finding(
     timings: dict[str, float],
     rule_words: str,
 ) -> Finding:
-    """Apply the rule of `HemorrhageDetector` (three consecutive slices, SOURCES.md 4) to what a package drew.
+    """Apply the rule of `HemorrhageDetector` (three consecutive slices, docs/sources.md 4) to what a package drew.
 
     Parameters
     ----------

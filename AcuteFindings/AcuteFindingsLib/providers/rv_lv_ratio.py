@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 STRAIN_FROM = 1.0
-"""A ratio above this goes with right heart strain and an adverse course (van der Meer 2005); SOURCES.md 2 counts 54 %
-of positive examinations at 1 and above."""
+"""A ratio above this goes with right heart strain and an adverse course (van der Meer 2005); docs/sources.md 2 counts
+54 % of positive examinations at 1 and above."""
 
 _LEAST_ML = 10.0
 """Less blood than this is no ventricle that could be measured; ours: an adult's holds 80 mL and more in diastole."""

@@ -24,19 +24,19 @@ class CtRequirements:
         Below this enhancement is weak: 211 HU in the main pulmonary artery is the level under which indeterminate
         examinations become frequent (Lloyd, Sahu, Riordan, Hong Kong J Radiol 2012;15:162-9).
     published_thickness_mm
-        Slice thickness the published model was made for (SOURCES.md 1 and 4).
+        Slice thickness the published model was made for (docs/sources.md 1 and 4).
     thick_warn_mm, thick_refuse_mm
         Above these a clot or a thin bleed is lost to partial volume; ours.
     coverage_mm
         Head to foot, how much lung or brain a complete examination shows at least; ours: an adult's lungs are 200 mm
         and more, a brain 110 mm and more.
     oblique_warn_deg
-        Slices tilted further than this from axial are named. The published PE model accepts 3° (SOURCES.md 1); heads
-        are scanned along lines up to 25° off.
+        Slices tilted further than this from axial are named. The published PE model accepts 3° (docs/sources.md 1);
+        heads are scanned along lines up to 25° off.
     reformat_refuse_mm
         Coronal or sagittal slices further apart than this make no usable axial ones; ours.
     sequence_slices
-        Slices below which the rule over neighbouring slices cannot apply: three in a row (SOURCES.md 4).
+        Slices below which the rule over neighbouring slices cannot apply: three in a row (docs/sources.md 4).
     accepts_windowed
         Whether 8-bit slices with the window burnt in can be read at all.
     """
@@ -67,7 +67,7 @@ class RadiographRequirements:
     modalities
         DICOM modalities that are projection radiographs.
     least_side_px
-        Shorter pictures lose the pleural line; the published networks take 256 pixels and more (SOURCES.md 3).
+        Shorter pictures lose the pleural line; the published networks take 256 pixels and more (docs/sources.md 3).
     """
 
     study_name: str

@@ -1,4 +1,4 @@
-"""Run-length masks as the SIIM-ACR pneumothorax data set writes them (SOURCES.md 3)."""
+"""Run-length masks as the SIIM-ACR pneumothorax data set writes them (docs/sources.md 3)."""
 
 from collections.abc import Iterable
 

@@ -138,7 +138,7 @@ def _fit_close_ups(
 class Located(nn.Module):
     """The slice encoder with one more layer, for fitting only, that says where in the picture the clot is.
 
-    Slice labels alone leave a small clot to chance on so few studies; as in RADnet (SOURCES.md 4) a mask draws the
+    Slice labels alone leave a small clot to chance on so few studies; as in RADnet (docs/sources.md 4) a mask draws the
     attention to it.
     """
 

@@ -1,4 +1,4 @@
-"""The first PE model: slice encoder and sequence network of SOURCES.md 1 on a small backbone, fitted to phantoms."""
+"""The first PE model: slice encoder and sequence network of docs/sources.md 1, small, fitted to phantoms."""
 
 from collections.abc import Iterator
 from pathlib import Path

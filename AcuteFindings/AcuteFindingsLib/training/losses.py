@@ -18,7 +18,7 @@ class WeightedLoss(nn.Module):
     ----------
     plan
         Output name to its terms: ``{"mask": OutputLoss(bce=2.7, dice=0.9), "empty": OutputLoss(bce=0.1)}`` is the
-        fourth place's loss (SOURCES.md 3).
+        fourth place's loss (docs/sources.md 3).
     """
 
     def __init__(self, plan: Mapping[str, OutputLoss]) -> None:

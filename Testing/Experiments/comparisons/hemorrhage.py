@@ -1,4 +1,4 @@
-"""RADnet / DenseNet-A / DenseNet (SOURCES.md 4, table 1): what attention and LSTM add on head CT."""
+"""RADnet / DenseNet-A / DenseNet (docs/sources.md 4, table 1): what attention and LSTM add on head CT."""
 
 from AcuteFindingsLib.evaluation.labels import roc_points
 from AcuteFindingsLib.evaluation.schema import Figure

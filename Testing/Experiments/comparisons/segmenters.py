@@ -1,4 +1,4 @@
-"""The four pneumothorax segmenters of SOURCES.md 3: U-Net, U-Net on DenseNet121, with dropout, without augmentation."""
+"""The four segmenters of docs/sources.md 3: U-Net, U-Net on DenseNet121, with dropout, without augmentation."""
 
 from itertools import combinations
 

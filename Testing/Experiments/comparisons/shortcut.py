@@ -1,4 +1,4 @@
-"""Whole / lungs only / lungs removed (SOURCES.md 5) with tracheostomy tubes planted as a shortcut; the check of it."""
+"""Whole / lungs only / lungs removed (docs/sources.md 5) with planted tracheostomy tubes as a shortcut; its check."""
 
 from dataclasses import dataclass
 from itertools import combinations

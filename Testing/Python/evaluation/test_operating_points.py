@@ -18,7 +18,7 @@ def test_wilsons_interval_is_the_published_one() -> None:
 
 
 def test_radnets_figures_follow_from_its_counts() -> None:
-    # RADnet, 77 scans, 44 with hemorrhage (SOURCES.md 4): 39 found, 9 false alarms.
+    # RADnet, 77 scans, 44 with hemorrhage (docs/sources.md 4): 39 found, 9 false alarms.
     truth = np.r_[np.ones(44), np.zeros(33)] == 1
     called = np.r_[np.ones(39), np.zeros(5), np.ones(9), np.zeros(24)] == 1
     figures = decision_figures(truth, called)

@@ -4,7 +4,7 @@ import torch
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.pneumothorax import PneumothoraxClassifier, PneumothoraxSegmenter
 
-# The encoders of SOURCES.md 3, and EfficientNet-Lite0.
+# The encoders of docs/sources.md 3, and EfficientNet-Lite0.
 ENCODERS = ["densenet121", "resnet34", "se_resnext50_32x4d", "tf_efficientnet_lite0"]
 
 

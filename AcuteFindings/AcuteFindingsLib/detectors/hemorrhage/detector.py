@@ -1,4 +1,4 @@
-"""Intracranial hemorrhage on non-contrast head CT, after RADnet (SOURCES.md 4)."""
+"""Intracranial hemorrhage on non-contrast head CT, after RADnet (docs/sources.md 4)."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -43,7 +43,7 @@ DENSEST_BLOOD_HU = 100.0
 
 
 class HemorrhageSettings(BaseModel):
-    """Preprocessing numbers of a hemorrhage model; the defaults are the published ones (SOURCES.md 4).
+    """Preprocessing numbers of a hemorrhage model; the defaults are the published ones (docs/sources.md 4).
 
     `head_size` is the share of `size` that a head fills where the picture does not say how large a pixel is: an adult
     head is about 190 mm long in a field of 250 mm.
@@ -60,7 +60,7 @@ class HemorrhageSettings(BaseModel):
 
 
 class HemorrhageRule(BaseModel):
-    """Three or more consecutive positive slices make a positive study (SOURCES.md 4)."""
+    """Three or more consecutive positive slices make a positive study (docs/sources.md 4)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

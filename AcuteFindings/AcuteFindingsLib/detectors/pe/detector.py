@@ -1,4 +1,4 @@
-"""Pulmonary embolism on CT pulmonary angiograms, after the slice encoder and sequence network of SOURCES.md 1."""
+"""Pulmonary embolism on CT pulmonary angiograms, after the slice encoder and sequence network of docs/sources.md 1."""
 
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -34,7 +34,7 @@ from AcuteFindingsLib.study.study import Study
 
 
 class PESettings(BaseModel):
-    """Preprocessing numbers of a PE model; the defaults are the published ones (SOURCES.md 1).
+    """Preprocessing numbers of a PE model; the defaults are the published ones (docs/sources.md 1).
 
     `crop` cuts the picture to the lungs and heart before resizing, so that a small network sees the arteries larger;
     the published model does not. With `adjacent` the channels are a slice in the middle of those beside it, not one
@@ -75,7 +75,7 @@ class PESettings(BaseModel):
 
 
 class PERule(BaseModel):
-    """The stack output decides (SOURCES.md 1); a run of positive slices that it does not follow is shown for review."""
+    """The stack output decides (docs/sources.md 1); a run of positive slices without it is shown for review."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Pneumothorax on frontal chest radiographs (SOURCES.md 3), with the shortcut check of SOURCES.md 5."""
+"""Pneumothorax on frontal chest radiographs (docs/sources.md 3), with the shortcut check of docs/sources.md 5."""
 
 from dataclasses import dataclass
 from time import perf_counter
@@ -55,7 +55,7 @@ class Outline:
 
 
 class PneumothoraxRule(BaseModel):
-    """When an outline is too small to count: share of the picture, as in the fourth-place solution (SOURCES.md 3)."""
+    """When an outline is too small to count: share of the picture, as in the fourth place (docs/sources.md 3)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

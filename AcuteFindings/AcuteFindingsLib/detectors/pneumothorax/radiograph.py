@@ -19,9 +19,9 @@ from AcuteFindingsLib.study.study import Study
 class RadiographSettings(BaseModel):
     """Preprocessing numbers of a radiograph model: pixels a side, and the scale on which 0..1 is shown to it.
 
-    `flip` averages the answer with that for the mirrored picture, as the fourth-place solution does (SOURCES.md 3).
-    `region` is what of the picture the model is shown: all of it, a crop to the lungs (third-place solution, SOURCES.md
-    3), nothing but the lungs, or all but them (SOURCES.md 5); what is not shown is black.
+    `flip` averages the answer with that for the mirrored picture, as the fourth place does (docs/sources.md 3).
+    `region` is what of the picture the model is shown: all of it, a crop to the lungs (third place, docs/sources.md 3),
+    nothing but the lungs, or all but them (docs/sources.md 5); what is not shown is black.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""Does the pneumothorax answer lean on the lung, or on what lies beside it? After SOURCES.md 5."""
+"""Does the pneumothorax answer lean on the lung, or on what lies beside it? After docs/sources.md 5."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

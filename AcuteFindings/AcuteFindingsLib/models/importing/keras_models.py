@@ -1,4 +1,4 @@
-"""The networks of SOURCES.md 1 from Keras: slice models, sequence models, both together, or the backbone alone."""
+"""The networks of docs/sources.md 1 from Keras: slice models, sequence models, both together, or the backbone alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ _LABEL = Label(name="pe", meaning="Pulmonary embolism", code="59282003")
 
 
 def convert_pe(path: Path, options: Options) -> Converted:
-    """Read the slice model of SOURCES.md 1, and the sequence model from ``options.also["sequence"]``.
+    """Read the slice model of docs/sources.md 1, and the sequence model from ``options.also["sequence"]``.
 
     Raises
     ------
@@ -70,12 +70,12 @@ def convert_pe(path: Path, options: Options) -> Converted:
 
 
 def convert_slices(path: Path, options: Options) -> Converted:
-    """Read the slice model of SOURCES.md 1 alone: a part to train a sequence model on."""
+    """Read the slice model of docs/sources.md 1 alone: a part to train a sequence model on."""
     return _slices(path, options, "")
 
 
 def convert_sequence(path: Path, options: Options) -> Converted:
-    """Read the sequence model of SOURCES.md 1 alone."""
+    """Read the sequence model of docs/sources.md 1 alone."""
     return _sequence(path, options, "")
 
 

@@ -1,7 +1,7 @@
 """The Keras networks that can be imported, as graphs whose layers carry the names of our own modules.
 
 InceptionResNetV2 as in `keras.applications` (Keras 2.1 to 3), which the one-channel network of the NIH weights copies
-(SOURCES.md 1). timm's InceptionResNetV2 has the same convolutions, paddings, pools, block scales and batch norm
+(docs/sources.md 1). timm's InceptionResNetV2 has the same convolutions, paddings, pools, block scales and batch norm
 epsilon, so that no layer needs more than its weights transposed.
 """
 
@@ -124,7 +124,7 @@ def inception_resnet_v2(prefix: str) -> tuple[GraphBuilder, str]:
 
 
 def slice_network(prefix: str, *, hidden: int, encoding: int) -> tuple[list[Layer], list[str]]:
-    """Build the graph of the slice network of SOURCES.md 1: `networks.pe.SliceEncoder` on InceptionResNetV2."""
+    """Build the graph of the slice network of docs/sources.md 1: `networks.pe.SliceEncoder` on InceptionResNetV2."""
     g, x = inception_resnet_v2(f"{prefix}backbone.network.")
     x = g.add("GlobalAveragePooling2D", x)
     x = g.add("Dense", x, name=f"{prefix}hidden", units=hidden, activation="relu")
@@ -134,7 +134,7 @@ def slice_network(prefix: str, *, hidden: int, encoding: int) -> tuple[list[Laye
 
 
 def sequence_network(prefix: str, *, hidden: int, dense: Sequence[int]) -> tuple[list[Layer], list[str]]:
-    """Build the graph of the sequence network of SOURCES.md 1: `networks.pe.SequenceNetwork` without exam labels."""
+    """Build the graph of the sequence network (docs/sources.md 1): `networks.pe.SequenceNetwork`, no exam labels."""
     g = GraphBuilder()
     x = g.add("BatchNormalization", "input", name=f"{prefix}norm", **_BN)
     x = g.add("LSTM", x, name=f"{prefix}lstm", units=hidden, activation="tanh", recurrent_activation="sigmoid")

@@ -1,4 +1,4 @@
-"""Run by an interpreter that has Keras: build a network of SOURCES.md 1, load a file into it, and answer.
+"""Run by an interpreter that has Keras: build a network of docs/sources.md 1, load a file into it, and answer.
 
     python keras_program.py SPECIFICATION.json INPUT.npy OUTPUT.npz
 

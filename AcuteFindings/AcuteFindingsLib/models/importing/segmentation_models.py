@@ -139,7 +139,7 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
 
 
 def segmenter_points(task: str) -> tuple[OperatingPoint, ...]:
-    """Return the operating points that a segmenter's detector asks for; 0.4 empties a mask (SOURCES.md 3)."""
+    """Return the operating points that a segmenter's detector asks for; 0.4 empties a mask (docs/sources.md 3)."""
     if task == "lungs":
         return half_points(("mask", "lungs"))
     empty = OperatingPoint(level="empty", label="pneumothorax", threshold=0.4, chosen="published for another model")

@@ -14,7 +14,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.training.data.table import DataTable
 
-# Shares are met to a twentieth, the finest that published splits ask for (SOURCES.md 2 and 4).
+# Shares are met to a twentieth, the finest that published splits ask for (docs/sources.md 2 and 4).
 _PIECES = 20
 
 
@@ -51,7 +51,7 @@ def folds(table: DataTable, *, count: int = 5, seed: int = 0, label: str | None 
     table
         What to divide; the order of its rows does not matter.
     count
-        Five where nothing else is asked for (SOURCES.md 1).
+        Five where nothing else is asked for (docs/sources.md 1).
     seed
         Decides who goes where.
     label
@@ -69,7 +69,7 @@ def folds(table: DataTable, *, count: int = 5, seed: int = 0, label: str | None 
 def split(
     table: DataTable, shares: Mapping[str, float], *, seed: int = 0, label: str | None = None
 ) -> dict[str, DataTable]:
-    """Return the table in parts, for example ``{"train": 0.7, "test": 0.3}`` (SOURCES.md 4), as `folds` divides.
+    """Return the table in parts, for example ``{"train": 0.7, "test": 0.3}`` (docs/sources.md 4), as `folds` divides.
 
     Raises
     ------

@@ -10,17 +10,17 @@ from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.training.data.table import DataTable
 
 FIRST_SHARE, LAST_SHARE = 0.8, 0.22
-"""Share of images with a mask at the first and at the last epoch, fourth place of SIIM-ACR (SOURCES.md 3)."""
+"""Share of images with a mask at the first and at the last epoch, fourth place of SIIM-ACR (docs/sources.md 3)."""
 
 PER_CLASS = 5_000
-"""Images a class that the PE slice classifier was developed on (SOURCES.md 2)."""
+"""Images a class that the PE slice classifier was developed on (docs/sources.md 2)."""
 
 
 def balanced_weights(labels: np.ndarray, *, positive_share: float = 0.5) -> np.ndarray:
     """Return weights ``(n,)`` with which a sampler draws positives at a stated share, however rare they are.
 
-    For RSNA STR PE, 5 % positive (SOURCES.md 2), a positive is drawn 19 times as often as a negative. Above one half
-    the sampling leans to recall: misses cost more than false alarms.
+    For RSNA STR PE, 5 % positive (docs/sources.md 2), a positive is drawn 19 times as often as a negative. Above one
+    half the sampling leans to recall: misses cost more than false alarms.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def balanced_weights(labels: np.ndarray, *, positive_share: float = 0.5) -> np.n
 def non_empty_share(epoch: int, epochs: int, *, first: float = FIRST_SHARE, last: float = LAST_SHARE) -> float:
     """Return the share of images with a mask in an epoch (from 0): falls in equal steps from `first` to `last`.
 
-    Early epochs learn where a pneumothorax lies, late ones how rare it is (SOURCES.md 3, fourth place).
+    Early epochs learn where a pneumothorax lies, late ones how rare it is (docs/sources.md 3, fourth place).
 
     Raises
     ------
@@ -72,7 +72,7 @@ def non_empty_share(epoch: int, epochs: int, *, first: float = FIRST_SHARE, last
 def choose_per_class(
     table: DataTable, *, per_class: int = PER_CLASS, seed: int = 0, label: str | None = None
 ) -> DataTable:
-    """Return as many examples of each class at random, without repeats, in the order of the table (SOURCES.md 2).
+    """Return as many examples of each class at random, without repeats, in the order of the table (docs/sources.md 2).
 
     Raises
     ------

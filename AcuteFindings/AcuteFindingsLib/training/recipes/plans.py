@@ -46,7 +46,7 @@ class Optimiser(Strict):
     """An optimiser and how its rate moves.
 
     Schedules: ``constant``; ``cosine`` down to 0 over all epochs; ``thirds``, a tenth after one third and again after
-    two thirds of the epochs (SOURCES.md 4); ``one-cycle``, up over the first 15 % of the steps, then down.
+    two thirds of the epochs (docs/sources.md 4); ``one-cycle``, up over the first 15 % of the steps, then down.
     """
 
     name: Literal["adam", "adamw", "nadam", "sgd"] = "adam"
@@ -62,7 +62,7 @@ class Sampler(Strict):
 
     ``natural``: each once, shuffled. ``balanced``: drawn so that `positive_share` of them are positive.
     ``falling``: the same with a share that falls in a line from `first_share` to `last_share` over the epochs
-    (SOURCES.md 3, fourth place). `examples` is how many an epoch shows; left out, as many as there are.
+    (docs/sources.md 3, fourth place). `examples` is how many an epoch shows; left out, as many as there are.
     """
 
     name: Literal["natural", "balanced", "falling"] = "natural"
@@ -175,7 +175,7 @@ class EncodeStage(Strict):
     """Encodings of every slice by the encoder just fitted, kept on disk for the sequence network.
 
     `augmented` is the share of the negative series that is encoded a second time, changed at random, and
-    `augmented_positives` how many further versions of each positive series are (SOURCES.md 1).
+    `augmented_positives` how many further versions of each positive series are (docs/sources.md 1).
     """
 
     batch: int = Field(default=48, ge=1)

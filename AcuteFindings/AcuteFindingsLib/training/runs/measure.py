@@ -159,7 +159,7 @@ def _decisions(
 
 
 def _calibration(answers: Answers, *, data: str, command: str) -> list[Interval]:
-    """Return the class-wise calibration error over the labels that are known of every case (SOURCES.md 5)."""
+    """Return the class-wise calibration error over the labels that are known of every case (docs/sources.md 5)."""
     known = ~np.isnan(answers.truth).any(axis=0)
     if not known.any():
         return []

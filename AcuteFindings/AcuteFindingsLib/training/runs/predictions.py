@@ -27,7 +27,7 @@ def write_answers(recipe: Recipe, scored: Scored, folder: Path) -> None:
 
 
 def write_all_runs(folders: Sequence[Path], target: Path) -> Path | None:
-    """Write the runs' probabilities for the same images as SOURCES.md 5 has them; None where the images differ."""
+    """Write the runs' probabilities for the same images as docs/sources.md 5 has them; None where the images differ."""
     tables = [_table(folder / "predictions-study.csv") for folder in folders]
     if len(tables) < 2 or any(one is None for one in tables):
         return None

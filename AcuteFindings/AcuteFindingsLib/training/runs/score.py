@@ -22,7 +22,7 @@ from AcuteFindingsLib.training.runs.module import input_range
 
 Progress = Callable[[str, float], None]
 _BATCH = 16
-# RADnet: three or more consecutive positive slices make a positive scan (SOURCES.md 4).
+# RADnet: three or more consecutive positive slices make a positive scan (docs/sources.md 4).
 CONSECUTIVE = 3
 
 

@@ -19,7 +19,7 @@ from AcuteFindingsLib.training.data.headers import scan_headers
 from AcuteFindingsLib.training.data.load import load_image, load_mask
 from AcuteFindingsLib.training.data.table import DataTable, Example
 
-# HU shown: the window of the source for PE, the usual brain window for head CT (SOURCES.md 4).
+# HU shown: the window of the source for PE, the usual brain window for head CT (docs/sources.md 4).
 _WINDOWS = {"pe": PE_WINDOW, "hemorrhage": (40.0, 80.0)}
 _PICTURE_PX = 300
 _MAP_PX = 64

@@ -137,7 +137,7 @@ def shortcuts(table: DataTable, facts: pd.DataFrame) -> list[dict[str, Any]]:
 
     The figure is the area under the ROC curve of that fact alone (0.5: tells nothing), turned so that it is at least a
     half, with the p value of the Mann-Whitney test. Where it is high a network can be right without having seen the
-    finding, as with the tubes of SOURCES.md 5.
+    finding, as with the tubes of docs/sources.md 5.
     """
     if not table.main_label:
         return []

@@ -1,4 +1,4 @@
-"""NIH ChestX-ray14: ``Data_Entry*.csv``, pictures below ``images*``, frames in ``BBox_List*.csv`` (SOURCES.md 5)."""
+"""NIH ChestX-ray14: ``Data_Entry*.csv``, pictures in ``images*``, boxes in ``BBox_List*.csv`` (docs/sources.md 5)."""
 
 from pathlib import Path
 

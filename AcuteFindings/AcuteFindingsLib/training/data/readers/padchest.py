@@ -1,4 +1,4 @@
-"""PadChest: ``PADCHEST_chest_x_ray_images_labels_160K*.csv`` and pictures in numbered folders (SOURCES.md 5)."""
+"""PadChest: ``PADCHEST_chest_x_ray_images_labels_160K*.csv`` and pictures in numbered folders (docs/sources.md 5)."""
 
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +24,7 @@ from AcuteFindingsLib.training.data.table import DataTable
 
 KIND = "padchest"
 PROJECTIONS = ("PA", "AP", "AP_horizontal")
-"""The projections that SOURCES.md 5 keeps."""
+"""The projections that docs/sources.md 5 keeps."""
 
 # Label to PadChest's own words for it and for what lies below it in its tree.
 LABELS = MappingProxyType(

@@ -1,4 +1,4 @@
-"""The PE study's own table: ``train.csv`` with files under ``Study/Series/file`` (SOURCES.md 1)."""
+"""The PE study's own table: ``train.csv`` with files under ``Study/Series/file`` (docs/sources.md 1)."""
 
 from pathlib import Path
 

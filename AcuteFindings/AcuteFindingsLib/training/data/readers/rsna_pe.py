@@ -1,4 +1,4 @@
-"""RSNA STR Pulmonary Embolism Detection: ``train.csv``, 17 columns, ``train/Study/Series/SOP.dcm`` (SOURCES.md 2)."""
+"""RSNA STR Pulmonary Embolism: ``train.csv``, 17 columns, ``train/Study/Series/SOP.dcm`` (docs/sources.md 2)."""
 
 from pathlib import Path
 

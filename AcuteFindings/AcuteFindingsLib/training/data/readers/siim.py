@@ -1,4 +1,4 @@
-"""SIIM-ACR pneumothorax: ``train-rle.csv`` and DICOM radiographs in nested folders (SOURCES.md 3)."""
+"""SIIM-ACR pneumothorax: ``train-rle.csv`` and DICOM radiographs in nested folders (docs/sources.md 3)."""
 
 from pathlib import Path
 
