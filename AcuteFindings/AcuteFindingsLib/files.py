@@ -24,10 +24,11 @@ _AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
 
 @contextmanager
 def replace_when_written(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` to write to; it takes the target's place when the block ends well.
+    """Yield a path beside `target` to write to, or to make a folder at; it takes the target's place when the block ends
+    well.
 
     The partial file keeps the target's suffixes, so writers that choose a format by name work. After an error the
-    target is as it was and the partial file is gone.
+    target is as it was and the partial file or folder is gone.
 
     Raises
     ------
@@ -39,8 +40,12 @@ def replace_when_written(target: Path) -> Iterator[Path]:
     try:
         yield partial
         check_whole(partial)
+        if partial.is_dir() and target.is_dir():
+            shutil.rmtree(target)
         partial.replace(target)
     finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
         partial.unlink(missing_ok=True)
 
 

@@ -1,10 +1,8 @@
 """Radiograph phantoms whose tracheostomy tubes go with the pneumothorax, or not."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 from AcuteFindingsLib.phantoms import Phantom, make_phantom
 from AcuteFindingsLib.phantoms.chest_xray.generate import make_chest_xray
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
-from AcuteFindingsLib.training.data.cache import add_code
+from AcuteFindingsLib.training.cache import DiskCache
 
 # Keeps these draws apart from those of the phantoms themselves.
 _STREAM = 0xD2A1
@@ -53,9 +51,8 @@ def planted_phantom(seed: int, tubes: Tubes, *, size: int) -> Phantom:
 
 def planted_folder(work: Path, seeds: Sequence[int], tubes: Tubes, *, size: int, workers: int) -> Path:
     """Return a folder with the phantoms of all seeds, as `acutefindings phantom` writes them, making those missing."""
-    digest = hashlib.sha256(json.dumps([asdict(tubes), TUBE, _COLLAPSE, size, seeds[0], len(seeds)]).encode())
-    add_code(digest, make_chest_xray)
-    folder = work / "phantoms" / f"planted-{digest.hexdigest()[:16]}"
+    kept = DiskCache(work / "phantoms", make_chest_xray, TUBE, _COLLAPSE)
+    folder = kept.path(tubes, size, seeds[0], len(seeds))
     folder.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in seeds if not (folder / f"chest-xray-{seed:04d}" / "truth").is_dir()]
     write = partial(_write, folder, tubes, size)

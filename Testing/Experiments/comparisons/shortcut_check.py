@@ -1,6 +1,5 @@
 """What the pneumothorax detector's shortcut check says of a model, picture by picture."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.find import default_package
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.phantoms.as_study import phantom_study
-from AcuteFindingsLib.training.data.cache import add_code
+from AcuteFindingsLib.training.cache import DiskCache
 from comparisons.arms import Trained
 from comparisons.planted import Tubes, drawn, planted_phantom
 from comparisons.report import Page, shown
@@ -50,9 +49,7 @@ def ask(arm: Trained, seeds: Sequence[int], tubes: Tubes, *, size: int, work: Pa
     # Only what ships: a model that somebody imported would change the answer.
     helpers = {task: default_package(task, cache=work / "no-models") for task in ("lungs", "chest")}  # type: ignore[arg-type]
     versions = [f"{one.id} {one.version}" for one in helpers.values()]
-    digest = hashlib.sha256(json.dumps([arm.folder.name, list(seeds), asdict(tubes), size, versions]).encode())
-    add_code(digest, _one)
-    file = work / "checks" / f"{digest.hexdigest()[:16]}.json"
+    file = DiskCache(work / "checks", _one).path(arm.folder.name, list(seeds), tubes, size, versions, suffix=".json")
     if not file.is_file():
         detector = PneumothoraxDetector(
             load_predictor(arm.package, device="cpu"),

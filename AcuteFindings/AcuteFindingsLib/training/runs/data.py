@@ -1,7 +1,5 @@
 """The data of a run: read or made, added to, drawn from, divided by patient."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -15,11 +13,12 @@ import numpy as np
 from AcuteFindingsLib.errors import DataError, TrainingError
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
+from AcuteFindingsLib.training.cache import DiskCache
 from AcuteFindingsLib.training.data.folds import folds, inseparable, split
 from AcuteFindingsLib.training.data.read import detect_kind, read_data
 from AcuteFindingsLib.training.data.sampling import choose_per_class
 from AcuteFindingsLib.training.data.table import DataTable
-from AcuteFindingsLib.training.recipes.schema import Phantoms, Recipe
+from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.labels import trained_labels
 
 Progress = Callable[[str, float], None]
@@ -102,7 +101,7 @@ def open_data(
 def phantom_folder(recipe: Recipe, cache: Path, *, workers: int, progress: Progress, tell: Tell) -> Path:
     """Return the folder of the recipe's phantoms, as `acutefindings phantom` writes them; those missing are made."""
     plan = recipe.data.phantoms
-    folder = cache / f"{recipe.phantom_kind}-{_digest(recipe.phantom_kind, plan)}"
+    folder = DiskCache(cache, make_phantom, write_phantom).path(recipe.phantom_kind, plan)
     folder.mkdir(parents=True, exist_ok=True)
     seeds = range(plan.seed, plan.seed + plan.count)
     missing = [seed for seed in seeds if not (folder / f"{recipe.phantom_kind}-{seed:04d}" / "truth").is_dir()]
@@ -197,14 +196,6 @@ def _each(make: Callable[[int], None], seeds: list[int], workers: int) -> Any:
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(make, seeds)
-
-
-def _digest(kind: str, plan: Phantoms) -> str:
-    library = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256(json.dumps([kind, plan.model_dump()], sort_keys=True).encode())
-    for source in sorted((library / "phantoms").glob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def require_both_classes(positive: np.ndarray, what: str) -> None:

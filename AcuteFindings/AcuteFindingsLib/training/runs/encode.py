@@ -1,14 +1,14 @@
 """Encodings of every slice by the encoder that was just fitted, kept on disk until it changes."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.training.cache import DiskCache, digest_of
 from AcuteFindingsLib.training.recipes.plans import EncodeStage
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.changes import apply_changes
@@ -42,22 +42,21 @@ def encode(
     """
     plan = recipe.stages.encode
     assert plan is not None
-    weights = _digest(network)
+    weights = {name: value for name, value in network.state_dict().items() if name.startswith("encoder.")}
+    kept = DiskCache(folder, weights, plan)
     network = network.eval().to(device)
     jobs = [(item, version) for item in items for version in range(_versions(item, plan, seed) if augmented else 1)]
     stacks = []
     for number, (item, version) in enumerate(jobs, 1):
-        name = hashlib.sha256(
-            f"{weights}{item.folder.name}{version}{seed if version else ''}{plan}".encode()
-        ).hexdigest()
-        place = folder / f"{name[:32]}.npy"
-        if not place.is_file():
+        key = (item.folder.name, version, seed if version else None)
+
+        def make(item: Item = item, version: int = version, key: tuple[Any, ...] = key) -> Arrays:
             # Each version has a seed of its own, so that it does not matter which were made before.
-            torch.manual_seed(int(name[:8], 16))
-            encodings = _encode_one(network, item, recipe, plan, changed=version > 0, device=device)
-            with replace_when_written(place) as partial, partial.open("wb") as stream:
-                np.save(stream, encodings)
-        stacks.append({"encodings": np.load(place), "slices": item.labels[:, 0], "exam": item.exam})
+            torch.manual_seed(_number(*key))
+            return {"encodings": _encode_one(network, item, recipe, plan, changed=version > 0, device=device)}
+
+        encodings = kept.arrays(*key, make=make)["encodings"]
+        stacks.append({"encodings": encodings, "slices": item.labels[:, 0], "exam": item.exam})
         progress(f"Encoding {number} of {len(jobs)}", number / len(jobs))
     return stacks
 
@@ -66,8 +65,12 @@ def _versions(item: Item, plan: EncodeStage, seed: int) -> int:
     """Return how many versions of a series there are, the unchanged one among them."""
     if item.positive.any():
         return 1 + plan.augmented_positives
-    number = int(hashlib.sha256(f"{seed}{item.key}".encode()).hexdigest()[:8], 16) / 2**32
-    return 2 if number < plan.augmented else 1
+    return 2 if _number(seed, item.key) / 2**32 < plan.augmented else 1
+
+
+def _number(*things: Any) -> int:
+    """Return a number below 2**32 that hangs on the things alone."""
+    return int(digest_of(*things)[:8], 16)
 
 
 def _encode_one(
@@ -88,12 +91,3 @@ def _encode_one(
             images = images * (high - low) + low
             parts.append(network.encode(images)["encoding"].float().cpu())  # type: ignore[operator]
     return torch.cat(parts).numpy()
-
-
-def _digest(network: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        if name.startswith("encoder."):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -349,9 +349,5 @@ def _copy_best(summary: Summary, target: Path) -> None:
     best = summary.best
     if best is None:
         return
-    partial = target.with_name(f".partial.{target.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(best, partial)
-    if target.exists():
-        shutil.rmtree(target)
-    partial.rename(target)
+    with replace_when_written(target) as partial:
+        shutil.copytree(best, partial)

@@ -11,10 +11,9 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.training.data.cache import prefetch
 from AcuteFindingsLib.training.depthwise import SingleDepthwise
 from AcuteFindingsLib.training.recipes.plans import TrainStage
 from AcuteFindingsLib.training.recipes.schema import Recipe
@@ -158,9 +157,13 @@ def fit_stage(
 
 
 def _loader(examples: Dataset[Any], batch: int, hardware: Hardware, *, order: EpochOrder | None = None) -> Any:
-    return prefetch(
+    ahead: dict[str, Any] = {}
+    if hardware.workers:
+        # Started fresh, not forked: a fork of a process with running threads can hang.
+        ahead = {"multiprocessing_context": "spawn", "prefetch_factor": 4, "persistent_workers": True}
+    return DataLoader(
         examples,
-        workers=hardware.workers,
+        num_workers=hardware.workers,
         batch_size=batch,
         sampler=order,
         collate_fn=join,
@@ -168,6 +171,7 @@ def _loader(examples: Dataset[Any], batch: int, hardware: Hardware, *, order: Ep
         drop_last=order is not None and len(order) > batch,
         # Loaders draw their workers' seed from here, not from what the epoch was seeded with.
         generator=torch.Generator(),
+        **ahead,
     )
 
 

@@ -1,7 +1,5 @@
 """Prepared arrays on disk, made once; each folder is named by a digest of everything that shapes what is in it."""
 
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.errors import AcuteFindingsError, TrainingError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.package import WEIGHTS
-from AcuteFindingsLib.training.data.cache import ArrayCache
+from AcuteFindingsLib.training.cache import DiskCache
 from AcuteFindingsLib.training.data.table import DataTable, Example
 from AcuteFindingsLib.training.runs.arrays import Preparation, prepared_arrays
 from AcuteFindingsLib.training.runs.items import IMAGES, MASKS, TRUTH, Item
@@ -69,9 +67,8 @@ def prepare(
     """
     groups = units(table, series=plan.series)
     jobs = {key: tuple(table.example(row) for row in rows) for key, rows in groups.items()}
-    # Its digest of code, options and files names each folder; here arrays lie in files of their own, to be mapped.
-    cache = ArrayCache(folder, prepared_arrays, options={"plan": plan}, sources=_weights(plan))
-    places = {key: cache.path(examples).with_suffix("") for key, examples in jobs.items()}
+    cache = DiskCache(folder, prepared_arrays, plan, _weights(plan))
+    places = {key: cache.path(examples) for key, examples in jobs.items()}
     missing = [key for key, place in places.items() if not (place / TRUTH).is_file()]
     left_out = []
     for number, (key, reason) in enumerate(_make_all([(k, jobs[k], places[k]) for k in missing], plan, workers), 1):
@@ -116,18 +113,12 @@ def _make(plan: Preparation, job: _Job) -> tuple[str, str]:
         arrays: dict[str, Any] = prepared_arrays(examples, plan)
     except AcuteFindingsError as error:
         return key, str(error)
-    partial_folder = place.with_name(f".{uuid.uuid4().hex[:8]}.partial.{place.name}")
-    partial_folder.mkdir(parents=True)
-    try:
+    # Pictures lie in files of their own, to be mapped.
+    with replace_when_written(place) as partial_folder:
+        partial_folder.mkdir()
         np.save(partial_folder / IMAGES, arrays.pop("images"))
         np.save(partial_folder / MASKS, arrays.pop("masks"))
-        with (partial_folder / TRUTH).open("wb") as stream:
-            np.savez(stream, **arrays)
-        if place.exists():
-            shutil.rmtree(place)
-        partial_folder.rename(place)
-    finally:
-        shutil.rmtree(partial_folder, ignore_errors=True)
+        np.savez(partial_folder / TRUTH, **arrays)
     return key, ""
 
 
