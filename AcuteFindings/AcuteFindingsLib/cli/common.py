@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import progress as bars
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.progress import Progress
 
 BROKEN_PIPE = 141
 """Exit status where nobody reads the output any more: 128 + SIGPIPE, as shells have it."""
@@ -110,7 +111,7 @@ def device_name(device: str) -> str:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, float], None]]:
+def progress_bar() -> Iterator[Progress]:
     """Show what is being done, how much of it, and how long it will take; on stderr, gone when done.
 
     Where stderr is no terminal: a line a stage and a tenth.
@@ -118,12 +119,12 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
     if not err_console.is_terminal:
         yield progress_lines(lambda line: err_console.print(line))
         return
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
+    with bars.Progress(
+        bars.SpinnerColumn(),
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        bars.TextColumn("{task.percentage:>3.0f} %"),
+        bars.TimeRemainingColumn(),
         console=err_console,
         transient=True,
     ) as bar:
@@ -131,7 +132,7 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
         yield lambda text, fraction: bar.update(task, description=plain(text), completed=fraction)
 
 
-def progress_lines(write: Callable[[str], object]) -> Callable[[str, float], None]:
+def progress_lines(write: Callable[[str], object]) -> Progress:
     """Return a progress that writes a line where a new stage begins and for each further tenth of the whole.
 
     A stage is known by its words without numbers: "slice 3 of 9" and "slice 4 of 9" are one.

@@ -1,22 +1,15 @@
 """What the three detectors have in common."""
 
-from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
 
 from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity, SliceResult
-from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.orient import Axial
+from AcuteFindingsLib.progress import Cancelled, Progress
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import SourceSlice, Study
-
-Progress = Callable[[str, float], None]
-"""Told what is being done and the share of the whole that is done, 0..1."""
-
-Cancelled = Callable[[], bool]
-"""Asked between batches; True stops the run."""
 
 
 class Detector(Protocol):
@@ -31,33 +24,6 @@ class Detector(Protocol):
     def run(self, study: Study, *, progress: Progress = ..., cancelled: Cancelled = ...) -> Finding:
         """Detect; raises `CancelledError` within one batch of being asked to stop."""
         ...
-
-
-def no_progress(text: str, fraction: float) -> None:
-    """Tell nobody."""
-
-
-def never_cancelled() -> bool:
-    """Run to the end."""
-    return False
-
-
-def stop_if(cancelled: Cancelled) -> None:
-    """Raise `CancelledError` where the user asked to stop."""
-    if cancelled():
-        raise CancelledError("Stopped on request; nothing was written.")
-
-
-def batches(
-    count: int, size: int, *, text: str, progress: Progress, cancelled: Cancelled, span: tuple[float, float]
-) -> Iterator[slice]:
-    """Yield the slices of `range(count)` in batches, reporting progress over `span` and stopping when asked."""
-    low, high = span
-    for start in range(0, count, size):
-        stop_if(cancelled)
-        progress(text, low + (high - low) * start / count)
-        yield slice(start, min(start + size, count))
-    progress(text, high)
 
 
 def identity_of(predictor: Predictor) -> ModelIdentity:

@@ -11,11 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.schema import Agreement
 from AcuteFindingsLib.evaluation.tables import case_key, plain
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 
 _BACK, _INK, _SOFT = "#12171d", "#e8edf2", "#a3b0bd"
 _DPI = 110

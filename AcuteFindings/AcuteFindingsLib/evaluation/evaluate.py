@@ -9,7 +9,6 @@ import numpy as np
 
 from AcuteFindingsLib import __version__
 from AcuteFindingsLib.counting import counted, plural
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.calibration import calibration_error, calibration_measure
 from AcuteFindingsLib.evaluation.cases import Cases, Truth, align, by_study, match, read_truth
@@ -31,6 +30,7 @@ from AcuteFindingsLib.evaluation.schema import (
 from AcuteFindingsLib.evaluation.subgroups import subgroups
 from AcuteFindingsLib.evaluation.tables import CASE_COLUMNS, PATIENT_COLUMNS, find_column, names, plain
 from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.evaluation.mask_files import MaskSet

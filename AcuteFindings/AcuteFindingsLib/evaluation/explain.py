@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import ValidationError
 from scipy.special import expit
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, batches, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pe.detector import PEDetector, chest_slices
 from AcuteFindingsLib.detectors.pneumothorax.detector import outlines
@@ -32,6 +31,7 @@ from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.torch_predictor import TorchPredictor, load_predictor
+from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 

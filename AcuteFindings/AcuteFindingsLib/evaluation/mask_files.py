@@ -10,7 +10,6 @@ import numpy as np
 import SimpleITK as sitk
 
 from AcuteFindingsLib.counting import counted
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.errors import EvaluationError, StudyError
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.schema import MaskRow
@@ -23,6 +22,7 @@ from AcuteFindingsLib.evaluation.tables import (
     read_table,
     same_finding,
 )
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.itk_files import read_image
 from AcuteFindingsLib.study.rle import decode_union
 

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from AcuteFindingsLib.detectors.detector import Progress, no_progress
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, ModelIdentity, Verdict
 from AcuteFindingsLib.errors import ExportError
+from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.study.study import Study
 
 SEG, SR, SC = "seg", "sr", "sc"

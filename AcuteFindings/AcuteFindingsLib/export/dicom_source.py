@@ -5,7 +5,7 @@ else, neither into messages nor into file names.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,11 @@ from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import VR, format_number_as_ds, validate_value
 
 from AcuteFindingsLib.errors import ExportError
+from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.study.dicom_files import read_header, read_tags
 from AcuteFindingsLib.study.dicom_frames import Frame, frames_of
 from AcuteFindingsLib.study.geometry import normal_of
 from AcuteFindingsLib.study.study import SourceSlice, Study
-
-Progress = Callable[[str, float], None]
 
 # Patient and study attributes of type 2 that a source may lack (PS3.3 C.7.1.1, C.7.2.1): present, but empty.
 _NEVER_MISSING = (
@@ -130,7 +129,7 @@ def require_instances(study: Study) -> None:
         )
 
 
-def read_instances(study: Study, *, progress: Progress | None = None) -> SourceInstances:
+def read_instances(study: Study, *, progress: Progress = no_progress) -> SourceInstances:
     """Read the headers of the instances that a study was read from.
 
     Raises
@@ -143,7 +142,7 @@ def read_instances(study: Study, *, progress: Progress | None = None) -> SourceI
     headers: list[Dataset] = []
     frames: list[list[Frame]] = []
     for number, file in enumerate(files):
-        if progress is not None and number % 20 == 0:
+        if number % 20 == 0:
             progress("Reading the DICOM headers", number / len(files))
         headers.append(_header(file, whole=number == 0))
         frames.append(frames_of(file, headers[-1]))

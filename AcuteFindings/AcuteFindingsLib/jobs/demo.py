@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.jobs.run_study import StudyRequest, StudyResult, run_study
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 
 SAMPLES = (("pe", "ctpa"), ("hemorrhage", "head-ct"), ("pneumothorax", "chest-xray"))
 

@@ -11,7 +11,6 @@ import SimpleITK as sitk
 
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.csv_text import CsvWriter
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.detectors.single_image import ImageScorer
 from AcuteFindingsLib.errors import CancelledError, EvaluationError, ExportError, StudyError
 from AcuteFindingsLib.evaluation.table_files import open_table
@@ -20,6 +19,7 @@ from AcuteFindingsLib.jobs.image_files import in_table, listed_images, result_na
 from AcuteFindingsLib.jobs.results_folder import results_folder
 from AcuteFindingsLib.last_resort import out_of_memory, sentence
 from AcuteFindingsLib.models.metadata import Task
+from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.providers.load import load_any_image_scorer
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.evidence import stated_parts

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.registry import LoadedDetector
 from AcuteFindingsLib.errors import ExportError, SceneError, StudyError, StudyRefusedError
 from AcuteFindingsLib.export.dicom_results import SC, SEG, SR, CapturedPicture, require_dicom, write_dicom_results
 from AcuteFindingsLib.export.report import write_report
 from AcuteFindingsLib.jobs.results_folder import RESULTS, results_folder, writing
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
 from AcuteFindingsLib.providers.load import load_any_detector
 from AcuteFindingsLib.scene.pictures import Picture, draw_pictures
 from AcuteFindingsLib.study.choose import fitting_detectors
@@ -130,12 +130,12 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
         model=request.model,
         device=request.device,
         folders=request.model_folders,
-        progress=_part(progress, 0.15, 0.2),
+        progress=part_of(progress, 0.15, 0.2),
         cancelled=cancelled,
     )
     stop_if(cancelled)
 
-    finding = loaded.detector.run(study, progress=_part(progress, 0.2, 0.8), cancelled=cancelled)
+    finding = loaded.detector.run(study, progress=part_of(progress, 0.2, 0.8), cancelled=cancelled)
     finding = replace(
         finding,
         model=replace(finding.model, chosen=loaded.why),
@@ -146,7 +146,7 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
     wants_dicom = request.dicom or request.dicom_chart
     share = 0.95 if wants_dicom else 1.0
     with writing(f"--out {request.out}"):
-        result = write_results(finding, study, loaded, work, progress=_part(progress, 0.8, share))
+        result = write_results(finding, study, loaded, work, progress=part_of(progress, 0.8, share))
         if not wants_dicom:
             return result
         asked = ((SEG, request.dicom), (SR, request.dicom), (SC, request.dicom_chart))
@@ -156,7 +156,7 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
             work / DICOM_FOLDER,
             kinds=[kind for kind, wanted in asked if wanted],
             picture=picture_to_capture(result.pictures),
-            progress=_part(progress, share, 1.0),
+            progress=part_of(progress, share, 1.0),
         )
     return replace(result, dicom=written.files, remarks=(*result.remarks, *written.remarks))
 
@@ -255,7 +255,3 @@ def _scene_and_pictures(
     if reason:
         remark(reason)
     return scene_file, pictures
-
-
-def _part(progress: Progress, low: float, high: float) -> Progress:
-    return lambda text, fraction: progress(text, low + (high - low) * fraction)

@@ -7,9 +7,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, ModelError, SceneError, StudyRefusedError
+from AcuteFindingsLib.errors import AcuteFindingsError, ModelError, SceneError, StudyRefusedError
 from AcuteFindingsLib.jobs.messages import MessageError, Request
 from AcuteFindingsLib.places import temporary_folder
+from AcuteFindingsLib.progress import Cancelled, Progress, part_of, stop_if
 from AcuteFindingsLib.study.notice import merge_notices, refusals
 
 if TYPE_CHECKING:
@@ -55,19 +56,18 @@ class WarmModels:
 class Tools:
     """What a job is handed beside its request."""
 
-    progress: Callable[[str, float], None]
-    cancelled: Callable[[], bool]
+    progress: Progress
+    cancelled: Cancelled
     models: WarmModels = field(default_factory=WarmModels)
 
     def at(self, text: str, fraction: float) -> None:
         """Say what is being done; raise `CancelledError` where the user has asked to stop."""
-        if self.cancelled():
-            raise CancelledError("Stopped on request; nothing was written.")
+        stop_if(self.cancelled)
         self.progress(text, fraction)
 
-    def span(self, low: float, high: float) -> Callable[[str, float], None]:
+    def span(self, low: float, high: float) -> Progress:
         """Return the progress of a part of the job that takes it from `low` to `high`."""
-        return lambda text, fraction: self.at(text, low + (high - low) * fraction)
+        return part_of(self.at, low, high)
 
 
 class RefusedError(StudyRefusedError):

@@ -7,21 +7,18 @@ import importlib.util
 import logging
 import shutil
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from AcuteFindingsLib.budgets import budgets
-from AcuteFindingsLib.errors import CancelledError, DownloadError, ModelError
+from AcuteFindingsLib.errors import DownloadError, ModelError
 from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.models.archive import extract_steps
 from AcuteFindingsLib.models.catalogue import ArchiveSource, CatalogueEntry, ProviderSource
 from AcuteFindingsLib.models.fetch import PATIENCE, Patience, fetch_file
 from AcuteFindingsLib.models.find import default_cache
 from AcuteFindingsLib.models.package import ModelPackage, read_package
-
-Progress = Callable[[str, float], None]
-Cancelled = Callable[[], bool]
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
 
 PARTIAL_FOLDER = ".downloads"
 """Where archives are kept below the cache until they are installed."""
@@ -31,8 +28,8 @@ def download_model(
     entry: CatalogueEntry,
     *,
     cache: Path | None = None,
-    progress: Progress = lambda _text, _share: None,
-    cancelled: Cancelled = lambda: False,
+    progress: Progress = no_progress,
+    cancelled: Cancelled = never_cancelled,
     patience: Patience = PATIENCE,
 ) -> ModelPackage:
     """Download the archive of a catalogue entry, verify it, and install its package.
@@ -86,7 +83,7 @@ def download_model(
                 archive,
                 cache=cache,
                 expected=entry,
-                progress=lambda text, share: progress(text, 0.9 + 0.1 * share),
+                progress=part_of(progress, 0.9, 1.0),
                 cancelled=cancelled,
             )
             archive.unlink(missing_ok=True)
@@ -101,8 +98,8 @@ def install_package(
     *,
     cache: Path | None = None,
     expected: CatalogueEntry | None = None,
-    progress: Progress = lambda _text, _share: None,
-    cancelled: Cancelled = lambda: False,
+    progress: Progress = no_progress,
+    cancelled: Cancelled = never_cancelled,
 ) -> ModelPackage:
     """Install a package from a zip file or a folder: copied aside, verified as a model package, then renamed.
 
@@ -135,11 +132,11 @@ def install_package(
             shutil.copytree(path, work)
         else:
             for share in extract_steps(path, work):
-                _stop_if(cancelled)
+                stop_if(cancelled, left="nothing was installed")
                 progress("Unpacking the model", 0.6 * share)
         progress("Verifying the model", 0.6)
         package = _verified(work, path)
-        _stop_if(cancelled)
+        stop_if(cancelled, left="nothing was installed")
         if expected is not None and (package.id, package.version) != (expected.id, expected.version or package.version):
             raise ModelError(
                 f"The archive holds the model {package.id!r} {package.version}, not {expected.id!r} {expected.version} "
@@ -280,8 +277,3 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelError(f"The folder {folder} for models cannot be made: {error.strerror or error}.") from error
-
-
-def _stop_if(cancelled: Cancelled) -> None:
-    if cancelled():
-        raise CancelledError("Stopped on request; nothing was installed.")

@@ -10,12 +10,15 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from AcuteFindingsLib import __version__
-from AcuteFindingsLib.errors import CancelledError, DownloadError
+from AcuteFindingsLib.errors import DownloadError
+from AcuteFindingsLib.progress import Cancelled, stop_if
 
 if TYPE_CHECKING:
     import requests
 
     from AcuteFindingsLib.web import GuardedSession
+
+_KEPT = "what has been downloaded is kept, and the next download goes on there"
 
 # Small, so that a slow line shows progress and a request to stop is heard.
 _READ_BYTES = 4 * 2**10
@@ -48,7 +51,7 @@ def fetch_file(
     *,
     size: int,
     progress: Callable[[int], None],
-    cancelled: Callable[[], bool],
+    cancelled: Cancelled,
     patience: Patience = PATIENCE,
 ) -> None:
     """Fetch a file of known size; what `target` holds of it already is not asked for again.
@@ -162,9 +165,7 @@ def _timeout(patience: Patience) -> tuple[float, float]:
     return patience.connect_s, patience.read_s
 
 
-def _copy(
-    source: Path, target: Path, *, size: int, progress: Callable[[int], None], cancelled: Callable[[], bool]
-) -> None:
+def _copy(source: Path, target: Path, *, size: int, progress: Callable[[int], None], cancelled: Cancelled) -> None:
     try:
         if source.stat().st_size != size:
             raise DownloadError(
@@ -174,7 +175,7 @@ def _copy(
             while part := reading.read(2**20):
                 writing.write(part)
                 progress(reading.tell())
-                _stop_if(cancelled)
+                stop_if(cancelled, left=_KEPT)
     except OSError as error:
         raise DownloadError(f"{source} cannot be read: {error.strerror or error}.") from error
 
@@ -185,7 +186,7 @@ def _fetch_rest(
     *,
     size: int,
     progress: Callable[[int], None],
-    cancelled: Callable[[], bool],
+    cancelled: Cancelled,
     patience: Patience,
 ) -> None:
     have = _bytes_in(target)
@@ -193,7 +194,7 @@ def _fetch_rest(
     # Time and bytes for one piece: how long the whole takes is the user's to judge, who sees it and can stop it.
     seconds = 2 * patience.read_s + patience.connect_s
     with _session() as session, session.within(seconds=seconds, most_bytes=_MOST_AT_ONCE) as allowance:
-        _stop_if(cancelled)
+        stop_if(cancelled, left=_KEPT)
         with session.get(url, headers=headers, stream=True, timeout=_timeout(patience)) as response:
             if response.status_code == 416:
                 # The server's file ends before ours does: what we hold is of another file.
@@ -214,7 +215,7 @@ def _fetch_rest(
                     if stream.write(part) != len(part):
                         raise OSError(errno.ENOSPC, "No space left on the disk")
                     progress(written)
-                    _stop_if(cancelled)
+                    stop_if(cancelled, left=_KEPT)
     if written < size:
         raise _RetryLaterError(
             f"The connection to {_host(url)} ended after {_amount(written)} of {_amount(size)}; what has come is kept: "
@@ -339,15 +340,8 @@ def _bytes_in(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _stop_if(cancelled: Callable[[], bool]) -> None:
-    if cancelled():
-        raise CancelledError(
-            "Stopped on request; what has been downloaded is kept, and the next download goes on there."
-        )
-
-
-def _pause(seconds: float, cancelled: Callable[[], bool]) -> None:
+def _pause(seconds: float, cancelled: Cancelled) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        _stop_if(cancelled)
+        stop_if(cancelled, left=_KEPT)
         time.sleep(min(0.1, left))

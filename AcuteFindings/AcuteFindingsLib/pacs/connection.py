@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from AcuteFindingsLib.detectors.detector import Cancelled
-from AcuteFindingsLib.errors import CancelledError, PacsError
+from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.instance_files import Inbox
 from AcuteFindingsLib.pacs.matches import InstanceMatch, SeriesMatch, StudyMatch, StudyQuery
 from AcuteFindingsLib.pacs.servers import Server
+from AcuteFindingsLib.progress import Cancelled
+
+KEPT = "what has come is kept, and the same command fetches the rest"
+"""What a transfer that was stopped leaves."""
 
 StoreState = Literal["stored", "stored with a remark", "refused", "not sent"]
 
@@ -108,12 +111,6 @@ def connect(server: Server) -> Connection:
         raise PacsError(
             f"Archives need the package {error.name}, which is missing; install: pip install 'acutefindings[pacs]'"
         ) from error
-
-
-def stop_if(cancelled: Cancelled) -> None:
-    """Raise `CancelledError` where the user asked to stop a transfer."""
-    if cancelled():
-        raise CancelledError("Stopped on request; what has come is kept, and the same command fetches the rest.")
 
 
 def newest_first(studies: list[StudyMatch]) -> list[StudyMatch]:

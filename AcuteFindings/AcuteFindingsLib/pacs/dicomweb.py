@@ -12,9 +12,8 @@ import requests
 from pydicom.dataset import Dataset
 
 from AcuteFindingsLib.budgets import budgets
-from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
-from AcuteFindingsLib.pacs.connection import Outgoing, Shortfall, StoreAnswer, by_number, newest_first, stop_if
+from AcuteFindingsLib.pacs.connection import KEPT, Outgoing, Shortfall, StoreAnswer, by_number, newest_first
 from AcuteFindingsLib.pacs.dicomweb_session import Client, open_session
 from AcuteFindingsLib.pacs.http_errors import explain_request, explain_status, not_dicomweb
 from AcuteFindingsLib.pacs.instance_files import UNREADABLE, Inbox, disk_error
@@ -34,6 +33,7 @@ from AcuteFindingsLib.pacs.matches import (
 from AcuteFindingsLib.pacs.servers import DicomwebServer
 from AcuteFindingsLib.pacs.store_status import explain_failure, explain_warning
 from AcuteFindingsLib.pacs.study_search import SMALLEST_CAP
+from AcuteFindingsLib.progress import Cancelled, stop_if
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
 from AcuteFindingsLib.web import Allowance
 
@@ -130,7 +130,7 @@ class DicomwebConnection:
         if complete and (inbox.lacking > 1 or not inbox.missing):
             self._fetch_series(wanted[0].study_uid, wanted[0].series_uid, inbox, cancelled)
         for match in inbox.missing:
-            stop_if(cancelled)
+            stop_if(cancelled, left=KEPT)
             with self._explained(most_bytes=budgets().instance_bytes), quiet_pydicom():
                 try:
                     dataset = self._client.retrieve_instance(
@@ -154,7 +154,7 @@ class DicomwebConnection:
                 for dataset in self._client.iter_series(study_uid, series_uid, media_types=_AS_STORED):
                     allowance.restart()
                     self._keep(dataset, inbox)
-                    stop_if(cancelled)
+                    stop_if(cancelled, left=KEPT)
             except (requests.exceptions.ChunkedEncodingError, *UNREADABLE):
                 inbox.refuse(f"the stream of the series broke off after {inbox.received} instances")
 

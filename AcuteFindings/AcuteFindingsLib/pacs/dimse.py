@@ -12,7 +12,6 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from AcuteFindingsLib.budgets import budgets
-from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.association import association, require_answer
 from AcuteFindingsLib.pacs.connection import Outgoing, Shortfall, StoreAnswer, by_number, newest_first
@@ -35,6 +34,7 @@ from AcuteFindingsLib.pacs.matches import (
 )
 from AcuteFindingsLib.pacs.servers import DimseServer
 from AcuteFindingsLib.pacs.tls import client_context
+from AcuteFindingsLib.progress import Cancelled
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
 
 _SUCCESS = 0x0000

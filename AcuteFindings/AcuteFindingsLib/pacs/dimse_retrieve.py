@@ -12,14 +12,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.association import association
-from AcuteFindingsLib.pacs.connection import stop_if
+from AcuteFindingsLib.pacs.connection import KEPT
 from AcuteFindingsLib.pacs.dimse_receiver import receiver, receiving_bounds, store_handler
 from AcuteFindingsLib.pacs.instance_files import Inbox, disk_error
 from AcuteFindingsLib.pacs.matches import InstanceMatch
 from AcuteFindingsLib.pacs.servers import DimseServer
+from AcuteFindingsLib.progress import Cancelled, stop_if
 
 # A list of UIDs longer than this exceeds what some servers take in one request.
 _BATCH = 50
@@ -175,7 +175,7 @@ def _follow(
         raise disk_error(inbox.folder, inbox.failure) from inbox.failure
     if inbox.failure is not None:
         raise inbox.failure
-    stop_if(lambda: watch.stopped or cancelled())
+    stop_if(lambda: watch.stopped or cancelled(), left=KEPT)
     if code == _SUCCESS and not inbox.lacking:
         return ""
     return _explain(server, code, quiet=watch.quiet, idle=watch.idle)

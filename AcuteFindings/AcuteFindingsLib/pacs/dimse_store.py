@@ -7,13 +7,13 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
-from AcuteFindingsLib.detectors.detector import Cancelled
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.association import association
 from AcuteFindingsLib.pacs.connection import Outgoing, StoreAnswer
 from AcuteFindingsLib.pacs.instance_files import UNREADABLE
 from AcuteFindingsLib.pacs.servers import DimseServer
 from AcuteFindingsLib.pacs.store_status import explain_failure, explain_warning
+from AcuteFindingsLib.progress import Cancelled
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
 
 _MAX_CONTEXTS = 128

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.errors import PacsError
-from AcuteFindingsLib.pacs.connection import Connection, stop_if
+from AcuteFindingsLib.pacs.connection import KEPT, Connection
 from AcuteFindingsLib.pacs.instance_files import Inbox, instance_path, is_whole, series_folder
 from AcuteFindingsLib.pacs.matches import InstanceMatch, SeriesMatch, StudyMatch, is_uid
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 
 # Partial files this old belong to a run that was killed.
 _ABANDONED_AFTER = 3600.0
@@ -94,7 +94,7 @@ def pull_studies(
     listed = []
     for study in studies:
         for series in connection.find_series(study.study_uid):
-            stop_if(cancelled)
+            stop_if(cancelled, left=KEPT)
             if series_uid in (None, series.series_uid) and modality in (None, series.modality):
                 listed.append((series, connection.find_instances(study.study_uid, series.series_uid)))
     if not listed:
@@ -174,7 +174,7 @@ def _pull_series(
         present=present,
     )
     if complete or wanted:
-        stop_if(cancelled)
+        stop_if(cancelled, left=KEPT)
         asked = wanted or [InstanceMatch(series.study_uid, series.series_uid, "", "", None)]
         try:
             connection.fetch(asked, inbox, complete=complete, cancelled=cancelled)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.connection import Connection, Outgoing, StoreAnswer
 from AcuteFindingsLib.pacs.instance_files import UNREADABLE, is_whole
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.dicom_files import quiet_pydicom
 
 _TAGS = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality"]

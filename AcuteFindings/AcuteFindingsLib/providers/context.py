@@ -6,11 +6,12 @@ from time import perf_counter
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Detector, Progress, never_cancelled, no_progress
+from AcuteFindingsLib.detectors.detector import Detector
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement
 from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LEFT_LUNG, RIGHT_LUNG
 from AcuteFindingsLib.errors import DetectionError, ProviderError
 from AcuteFindingsLib.preprocessing.orient import Axial
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.providers.provider import find_provider
 from AcuteFindingsLib.providers.rv_lv_ratio import STRAIN_FROM, ventricle_diameters
 from AcuteFindingsLib.providers.totalsegmentator import ID, Segmented, Segmenter

@@ -12,9 +12,9 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.places import environments_folder, models_cache, temporary_folder
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.providers.own_process import run_to_end
 from AcuteFindingsLib.providers.provider import Provider
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Detector, Progress, never_cancelled, no_progress
+from AcuteFindingsLib.detectors.detector import Detector
 from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity
 from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
 from AcuteFindingsLib.detectors.registry import LoadedDetector, load_detector
@@ -15,6 +15,7 @@ from AcuteFindingsLib.models.find import find_package
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.providers.consent import require_consent
 from AcuteFindingsLib.providers.install import how_to_install, python_of
 from AcuteFindingsLib.providers.provider import Provider, find_provider, list_providers

@@ -13,9 +13,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
-from AcuteFindingsLib.errors import CancelledError, ProviderError
+from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.last_resort import killed
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 
 CHILDREN = Path(__file__).resolve().parent / "children"
 
@@ -96,8 +96,7 @@ def run_to_end(
     told: list[str] = []
     try:
         while True:
-            if cancelled():
-                raise CancelledError("Stopped on request; nothing was written.")
+            stop_if(cancelled)
             try:
                 line = lines.get(timeout=_POLL_S)
             except Empty:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
-from AcuteFindingsLib.errors import CancelledError, ProviderError
+from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.models.metadata import Label, OperatingPoint
 from AcuteFindingsLib.models.package import ModelPackage, file_sha256
 from AcuteFindingsLib.models.torch_predictor import TorchPredictor, choose_device
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.providers.provided import ModelFacts, provided_package
 from AcuteFindingsLib.providers.provider import find_provider
 from AcuteFindingsLib.providers.weights_check import prove_harmless
@@ -212,8 +212,7 @@ class _Told(io.StringIO):
         self._what, self._progress, self._cancelled = what, progress, cancelled
 
     def write(self, text: str) -> int:
-        if self._cancelled():
-            raise CancelledError("Stopped on request; what was fetched is kept and the rest fetched next time.")
+        stop_if(self._cancelled, left="what was fetched is kept and the rest fetched next time")
         bar = re.search(r"\[(█*)", text)
         if bar or "Downloading" in text:
             share = len(bar[1]) / 50 if bar else 0.0

@@ -6,14 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.detector import (
-    Cancelled,
-    Progress,
-    never_cancelled,
-    no_progress,
-    slice_results,
-    stop_if,
-)
+from AcuteFindingsLib.detectors.detector import slice_results
 from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LABEL, LEFT_LUNG, RIGHT_LUNG
 from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
@@ -26,6 +19,7 @@ from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
 from AcuteFindingsLib.detectors.single_image import Scores
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.torch_predictor import TorchPredictor
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.providers.provided import identity_of_package, provider_notices
 from AcuteFindingsLib.providers.provider import find_provider
 from AcuteFindingsLib.providers.torchxrayvision import ID, package_of

@@ -7,12 +7,12 @@ from time import perf_counter
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.detector import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.hemorrhage.detector import HEMORRHAGE
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.preprocessing.orient import Axial
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.providers.hemorrhage_result import (
     AREA_MM2,
     LABELS,

@@ -4,7 +4,7 @@ import io
 import logging
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from pydicom.uid import (
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.study.file_kinds import (
     DICOM,
     START_BYTES,
@@ -44,8 +45,6 @@ from AcuteFindingsLib.study.file_kinds import (
 from AcuteFindingsLib.study.folder_files import files_below, spoiled_among
 from AcuteFindingsLib.study.patient import PATIENT_TAGS, join_patients, keep_no_patient
 from AcuteFindingsLib.study.unpacking import UNPACKING_FAILS, check_deflated, unpacked, unpacked_start
-
-Progress = Callable[[str, float], None]
 
 # What is read of a header. A closed list, so that nothing which names the patient ever enters this program.
 HEADER_TAGS = [
@@ -112,7 +111,7 @@ class DicomIndexError(InvalidDicomError):
     """The file is a DICOMDIR: it lists other files."""
 
 
-def read_headers(path: Path, *, progress: Progress | None = None) -> Headers:
+def read_headers(path: Path, *, progress: Progress = no_progress) -> Headers:
     """Read the headers of one DICOM file or of every DICOM file below a folder; other files are skipped.
 
     Linked folders are followed, each folder once.
@@ -128,7 +127,7 @@ def read_headers(path: Path, *, progress: Progress | None = None) -> Headers:
     files, closed = files_below(path)
     found, unreadable, others = [], closed, []
     for number, file in enumerate(files):
-        if progress is not None and number % 20 == 0:
+        if number % 20 == 0:
             progress(f"Reading headers: {number} of {len(files)} files", number / len(files))
         try:
             found.append((file, read_header(file)))

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.study.dicom_decoding import FileDecoded, Sink, decode_one_file
-from AcuteFindingsLib.study.dicom_files import Progress, quiet_pydicom
+from AcuteFindingsLib.study.dicom_files import quiet_pydicom
 from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_intensity import holds_colors
 from AcuteFindingsLib.study.dicom_padding import padding_limits, padding_mask
@@ -49,7 +50,7 @@ class UnreadablePixelsError(StudyError):
     """Not one of the images can be decoded."""
 
 
-def decode_frames(frames: Sequence[Frame], sink: Sink, *, progress: Progress | None = None) -> Decoded:
+def decode_frames(frames: Sequence[Frame], sink: Sink, *, progress: Progress = no_progress) -> Decoded:
     """Decode frames in parallel threads and hand each to `sink(place in frames, (y, x) stored values)`.
 
     The sink is called from several threads, each time for another place, so that no list of all slices is needed.
@@ -80,7 +81,7 @@ def decode_frames(frames: Sequence[Frame], sink: Sink, *, progress: Progress | N
                 if result.lost:
                     lost += result.lost
                     reasons.append(result.reason)
-                if progress is not None and (done % 10 < count or done == len(frames)):
+                if done % 10 < count or done == len(frames):
                     progress(f"Decoding images: {done} of {len(frames)}", done / len(frames))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.study.damage import surplus_notices
 from AcuteFindingsLib.study.dicom_facts import body_part_of, facts_of, view_of
-from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.study.dicom_frames import Frame, number, numbers, words
 from AcuteFindingsLib.study.dicom_intensity import radiograph_intensity
 from AcuteFindingsLib.study.dicom_pixels import decode_frames
@@ -21,7 +21,7 @@ _NOT_SQUARE = 1.05
 _MOST_ASPECT = 10.0
 
 
-def read_projection(frame: Frame, *, source_name: str, progress: Progress | None = None) -> Study:
+def read_projection(frame: Frame, *, source_name: str, progress: Progress = no_progress) -> Study:
     """Read one radiograph.
 
     Raises

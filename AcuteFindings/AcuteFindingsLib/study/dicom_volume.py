@@ -7,10 +7,10 @@ import numpy as np
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.study.damage import surplus_notices, unreadable_notice
 from AcuteFindingsLib.study.dicom_clean import clean_stack
 from AcuteFindingsLib.study.dicom_facts import facts_of
-from AcuteFindingsLib.study.dicom_files import Progress
 from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_intensity import picture_intensity
 from AcuteFindingsLib.study.dicom_pixels import Decoded, decode_frames, holds_picture, to_hu
@@ -33,7 +33,7 @@ from AcuteFindingsLib.study.stray_slices import rescale_notices, stray_notices
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
 
-def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = None) -> Study:
+def read_ct(volume: Volume, *, source_name: str, progress: Progress = no_progress) -> Study:
     """Read one volume of a CT series (classic files or enhanced multi-frame) in HU.
 
     Slices are sorted along their normal, the gantry's tilt is undone by shifting slices within their planes, missing
@@ -91,9 +91,7 @@ def read_ct(volume: Volume, *, source_name: str, progress: Progress | None = Non
     )
 
 
-def _fill(
-    stack: Sequence[Frame], plan: StackPlan, *, windowed: bool, progress: Progress | None
-) -> tuple[np.ndarray, Decoded]:
+def _fill(stack: Sequence[Frame], plan: StackPlan, *, windowed: bool, progress: Progress) -> tuple[np.ndarray, Decoded]:
     """Decode straight into the grid; only slices that lie between its planes need a second array."""
     fill = 0.0 if windowed else AIR_HU
     count = plan.shape[0] if plan.on_grid else len(stack)

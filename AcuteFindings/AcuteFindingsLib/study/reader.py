@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.progress import Progress, no_progress, part_of
 from AcuteFindingsLib.study.archive import is_zip, unpack_zip
 from AcuteFindingsLib.study.completeness import incomplete_notices
 from AcuteFindingsLib.study.damage import unreadable_notice
@@ -13,7 +14,6 @@ from AcuteFindingsLib.study.dicom_files import (
     IMAGE_STORAGE,
     MALFORMED,
     Headers,
-    Progress,
     quiet_pydicom,
     read_headers,
 )
@@ -42,7 +42,7 @@ def read_study(
     detector: str | None = None,
     series: str | None = None,
     one_examination: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Study:
     """Read a study.
 
@@ -87,10 +87,10 @@ def read_study(
 
 
 def _read_dicom(
-    path: Path, name: str, *, detector: str | None, series: str | None, one_examination: bool, progress: Progress | None
+    path: Path, name: str, *, detector: str | None, series: str | None, one_examination: bool, progress: Progress
 ) -> Study | None:
     """Read the DICOM study below a path; None where a folder holds no DICOM file at all."""
-    headers = read_headers(path, progress=_part(progress, 0.0, 0.2))
+    headers = read_headers(path, progress=part_of(progress, 0.0, 0.2))
     if not headers.headers and not headers.unreadable:
         return None
     frames, unreadable = _frames(headers)
@@ -103,7 +103,7 @@ def _read_dicom(
     chosen = choose_volume(volumes, detector=detector, uid=series, source_name=name)
     if several is not None:
         _log.warning("%s holds: %s.", name, listing_of(volumes, path))
-    study = _read_best(volumes, chosen, name, detector=detector, uid=series, progress=_part(progress, 0.2, 1.0))
+    study = _read_best(volumes, chosen, name, detector=detector, uid=series, progress=part_of(progress, 0.2, 1.0))
     about_files = _unreadable_notices(headers, unreadable)
     return replace(study, notices=(*([] if several is None else [several]), *about_files, *study.notices))
 
@@ -115,7 +115,7 @@ def _read_best(
     *,
     detector: str | None,
     uid: str | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Study:
     """Read the chosen volume; where not one image of it can be decoded, the next best of its kind, with a warning."""
     left, lost = volumes, []
@@ -142,7 +142,7 @@ def _read_best(
         return replace(study, notices=(*study.notices, *missing, *_lost_series(lost), *others))
 
 
-def _read_volume(volume: Volume, name: str, *, detector: str | None, progress: Progress | None) -> Study:
+def _read_volume(volume: Volume, name: str, *, detector: str | None, progress: Progress) -> Study:
     as_projection = volume.modality in PROJECTION_MODALITIES or (
         volume.modality != "CT" and detector not in ("pe", "hemorrhage") and len(volume.frames) == 1
     )
@@ -243,9 +243,3 @@ def _nothing_readable(path: Path, name: str, unreadable: list[str]) -> str:
     if path.is_file():
         return f"{name} is a DICOM file without an image (no Rows and Columns, 0028,0010 and 0028,0011)."
     return f"{name} holds DICOM files but no image in them (no Rows and Columns, 0028,0010 and 0028,0011)."
-
-
-def _part(progress: Progress | None, start: float, end: float) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda text, share: progress(text, start + (end - start) * share)

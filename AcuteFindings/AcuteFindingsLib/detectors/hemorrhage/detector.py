@@ -9,17 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit
 
 from AcuteFindingsLib.counting import counted
-from AcuteFindingsLib.detectors.detector import (
-    Cancelled,
-    Progress,
-    analysis_sources,
-    batches,
-    identity_of,
-    model_notices,
-    never_cancelled,
-    no_progress,
-    slice_results,
-)
+from AcuteFindingsLib.detectors.detector import analysis_sources, identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.measure import Density, abc_half, densities, volume_ml
 from AcuteFindingsLib.detectors.rules import consecutive_runs, consecutive_score, run_extent_mm
@@ -29,6 +19,7 @@ from AcuteFindingsLib.preprocessing.head_slice import neutral_head
 from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
 from AcuteFindingsLib.preprocessing.resample import fit_in_plane, unfit_in_plane
 from AcuteFindingsLib.preprocessing.windows import apply_window
+from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study

@@ -9,17 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.special import expit
 
-from AcuteFindingsLib.detectors.detector import (
-    Cancelled,
-    Progress,
-    analysis_sources,
-    batches,
-    identity_of,
-    model_notices,
-    never_cancelled,
-    no_progress,
-    slice_results,
-)
+from AcuteFindingsLib.detectors.detector import analysis_sources, identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Measurement, Verdict
 from AcuteFindingsLib.detectors.rules import consecutive_runs, run_extent_mm, window_starts
 from AcuteFindingsLib.models.predictor import Predictor
@@ -28,6 +18,7 @@ from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
 from AcuteFindingsLib.preprocessing.pe_input import as_channels, prepare_pe_slices, with_neighbours
 from AcuteFindingsLib.preprocessing.resample import SlicePlan, plan_slices
 from AcuteFindingsLib.preprocessing.windows import PE_WINDOW
+from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study

@@ -6,16 +6,7 @@ from time import perf_counter
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from AcuteFindingsLib.detectors.detector import (
-    Cancelled,
-    Progress,
-    identity_of,
-    model_notices,
-    never_cancelled,
-    no_progress,
-    slice_results,
-    stop_if,
-)
+from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Code, Finding, Heatmap, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
     Lungs,
@@ -31,6 +22,7 @@ from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
 )
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import ShortcutCheck, check_shortcuts
 from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from AcuteFindingsLib.errors import CancelledError, ModelError
+from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.find import shipped_versions
 from AcuteFindingsLib.models.importing.converted import Converted, Options
 from AcuteFindingsLib.models.importing.densenet import convert_densenet
@@ -28,6 +28,7 @@ from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.program_predictor import ProgramPredictor, load_programs, program_parts
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.names import model_id
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 
 Convert = Callable[[Path, Options], Converted]
 
@@ -88,8 +89,8 @@ def import_model(
     prove: bool = True,
     say: Say | None = None,
     replace: bool = False,
-    progress: Callable[[str, float], None] = lambda _text, _fraction: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = no_progress,
+    cancelled: Cancelled = never_cancelled,
 ) -> ModelPackage:
     """Import a model: read it, hold it against its source, write a package.
 
@@ -135,8 +136,7 @@ def import_model(
         raise ModelError(f"There is no file {path}; correct the path.")
 
     def at(text: str, fraction: float) -> None:
-        if cancelled():
-            raise CancelledError("Stopped on request; nothing was written.")
+        stop_if(cancelled)
         progress(text, fraction)
 
     twice = sorted({name for name in options.labels if options.labels.count(name) > 1})

@@ -14,7 +14,8 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.study.dicom_files import Progress, quiet_pydicom
+from AcuteFindingsLib.progress import Progress, no_progress
+from AcuteFindingsLib.study.dicom_files import quiet_pydicom
 
 COLUMNS = (
     "patient", "study", "series", "sop", "sex", "age", "view", "spacing_mm", "thickness_mm", "rows", "columns",
@@ -32,7 +33,7 @@ _CHUNK = 500
 
 
 def scan_headers(
-    root: Path, files: Sequence[str], *, cache: Path | None = None, progress: Progress | None = None
+    root: Path, files: Sequence[str], *, cache: Path | None = None, progress: Progress = no_progress
 ) -> pd.DataFrame:
     """Read the headers of DICOM files.
 
@@ -68,7 +69,7 @@ def scan_headers(
     return every.loc[list(files), list(COLUMNS)].astype({name: object if name in _TEXTS else float for name in COLUMNS})
 
 
-def _scan(root: Path, names: Sequence[str], progress: Progress | None) -> pd.DataFrame:
+def _scan(root: Path, names: Sequence[str], progress: Progress) -> pd.DataFrame:
     pieces = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
     records: list[dict[str, Any]] = []
     if len(names) < _MANY:
@@ -80,12 +81,11 @@ def _scan(root: Path, names: Sequence[str], progress: Progress | None) -> pd.Dat
     return pd.DataFrame(records, index=pd.Index(names, dtype=object), columns=list(COLUMNS))
 
 
-def _gather(parts: Any, total: int, progress: Progress | None) -> list[dict[str, Any]]:
+def _gather(parts: Any, total: int, progress: Progress) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     for part in parts:
         records += part
-        if progress is not None:
-            progress(f"Reading headers: {len(records)} of {total} files", len(records) / total)
+        progress(f"Reading headers: {len(records)} of {total} files", len(records) / total)
     return records
 
 

@@ -11,7 +11,8 @@ from PIL import Image, UnidentifiedImageError
 
 from AcuteFindingsLib.errors import DataError, StudyError
 from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.study.dicom_files import Progress, quiet_pydicom, read_headers
+from AcuteFindingsLib.progress import Progress, no_progress
+from AcuteFindingsLib.study.dicom_files import quiet_pydicom, read_headers
 from AcuteFindingsLib.study.dicom_frames import Frame, frames_of
 from AcuteFindingsLib.study.dicom_series import largest_volume
 from AcuteFindingsLib.study.dicom_volume import read_ct
@@ -90,7 +91,7 @@ def load_image(example: Example) -> np.ndarray:
     return study.array[example.frame]
 
 
-def load_study(examples: Sequence[Example], *, progress: Progress | None = None) -> LoadedStudy:
+def load_study(examples: Sequence[Example], *, progress: Progress = no_progress) -> LoadedStudy:
     """Read the slices of one series together.
 
     Parameters
@@ -207,7 +208,7 @@ def _mask_plane(path: Path, plane: int) -> np.ndarray:
     return np.asarray(volume[plane])
 
 
-def _read_files(files: Sequence[Path], progress: Progress | None) -> Study:
+def _read_files(files: Sequence[Path], progress: Progress) -> Study:
     frames: list[Frame] = []
     with quiet_pydicom():
         for file in files:

@@ -6,7 +6,7 @@ from types import MappingProxyType, ModuleType
 
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.training.data.table import DataTable
 
 # Kind to the module that reads it and the words for a person; in the order in which a folder is tried.
@@ -34,7 +34,7 @@ def read_data(
     *,
     task: Task | None = None,
     cache: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> DataTable:
     """Read a data set and check it.
 
@@ -68,7 +68,7 @@ def read_data(
         raise DataError(f"{kind!r} is no kind of data set; expected one of {', '.join(KINDS)}.")
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the folder of the data set.")
-    table: DataTable = _reader(kind).read(folder, task=task, cache=cache, progress=progress or _silent)
+    table: DataTable = _reader(kind).read(folder, task=task, cache=cache, progress=progress)
     return table
 
 
@@ -94,7 +94,3 @@ def detect_kind(folder: Path | str) -> str:
 
 def _reader(kind: str) -> ModuleType:
     return import_module(f"AcuteFindingsLib.training.data.readers.{_READERS[kind][0]}")
-
-
-def _silent(_text: str, _share: float) -> None:
-    pass

@@ -13,6 +13,7 @@ import numpy as np
 from AcuteFindingsLib.errors import DataError, TrainingError
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.cache import DiskCache
 from AcuteFindingsLib.training.data.folds import folds, inseparable, split
 from AcuteFindingsLib.training.data.read import detect_kind, read_data
@@ -21,7 +22,6 @@ from AcuteFindingsLib.training.data.table import DataTable
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.labels import trained_labels
 
-Progress = Callable[[str, float], None]
 Tell = Callable[[str], None]
 
 PHANTOMS = "phantoms"

@@ -1,6 +1,6 @@
 """Encodings of every slice by the encoder that was just fitted, kept on disk until it changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.cache import DiskCache, digest_of
 from AcuteFindingsLib.training.recipes.plans import EncodeStage
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.changes import apply_changes
 from AcuteFindingsLib.training.runs.items import Arrays, Item
 from AcuteFindingsLib.training.runs.module import input_range
-
-Progress = Callable[[str, float], None]
 
 
 def encode(

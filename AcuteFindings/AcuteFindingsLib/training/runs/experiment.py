@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.find import default_package
 from AcuteFindingsLib.models.torch_predictor import choose_device
 from AcuteFindingsLib.networks import build_network
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.data.table import DataTable
 from AcuteFindingsLib.training.recipes.plans import EncodeStage
 from AcuteFindingsLib.training.recipes.read import recipe_yaml
@@ -46,7 +47,6 @@ from AcuteFindingsLib.training.runs.summary import FOLD, Summary, summarise
 
 RECIPE = "recipe.yaml"
 MODEL = "model"
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.depthwise import SingleDepthwise
 from AcuteFindingsLib.training.recipes.plans import TrainStage
 from AcuteFindingsLib.training.recipes.schema import Recipe
@@ -27,8 +28,6 @@ from AcuteFindingsLib.training.runs.checkpoints import (
 )
 from AcuteFindingsLib.training.runs.module import StageModule
 from AcuteFindingsLib.training.runs.order import EpochOrder
-
-Progress = Callable[[str, float], None]
 
 DONE = "stage.json"
 CHECKPOINTS = "checkpoints"

@@ -9,18 +9,16 @@ import torch
 from scipy.special import expit
 from torch import nn
 
-from AcuteFindingsLib.detectors.detector import batches as parts_of
-from AcuteFindingsLib.detectors.detector import never_cancelled, no_progress
 from AcuteFindingsLib.detectors.pe.detector import PEDetector
 from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, predict_flipped
 from AcuteFindingsLib.detectors.rules import consecutive_score
 from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.progress import Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.items import Item
 from AcuteFindingsLib.training.runs.module import input_range
 
-Progress = Callable[[str, float], None]
 _BATCH = 16
 # RADnet: three or more consecutive positive slices make a positive scan (docs/sources.md 4).
 CONSECUTIVE = 3
@@ -215,4 +213,4 @@ def _any(labels: np.ndarray) -> float:
 
 
 def _parts(count: int) -> list[slice]:
-    return list(parts_of(count, _BATCH, text="", span=(0.0, 1.0), progress=no_progress, cancelled=never_cancelled))
+    return list(batches(count, _BATCH, text="", span=(0.0, 1.0), progress=no_progress, cancelled=never_cancelled))

@@ -1,6 +1,6 @@
 """Prepared arrays on disk, made once; each folder is named by a digest of everything that shapes what is in it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +14,11 @@ from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.errors import AcuteFindingsError, TrainingError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.package import WEIGHTS
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.cache import DiskCache
 from AcuteFindingsLib.training.data.table import DataTable, Example
 from AcuteFindingsLib.training.runs.arrays import Preparation, prepared_arrays
 from AcuteFindingsLib.training.runs.items import IMAGES, MASKS, TRUTH, Item
-
-Progress = Callable[[str, float], None]
 
 # Fewer than this are made here: starting processes would take longer.
 _FEW = 16

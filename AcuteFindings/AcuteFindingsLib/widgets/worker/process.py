@@ -15,6 +15,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.widgets.last_resort import guarded
 
 PATIENCE_MS = 5000
@@ -39,7 +40,7 @@ def _nothing(*_arguments: Any) -> None:
 @dataclass
 class _Request:
     line: bytes
-    progress: Callable[[str, float], None]
+    progress: Progress
     done: Callable[[dict[str, Any]], None]
     failed: Callable[[str, str], None]
     cancelled: Callable[[], None]
@@ -100,7 +101,7 @@ class WorkerProcess:
         do: str,
         fields: dict[str, Any],
         *,
-        progress: Callable[[str, float], None] | None = None,
+        progress: Progress | None = None,
         done: Callable[[dict[str, Any]], None] | None = None,
         failed: Callable[[str, str], None] | None = None,
         cancelled: Callable[[], None] | None = None,

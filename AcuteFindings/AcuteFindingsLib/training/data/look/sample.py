@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.preprocessing.windows import PE_WINDOW
-from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.training.data.checks import Problems, plausible_age, sex
 from AcuteFindingsLib.training.data.folds import inseparable
 from AcuteFindingsLib.training.data.headers import scan_headers
@@ -62,7 +62,7 @@ class Sample:
 
 
 def open_sample(
-    table: DataTable, *, count: int = 200, pictures: int = 12, seed: int = 0, progress: Progress | None = None
+    table: DataTable, *, count: int = 200, pictures: int = 12, seed: int = 0, progress: Progress = no_progress
 ) -> Sample:
     """Open up to `count` images, positive and negative ones alike where there are enough, chosen at random."""
     usable = np.flatnonzero((table.rows["source"] != "").to_numpy())
@@ -71,8 +71,7 @@ def open_sample(
     drawn = _for_pictures(inseparable(table), chosen, labels, pictures, seed)
     records, kept, shown, maps, unreadable = [], [], [], [], dict[str, int]()
     for number, row in enumerate(chosen.tolist()):
-        if progress is not None:
-            progress(f"Opening images: {number} of {len(chosen)}", number / len(chosen))
+        progress(f"Opening images: {number} of {len(chosen)}", number / len(chosen))
         example = table.example(row)
         try:
             image = load_image(example)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from AcuteFindingsLib.errors import DataError, StudyError
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.names import below
-from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.study.itk_files import image_size, read_image
 from AcuteFindingsLib.training.data.checks import Problems, counted, read_csv
 from AcuteFindingsLib.training.data.table import DataTable, Example, MaskSource

@@ -6,7 +6,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.data.checks import (
     Problems,
     build_table,

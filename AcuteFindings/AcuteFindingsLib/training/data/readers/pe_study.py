@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.data.checks import (
     Problems,
     binary,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from AcuteFindingsLib.errors import DataError, StudyError
 from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.study.itk_files import image_size
 from AcuteFindingsLib.training.data.checks import Problems, binary, counted, read_csv
 from AcuteFindingsLib.training.data.table import DataTable, Example, MaskSource

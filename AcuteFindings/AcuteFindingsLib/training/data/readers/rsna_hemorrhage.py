@@ -8,7 +8,7 @@ import pandas as pd
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.evaluation.table_files import first_rows
 from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.data.checks import (
     Problems,
     binary,

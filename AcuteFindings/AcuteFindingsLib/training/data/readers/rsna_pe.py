@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.data.checks import (
     Problems,
     binary,

@@ -6,7 +6,7 @@ import pandas as pd
 
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.study.dicom_files import Progress
+from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.study.rle import is_empty, run_numbers
 from AcuteFindingsLib.training.data.checks import (
     Problems,
