@@ -5,7 +5,7 @@ from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
-from AcuteFindingsLib.widgets.module_parts import DetectorModuleWidget, Device, ModuleLogic
+from AcuteFindingsLib.widgets.module_parts import DetectorModuleLogic, DetectorModuleWidget, Device
 from AcuteFindingsLib.widgets.tests import detector as self_tests
 
 
@@ -56,43 +56,11 @@ class PEDetectWidget(DetectorModuleWidget):
         return PEDetectLogic()
 
 
-class PEDetectLogic(ModuleLogic):
+class PEDetectLogic(DetectorModuleLogic):
     """The detector without a panel, for scripts and batches."""
 
+    detector = "pe"
     parameterNodeClass = PEDetectParameterNode
-
-    def process(self, volumeNode, model="", device="auto", progress=None, cancelled=None, force=False):
-        """Look for pulmonary embolism and put the result into the scene.
-
-        Parameters
-        ----------
-        volumeNode
-            A `vtkMRMLScalarVolumeNode` with a CT pulmonary angiogram in HU.
-        model
-            Id or folder of a model package; empty for the default.
-        device
-            "auto", "cpu" or "gpu".
-        progress
-            Called with what is being done (text) and the share of the whole that is done (0 to 1).
-        cancelled
-            Asked between; True stops the run.
-        force
-            Run although the series check refuses the study.
-
-        Returns
-        -------
-        SceneResult
-            The nodes made: text, table, chart with its series, heat map, and the finding itself.
-
-        Raises
-        ------
-        AcuteFindingsError
-            With one sentence for a person; `CancelledError` where `cancelled` answered True.
-        """
-        # Imported when first needed, so that Slicer starts as fast as without this module.
-        from AcuteFindingsLib.widgets.worker.run_controller import run_blocking
-
-        return run_blocking("pe", volumeNode, model, device, progress=progress, cancelled=cancelled, force=force)
 
 
 class PEDetectTest(self_tests.DetectorModuleTest):

@@ -2,6 +2,11 @@
 
 from AcuteFindingsLib.detectors.finding import Measurement
 
+TUBES = ("chest_drain", "tracheostomy", "endotracheal", "nasogastric")
+"""Labels of chest findings models that are tubes, not diseases."""
+
+_OF_LABEL = "Probability: "
+_OF_PICTURE = " probability, "
 _UNITS = {"1": "", "mm2": "mm²", "mm3": "mm³", "[hnsf'U]": "HU"}
 _DECIMALS = {"mm2": 0, "mm3": 0, "mL": 1, "mm": 1, "%": 1, "[hnsf'U]": 0}
 
@@ -25,3 +30,16 @@ def value_text(item: Measurement) -> str:
     if item.unit == "1" and "probability" in item.name.lower():
         return probability_text(item.value)
     return f"{item.value:.{_DECIMALS[item.unit]}f}" if item.unit in _DECIMALS else f"{item.value:.3g}"
+
+
+def label_measured(item: Measurement) -> str:
+    """Return the label, in words, whose probability a measurement states; ``""`` where it states something else."""
+    return item.name.removeprefix(_OF_LABEL) if item.name.startswith(_OF_LABEL) else ""
+
+
+def picture_measured(item: Measurement) -> str:
+    """Return what a network was shown (``"lungs only"``) where a measurement is its answer to that, else ``""``.
+
+    Such a measurement is called after its finding: ``"Pneumothorax probability, lungs only"``.
+    """
+    return item.name.partition(_OF_PICTURE)[2]

@@ -35,6 +35,7 @@ from pydicom.uid import generate_uid
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.detectors.finding import Code, Finding, Measurement, SliceResult
 from AcuteFindingsLib.detectors.verdict_words import is_forced, marks, verdict_words
+from AcuteFindingsLib.detectors.wording import label_measured
 from AcuteFindingsLib.export.dicom_codes import (
     COMMENT,
     FAMILY,
@@ -58,8 +59,6 @@ Group = (
     | VolumetricROIMeasurementsAndQualitativeEvaluations
     | PlanarROIMeasurementsAndQualitativeEvaluations
 )
-
-_SINGLE_LABEL = "Probability: "
 
 
 def report_finding(finding: Finding, source: SourceInstances, *, masks: Segmentation | None = None) -> ComprehensiveSR:
@@ -165,7 +164,7 @@ def _measurements(finding: Finding, masks: Segmentation | None) -> list[Group]:
     known = codes_of(finding)
     single = len(finding.slices) == 1
     # Of a single image the probabilities of the labels have groups of their own.
-    items = [item for item in finding.measurements if not (single and item.name.startswith(_SINGLE_LABEL))]
+    items = [item for item in finding.measurements if not (single and label_measured(item))]
     sizes = [item for item in items if item.unit != "1"]
     others = [item for item in items if item.unit == "1"]
     groups: list[Group] = []

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.pneumothorax.shortcut import TUBES
-from AcuteFindingsLib.detectors.wording import unit_text, value_text
+from AcuteFindingsLib.detectors.wording import TUBES, label_measured, picture_measured, unit_text, value_text
 from AcuteFindingsLib.export.chart import run_text
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.models.package import ModelPackage
@@ -20,7 +19,6 @@ _INTENSITY = {
     "unit": "radiograph, scaled to 0..1 with bone bright",
     "windowed": "8-bit picture; its window cannot be undone, so HU are unknown",
 }
-_SHORTCUT_NAME = "Pneumothorax probability, "
 
 
 @dataclass(frozen=True)
@@ -189,12 +187,9 @@ def label_meanings(finding: Finding, packages: Sequence[ModelPackage]) -> dict[s
 
 
 def shortcut_rows(finding: Finding) -> list[tuple[str, float]]:
-    """Return the pneumothorax probability by what the network was shown: whole picture, lungs only, lungs removed."""
-    return [
-        (item.name.removeprefix(_SHORTCUT_NAME).capitalize(), item.value)
-        for item in finding.measurements
-        if item.name.startswith(_SHORTCUT_NAME)
-    ]
+    """Return the finding's probability by what the network was shown: whole picture, lungs only, lungs removed."""
+    shown = ((picture_measured(item).capitalize(), item.value) for item in finding.measurements)
+    return [row for row in shown if row[0]]
 
 
 def measurement_rows(finding: Finding) -> list[MeasurementRow]:
@@ -208,7 +203,7 @@ def measurement_rows(finding: Finding) -> list[MeasurementRow]:
             f"{item.code.meaning} ({item.code.scheme} {item.code.value})" if item.code else "",
         )
         for item in finding.measurements
-        if not (single and item.name.startswith((_SHORTCUT_NAME, "Probability: ")))
+        if not (single and (label_measured(item) or picture_measured(item)))
     ]
 
 

@@ -50,6 +50,55 @@ class ModuleLogic(ScriptedLoadableModuleLogic):
             node.SetParameter(name, choice())
 
 
+class DetectorModuleLogic(ModuleLogic):
+    """A detector without a panel, for scripts and batches; subclasses name `detector` and `parameterNodeClass`."""
+
+    detector = ""
+
+    def process(
+        self,
+        volumeNode: Any,
+        model: str = "",
+        device: str = "auto",
+        progress: Callable[[str, float], Any] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        force: bool = False,
+    ) -> Any:
+        """Run the detector on a volume and put the result into the scene.
+
+        Parameters
+        ----------
+        volumeNode
+            A `vtkMRMLScalarVolumeNode`: a CT in HU, or a radiograph of one slice, as the detector needs it.
+        model
+            Id or folder of a model package; empty for the default.
+        device
+            "auto", "cpu" or "gpu".
+        progress
+            Called with what is being done (text) and the share of the whole that is done (0 to 1).
+        cancelled
+            Asked between; True stops the run.
+        force
+            Run although the series check refuses the study.
+
+        Returns
+        -------
+        SceneResult
+            The nodes made: text, table, chart with its series, segmentation, heat map, and the finding itself.
+
+        Raises
+        ------
+        AcuteFindingsError
+            With one sentence for a person; `CancelledError` where `cancelled` answered True.
+        """
+        # Imported when first needed, so that Slicer starts as fast as without this module.
+        from AcuteFindingsLib.widgets.worker.run_controller import run_blocking
+
+        return run_blocking(
+            self.detector, volumeNode, model, device, progress=progress, cancelled=cancelled, force=force
+        )
+
+
 class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """A module's widget with a .ui file and a parameter node, as Slicer's own modules have them.
 

@@ -19,6 +19,16 @@ def ui_file(name: str) -> Path:
     return ROOT / name / "Resources" / "UI" / f"{name}.ui"
 
 
+def widget_sources() -> list[Path]:
+    """Return the library's files that use Qt."""
+    return [path for path in sorted(WIDGETS.rglob("*.py")) if path.name != "__init__.py"]
+
+
 def panel_sources() -> list[Path]:
     """Return the files that use Qt: modules and widgets."""
-    return [module_file(name) for name in MODULES] + sorted(WIDGETS.glob("*.py"))
+    return [module_file(name) for name in MODULES] + widget_sources()
+
+
+def short_path(path: Path) -> str:
+    """Return a file's path below the widgets, or its name."""
+    return path.relative_to(WIDGETS).as_posix() if path.is_relative_to(WIDGETS) else path.name

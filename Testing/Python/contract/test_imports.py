@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from extension_files import LIBRARY, MODULES, ROOT, WIDGETS, module_file
+from extension_files import LIBRARY, MODULES, ROOT, module_file, widget_sources
 
 LACKING = ("torch", "torchvision", "monai", "timm", "pydantic", "skimage", "jinja2", "matplotlib", "typer", "rich",
            "safetensors", "highdicom", "lightning", "segmentation_models_pytorch")  # fmt: skip
@@ -52,7 +52,8 @@ def test_module_files_and_library_compile(tmp_path):
 
 def test_module_and_widget_files_import_in_a_bare_slicer():
     files = [str(module_file(name)) for name in MODULES]
-    names = [f"AcuteFindingsLib.widgets.{path.stem}" for path in sorted(WIDGETS.glob("*.py"))]
+    places = [path.relative_to(LIBRARY.parent).with_suffix("") for path in widget_sources()]
+    names = [".".join(place.parts) for place in places]
     body = (
         f"import importlib\nfor path in {files}: host.load_module(path)\n"
         f"for name in {names}: importlib.import_module(name)"

@@ -1,7 +1,7 @@
 """Every name that modules and widgets use on Qt, ctk and qMRML objects is there in Slicer, as far as can be told."""
 
 import pytest
-from extension_files import DETECTOR_MODULES, WIDGETS, panel_sources, ui_file
+from extension_files import DETECTOR_MODULES, panel_sources, short_path, ui_file, widget_sources
 from source_reader import read_source, returned_classes
 from texts import bare_texts
 from ui_reader import read_ui
@@ -11,7 +11,7 @@ UI = {"inputSelector": "qMRMLNodeComboBox", "applyButton": "QPushButton", "devic
 
 def widgets_for(path):
     """Return the classes of the .ui widgets that a file works on: for the shared panel, what all three modules have."""
-    if path.name in ("home_panel.py", "home_tests.py", "AcuteFindings.py"):
+    if short_path(path) in ("home/home_panel.py", "tests/home.py", "AcuteFindings.py"):
         return read_ui(ui_file("AcuteFindings")).classes
     if path.name == "module_parts.py":
         return {}
@@ -21,17 +21,17 @@ def widgets_for(path):
 
 @pytest.fixture(scope="module")
 def functions():
-    return returned_classes(sorted(WIDGETS.glob("*.py")))
+    return returned_classes(widget_sources())
 
 
-@pytest.mark.parametrize("path", panel_sources(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", panel_sources(), ids=short_path)
 def test_every_name_used_is_there_in_slicer(path, functions):
     assert read_source(path, ui=widgets_for(path), functions=functions).mistakes == []
 
 
-@pytest.mark.parametrize("path", panel_sources(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", panel_sources(), ids=short_path)
 def test_texts_shown_to_people_can_be_translated(path):
-    if not path.stem.endswith("_tests"):
+    if path.parent.name != "tests":
         assert bare_texts(path.read_text()) == []
 
 

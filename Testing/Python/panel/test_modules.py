@@ -115,7 +115,8 @@ print("detectors:", "AcuteFindingsLib.detectors" in sys.modules)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     light = sorted(
-        f"AcuteFindingsLib.widgets.{name}" for name in ("home_tests", "module_parts", "scene_keeper", "self_tests")
+        f"AcuteFindingsLib.widgets.{name}"
+        for name in ("module_parts", "panel", "panel.scene_keeper", "tests", "tests.detector", "tests.home")
     )
     assert f"loaded: {light}" in done.stdout
     assert "detectors: False" in done.stdout

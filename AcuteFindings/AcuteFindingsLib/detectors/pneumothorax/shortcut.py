@@ -14,10 +14,9 @@ from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
     shown_box,
     unfit_shown,
 )
+from AcuteFindingsLib.detectors.wording import TUBES
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.study.notice import Notice
-
-TUBES = ("chest_drain", "tracheostomy", "endotracheal", "nasogastric")
 
 # A Grad-CAM map is coarse: from this share of its maximum on, a region counts as where the tube was seen.
 _TUBE_REGION = 0.5

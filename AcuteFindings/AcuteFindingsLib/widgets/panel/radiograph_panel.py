@@ -6,6 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.wording import TUBES, label_measured, picture_measured
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.widgets.panel.overlays import (
     heatmap_opacity,
@@ -14,12 +15,6 @@ from AcuteFindingsLib.widgets.panel.overlays import (
     set_mask_opacity,
 )
 from AcuteFindingsLib.widgets.parts import column
-
-TUBES = ("chest_drain", "tracheostomy", "endotracheal", "nasogastric")
-"""Labels of the chest findings model that are tubes, not diseases."""
-
-_OF_FINDING = "Probability: "
-_OF_PICTURE = "Pneumothorax probability, "
 
 
 class RadiographPanel:
@@ -31,12 +26,13 @@ class RadiographPanel:
         self.shortcut_group, self._shortcut_form = _group(
             _("What the answer leans on"),
             _(
-                "Probability of pneumothorax on the whole picture, with the lungs alone, and with the lungs or the "
+                "Probability of the finding on the whole picture, with the lungs alone, and with the lungs or the "
                 "tubes taken out. An answer that stays without the lungs leans on something else."
             ),
         )
         self.tubes_group, self._tubes_form = _group(
-            _("Tubes"), _("Probability that a tube is in the picture; drains often go with pneumothorax")
+            _("Tubes"),
+            _("Probability that a tube is in the picture; where a finding is treated with one, they often go together"),
         )
         self.others_group, self._others_form = _group(
             _("Other findings"), _("Probabilities of the chest findings model for other findings")
@@ -94,22 +90,15 @@ class RadiographPanel:
 
 
 def picture_probabilities(finding: Finding) -> dict[str, float]:
-    """Return the pneumothorax probability by what the picture showed: ``"whole picture"``, ``"lungs only"``, ..."""
-    return {
-        item.name.removeprefix(_OF_PICTURE): item.value
-        for item in finding.measurements
-        if item.name.startswith(_OF_PICTURE)
-    }
+    """Return the finding's probability by what the picture showed: ``"whole picture"``, ``"lungs only"``, ..."""
+    return {shown: item.value for item in finding.measurements if (shown := picture_measured(item))}
 
 
 def chest_probabilities(finding: Finding) -> tuple[dict[str, float], dict[str, float]]:
     """Return the probabilities of tubes and of other findings, by the words a clinician uses for them."""
     by_label = {name: value for name, value in finding.slices[0].probabilities.items() if name != finding.main_label}
-    words = [
-        item.name.removeprefix(_OF_FINDING)
-        for item in finding.measurements
-        if item.name.startswith(_OF_FINDING) and item.name.removeprefix(_OF_FINDING).lower() != finding.main_label
-    ]
+    measured = [word for item in finding.measurements if (word := label_measured(item))]
+    words = [word for word in measured if word.lower() != finding.main_label]
     # The measurements stand in the order of the labels; where they do not belong together the labels have to do.
     if len(words) != len(by_label):
         words = [name.replace("_", " ").capitalize() for name in by_label]

@@ -7,7 +7,7 @@ import qt
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.finding import Measurement
-from AcuteFindingsLib.detectors.wording import unit_text, value_text
+from AcuteFindingsLib.detectors.wording import label_measured, picture_measured, unit_text, value_text
 from AcuteFindingsLib.scene.navigation import jump_to_slice, next_positive
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.scene.sequence_frame import frame_words
@@ -157,7 +157,7 @@ class ResultsPanel:
 
 def _in_table(item: Measurement) -> bool:
     # The probabilities of tubes, pathologies and altered pictures have bars of their own in the radiograph panel.
-    return not item.name.startswith(("Probability: ", "Pneumothorax probability, "))
+    return not (label_measured(item) or picture_measured(item))
 
 
 def _most_suspicious(result: SceneResult) -> int:
