@@ -48,8 +48,8 @@ from AcuteFindingsLib.training.real_heads_card import (
 )
 from AcuteFindingsLib.training.remembered import Remembered
 from AcuteFindingsLib.training.sheets import sheet_bytes
-from AcuteFindingsLib.training.stages import fitted_before, stored_precision
 from AcuteFindingsLib.training.trained import Trained
+from AcuteFindingsLib.training.two_stages import fitted_before, stored_precision
 
 # Phantoms shown beside real slices.
 BESIDE_REAL = 150

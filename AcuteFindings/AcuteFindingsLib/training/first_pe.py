@@ -26,8 +26,8 @@ from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.phantom_sets import TRAIN_SEED, TUNE_SEED, Arrays, phantom_arrays
 from AcuteFindingsLib.training.real_lesions import measure_drawn_clots
 from AcuteFindingsLib.training.sheets import sheet_bytes
-from AcuteFindingsLib.training.stages import stored_precision
 from AcuteFindingsLib.training.trained import Trained
+from AcuteFindingsLib.training.two_stages import stored_precision
 
 ID = "pe-sequence-small"
 _CHANNELS = 2 * REACH + 1

@@ -41,8 +41,8 @@ from AcuteFindingsLib.training.radiograph_sets import (
 )
 from AcuteFindingsLib.training.real_lesions import COUNTS, SEED, lesions_command, measure_pneumothorax, real_row
 from AcuteFindingsLib.training.sheets import sheet_bytes
-from AcuteFindingsLib.training.stages import fitted_before, stored_precision
 from AcuteFindingsLib.training.trained import Trained
+from AcuteFindingsLib.training.two_stages import fitted_before, stored_precision
 
 SOURCE_3 = "SIIM-ACR pneumothorax segmentation with U-Net and DenseNet121; fourth-place solution's empty-mask branch"
 ARGUMENTS: dict[str, Any] = {

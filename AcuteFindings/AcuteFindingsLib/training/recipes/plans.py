@@ -1,6 +1,6 @@
 """The parts of a recipe that say how a network is fitted: loss, optimiser, sampling, augmentation, stages."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -57,6 +57,14 @@ class Optimiser(Strict):
     clip: Positive | None = None
 
 
+class Phantoms(Strict):
+    """Phantoms: how many, from which seed on, and how finely drawn."""
+
+    count: int = Field(default=60, ge=2)
+    seed: int = Field(default=0, ge=0)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class Sampler(Strict):
     """Which examples an epoch shows.
 
@@ -70,6 +78,13 @@ class Sampler(Strict):
     first_share: Share = 0.8
     last_share: Share = 0.22
     examples: int | None = Field(default=None, ge=1)
+    sources: dict[str, Share] | None = None
+
+    @model_validator(mode="after")
+    def _sources_are_whole(self) -> "Sampler":
+        if self.sources is not None and abs(sum(self.sources.values()) - 1) > 1e-6:
+            raise ValueError(f"the shares of the sources add up to 1, got {sum(self.sources.values()):g}")
+        return self
 
 
 class Change(Strict):
@@ -91,6 +106,10 @@ class Change(Strict):
         Standard deviation of added noise, on 0..1.
     blur
         Standard deviation of a Gaussian in pixels.
+    gamma
+        Grey values in 0..1 are raised to the power of e to this number: machines differ in exposure and rendering.
+    resolution
+        Share of the pixels a side that the picture is reduced to before it is enlarged again.
     elastic
         Largest displacement as a share of the picture's side, of a smooth random field.
     share
@@ -107,21 +126,29 @@ class Change(Strict):
     noise: Span = (0.0, 0.0)
     blur: Span = (0.0, 0.0)
     elastic: Span = (0.0, 0.0)
+    gamma: Span = (0.0, 0.0)
+    resolution: Span = (1.0, 1.0)
     share: Share = 1.0
 
     @model_validator(mode="after")
-    def _zoom_above_nothing(self) -> "Change":
+    def _factors_above_nothing(self) -> "Change":
         if self.zoom[0] <= 0:
             raise ValueError("zoom is a factor above 0")
+        if not 0 < self.resolution[0] <= self.resolution[1] <= 1:
+            raise ValueError("resolution is a share above 0, at most 1")
         return self
 
 
 class Augmentation(Strict):
-    """Each picture gets one of the `changes`, drawn evenly; `of_positives` and `of_negatives` say how many do."""
+    """Each picture gets one of the `changes`, drawn evenly; `of_positives` and `of_negatives` say how many do.
+
+    `sizes` are shares of the pixels a side; each batch is shown at one of them, drawn evenly.
+    """
 
     changes: tuple[Change, ...] = Field(default=(), max_length=64)
     of_positives: Share = 1.0
     of_negatives: Share = 1.0
+    sizes: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
 
 
 class TrainStage(Strict):
@@ -147,6 +174,9 @@ class TrainStage(Strict):
         Side in pixels of random crops in training; the whole picture is shown otherwise.
     slices
         ``scan`` only: neighbouring slices of a scan that are shown together; left out, whole scans.
+    blend
+        How far the weights end on the way from those before the stage (0) to those that were fitted (1), as Wortsman
+        2022 does: fitted wholly to few images, a network forgets what it was taught before.
     """
 
     epochs: int = Field(ge=1)
@@ -163,6 +193,7 @@ class TrainStage(Strict):
     patience: int | None = Field(default=None, ge=1)
     crop: int | None = Field(default=None, ge=16)
     slices: int | None = Field(default=None, ge=1)
+    blend: Share = 1.0
 
     @model_validator(mode="after")
     def _something_thaws(self) -> "TrainStage":
@@ -184,17 +215,84 @@ class EncodeStage(Strict):
     augmentation: Augmentation = Augmentation()
 
 
-class Stages(Strict):
-    """The stages of an experiment, in the order in which they run."""
+class Round(Strict):
+    """One round of close-ups: optimizer steps and the highest rate (AdamW, one cycle)."""
 
-    slice: TrainStage | None = None
-    encode: EncodeStage | None = None
-    sequence: TrainStage | None = None
+    steps: int = Field(ge=1)
+    rate: Positive
+
+
+class CloseUpStage(Strict):
+    """Rounds of close-ups of what the slice encoder gets wrong (hard examples), after ``slice``.
+
+    Before each round the encoder reads the training part: findings that it misses, and places without finding that it
+    takes for one. The round then shows small cuts of the pictures: a quarter show a missed finding, a sixth any
+    finding, three eighths a mistaken place, the rest anything.
+
+    Attributes
+    ----------
+    rounds
+        In order.
+    batch
+        Close-ups a step.
+    loss
+        Of the encoder's ``mask``; ``found`` is the surest cell of each finding, ``mistaken`` the surest cell far from
+        any: there each picture counts alike, where an outline's loss weighs large findings more.
+    fresh
+        Phantoms that only one round reads, so many new ones for each; left out, all rounds read the training part.
+    averaged
+        The weights end as the mean of those after so many last rounds: each round mends some mistakes and makes others.
+    freeze
+        Share of the encoder's first layers that is never changed.
+    augmentation
+        Of the close-ups.
+    """
+
+    rounds: tuple[Round, ...] = Field(min_length=1)
+    batch: int = Field(default=32, ge=1)
+    loss: dict[str, OutputLoss] = {
+        "mask": OutputLoss(bce=1.0, dice=1.0),
+        "mistaken": OutputLoss(bce=0.2),
+        "found": OutputLoss(bce=0.1),
+    }
+    fresh: Phantoms | None = None
+    averaged: int = Field(default=1, ge=1)
+    freeze: Share = 0.0
+    augmentation: Augmentation = Augmentation()
+
+
+class LineStage(Strict):
+    """Each slice's own answer by logistic regression on the encodings, before ``sequence`` is fitted.
+
+    For encodings in fields (`networks.pe.SliceEncoder`); the sequence network then learns only what neighbors add.
+    `stack` are the first weights of the stack output, the most suspicious slice first.
+    """
+
+    stack: tuple[float, ...] = ()
+
+
+Stage = TrainStage | CloseUpStage | EncodeStage | LineStage
+
+
+class Stages(Strict):
+    """The stages of an experiment, in the order in which they run.
+
+    ``slice``, ``scan``, ``image``, ``segment`` and ``findings`` fit a network to pictures. ``close_ups`` goes on with
+    the slice encoder. ``encode`` keeps what the network makes of each slice; from there ``lines`` and ``sequence`` fit
+    the sequence network, ``head`` that of a scan's slices.
+    """
+
     scan: TrainStage | None = None
+    slice: TrainStage | None = None
+    close_ups: CloseUpStage | None = None
+    encode: EncodeStage | None = None
+    lines: LineStage | None = None
+    sequence: TrainStage | None = None
+    head: TrainStage | None = None
     image: TrainStage | None = None
     segment: TrainStage | None = None
     findings: TrainStage | None = None
 
-    def present(self) -> dict[str, TrainStage | EncodeStage]:
+    def present(self) -> dict[str, Stage]:
         """Return the stages that the recipe has, by name, in order."""
         return {name: stage for name in type(self).model_fields if (stage := getattr(self, name)) is not None}

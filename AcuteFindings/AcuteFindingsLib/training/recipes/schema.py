@@ -8,12 +8,16 @@ from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
 from AcuteFindingsLib.detectors.pe.detector import PESettings
 from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings
 from AcuteFindingsLib.models.metadata import Network
+from AcuteFindingsLib.training.recipes.data_plans import DATA, DataPlan, Drawn, Source, Split
 from AcuteFindingsLib.training.recipes.plans import (
     Augmentation,
     Change,
+    CloseUpStage,
     EncodeStage,
+    LineStage,
     Optimiser,
     OutputLoss,
+    Phantoms,
     Sampler,
     Share,
     Stages,
@@ -25,33 +29,25 @@ __all__ = [
     "Augmentation",
     "CardWords",
     "Change",
+    "CloseUpStage",
     "DataPlan",
+    "Drawn",
     "EncodeStage",
+    "Evidence",
+    "LineStage",
     "Optimiser",
     "OutputLoss",
     "Phantoms",
     "Published",
     "Recipe",
     "Sampler",
+    "Source",
     "Split",
     "Stages",
     "TrainStage",
 ]
 
 RecipeTask = Literal["pe", "hemorrhage", "pneumothorax", "chest", "lungs"]
-DataKind = Literal[
-    "rsna-pe",
-    "pe-study",
-    "rsna-hemorrhage",
-    "siim",
-    "nih",
-    "padchest",
-    "corrections",
-    "phantoms",
-    "head-slices",
-    "lung-masks",
-]
-
 _SETTINGS: dict[str, type[PESettings] | type[HemorrhageSettings] | type[RadiographSettings]] = {
     "pe": PESettings,
     "hemorrhage": HemorrhageSettings,
@@ -61,11 +57,13 @@ _SETTINGS: dict[str, type[PESettings] | type[HemorrhageSettings] | type[Radiogra
 }
 _STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "pe": (("slice",), ("slice", "encode", "sequence")),
-    "hemorrhage": (("scan",),),
+    "hemorrhage": (("scan",), ("scan", "encode", "head")),
     "pneumothorax": (("image",), ("segment",)),
     "chest": (("findings",),),
     "lungs": (("segment",),),
 }
+# May be left out; each goes with another stage.
+_GOES_WITH = {"close_ups": "slice", "lines": "sequence"}
 PHANTOM_KINDS = {
     "pe": "ctpa",
     "hemorrhage": "head-ct",
@@ -73,64 +71,6 @@ PHANTOM_KINDS = {
     "chest": "chest-xray",
     "lungs": "chest-xray",
 }
-
-
-class Phantoms(Strict):
-    """Phantoms to train on where no data set is at hand: how many, from which seed on, and how finely drawn."""
-
-    count: int = Field(default=60, ge=2)
-    seed: int = Field(default=0, ge=0)
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
-class Split(Strict):
-    """Who is trained on and who is kept aside; patients (and near-identical images) always stay together.
-
-    `test` of the patients are measured on at the end. The others make `folds` folds, each held out once to choose the
-    epoch and the operating points; with one fold, `validation` of the others are. Without a `test` share each fold's
-    held-out patients are measured on, and `validation` of the rest chooses. `use` names the folds to run.
-    """
-
-    folds: int = Field(default=1, ge=1)
-    validation: Share = 0.2
-    test: Share = 0.2
-    use: tuple[int, ...] | None = None
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _somebody_is_left(self) -> "Split":
-        if self.test + (self.validation if self.folds == 1 else 0) >= 1:
-            raise ValueError("test and validation leave nobody to train on; together they must stay below 1")
-        if self.folds == 1 and self.test == 0:
-            raise ValueError("with one fold a share must be kept aside: test above 0")
-        if self.use is not None and any(not 0 <= fold < self.folds for fold in self.use):
-            raise ValueError(f"use names folds from 0 to {self.folds - 1}, got {list(self.use)}")
-        return self
-
-
-class DataPlan(Strict):
-    """The data set of the experiment and what is taken from it.
-
-    Attributes
-    ----------
-    kind
-        The layout in which people have it.
-    labels
-        Which labels are trained on, in order; left out, those of the task.
-    region
-        Of radiographs: the ``whole`` picture, a ``lung-crop``, ``lungs-only`` or ``lungs-removed``.
-    per_class
-        So many positive and negative slices or images are drawn at random before the split; left out, all.
-    phantoms
-        What stands in where no folder is named.
-    """
-
-    kind: DataKind
-    labels: tuple[str, ...] | None = None
-    region: Literal["whole", "lung-crop", "lungs-only", "lungs-removed"] = "whole"
-    per_class: int | None = Field(default=None, ge=1)
-    split: Split = Split()
-    phantoms: Phantoms = Phantoms()
 
 
 class Published(Strict):
@@ -145,13 +85,37 @@ class CardWords(Strict):
     """What the model card says beyond the figures.
 
     `empty_threshold` is stated as operating point of the empty-mask branch, instead of one chosen on validation data.
+    `never_saw` names what verdicts say the model never saw, for example "a patient".
     """
 
     licence: str = "Apache-2.0"
     intended_use: str = "To rerun a published experiment and to compare. Research only, not for patients."
     limitations: str = ""
     restriction: str = ""
+    never_saw: str = ""
     empty_threshold: Share | None = None
+
+
+class Evidence(Strict):
+    """A contact sheet of images that were kept aside, for the card: what the model drew there.
+
+    Attributes
+    ----------
+    pictures
+        So many at most; those with the finding, the worst answer first.
+    columns
+        Panels in a row.
+    images
+        Show the images themselves in the package; where their license forbids it, a flat silhouette stands for each
+        there, and the sheet with images lies in the run's folder only.
+    caption
+        Of the card's picture; what the sheet shows is added.
+    """
+
+    pictures: int = Field(default=60, ge=1)
+    columns: int = Field(default=10, ge=1)
+    images: bool = False
+    caption: str = ""
 
 
 class Recipe(Strict):
@@ -169,8 +133,13 @@ class Recipe(Strict):
         Name and arguments for `build_network`.
     start
         Model package (id or folder) whose weights the network starts from, where names and shapes agree.
+    start_phantoms_only
+        Refuse to start from weights that were fitted to more than phantoms: figures on real images that they have seen
+        would be of what they learned by heart.
     input_range
         What 0..1 of a picture becomes for the network; left out, what the task's detector gives it.
+    evidence
+        Pictures for the card; left out, none.
     runs
         How often everything is repeated with another seed.
     """
@@ -183,9 +152,11 @@ class Recipe(Strict):
     data: DataPlan
     network: Network
     start: str | None = None
+    start_phantoms_only: bool = False
     preprocessing: dict[str, Any] = Field(default_factory=dict)
     input_range: tuple[float, float] | None = None
     stages: Stages
+    evidence: Evidence | None = None
     runs: int = Field(default=1, ge=1)
     seed: int = 0
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
@@ -203,7 +174,11 @@ class Recipe(Strict):
             advice = f"; it takes {known}" if first["type"] == "extra_forbidden" else ""
             told = "there is no such key" if advice else first["msg"]
             raise ValueError(f"{place}: {told}{advice}") from error
-        present = tuple(self.stages.present())
+        everything = self.stages.present()
+        for name, other in _GOES_WITH.items():
+            if name in everything and other not in everything:
+                raise ValueError(f"stages.{name}: this stage goes with the stage {other}, which the recipe has not")
+        present = tuple(name for name in everything if name not in _GOES_WITH)
         if present not in _STAGES[self.task]:
             allowed = " or ".join(", ".join(names) for names in _STAGES[self.task])
             raise ValueError(f"stages: the task {self.task} has the stages {allowed}, got {', '.join(present)}")
@@ -211,6 +186,12 @@ class Recipe(Strict):
             raise ValueError(
                 f"data.region: only radiographs of findings have lungs to cut to, not the task {self.task}"
             )
+        for name, stage in self.stages.present().items():
+            sources = stage.sampler.sources if isinstance(stage, TrainStage) else None
+            unknown = sorted(set(sources or ()) - {DATA, *self.data.mix})
+            if unknown:
+                known = ", ".join((DATA, *self.data.mix))
+                raise ValueError(f"stages.{name}.sampler.sources: there is no source {unknown[0]!r}; known: {known}")
         return self
 
     def settings(self) -> PESettings | HemorrhageSettings | RadiographSettings:

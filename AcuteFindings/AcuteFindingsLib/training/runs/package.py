@@ -50,6 +50,7 @@ def make_card(
             summary=trained_on, phantoms_only=phantoms_only, count=count, restriction=recipe.card.restriction
         ),
         evaluation=list(evaluation),
+        never_saw=recipe.card.never_saw,
         licence=recipe.card.licence,
         intended_use=recipe.card.intended_use,
         limitations=" ".join(part for part in (recipe.card.limitations, *_limits(recipe, phantoms_only)) if part),
