@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from AcuteFindingsLib.detectors.detector import Detector
-from AcuteFindingsLib.detectors.registry import load_detector
+from AcuteFindingsLib.detectors.load import load_detector
 from AcuteFindingsLib.models.find import default_package, list_packages
 from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.phantoms import make_phantom

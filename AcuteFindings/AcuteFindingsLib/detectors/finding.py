@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import SimpleITK as sitk
 
+from AcuteFindingsLib.detectors.code import Code
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.names import below, detector_name
@@ -23,15 +24,6 @@ _LONGEST_REASON = 300
 
 # Most letters of a mask's name in a file name: systems take 255 bytes.
 _MOST_LETTERS = 60
-
-
-@dataclass(frozen=True)
-class Code:
-    """A coded concept: ``scheme`` is the DICOM coding scheme designator, for example ``"SCT"``."""
-
-    scheme: str
-    value: str
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -109,7 +101,7 @@ class Finding:
     Attributes
     ----------
     detector
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``.
+        Its id, as its kind has it.
     positive_runs
         First and last `SliceResult.index` of every run of consecutive positive slices.
     main_label

@@ -1,120 +1,130 @@
-"""From a detector's name and a model package to a detector that runs."""
+"""Every detector there is: those of this library, and those that other packages bring.
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import cast
+A package brings one with an entry point of the group `GROUP` whose value is ``"module:name"`` of a `DetectorKind`. The
+library's own are read in the same way from `BUILT_IN`, for inside Slicer, and in a source tree, nothing is installed
+that could have entry points.
+"""
 
-from AcuteFindingsLib.detectors.detector import Detector
-from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageDetector
-from AcuteFindingsLib.detectors.pe.detector import PEDetector
-from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
-from AcuteFindingsLib.errors import DetectionError, ModelError
-from AcuteFindingsLib.models.default_model import Choice
-from AcuteFindingsLib.models.find import default_choice, find_id, find_package
-from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.models.package import ModelPackage
-from AcuteFindingsLib.models.predictor import Predictor
+import logging
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.metadata import entry_points
 
-COMPANIONS: dict[Task, tuple[Task, ...]] = {"pe": (), "hemorrhage": (), "pneumothorax": ("lungs", "chest")}
-"""Tasks of the further models that a detector needs beside its own."""
+from AcuteFindingsLib.detectors.kind import DetectorKind
+from AcuteFindingsLib.errors import DetectionError
+from AcuteFindingsLib.models.task import ModelTask, load_reference
 
-NAMED = "named for this run"
-"""Why a model is used that was not left to `default_choice`."""
+GROUP = "acutefindings.detectors"
 
+BUILT_IN = (
+    "AcuteFindingsLib.detectors.pe.kind:KIND",
+    "AcuteFindingsLib.detectors.hemorrhage.kind:KIND",
+    "AcuteFindingsLib.detectors.pneumothorax.kind:KIND",
+)
+"""The detectors of this library, in the order in which lists show them."""
 
-@dataclass(frozen=True)
-class LoadedDetector:
-    """A detector with its weights in memory, the packages they came from, and why these were taken."""
-
-    detector: Detector
-    package: ModelPackage
-    companions: dict[Task, ModelPackage] = field(default_factory=dict)
-    why: str = NAMED
+_log = logging.getLogger(__name__)
 
 
-def load_detector(
-    name: str,
-    *,
-    model: str | None = None,
-    device: str = "auto",
-    folders: tuple[Path, ...] = (),
-    load: Callable[..., Predictor] | None = None,
-) -> LoadedDetector:
-    """Find, verify and load what a detector needs.
+@lru_cache(maxsize=1)
+def kinds() -> tuple[DetectorKind, ...]:
+    """Return every detector: this library's own first, then those of other packages in the order of their names.
 
-    Parameters
-    ----------
-    name
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``.
-    model
-        Id of a model package, or a folder that holds one; None for the default.
-    device
-        ``"auto"``, ``"cpu"`` or ``"cuda"``.
-    folders
-        Where the user keeps packages of their own; looked at first.
-    load
-        Turns a package into a predictor; by default with torch.
+    A detector of another package that cannot be imported is named in a warning and left out.
 
     Raises
     ------
     DetectionError
-        The name is none of the three.
-    ModelError
-        A package is missing, damaged, or made for another task.
+        Two detectors have one id, or a task of one is a task of another.
     """
-    if name not in COMPANIONS:
-        raise DetectionError(f"There is no detector {name!r}; choose one of {', '.join(COMPANIONS)}.")
-    if load is None:
-        from AcuteFindingsLib.models.torch_predictor import load_predictor
-
-        load = load_predictor
-    own = cast(Task, name)
-    if model:
-        choice = Choice(find_package(model, task=own, folders=folders), NAMED)
-    else:
-        choice = default_choice(own, folders=folders)
-    package = choice.model
-    beside = companion_choices(package, own, folders=folders)
-    companions = {task: other.model for task, other in beside.items()}
-    predictor = load(package, device=device)
-    others = {task: load(other, device=device) for task, other in companions.items()}
-    why = "; ".join((choice.reason, *(f"{task} by {other.model.id}, {other.reason}" for task, other in beside.items())))
-    return LoadedDetector(_build(name, predictor, others), package, companions, why)
+    return collect_kinds(BUILT_IN, ((point.name, point.value) for point in entry_points(group=GROUP)))
 
 
-def companion_packages(
-    package: ModelPackage, detector: Task, *, folders: tuple[Path, ...] = ()
-) -> dict[Task, ModelPackage]:
-    """Return the further packages that a detector's model runs with: those its card names, else the defaults.
+def collect_kinds(built_in: Iterable[str], brought: Iterable[tuple[str, str]]) -> tuple[DetectorKind, ...]:
+    """Return the kinds behind references; see `kinds`.
+
+    Parameters
+    ----------
+    built_in
+        References (``"module:name"``) that must be there.
+    brought
+        Name and reference of the entry points. One that repeats a reference adds nothing.
+    """
+    found: dict[str, DetectorKind] = {reference: load_reference(reference) for reference in built_in}
+    for name, reference in sorted(brought):
+        if reference not in found:
+            kind = _brought_kind(name, reference)
+            if kind is not None:
+                found[reference] = kind
+    _refuse_twins(found)
+    return tuple(found.values())
+
+
+def find_kind(name: str) -> DetectorKind:
+    """Return the detector of a name.
 
     Raises
     ------
-    ModelError
-        One is missing or damaged.
+    DetectionError
+        There is none; names those that there are.
     """
-    return {task: choice.model for task, choice in companion_choices(package, detector, folders=folders).items()}
+    for kind in kinds():
+        if kind.id == name:
+            return kind
+    raise DetectionError(f"There is no detector {name!r}; choose one of {', '.join(detector_ids())}.")
 
 
-def companion_choices(
-    package: ModelPackage, detector: Task, *, folders: tuple[Path, ...] = ()
-) -> dict[Task, Choice[ModelPackage]]:
-    """Return what `companion_packages` returns, each with why it is the one; raises as it does."""
-    named = package.card.companions
-    return {
-        task: Choice(find_id(named[task], task=task, folders=folders), f"named by {package.id}")
-        if task in named
-        else default_choice(task, folders=folders)
-        for task in COMPANIONS[detector]
-    }
+def detector_ids() -> tuple[str, ...]:
+    """Return the names of all detectors."""
+    return tuple(kind.id for kind in kinds())
 
 
-def _build(name: str, predictor: Predictor, others: dict[Task, Predictor]) -> Detector:
+def model_tasks() -> dict[str, ModelTask]:
+    """Return the tasks of all models, by name: each detector's own task, and after all of these their companions."""
+    own = {kind.id: kind.task for kind in kinds()}
+    return own | {task.id: task for kind in kinds() for task in kind.companions}
+
+
+def find_task(name: str) -> ModelTask:
+    """Return the task of a name; raises `DetectionError` as `find_kind` does."""
+    tasks = model_tasks()
+    if name not in tasks:
+        raise DetectionError(f"There is no task {name!r}; choose one of {', '.join(tasks)}.")
+    return tasks[name]
+
+
+def kind_of_task(name: str) -> DetectorKind:
+    """Return the detector whose model, or whose companion, has a task; raises `DetectionError` as `find_task`."""
+    find_task(name)
+    return next(kind for kind in kinds() if name in [task.id for task in kind.tasks])
+
+
+def _brought_kind(name: str, reference: str) -> DetectorKind | None:
     try:
-        if name == "pe":
-            return PEDetector(predictor)
-        if name == "hemorrhage":
-            return HemorrhageDetector(predictor)
-        return PneumothoraxDetector(predictor, lungs=others["lungs"], chest=others["chest"])
-    except (ValueError, KeyError) as error:
-        raise ModelError(f"The model package {predictor.card.id} does not fit the {name} detector: {error}") from error
+        kind = load_reference(reference)
+    # The code of another package may fail in any way; the other detectors work without it.
+    except Exception as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        _log.warning("The detector %r of another package (%s) was left out: %s.", name, reference, told.rstrip("."))
+        return None
+    if not isinstance(kind, DetectorKind):
+        _log.warning(
+            "The detector %r of another package (%s) was left out: it is not a DetectorKind but a %s.",
+            name,
+            reference,
+            type(kind).__name__,
+        )
+        return None
+    return kind
+
+
+def _refuse_twins(found: dict[str, DetectorKind]) -> None:
+    owner: dict[str, str] = {}
+    for reference, kind in found.items():
+        for task in kind.tasks:
+            other = owner.setdefault(task.id, reference)
+            if other != reference:
+                raise DetectionError(
+                    f"Two detectors use the name {task.id!r}: {other} and {reference}. "
+                    "Uninstall the package that brings one of them."
+                )

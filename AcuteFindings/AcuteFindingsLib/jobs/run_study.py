@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter
 
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.registry import LoadedDetector
+from AcuteFindingsLib.detectors.load import LoadedDetector
 from AcuteFindingsLib.errors import ExportError, SceneError, StudyError, StudyRefusedError
 from AcuteFindingsLib.export.dicom_results import SC, SEG, SR, CapturedPicture, require_dicom, write_dicom_results
 from AcuteFindingsLib.export.report import write_report

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 from AcuteFindingsLib.detectors.detector import Detector
 from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity
+from AcuteFindingsLib.detectors.load import LoadedDetector, load_detector
 from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
-from AcuteFindingsLib.detectors.registry import LoadedDetector, load_detector
 from AcuteFindingsLib.errors import ModelError, ProviderError
 from AcuteFindingsLib.models.find import find_package
 from AcuteFindingsLib.models.metadata import Task
@@ -56,7 +56,7 @@ def load_any_detector(
     progress: Progress = no_progress,
     cancelled: Cancelled = never_cancelled,
 ) -> LoadedDetector:
-    """Return the detector as `detectors.registry.load_detector` does, also where the model is a provider's.
+    """Return the detector as `detectors.load.load_detector` does, also where the model is a provider's.
 
     Parameters
     ----------

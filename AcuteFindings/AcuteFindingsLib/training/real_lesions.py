@@ -237,7 +237,7 @@ def main(
     """Draw findings into real images, ask a model, and write figures and pictures."""
     import torch
 
-    from AcuteFindingsLib.detectors.registry import load_detector
+    from AcuteFindingsLib.detectors.load import load_detector
     from AcuteFindingsLib.models.find import default_package, find_package
     from AcuteFindingsLib.models.torch_predictor import load_predictor
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from AcuteFindingsLib.study import Study
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.study.study import Study
 
 _HU, _VOXEL = 0.75, 0.03
 

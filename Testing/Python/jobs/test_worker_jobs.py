@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from AcuteFindingsLib.detectors.finding import load_finding
-from AcuteFindingsLib.detectors.registry import load_detector
+from AcuteFindingsLib.detectors.load import load_detector
 from AcuteFindingsLib.jobs.arrays import load_result, load_study, save_study
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import SourceSlice

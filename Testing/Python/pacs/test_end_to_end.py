@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from AcuteFindingsLib.detectors.registry import load_detector
+from AcuteFindingsLib.detectors.load import load_detector
 from AcuteFindingsLib.phantoms.head_ct.generate import make_head_ct
 from AcuteFindingsLib.phantoms.write_dicom import write_ct
 from AcuteFindingsLib.study.reader import read_study

@@ -5,8 +5,8 @@ import pytest
 import SimpleITK as sitk
 
 from AcuteFindingsLib.preprocessing.orient import to_axial
-from AcuteFindingsLib.study import SourceSlice, Study
 from AcuteFindingsLib.study.grid import image_ijk_to_ras, place_image
+from AcuteFindingsLib.study.study import SourceSlice, Study
 
 
 def make_study(array: np.ndarray, ijk_to_ras: np.ndarray) -> Study:

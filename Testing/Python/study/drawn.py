@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from AcuteFindingsLib.study import DicomFacts, SourceSlice, Study
+from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
 
 PIXEL = 2.5
 

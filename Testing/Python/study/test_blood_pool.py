@@ -8,10 +8,10 @@ import SimpleITK as sitk
 
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
-from AcuteFindingsLib.study import Study
 from AcuteFindingsLib.study.blood_pool import blood_pool_hu
 from AcuteFindingsLib.study.content import ct_content
 from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.study.study import Study
 
 
 @cache

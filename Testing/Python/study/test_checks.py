@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.study import DicomFacts, Notice, Study
 from AcuteFindingsLib.study.checks import check_study
+from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.requirements import REQUIREMENTS
+from AcuteFindingsLib.study.study import DicomFacts, Study
 
 from .drawn import axial_study, ball, ctpa, head, radiograph
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from AcuteFindingsLib.study import DicomFacts
 from AcuteFindingsLib.study.evidence import stated_contrast, stated_kinds, stated_parts
 from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.study.study import DicomFacts
 
 from .conftest import linear_field
 

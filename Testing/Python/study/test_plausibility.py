@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.study import Study
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.plausibility import mend_wrapped
 from AcuteFindingsLib.study.slice_values import slice_values
+from AcuteFindingsLib.study.study import Study
 
 from .drawn import ctpa, head, radiograph
 

@@ -1,0 +1,91 @@
+"""Intracranial hemorrhage on head CT without contrast, as data (SOURCES.md 4)."""
+
+from types import MappingProxyType
+
+from AcuteFindingsLib.detectors.code import ALTERED, Code
+from AcuteFindingsLib.detectors.kind import DetectorKind, ReportCodes, Sample, SamplePhantoms, Segment
+from AcuteFindingsLib.models.task import KnownLabel, ModelTask, Point, ProgramForm, ProgramOutputs
+from AcuteFindingsLib.study.requirements import CtRequirements
+
+_HERE = "AcuteFindingsLib.detectors.hemorrhage"
+_BRAIN = Code("SCT", "12738006", "Brain")
+
+_LABELS = (
+    KnownLabel(
+        "any",
+        "Any intracranial hemorrhage",
+        "1386000",
+        heading="Any hemorrhage",
+        spellings=("hemorrhage", "haemorrhage", "ich", "intracranial_hemorrhage"),
+    ),
+    KnownLabel("epidural", "Epidural hemorrhage", "428268007"),
+    KnownLabel("intraparenchymal", "Intraparenchymal hemorrhage", "274100004"),
+    KnownLabel("intraventricular", "Intraventricular hemorrhage", "23276006"),
+    KnownLabel("subarachnoid", "Subarachnoid hemorrhage", "21454007"),
+    KnownLabel("subdural", "Subdural hemorrhage", "35486000"),
+)
+
+_TASK = ModelTask(
+    id="hemorrhage",
+    title="Intracranial hemorrhage on head CT",
+    modality="CT",
+    labels=_LABELS,
+    scorer=f"{_HERE}.scorer:HemorrhageScorer",
+    settings=f"{_HERE}.detector:HemorrhageSettings",
+    stages=(("scan",),),
+    single_images=True,
+    program=ProgramForm(
+        parts=MappingProxyType(
+            {
+                "features": ProgramOutputs(("features", "mask")),
+                "head": ProgramOutputs(("slice",), reads="features", length=12),
+            }
+        ),
+        size=250,
+        normalized=False,
+        label_sets=(tuple(label.name for label in _LABELS),),
+        points=(Point("slice"), Point("mask")),
+        settings=MappingProxyType({"batch": 8}),
+    ),
+)
+
+KIND = DetectorKind(
+    id="hemorrhage",
+    finding="Intracranial hemorrhage",
+    short="Hemorrhage",
+    study="Head CT",
+    module="HemorrhageDetect",
+    module_title="Hemorrhage Detect",
+    task=_TASK,
+    requirements=CtRequirements(
+        study_name="head CT without contrast",
+        body_part="head",
+        contrast="unwanted",
+        published_thickness_mm=(1.0, 2.0),
+        coverage_mm=80.0,
+        oblique_warn_deg=25.0,
+        accepts_windowed=True,
+    ),
+    codes=ReportCodes(
+        label="Hemorrhage",
+        finding=Code("SCT", "1386000", "Intracranial hemorrhage"),
+        site=_BRAIN,
+        procedure=Code("SCT", "303653007", "Computed tomography of head"),
+        body_part="HEAD",
+    ),
+    segments=(Segment("Hemorrhage", ALTERED, Code("SCT", "50960005", "Hemorrhage"), _BRAIN, (0.85, 0.15, 0.15)),),
+    detector=f"{_HERE}.detector:HemorrhageDetector",
+    rule=f"{_HERE}.detector:HemorrhageRule",
+    layout="stack",
+    window=(40.0, 80.0),
+    phantoms=SamplePhantoms(
+        generator="head-ct",
+        finding="hemorrhage",
+        seed=7,
+        options=MappingProxyType({"matrix": 256, "slice_spacing": 5.0}),
+        samples=(
+            Sample("Head CT phantom, hemorrhage", True, "SampleHemorrhage.png"),
+            Sample("Head CT phantom, no hemorrhage", False, "SampleNoHemorrhage.png"),
+        ),
+    ),
+)

@@ -1,0 +1,228 @@
+"""What a detector is, as data: one object a detector, in the detector's own folder.
+
+A kind says everything that others need to know of a detector: its names in words, its codes, what it asks of a study,
+its models, its samples and how its result is laid out in Slicer. What is heavy is named as ``"module:name"`` and
+imported when it is asked for: importing a kind takes milliseconds and neither numpy nor torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from AcuteFindingsLib.detectors.code import Code
+from AcuteFindingsLib.models.task import ModelTask, load_reference
+from AcuteFindingsLib.names import detector_name
+from AcuteFindingsLib.study.requirements import CtRequirements, RadiographRequirements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from AcuteFindingsLib.detectors.load import LoadedDetector
+    from AcuteFindingsLib.models.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class ReportCodes:
+    """What a detector looks for, where, and in which kind of examination, as DICOM reports state it.
+
+    Attributes
+    ----------
+    label
+        Names the segments, the series and its description.
+    finding
+        What the detector looks for.
+    site
+        Where it looks (Finding Site).
+    procedure
+        The kind of examination (Procedure Reported).
+    body_part
+        A term of PS3.16 Annex L for Body Part Examined (0018,0015).
+    """
+
+    label: str
+    finding: Code
+    site: Code
+    procedure: Code
+    body_part: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment that a detector draws: its name, its terminology and its color (RGB in 0..1)."""
+
+    name: str
+    category: Code
+    type: Code
+    anatomy: Code | None
+    color: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample study in Slicer's Sample Data module.
+
+    Attributes
+    ----------
+    name
+        What the module calls it, in English; also the volume node's name.
+    positive
+        Whether the finding is in it. Two samples of a kind differ in the finding alone.
+    thumbnail
+        Name of its picture in ``Resources/Icons``.
+    """
+
+    name: str
+    positive: bool
+    thumbnail: str
+
+
+@dataclass(frozen=True)
+class SamplePhantoms:
+    """The phantoms that show what a detector looks for.
+
+    Attributes
+    ----------
+    generator
+        Name of the generator, as `phantoms.make_phantom` takes it.
+    finding
+        What the finding is called in the phantom's truth files: the mask's file, the columns of the tables.
+    seed
+        Fixes every voxel of the samples.
+    options
+        Further arguments of the generator for the samples.
+    samples
+        The sample studies.
+    """
+
+    generator: str
+    finding: str
+    seed: int
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True)
+class Importer:
+    """A form of file that only this detector's models have, and how it is read.
+
+    Attributes
+    ----------
+    name
+        As ``acutefindings import --as`` takes it.
+    told
+        What the file is, in words.
+    convert
+        ``"module:name"`` of the function from file and `models.importing.converted.Options` to `Converted`.
+    recognize
+        ``"module:name"`` of the function that says from an opened file whether it is one; empty where nobody can tell.
+    """
+
+    name: str
+    told: str
+    convert: str
+    recognize: str = ""
+
+
+@dataclass(frozen=True)
+class DetectorKind:
+    """One detector, as data.
+
+    Attributes
+    ----------
+    id
+        As on the command line, in findings, scenes and model cards.
+    finding
+        What it looks for, as at the beginning of a sentence.
+    short
+        The same in one or two words, as nodes and segments are called.
+    study
+        What a volume that it reads is called, as at the beginning of a sentence.
+    module, module_title
+        Name and title of its module in Slicer.
+    task
+        What its model answers for. Its id is that of the detector.
+    companions
+        What the further models that it runs with answer for.
+    requirements
+        What a study must be.
+    codes
+        Codes of its reports.
+    segments
+        What it draws, its finding first; empty for a detector that draws nothing.
+    detector
+        ``"module:name"`` of the detector's class: ``cls(predictor, **companions)``, each companion by its task's id.
+    rule
+        ``"module:name"`` of the pydantic class of the numbers of its decision rule.
+    phantoms
+        Its sample studies; None where no generator draws them.
+    layout
+        How its result is laid out: ``"stack"``, slices with a chart, or ``"radiograph"``, one picture.
+    window
+        Level and width (HU) in which people look at its studies; None for radiographs.
+    importers
+        Forms of file that only its models have.
+    """
+
+    id: str
+    finding: str
+    short: str
+    study: str
+    module: str
+    module_title: str
+    task: ModelTask
+    requirements: CtRequirements | RadiographRequirements
+    codes: ReportCodes
+    detector: str
+    rule: str
+    layout: Literal["stack", "radiograph"]
+    companions: tuple[ModelTask, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    phantoms: SamplePhantoms | None = None
+    window: tuple[float, float] | None = None
+    importers: tuple[Importer, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where names are not names, or not what they should be."""
+        detector_name(self.id)
+        if self.task.id != self.id:
+            raise ValueError(f"the task of the detector {self.id} is called {self.task.id}; both need one name")
+        names = [task.id for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the detector {self.id} names a task twice: {', '.join(names)}")
+
+    @property
+    def tasks(self) -> tuple[ModelTask, ...]:
+        """Its own task and those of its companions."""
+        return (self.task, *self.companions)
+
+    @property
+    def reads_radiographs(self) -> bool:
+        """Whether it reads single pictures and not stacks of CT slices."""
+        return isinstance(self.requirements, RadiographRequirements)
+
+    def load_rule(self) -> Any:
+        """Return the pydantic class of the numbers of its decision rule."""
+        return load_reference(self.rule)
+
+    def load_detector_class(self) -> Any:
+        """Return the detector's class; importing it takes a second."""
+        return load_reference(self.detector)
+
+    def load(
+        self,
+        *,
+        model: str | None = None,
+        device: str = "auto",
+        folders: tuple[Path, ...] = (),
+        load: "Callable[..., Predictor] | None" = None,
+    ) -> "LoadedDetector":
+        """Find, verify and load what the detector needs; parameters and errors as `detectors.load.load_kind`."""
+        from AcuteFindingsLib.detectors.load import load_kind
+
+        return load_kind(self, model=model, device=device, folders=folders, load=load)
+
+    def scorer(self) -> Any:
+        """Return what takes a study of its own task to probabilities and masks; importing it may take seconds."""
+        return self.task.load_scorer()

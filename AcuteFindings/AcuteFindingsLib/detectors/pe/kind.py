@@ -1,0 +1,111 @@
+"""Pulmonary embolism on CT pulmonary angiograms, as data (SOURCES.md 1)."""
+
+from types import MappingProxyType
+
+from AcuteFindingsLib.detectors.code import Code
+from AcuteFindingsLib.detectors.kind import DetectorKind, Importer, ReportCodes, Sample, SamplePhantoms
+from AcuteFindingsLib.models.task import KnownLabel, ModelTask, Point, ProgramForm, ProgramOutputs
+from AcuteFindingsLib.study.requirements import CtRequirements
+
+_HERE = "AcuteFindingsLib.detectors.pe"
+
+_TASK = ModelTask(
+    id="pe",
+    title="Pulmonary embolism on CT angiography",
+    modality="CT",
+    labels=(
+        KnownLabel(
+            "pe",
+            "Pulmonary embolism",
+            "59282003",
+            heading="PE in the slice",
+            spellings=("pe_present_on_image", "embolism", "pulmonary_embolism"),
+        ),
+        KnownLabel("pe_present", "Pulmonary embolism in the exam", heading="PE in the examination"),
+        KnownLabel("left", "Left-sided embolism"),
+        KnownLabel("right", "Right-sided embolism"),
+        KnownLabel("central", "Central embolism"),
+        KnownLabel("rv_lv_ge_1", "RV/LV ratio of 1 or more"),
+        KnownLabel("rv_lv_lt_1", "RV/LV ratio below 1"),
+        KnownLabel("chronic", "Chronic embolism"),
+        KnownLabel("acute_and_chronic", "Acute and chronic embolism"),
+        KnownLabel("indeterminate", "Indeterminate exam"),
+    ),
+    scorer=f"{_HERE}.scorer:PEScorer",
+    settings=f"{_HERE}.detector:PESettings",
+    stages=(("slice",), ("slice", "encode", "sequence")),
+    program=ProgramForm(
+        parts=MappingProxyType(
+            {
+                "encode": ProgramOutputs(("encoding", "slice"), ("mask",)),
+                "sequence": ProgramOutputs(("slice", "stack"), ("exam",), reads="encoding", length=96),
+            }
+        ),
+        size=386,
+        value_range=(-1.0, 1.0),
+        normalized=False,
+        single_label=True,
+        points=(Point("study"), Point("slice")),
+        settings=MappingProxyType({"channels": 1, "batch": 8}),
+        length_setting="window",
+    ),
+)
+
+KIND = DetectorKind(
+    id="pe",
+    finding="Pulmonary embolism",
+    short="PE",
+    study="CT pulmonary angiogram",
+    module="PEDetect",
+    module_title="PE Detect",
+    task=_TASK,
+    requirements=CtRequirements(
+        study_name="CT pulmonary angiograms",
+        body_part="chest",
+        contrast="required",
+        published_thickness_mm=(2.95, 3.05),
+        coverage_mm=150.0,
+        oblique_warn_deg=10.0,
+        accepts_windowed=False,
+    ),
+    codes=ReportCodes(
+        label="Pulmonary embolism",
+        finding=Code("SCT", "59282003", "Pulmonary embolism"),
+        site=Code("SCT", "81040000", "Pulmonary artery"),
+        procedure=Code("SCT", "77477000", "Computed tomography"),
+        body_part="CHEST",
+    ),
+    detector=f"{_HERE}.detector:PEDetector",
+    rule=f"{_HERE}.detector:PERule",
+    layout="stack",
+    window=(100.0, 700.0),
+    phantoms=SamplePhantoms(
+        generator="ctpa",
+        finding="pe",
+        seed=900_008,
+        options=MappingProxyType({"matrix": 320, "slice_spacing": 4.0}),
+        samples=(
+            Sample("CTPA phantom, embolism", True, "SampleEmbolism.png"),
+            Sample("CTPA phantom, no embolism", False, "SampleNoEmbolism.png"),
+        ),
+    ),
+    importers=(
+        Importer(
+            "pe-source",
+            "slice model of the PE source from Keras, with its sequence model (--also sequence=FILE)",
+            f"{_HERE}.keras_models:convert_pe",
+        ),
+        Importer(
+            "pe-slices",
+            "the slice model of the PE source alone, to train on",
+            f"{_HERE}.keras_models:convert_slices",
+            f"{_HERE}.keras_models:is_slice_model",
+        ),
+        Importer(
+            "pe-sequence",
+            "the sequence model of the PE source alone, to train on",
+            f"{_HERE}.keras_models:convert_sequence",
+            f"{_HERE}.keras_models:is_sequence_model",
+        ),
+    ),
+)

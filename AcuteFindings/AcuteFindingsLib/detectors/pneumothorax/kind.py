@@ -1,0 +1,161 @@
+"""Pneumothorax on frontal chest radiographs, with its lung and chest models, as data (SOURCES.md 3 and 5)."""
+
+from types import MappingProxyType
+
+from AcuteFindingsLib.detectors.code import ALTERED, ANATOMICAL, Code
+from AcuteFindingsLib.detectors.kind import DetectorKind, ReportCodes, Sample, SamplePhantoms, Segment
+from AcuteFindingsLib.models.task import KnownLabel, ModelTask, Point, ProgramForm, ProgramOutputs
+from AcuteFindingsLib.study.requirements import RadiographRequirements
+
+_HERE = "AcuteFindingsLib.detectors.pneumothorax"
+_SETTINGS = f"{_HERE}.radiograph:RadiographSettings"
+_PNEUMOTHORAX = KnownLabel("pneumothorax", "Pneumothorax", "36118008", spellings=("ptx",))
+_THORAX = Code("SCT", "43799004", "Thoracic cavity structure")
+
+# The order of TorchXRayVision's outputs (its `DenseNet.targets`).
+XRV_LABELS = (
+    "atelectasis",
+    "consolidation",
+    "infiltration",
+    "pneumothorax",
+    "edema",
+    "emphysema",
+    "fibrosis",
+    "effusion",
+    "pneumonia",
+    "pleural_thickening",
+    "cardiomegaly",
+    "nodule",
+    "mass",
+    "hernia",
+    "lung_lesion",
+    "fracture",
+    "lung_opacity",
+    "enlarged_cardiomediastinum",
+)
+# The order of ChestX-ray14 in CheXNet and its reimplementations.
+CHEXNET_LABELS = (
+    "atelectasis",
+    "cardiomegaly",
+    "effusion",
+    "infiltration",
+    "mass",
+    "nodule",
+    "pneumonia",
+    "pneumothorax",
+    "consolidation",
+    "edema",
+    "emphysema",
+    "fibrosis",
+    "pleural_thickening",
+    "hernia",
+)
+
+_TASK = ModelTask(
+    id="pneumothorax",
+    title="Pneumothorax on chest radiographs",
+    modality="CR",
+    labels=(_PNEUMOTHORAX,),
+    scorer=f"{_HERE}.scorer:PneumothoraxScorer",
+    settings=_SETTINGS,
+    stages=(("image",), ("segment",)),
+    single_images=True,
+    image_masks=True,
+    program=ProgramForm(
+        parts=MappingProxyType({"": ProgramOutputs(("mask",), ("empty",))}),
+        size=512,
+        single_label=True,
+        # 0.4 empties a mask (SOURCES.md 3).
+        points=(Point("study"), Point("mask"), Point("empty", 0.4, "published for another model")),
+        default_of=("segmentation-model",),
+    ),
+)
+
+_LUNGS = ModelTask(
+    id="lungs",
+    title="Lung fields on chest radiographs",
+    modality="CR",
+    labels=(KnownLabel("lungs", "Lung fields", "39607008"),),
+    scorer=f"{_HERE}.scorer:LungsScorer",
+    settings=_SETTINGS,
+    stages=(("segment",),),
+    single_images=True,
+    image_masks=True,
+    program=ProgramForm(
+        parts=MappingProxyType({"": ProgramOutputs(("mask",))}),
+        size=256,
+        single_label=True,
+        points=(Point("mask"),),
+    ),
+)
+
+_CHEST = ModelTask(
+    id="chest",
+    title="Findings and tubes on chest radiographs",
+    modality="CR",
+    labels=(
+        _PNEUMOTHORAX,
+        KnownLabel("effusion", "Pleural effusion", "60046008", spellings=("pleural_effusion",)),
+        KnownLabel("atelectasis", "Atelectasis", "46621007"),
+        KnownLabel("cardiomegaly", "Cardiomegaly", "8186001"),
+        KnownLabel("pneumonia", "Pneumonia", "233604007", spellings=("pneumonia_like",)),
+        KnownLabel("consolidation", "Consolidation", "95436008"),
+        KnownLabel("edema", "Pulmonary edema", "19242006"),
+        KnownLabel("emphysema", "Emphysema", "87433001"),
+        KnownLabel("fibrosis", "Pulmonary fibrosis", "51615001"),
+        KnownLabel("hernia", "Diaphragmatic hernia", "39839004"),
+        KnownLabel("chest_drain", "Chest drain", "264957007", spellings=("chest_drainage", "thoracostomy")),
+        KnownLabel("tracheostomy", "Tracheostomy tube", "129121000"),
+        KnownLabel("endotracheal", "Endotracheal tube", "26412008"),
+        KnownLabel("nasogastric", "Nasogastric tube", "17102003", spellings=("nsg",)),
+    ),
+    has_main_label=False,
+    scorer=f"{_HERE}.scorer:ChestScorer",
+    settings=_SETTINGS,
+    stages=(("findings",),),
+    single_images=True,
+    program=ProgramForm(
+        parts=MappingProxyType({"": ProgramOutputs(("pathologies",), ("tubes",))}),
+        size=224,
+        label_sets=(XRV_LABELS, CHEXNET_LABELS, (_PNEUMOTHORAX.name,)),
+        labeled_outputs=("pathologies", "tubes"),
+        points=(Point("study", every_label=True),),
+        default_of=("densenet121",),
+    ),
+)
+
+KIND = DetectorKind(
+    id="pneumothorax",
+    finding="Pneumothorax",
+    short="Pneumothorax",
+    study="Chest radiograph",
+    module="PneumothoraxSeg",
+    module_title="Pneumothorax Seg",
+    task=_TASK,
+    companions=(_LUNGS, _CHEST),
+    requirements=RadiographRequirements(study_name="frontal chest radiographs"),
+    codes=ReportCodes(
+        label="Pneumothorax",
+        finding=Code("SCT", "36118008", "Pneumothorax"),
+        site=_THORAX,
+        procedure=Code("SCT", "413815006", "Chest imaging"),
+        body_part="CHEST",
+    ),
+    segments=(
+        Segment("Pneumothorax", ALTERED, Code("SCT", "36118008", "Pneumothorax"), _THORAX, (0.85, 0.15, 0.15)),
+        Segment("Right lung", ANATOMICAL, Code("SCT", "3341006", "Right lung"), None, (0.30, 0.60, 0.85)),
+        Segment("Left lung", ANATOMICAL, Code("SCT", "44029006", "Left lung"), None, (0.35, 0.75, 0.60)),
+    ),
+    detector=f"{_HERE}.detector:PneumothoraxDetector",
+    rule=f"{_HERE}.detector:PneumothoraxRule",
+    layout="radiograph",
+    phantoms=SamplePhantoms(
+        generator="chest-xray",
+        finding="pneumothorax",
+        seed=15,
+        samples=(
+            Sample("Chest phantom, pneumothorax", True, "SamplePneumothorax.png"),
+            Sample("Chest phantom, no pneumothorax", False, "SampleNoPneumothorax.png"),
+        ),
+    ),
+)
