@@ -197,7 +197,11 @@ def test_a_reader_that_leaves_early_is_no_error(sink: str, statuses: tuple[int, 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux has it")
-def test_a_full_disk_behind_the_output_is_told_and_one_behind_progress_stops_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("buffered", [True, False], ids=["buffered", "unbuffered"])
+def test_a_full_disk_behind_the_output_is_told_and_one_behind_progress_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffered: bool
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "" if buffered else "1")
     run = [sys.executable, "-c", SHORT]
     with Path("/dev/full").open("w") as full:
         told = subprocess.run([*run, "recipes", "list"], stdout=full, stderr=subprocess.PIPE, text=True)

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -52,6 +52,13 @@ def main() -> None:
     never_fail_to_print()
     threading.excepthook = _thread_failed
     try:
+        _run()
+    finally:
+        _leave_stderr()
+
+
+def _run() -> NoReturn:
+    try:
         status = app(standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:
@@ -95,10 +102,22 @@ def _nobody_reads() -> bool:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         return True
     return False
+
+
+def _leave_stderr() -> None:
+    """Drop what stderr cannot take: progress that nobody could be told of does not change the exit status."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere: Python flushes it again at the end and exits with 120 if that fails."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @app.callback(invoke_without_command=True)
