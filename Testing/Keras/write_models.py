@@ -54,11 +54,11 @@ def sequence_model(length=96, encoding=64):
     return keras.Model(stack, [slices, layers.Dense(1, activation="sigmoid", name="sequence")(flat)])
 
 
-def randomise(model, rng):
+def randomize(model, rng):
     """Give every weight, bias and batch-norm statistic a value of its own, so that no two can be swapped unseen."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            randomise(layer, rng)
+            randomize(layer, rng)
             continue
         values = []
         for weight in layer.weights:
@@ -90,7 +90,7 @@ def main(out, size):
         layers.Conv2D(2, 3)
         layers.BatchNormalization()
         model = slice_model(channels, size)
-        randomise(model, rng)
+        randomize(model, rng)
         images = rng.uniform(-1, 1, (2, size, size, channels)).astype(np.float32)
         answers[f"{name}_input"] = images.transpose(0, 3, 1, 2)
         answers[f"{name}_encoding"], answers[f"{name}_slice"] = encode(model, images)
@@ -103,13 +103,13 @@ def main(out, size):
         else:
             model.save(out / "rgb.keras")
     nested = nested_model(size)
-    randomise(nested, rng)
+    randomize(nested, rng)
     images = answers["gray_input"].transpose(0, 2, 3, 1)
     answers["nested_slice"] = np.asarray(nested.predict(images, verbose=0))
     nested.save(out / "nested.h5")
 
     sequence = sequence_model()
-    randomise(sequence, rng)
+    randomize(sequence, rng)
     stacks = rng.normal(0, 1, (3, 96, 64)).astype(np.float32)
     stacks[0, 80:] = 0
     answers["sequence_input"] = stacks

@@ -42,7 +42,7 @@ def wait_until(ready, what):
 
 
 def save(widget, path):
-    """Write a widget's picture with 80 colors, a fifth of the size: enough for grey images, two masks and a chart."""
+    """Write a widget's picture with 80 colors, a fifth of the size: enough for gray images, two masks and a chart."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -54,10 +54,10 @@ def analysis_sources(study: Study, axial: Axial) -> tuple[SourceSlice, ...]:
     if np.isfinite(axial.source_z).all():
         return study.sources
     _, ny, nx = axial.array.shape
-    centres = [axial.ijk_to_ras @ ((nx - 1) / 2, (ny - 1) / 2, z, 1.0) for z in range(len(axial.array))]
+    centers = [axial.ijk_to_ras @ ((nx - 1) / 2, (ny - 1) / 2, z, 1.0) for z in range(len(axial.array))]
     return tuple(
         SourceSlice(z, None, 0, "", (float(c[0]), float(c[1]), float(c[2])), float(z), axial.spacing[0])
-        for z, c in enumerate(centres)
+        for z, c in enumerate(centers)
     )
 
 

@@ -65,14 +65,14 @@ class SliceResult:
 
 @dataclass(frozen=True)
 class Mask:
-    """A segment on the study's own grid: `array` is ``(z, y, x)`` uint8, 0 or 1; `colour` is RGB in 0..1."""
+    """A segment on the study's own grid: `array` is ``(z, y, x)`` uint8, 0 or 1; `color` is RGB in 0..1."""
 
     name: str
     array: np.ndarray
     category: Code
     type: Code
     anatomy: Code | None
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Finding:
                     "code": asdict(mask.type),
                     "category": asdict(mask.category),
                     "anatomy": asdict(mask.anatomy) if mask.anatomy else None,
-                    "colour": list(mask.colour),
+                    "colour": list(mask.color),
                     "file": f"masks/{stem}.nrrd",
                     "voxels": int(np.count_nonzero(mask.array)),
                 }
@@ -243,7 +243,7 @@ def mask_from_dict(entry: dict[str, Any], array: np.ndarray) -> Mask:
         category=Code(**entry["category"]),
         type=Code(**entry["code"]),
         anatomy=Code(**entry["anatomy"]) if entry["anatomy"] else None,
-        colour=tuple(entry["colour"]),
+        color=tuple(entry["colour"]),
     )
 
 

@@ -99,7 +99,7 @@ class _HemorrhageScorer:
         _refuse_several_slices(studies)
         prepared = [head_images(study, self.settings).images for study in studies]
         features = self.predictor.predict(np.stack(prepared), part="features")["features"]
-        # Each image is a sequence of its own: none is the neighbour of another.
+        # Each image is a sequence of its own: none is the neighbor of another.
         return Scores(expit(self.predictor.predict(features[:, None], part="head")["slice"][:, 0]))
 
 

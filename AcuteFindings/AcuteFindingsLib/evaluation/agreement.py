@@ -71,7 +71,7 @@ def agreement(sets: Mapping[str, LabelSet], labels: Sequence[str] = ()) -> Agree
         done.add(label)
         result = _one_label(label, named)
         if not any(pair.cases for pair in result.pairs):
-            notices.append(f"{label}: no case is labelled by two sets.")
+            notices.append(f"{label}: no case is labeled by two sets.")
         else:
             results.append(result)
     if not results:

@@ -20,7 +20,7 @@ from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_p
 _BACK, _INK, _SOFT = "#12171d", "#e8edf2", "#a3b0bd"
 _DPI = 110
 _LOWEST, _OPACITY = 0.15, 0.55
-_MASK_COLOUR = "#3ddc84"
+_MASK_COLOR = "#3ddc84"
 _SHEET_COLUMNS = 4
 _DISAGREEMENT_COLUMNS = 6
 _SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -84,7 +84,7 @@ def disagreement_sheets(
                 present = [letters.get(name, name) for name, vote in entry["votes"].items() if vote]
                 absent = [letters.get(name, name) for name, vote in entry["votes"].items() if not vote]
                 note = f"present: {' '.join(present) or '–'}   absent: {' '.join(absent) or '–'}"
-                panels.append(Panel(_read_grey(file), title=file.stem, note=note))
+                panels.append(Panel(_read_gray(file), title=file.stem, note=note))
         if panels:
             target = folder / f"disagreements-{plain(item.label)}.png"
             sheets[item.label] = write_sheet(panels, target, columns=min(_DISAGREEMENT_COLUMNS, len(panels)))
@@ -121,16 +121,16 @@ def _draw(axes: Axes, panel: Panel) -> None:
             interpolation="bilinear",
         )
     if panel.outline is not None and panel.outline.any():
-        axes.contour(panel.outline.astype(float), levels=[0.5], colors=[_MASK_COLOUR], linewidths=1.1)
+        axes.contour(panel.outline.astype(float), levels=[0.5], colors=[_MASK_COLOR], linewidths=1.1)
     axes.set_title(panel.title, color=_INK, fontsize=8, pad=3)
     if panel.note:
         axes.text(0.5, -0.02, panel.note, color=_SOFT, fontsize=7, ha="center", va="top", transform=axes.transAxes)
 
 
-def _read_grey(file: Path) -> np.ndarray:
+def _read_gray(file: Path) -> np.ndarray:
     from PIL import Image
 
     with Image.open(file) as picture:
-        grey = np.asarray(picture.convert("F"), float)
-    span = float(grey.max() - grey.min())
-    return (grey - grey.min()) / span if span else np.zeros_like(grey)
+        gray = np.asarray(picture.convert("F"), float)
+    span = float(gray.max() - gray.min())
+    return (gray - gray.min()) / span if span else np.zeros_like(gray)

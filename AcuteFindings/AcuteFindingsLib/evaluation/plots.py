@@ -1,4 +1,4 @@
-"""Figures of an evaluation as SVG that stands in a page and follows its colours."""
+"""Figures of an evaluation as SVG that stands in a page and follows its colors."""
 
 import io
 import re
@@ -177,7 +177,7 @@ def dice_figure(rows: Sequence[MaskRow]) -> str:
 
 
 def kappa_figure(sets: Sequence[str], kappas: Sequence[Sequence[float | None]], title: str) -> str:
-    """Draw kappa of every pair of label sets as a table of colours with the numbers inside."""
+    """Draw kappa of every pair of label sets as a table of colors with the numbers inside."""
     with mpl.rc_context({**_STYLE, "axes.grid": False}):
         side = 1.6 + 0.62 * len(sets)
         canvas = Canvas(figsize=(side + 0.6, side), layout="constrained")
@@ -259,6 +259,6 @@ def _svg(canvas: Canvas) -> str:
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
     text = re.sub(r'(<svg [^>]*?)width="[^"]*" ?', r'\1class="plot" ', text, count=1)
     text = re.sub(r'(<svg [^>]*?)height="[^"]*" ?', r"\1", text, count=1)
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
+    for color, variable in _VARIABLES.items():
+        text = text.replace(color, f"var({variable})")
     return text

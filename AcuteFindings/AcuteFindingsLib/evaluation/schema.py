@@ -250,7 +250,7 @@ class Comparison(_Strict):
 
 
 class PairAgreement(_Strict):
-    """Two label sets on the cases that both label. `only_first`: labelled present by the first alone."""
+    """Two label sets on the cases that both label. `only_first`: labeled present by the first alone."""
 
     first: str
     second: str

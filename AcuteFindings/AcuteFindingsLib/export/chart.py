@@ -1,4 +1,4 @@
-"""Charts of a finding as plain geometry; `chart.svg.jinja` draws them, so they follow the page's colours."""
+"""Charts of a finding as plain geometry; `chart.svg.jinja` draws them, so they follow the page's colors."""
 
 from dataclasses import dataclass
 from math import ceil

@@ -1,6 +1,6 @@
 """Masks and heat maps as DICOM Segmentation, in the patient's coordinates and derived from the source instances.
 
-Slicer's importer (QuantitativeReporting with dcmqi) names a segment by its label, reads its description, colours it by
+Slicer's importer (QuantitativeReporting with dcmqi) names a segment by its label, reads its description, colors it by
 the recommended CIELab value and files it by category and type. It counts the segments that hold voxels, so a segment
 without any would hand its name to the next one: empty masks are left out. It places frames by a spacing that all of
 them share: a mask on a regular grid is written on that grid.
@@ -26,7 +26,7 @@ from AcuteFindingsLib.export.dicom_source import SourceInstances, heights, same_
 from AcuteFindingsLib.study.dicom_projection import as_seen
 from AcuteFindingsLib.study.study import Study
 
-HEATMAP_COLOUR = (1.0, 0.55, 0.0)
+HEATMAP_COLOR = (1.0, 0.55, 0.0)
 
 _LPS = np.array([-1.0, -1.0, 1.0])
 
@@ -42,7 +42,7 @@ class Planes:
     Attributes
     ----------
     positions
-        ``(n, 3)`` LPS mm: centre of each plane's first pixel.
+        ``(n, 3)`` LPS mm: center of each plane's first pixel.
     orientation
         ``PlaneOrientationSequence`` of all.
     measures
@@ -104,7 +104,7 @@ def segment_heatmap(finding: Finding, study: Study, source: SourceInstances) -> 
     known = codes_of(finding)
     said = f"{heatmap.name}: where the network looked, not a probability per pixel."
     described = [
-        _segment(finding, 1, f"Heat map: {known.label}", said, CATEGORY, known.finding, known.site, HEATMAP_COLOUR)
+        _segment(finding, 1, f"Heat map: {known.label}", said, CATEGORY, known.finding, known.site, HEATMAP_COLOR)
     ]
     arguments = equipment_and_series(finding, source, HEATMAP, f"{known.label} heat map (AcuteFindings)")
     with making("segmentation of the heat map"):
@@ -143,7 +143,7 @@ def _share(stored: np.ndarray) -> np.ndarray:
 
 def _describe(finding: Finding, number: int, mask: Mask) -> SegmentDescription:
     said = f"{mask.name}, outlined by {finding.model.id} {finding.model.version}."
-    return _segment(finding, number, mask.name, said, mask.category, mask.type, mask.anatomy, mask.colour)
+    return _segment(finding, number, mask.name, said, mask.category, mask.type, mask.anatomy, mask.color)
 
 
 def _segment(
@@ -154,7 +154,7 @@ def _segment(
     category: Code,
     kind: Code,
     site: Code | None,
-    colour: tuple[float, float, float],
+    color: tuple[float, float, float],
 ) -> SegmentDescription:
     described = SegmentDescription(
         segment_number=number,
@@ -166,7 +166,7 @@ def _segment(
         tracking_uid=UID(),
         tracking_id=ascii_text(label)[:64],
         anatomic_regions=None if site is None else [concept(site)],
-        display_color=CIELabColor.from_rgb(*(round(255 * part) for part in colour)),
+        display_color=CIELabColor.from_rgb(*(round(255 * part) for part in color)),
     )
     # Slicer's importer reads it whether it is there or not.
     described.SegmentDescription = ascii_text(f"{said} {RESEARCH_USE_ONLY}")
@@ -301,12 +301,12 @@ def _grid_planes(shape: Sequence[int], ijk_to_ras: np.ndarray, source: SourceIns
             slice_thickness=float(spacing[2]),
             spacing_between_slices=float(spacing[2]),
         ),
-        sources=_neighbours(positions, axes[:, 2], float(spacing[2]), source),
+        sources=_neighbors(positions, axes[:, 2], float(spacing[2]), source),
         preserved=False,
     )
 
 
-def _neighbours(
+def _neighbors(
     positions: np.ndarray, normal: np.ndarray, step: float, source: SourceInstances
 ) -> tuple[tuple[int, ...], ...]:
     """Return for each plane the source slice it coincides with, else the nearest on both sides and all within a step.

@@ -56,7 +56,7 @@ _SAME_DIRECTION = 1e-3
 class SourcePlane:
     """One source slice: the instance it is in (index of `SourceInstances.headers`), and where it lies.
 
-    `frame` counts from 1 and is None in single-frame instances. `position` is the centre of the first pixel in LPS mm,
+    `frame` counts from 1 and is None in single-frame instances. `position` is the center of the first pixel in LPS mm,
     None in a radiograph.
     """
 
@@ -172,7 +172,7 @@ def read_instances(study: Study, *, progress: Progress = no_progress) -> SourceI
         patient_orientation=tuple(str(word).strip().upper() for word in orientation),
     )
     _refuse_moved(source, study)
-    _normalise(source, study, first)
+    _normalize(source, study, first)
     return source
 
 
@@ -208,7 +208,7 @@ def _drop_empty(header: Dataset) -> None:
             del header[element.tag]
     methods = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
     if header.get("PatientIdentityRemoved") == "YES" and not any(method in header for method in methods):
-        # Required beside it (PS3.3 C.7.1.1); many an anonymiser forgets to.
+        # Required beside it (PS3.3 C.7.1.1); many an anonymizer forgets to.
         header.DeidentificationMethod = "Not stated"
 
 
@@ -342,7 +342,7 @@ def _refuse_mixed(headers: list[Dataset], study: Study) -> None:
         raise ExportError("The study's files are not those that the detector read (StudyInstanceUID, 0020,000D).")
 
 
-def _normalise(source: SourceInstances, study: Study, first: Frame) -> None:
+def _normalize(source: SourceInstances, study: Study, first: Frame) -> None:
     """Give all headers one geometry: that of the first, as the study was read, without rounding differences.
 
     A radiograph has no place in the patient. A CT whose headers name no frame of reference gets one that is the same

@@ -121,9 +121,9 @@ def _hemorrhage(predictor: Predictor, source: Source) -> float:
                 target_spacing=settings.pixel_mm,
                 size=settings.size,
                 order=1,
-                centre_yx=(centre[0], centre[1]),
+                center_yx=(center[0], center[1]),
             )[0]
-            for square, centre in zip(seen["mask"][:, 0], prepared.centres, strict=True)
+            for square, center in zip(seen["mask"][:, 0], prepared.centers, strict=True)
         ]
     )
     inside = brain_mask(axial.array, axial.spacing)

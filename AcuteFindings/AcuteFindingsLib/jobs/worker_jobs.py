@@ -166,7 +166,7 @@ def import_model(request: Request, tools: Tools) -> dict[str, Any]:
     from AcuteFindingsLib.models.find import default_cache
     from AcuteFindingsLib.models.importing.converted import Options
     from AcuteFindingsLib.models.importing.import_model import import_model as import_file
-    from AcuteFindingsLib.models.importing.recognise import free_id, recognise
+    from AcuteFindingsLib.models.importing.recognize import free_id, recognize
 
     file = request.path("file")
     tools.at(f"Reading {file.name}", 0.0)
@@ -174,7 +174,7 @@ def import_model(request: Request, tools: Tools) -> dict[str, Any]:
     task: Any = request.optional_text("task")
     package = import_file(
         file,
-        architecture=request.optional_text("architecture") or recognise(file),
+        architecture=request.optional_text("architecture") or recognize(file),
         out=folder / free_id(file, folder),
         options=Options(task=task),
         say=detector_difference,
@@ -313,7 +313,7 @@ def _dicom(request: Request, tools: Tools, kinds: tuple[str, ...]) -> dict[str, 
 
 def _study(request: Request) -> "Study":
     from AcuteFindingsLib.jobs.arrays import load_study
-    from AcuteFindingsLib.study.grey_values import make_finite
+    from AcuteFindingsLib.study.gray_values import make_finite
 
     study = load_study(request.path("study"))
     # A volume node may hold what is not a number, as a file may: both are read alike.

@@ -100,7 +100,7 @@ def _misfit(path: Path, shape: list[object], given: tuple[int, ...], error: Exce
         if isinstance(channels, int) and channels != given[1]:
             return (
                 f"{path.name} takes pictures of {channels} channels, and the detector shows it {given[1]}; export it "
-                f"with a first layer that repeats the grey picture {channels} times and normalizes it."
+                f"with a first layer that repeats the gray picture {channels} times and normalizes it."
             )
         if (isinstance(rows, int) and rows != given[2]) or (isinstance(columns, int) and columns != given[3]):
             size = f"{rows}×{columns} pixels, not {given[2]}×{given[3]}"

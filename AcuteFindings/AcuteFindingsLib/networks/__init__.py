@@ -1,6 +1,6 @@
 """The architectures of the five sources, each a plain `torch.nn.Module`, built by name.
 
-Every network takes plain keyword arguments that serialise to JSON, maps float32 images ``(n, c, y, x)`` to a dict of
+Every network takes plain keyword arguments that serialize to JSON, maps float32 images ``(n, c, y, x)`` to a dict of
 named logits, and names in `gradcam_layer` the submodule whose output Grad-CAM weighs. Importing this package does not
 import torch; `build_network` does.
 """

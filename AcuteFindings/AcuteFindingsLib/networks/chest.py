@@ -9,7 +9,7 @@ from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
-from AcuteFindingsLib.networks.grey_input import grey_input
+from AcuteFindingsLib.networks.gray_input import gray_input
 from AcuteFindingsLib.networks.layers import one_against_others, resize_like
 from AcuteFindingsLib.networks.mask_decoder import PyramidSegmenter
 from AcuteFindingsLib.networks.unet import UNet
@@ -35,7 +35,7 @@ class ChestClassifier(Freezable):
     pretrained
         Start from ImageNet weights.
     grey_mean, grey_std
-        One number a channel: the network is shown grey pictures in 0..1 and repeats and normalises them itself.
+        One number a channel: the network is shown gray pictures in 0..1 and repeats and normalizes them itself.
     point_norm
         Bring each pathology's operating point to a probability of 0.5, as TorchXRayVision does (its "op-norm"): the
         weights hold one point each, ``point_norm.points``.
@@ -72,7 +72,7 @@ class ChestClassifier(Freezable):
         names = [*pathologies, *tubes]
         if not names or len(set(names)) < len(names):
             raise ModelError(f"The labels of a chest classifier must be at least one, none of them twice; got {names}.")
-        self.grey = grey_input(grey_mean, grey_std, in_channels=in_channels)
+        self.gray = gray_input(grey_mean, grey_std, in_channels=in_channels)
         self.backbone = PooledBackbone(backbone, in_channels=in_channels, pretrained=pretrained)
         self.dropout = nn.Dropout(dropout)
         self.has_pathologies, self.has_tubes = bool(pathologies), bool(tubes)
@@ -90,7 +90,7 @@ class ChestClassifier(Freezable):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{"pathologies": (n, P), "tubes": (n, T)}``, less the task left out, for ``(n, c, y, x)``."""
-        features = self.dropout(self.backbone(self.grey(images)))
+        features = self.dropout(self.backbone(self.gray(images)))
         outputs: dict[str, Tensor] = {}
         if self.has_pathologies:
             logits = self.pathologies(features)

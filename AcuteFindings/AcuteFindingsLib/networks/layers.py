@@ -23,7 +23,7 @@ def resize_like(maps: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def he_normal(module: nn.Module) -> None:
-    """Initialise every convolution and linear layer as He 2015: normal by fan-in for ReLU, biases zero."""
+    """Initialize every convolution and linear layer as He 2015: normal by fan-in for ReLU, biases zero."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")

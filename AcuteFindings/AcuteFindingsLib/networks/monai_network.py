@@ -10,7 +10,7 @@ from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.arguments import bounded_memory, check_arguments
-from AcuteFindingsLib.networks.grey_input import grey_input
+from AcuteFindingsLib.networks.gray_input import gray_input
 from AcuteFindingsLib.networks.layers import one_against_others
 
 OUTPUTS = ("mask", "pathologies")
@@ -90,7 +90,7 @@ class MonaiNetwork(nn.Module):
     softmax
         The channels exclude each other: each one kept becomes the logit of "this one, none of the others".
     in_channels, grey_mean, grey_std
-        Where given, the network is shown grey pictures in 0..1 and repeats and normalises them itself.
+        Where given, the network is shown gray pictures in 0..1 and repeats and normalizes them itself.
 
     Raises
     ------
@@ -116,7 +116,7 @@ class MonaiNetwork(nn.Module):
         if output not in OUTPUTS:
             raise ModelError(f"There is no output {output!r}; choose {' or '.join(OUTPUTS)}.")
         self.network: nn.Module = build_monai(target, arguments or {})
-        self.grey = grey_input(grey_mean, grey_std, in_channels=in_channels)
+        self.gray = gray_input(grey_mean, grey_std, in_channels=in_channels)
         self.output = output
         self.classes: list[int] = list(classes or [])
         self.softmax = softmax
@@ -125,7 +125,7 @@ class MonaiNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the logits by the name of `output`, for ``(n, c, y, x)``."""
-        logits = self.feature_map(self.network(self.grey(images)))
+        logits = self.feature_map(self.network(self.gray(images)))
         classes = self.classes if len(self.classes) > 0 else list(range(logits.shape[1]))
         if self.softmax:
             chosen = [one_against_others(logits, n) for n in classes]

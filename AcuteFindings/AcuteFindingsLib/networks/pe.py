@@ -9,7 +9,7 @@ from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone, PyramidBackbone
-from AcuteFindingsLib.networks.grey_input import GreyWindows
+from AcuteFindingsLib.networks.gray_input import GrayWindows
 from AcuteFindingsLib.networks.layers import BidirectionalLSTM
 from AcuteFindingsLib.networks.mask_decoder import MASK_FEATURES, MOST_PEAK, MaskDecoder, peaks_in_fields, shown_by
 
@@ -58,9 +58,9 @@ class SliceEncoder(Freezable):
         Not 0: what stands for a slice is its mask alone, the highest logit in each of `fields` by `fields` parts of the
         picture (`peaks_in_fields`); `encoding` is their number, and there is no hidden layer.
     windows
-        Lowest and highest grey, in -1..1, of each window on the images: the backbone sees all images through the first,
+        Lowest and highest gray, in -1..1, of each window on the images: the backbone sees all images through the first,
         then all through the second, each stretched to -1..1. None shows them once, as they are. Not published: how wide
-        a vessel is shows against the lung, what fills it in a window of blood, and one window of both leaves few greys
+        a vessel is shows against the lung, what fills it in a window of blood, and one window of both leaves few grays
         to either.
 
     Raises
@@ -88,9 +88,9 @@ class SliceEncoder(Freezable):
         windows: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
-        self.grey: nn.Module = nn.Identity()
+        self.gray: nn.Module = nn.Identity()
         if windows is not None:
-            self.grey = GreyWindows(windows)
+            self.gray = GrayWindows(windows)
             in_channels *= len(windows)
         if fields and not (decoder and encoding == fields**2):
             raise ModelError(f"fields={fields} needs decoder=True and encoding={fields**2}, not {encoding}.")
@@ -121,7 +121,7 @@ class SliceEncoder(Freezable):
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{"features": (n, f)}`` for `head`; with the decoder also ``"mask"``: logits ``(n, 1, y/4, x/4)``."""
-        images = self.grey(images)
+        images = self.gray(images)
         if self.has_decoder:
             maps = self.backbone(images)
             mask = self.decoder(maps[self.first_map :])
@@ -167,7 +167,7 @@ def lasting_peaks(encodings: Tensor, inside: Tensor, nothing: float = -MOST_PEAK
     -------
     torch.Tensor
         ``(n, length, 1)``: the maximum over the fields of the mean of the slice's own number and the higher of its two
-        neighbours'.
+        neighbors'.
     """
     shown = encodings.masked_fill(~inside.unsqueeze(2), nothing)
     wide = nn.functional.pad(shown, [0, 0, 1, 1], value=nothing)
@@ -201,7 +201,7 @@ class SequenceNetwork(nn.Module):
         of so many slices, the most suspicious first, wherever they lie; so a clot of three slices counts as much at
         the top of a stack as in its middle, and many slices of faint suspicion do not add up to a certain answer.
     residual
-        Add a slice's own answer, linear in its encoding, to what the LSTM says of it, so that neighbours correct an
+        Add a slice's own answer, linear in its encoding, to what the LSTM says of it, so that neighbors correct an
         encoder that is already good instead of having to learn all of it again; from few stacks that costs less.
     lasting
         Read a slice's own answer from its highest number together with that of a slice beside it in the same place
@@ -289,7 +289,7 @@ class SequenceNetwork(nn.Module):
         # A stack of padding alone is read as one slice, so that no mean over nothing arises.
         lengths = lengths.clamp(min=1)
         inside = steps < lengths.unsqueeze(1)
-        features = self.lstm(self._normalise(encodings, inside), lengths)
+        features = self.lstm(self._normalize(encodings, inside), lengths)
         slices = self.slices(features).squeeze(2)
         if self.residual:
             own = lasting_peaks(encodings, inside) if self.lasting else encodings
@@ -311,12 +311,12 @@ class SequenceNetwork(nn.Module):
             return highest.clamp(self.least_logit, self.most_logit)
         return torch.sigmoid(slices) * inside
 
-    def _normalise(self, encodings: Tensor, inside: Tensor) -> Tensor:
+    def _normalize(self, encodings: Tensor, inside: Tensor) -> Tensor:
         if self.training and self.mask_padding:
             # The statistics are those of slices, not of padding.
-            normalised = torch.zeros_like(encodings)
-            normalised[inside] = self.norm(encodings[inside]).to(encodings.dtype)
-            return normalised
+            normalized = torch.zeros_like(encodings)
+            normalized[inside] = self.norm(encodings[inside]).to(encodings.dtype)
+            return normalized
         return self.norm(encodings.transpose(1, 2)).transpose(1, 2)
 
 

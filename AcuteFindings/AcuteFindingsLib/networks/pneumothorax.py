@@ -9,7 +9,7 @@ from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
-from AcuteFindingsLib.networks.grey_input import grey_input
+from AcuteFindingsLib.networks.gray_input import gray_input
 from AcuteFindingsLib.networks.layers import one_against_others, pad_to_multiple
 from AcuteFindingsLib.networks.pretrained import OFFLINE_BACKBONES, load_imagenet, with_download
 from AcuteFindingsLib.networks.unet import UNet
@@ -75,7 +75,7 @@ class PneumothoraxSegmenter(nn.Module):
     pretrained
         Start the encoder from ImageNet weights.
     grey_mean, grey_std
-        One number a channel: the network is shown grey pictures in 0..1 and repeats and normalises them itself.
+        One number a channel: the network is shown gray pictures in 0..1 and repeats and normalizes them itself.
     classes, channel
         Of a network that draws several classes, which exclude each other (trained with softmax): how many, and which
         one is the answer, as the logit of "this one, none of the others".
@@ -107,7 +107,7 @@ class PneumothoraxSegmenter(nn.Module):
         channel: int = 0,
     ) -> None:
         super().__init__()
-        self.grey = grey_input(grey_mean, grey_std, in_channels=in_channels)
+        self.gray = gray_input(grey_mean, grey_std, in_channels=in_channels)
         if not 0 <= channel < classes:
             raise ModelError(f"The segmenter draws {classes} classes; there is none of number {channel}.")
         self.exclusive, self.channel = classes > 1, channel
@@ -132,7 +132,7 @@ class PneumothoraxSegmenter(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{"mask": (n, 1, y, x)}`` and, with the branch, ``"empty": (n, 1)``, for ``(n, c, y, x)``."""
-        padded = self.grey(pad_to_multiple(images, self.multiple))
+        padded = self.gray(pad_to_multiple(images, self.multiple))
         # The first map may be the picture itself, which stays whole.
         maps: list[Tensor] = []
         for number, level in enumerate(self.parts.encode(padded)):

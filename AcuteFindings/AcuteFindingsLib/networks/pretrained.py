@@ -21,7 +21,7 @@ def load_imagenet(module: nn.Module, backbone: str) -> None:
     ----------
     module
         The timm network, whole, headless or `features_only`; every one of its tensors is filled. A first convolution
-        of one channel takes the sum over the colours, of other counts the mean over the colours scaled to the count.
+        of one channel takes the sum over the colors, of other counts the mean over the colors scaled to the count.
     backbone
         Its timm name, one of `OFFLINE_BACKBONES`. The weights were made for TensorFlow's padding, which
         ``tf_efficientnet_lite0`` has.
@@ -44,7 +44,7 @@ def load_imagenet(module: nn.Module, backbone: str) -> None:
             )
         value = source[name]
         if name == _FIRST_CONVOLUTION:
-            value = adapt_colours(value, tensor.shape[1])
+            value = adapt_colors(value, tensor.shape[1])
         if value.shape != tensor.shape:
             raise ModelError(
                 f"The ImageNet tensor {name!r} of {backbone!r} has shape {tuple(value.shape)} where the network has "
@@ -74,8 +74,8 @@ def with_download(backbone: str, build: Callable[[], _Built]) -> _Built:
         ) from error
 
 
-def adapt_colours(weight: Tensor, channels: int) -> Tensor:
-    """Turn a first convolution for three colours into one for `channels` grey images of the same brightness.
+def adapt_colors(weight: Tensor, channels: int) -> Tensor:
+    """Turn a first convolution for three colors into one for `channels` gray images of the same brightness.
 
     Parameters
     ----------

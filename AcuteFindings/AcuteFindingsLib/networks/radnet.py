@@ -1,4 +1,4 @@
-"""RADnet (docs/sources.md 4): slice labels with attention drawn to the bleed, and context from neighbouring slices."""
+"""RADnet (docs/sources.md 4): slice labels with attention drawn to the bleed, and context from neighboring slices."""
 
 from typing import Optional
 

@@ -7,12 +7,12 @@ from AcuteFindingsLib.study.study import PHANTOM_MANUFACTURER, DicomFacts, Sourc
 
 
 def phantom_study(phantom: Phantom) -> Study:
-    """Return the phantom as a `Study` centred on the origin of the patient's coordinates."""
+    """Return the phantom as a `Study` centered on the origin of the patient's coordinates."""
     dz, dy, dx = phantom.spacing
     nz, ny, nx = phantom.array.shape
     ijk_to_ras = np.diag([-dx, -dy, dz, 1.0])
-    centre = np.array([nx - 1, ny - 1, nz - 1]) / 2
-    ijk_to_ras[:3, 3] = -(ijk_to_ras[:3, :3] @ centre)
+    center = np.array([nx - 1, ny - 1, nz - 1]) / 2
+    ijk_to_ras[:3, 3] = -(ijk_to_ras[:3, :3] @ center)
     radiograph = phantom.kind == "chest-xray"
     sources = tuple(
         SourceSlice(
@@ -20,7 +20,7 @@ def phantom_study(phantom: Phantom) -> Study:
             file=None,
             frame=0,
             sop_instance_uid="",
-            position_ras=(0.0, 0.0, float((k - centre[2]) * dz)),
+            position_ras=(0.0, 0.0, float((k - center[2]) * dz)),
             k=float(k),
             thickness_mm=None if radiograph else dz,
         )

@@ -49,7 +49,7 @@ def quantum_noise(
     cutoff_per_mm
         Where the kernel cuts off, cycles/mm: about 0.35 for a soft kernel, 0.6 for a lung kernel.
     slice_correlation
-        0 for slices side by side; towards 1 for overlapping ones.
+        0 for slices side by side; toward 1 for overlapping ones.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def _repeat_slices(rng: np.random.Generator, grain: np.ndarray, depth: int) -> n
 
 
 def _correlate_slices(grain: np.ndarray, correlation: float) -> np.ndarray:
-    """Mix neighbouring slices so that they correlate, keeping the standard deviation."""
+    """Mix neighboring slices so that they correlate, keeping the standard deviation."""
     mixed = np.empty_like(grain)
     mixed[0] = grain[0]
     keep = float(np.sqrt(1.0 - correlation**2))

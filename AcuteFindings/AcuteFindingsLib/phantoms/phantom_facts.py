@@ -14,7 +14,7 @@ def phantom_name(phantom: Phantom) -> str:
 
 
 def first_voxel_lps(phantom: Phantom) -> tuple[float, float, float]:
-    """Centre of voxel (0, 0, 0) in LPS mm; CT is centred on the origin, a radiograph has no place in the patient."""
+    """Center of voxel (0, 0, 0) in LPS mm; CT is centered on the origin, a radiograph has no place in the patient."""
     if phantom.kind == "chest-xray":
         return 0.0, 0.0, 0.0
     x, y, z = (-(n - 1) / 2 * step for n, step in zip(phantom.array.shape[::-1], phantom.spacing[::-1], strict=True))

@@ -19,7 +19,7 @@ def hull_corners(mask: np.ndarray) -> np.ndarray:
 
 
 def fill_convex(mask: np.ndarray, corners: np.ndarray) -> None:
-    """Set the pixels of ``(y, x)`` whose centres a convex polygon with ``(n, 2)`` corners holds."""
+    """Set the pixels of ``(y, x)`` whose centers a convex polygon with ``(n, 2)`` corners holds."""
     start, end = corners, np.roll(corners, -1, axis=0)
     slanted = start[:, 0] != end[:, 0]
     start, end = start[slanted, :, None], end[slanted, :, None]

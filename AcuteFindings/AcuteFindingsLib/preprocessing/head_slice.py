@@ -10,7 +10,7 @@ _WORKING_SIDE = 256
 
 
 def head_region_windowed(image: np.ndarray, *, bone: float = 0.75, part: float = 0.06, air: float = 0.1) -> np.ndarray:
-    """Find the head, up to the outer face of the skull, in a slice whose brain window is burnt in.
+    """Find the head, up to the outer face of the skull, in a slice whose brain window is burned in.
 
     The skull is the brightest thing in a brain window and usually clipped to white. Its convex hull is the head, also
     where the picture's edge cuts through it; letters, scale bars and the head rest are smaller pieces and stay out.
@@ -62,7 +62,7 @@ def neutral_head(image: np.ndarray, size: int) -> np.ndarray:
     Parameters
     ----------
     image
-        ``(y, x)`` in 0..1, brain window burnt in.
+        ``(y, x)`` in 0..1, brain window burned in.
     size
         Pixels a side of the result.
 

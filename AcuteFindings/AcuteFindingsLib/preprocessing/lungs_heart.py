@@ -32,7 +32,7 @@ class LungsHeartSettings:
         Area of the bright component that is the body, published pixels. In a cropped field the lower limit is the same
         share of the picture instead.
     body_centre_y, body_centre_x
-        Where its centre of mass may lie, as shares of the picture (190..360 and 190..310 of 512).
+        Where its center of mass may lie, as shares of the picture (190..360 and 190..310 of 512).
     median_px, closing_px
         Sides of the median filter and of the square that closes vessels and small consolidations (3×3, eight times).
     small_share
@@ -112,19 +112,19 @@ def _hulls(
     pixel_mm = float(np.sqrt(np.prod(spacing_yx) * np.prod(shape) / np.prod(working)))
     ratio = np.array(shape) / np.array(working)
     for start in range(0, len(array), _CHUNK):
-        grey = apply_window(array[start : start + _CHUNK], level=settings.level, width=settings.width)
-        for small in (resize_in_plane(grey, (working[0], working[1])) * 255).astype(np.uint8):
+        gray = apply_window(array[start : start + _CHUNK], level=settings.level, width=settings.width)
+        for small in (resize_in_plane(gray, (working[0], working[1])) * 255).astype(np.uint8):
             yield (hull_corners(_lungs(small, pixel_mm, settings)) + 0.5) * ratio - 0.5
 
 
-def _lungs(grey: np.ndarray, pixel_mm: float, settings: LungsHeartSettings) -> np.ndarray:
+def _lungs(gray: np.ndarray, pixel_mm: float, settings: LungsHeartSettings) -> np.ndarray:
     """Find the lungs in one windowed slice, 0..255: what is dark inside the body, closed and cleaned."""
-    empty = np.zeros(grey.shape, bool)
-    if grey.min() == grey.max():
+    empty = np.zeros(gray.shape, bool)
+    if gray.min() == gray.max():
         return empty
     scale = settings.published_pixel_mm / pixel_mm
-    bright = grey > threshold_otsu(grey)
-    lungs = ~bright & (_body(bright, scale, settings) | _cropped_lungs(grey, ~bright, settings))
+    bright = gray > threshold_otsu(gray)
+    lungs = ~bright & (_body(bright, scale, settings) | _cropped_lungs(gray, ~bright, settings))
     if not lungs.any():
         return empty
     lungs = ndimage.median_filter(lungs.view(np.uint8), size=_odd(settings.median_px * scale)).astype(bool)
@@ -156,17 +156,17 @@ def _body(bright: np.ndarray, scale: float, settings: LungsHeartSettings) -> np.
     return np.zeros(bright.shape, bool)
 
 
-def _cropped_lungs(grey: np.ndarray, dark: np.ndarray, settings: LungsHeartSettings) -> np.ndarray:
+def _cropped_lungs(gray: np.ndarray, dark: np.ndarray, settings: LungsHeartSettings) -> np.ndarray:
     """Return dark regions at the picture's edge that are lung tissue, not air: what a cropped field cuts off."""
     air = 255 * float(apply_window(np.array(settings.air_hu), level=settings.level, width=settings.width))
-    if np.mean(_edge(grey) < air) > settings.cropped_edge_air:
-        return np.zeros(grey.shape, bool)
+    if np.mean(_edge(gray) < air) > settings.cropped_edge_air:
+        return np.zeros(gray.shape, bool)
     labels, _ = ndimage.label(dark)
     touching = np.unique(_edge(labels))
     touching = touching[touching > 0]
     if not len(touching):
-        return np.zeros(grey.shape, bool)
-    medians = np.asarray(ndimage.median(grey, labels, touching))
+        return np.zeros(gray.shape, bool)
+    medians = np.asarray(ndimage.median(gray, labels, touching))
     return np.isin(labels, touching[medians > air])
 
 

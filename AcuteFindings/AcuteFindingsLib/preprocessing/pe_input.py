@@ -6,7 +6,7 @@ from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 from AcuteFindingsLib.preprocessing.windows import PE_WINDOW, apply_window
 
 
-def with_neighbours(part: slice, count: int, reach: int) -> tuple[slice, np.ndarray]:
+def with_neighbors(part: slice, count: int, reach: int) -> tuple[slice, np.ndarray]:
     """Say which slices to read so that each of some slices can be shown with those beside it.
 
     Parameters
@@ -28,7 +28,7 @@ def with_neighbours(part: slice, count: int, reach: int) -> tuple[slice, np.ndar
 def as_channels(images: np.ndarray, places: np.ndarray, channels: int) -> np.ndarray:
     """Return slices ``(w, y, x)`` as a network takes them: ``(n, channels, y, x)``.
 
-    `places` as `with_neighbours` gives it: slices with those beside them, or alone and then repeated over the channels.
+    `places` as `with_neighbors` gives it: slices with those beside them, or alone and then repeated over the channels.
     """
     return images[places] if places.shape[1] > 1 else np.repeat(images[places], channels, axis=1)
 
@@ -56,10 +56,10 @@ def prepare_pe_slices(
     -------
     float32 ``(z, size, size)``.
     """
-    grey = apply_window(slices, level=level, width=width)
+    gray = apply_window(slices, level=level, width=width)
     if mask is not None:
-        grey *= mask
-    out = resize_in_plane(grey, (size, size))
+        gray *= mask
+    out = resize_in_plane(gray, (size, size))
     out *= 2
     out -= 1
     return out

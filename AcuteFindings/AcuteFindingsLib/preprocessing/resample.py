@@ -11,14 +11,14 @@ import numpy as np
 from scipy.sparse import csr_array
 
 
-def axis_weights(count: int, centres: np.ndarray, width: float) -> np.ndarray:
+def axis_weights(count: int, centers: np.ndarray, width: float) -> np.ndarray:
     """Return the weights that sample one axis.
 
     Parameters
     ----------
     count
         Samples along the axis now.
-    centres
+    centers
         ``(n,)``: where the new samples lie, in indices of the old ones.
     width
         Size of a new sample in old ones: area mean from 1 up, linear interpolation below.
@@ -27,14 +27,14 @@ def axis_weights(count: int, centres: np.ndarray, width: float) -> np.ndarray:
     -------
     ``(n, count)`` float32. A row sums to the share of its sample that lies inside the axis, 0 outside.
     """
-    centres = np.asarray(centres, float)[:, None]
+    centers = np.asarray(centers, float)[:, None]
     index = np.arange(count)[None, :]
     if width >= 1:
-        low = np.maximum(centres - width / 2, index - 0.5)
-        high = np.minimum(centres + width / 2, index + 0.5)
+        low = np.maximum(centers - width / 2, index - 0.5)
+        high = np.minimum(centers + width / 2, index + 0.5)
         return (np.clip(high - low, 0, None) / width).astype(np.float32)
-    inside = (centres > -0.5 - 1e-6) & (centres < count - 0.5 + 1e-6)
-    weights = np.clip(1 - np.abs(np.clip(centres, 0, count - 1) - index), 0, None)
+    inside = (centers > -0.5 - 1e-6) & (centers < count - 0.5 + 1e-6)
+    weights = np.clip(1 - np.abs(np.clip(centers, 0, count - 1) - index), 0, None)
     return (weights * inside).astype(np.float32)
 
 
@@ -54,7 +54,7 @@ class SlicePlan:
     Attributes
     ----------
     positions
-        ``(n,)``: centre of each new slice, in indices of the old ones.
+        ``(n,)``: center of each new slice, in indices of the old ones.
     weights
         ``(n, old)``; every row sums to 1.
     """
@@ -79,7 +79,7 @@ class SlicePlan:
 def plan_slices(count: int, spacing: float, target: float) -> SlicePlan:
     """Plan slices `target` mm apart from `count` slices `spacing` mm apart, so many that every old slice is in one.
 
-    The new slices are centred on the old stack, so the first and last may reach past it by the same part.
+    The new slices are centered on the old stack, so the first and last may reach past it by the same part.
     """
     ratio = target / spacing
     if count == 1 or abs(ratio - 1) < 1e-3:
@@ -100,7 +100,7 @@ def fit_in_plane(
     target_spacing: float,
     size: int,
     fill: float,
-    centre_yx: tuple[float, float] | None = None,
+    center_yx: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Bring slices to one pixel size and one square field.
 
@@ -114,7 +114,7 @@ def fit_in_plane(
         Pixel size in mm and pixels a side of the result: 1 mm and 250 for the published field (docs/sources.md 4).
     fill
         Value where the field reaches past the picture, in the slices' own unit.
-    centre_yx
+    center_yx
         Pixel of the input, in indices, that becomes the middle of the field; the picture's middle where None.
 
     Returns
@@ -123,8 +123,8 @@ def fit_in_plane(
     """
     out = np.empty((len(slices), size, size), np.float32)
     along_y, along_x = (
-        axis_weights(count, _field_centres(count, spacing, target_spacing, size, centre), target_spacing / spacing)
-        for count, spacing, centre in zip(slices.shape[1:], spacing_yx, centre_yx or (None, None), strict=True)
+        axis_weights(count, _field_centers(count, spacing, target_spacing, size, center), target_spacing / spacing)
+        for count, spacing, center in zip(slices.shape[1:], spacing_yx, center_yx or (None, None), strict=True)
     )
     outside = np.float32(fill) * (1 - np.outer(along_y.sum(axis=1), along_x.sum(axis=1))).astype(np.float32)
     along_y, along_x = csr_array(along_y), csr_array(along_x)
@@ -141,7 +141,7 @@ def unfit_in_plane(
     target_spacing: float,
     size: int,
     order: int,
-    centre_yx: tuple[float, float] | None = None,
+    center_yx: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Put what lies on the field of `fit_in_plane` back on the slices it came from; 0 outside the field.
 
@@ -151,7 +151,7 @@ def unfit_in_plane(
         ``(z, size, size)``: masks or maps.
     spacing_yx, shape_yx
         Pixel size in mm and shape of the slices it goes back to.
-    target_spacing, size, centre_yx
+    target_spacing, size, center_yx
         As they were given to `fit_in_plane`.
     order
         0 takes the nearest pixel and keeps the array's type; 1 is linear and gives float32.
@@ -159,8 +159,8 @@ def unfit_in_plane(
     if array.shape[1:] != (size, size):
         raise ValueError(f"Expected slices of {size}×{size}, got {array.shape[1]}×{array.shape[2]}.")
     places = []
-    for count, spacing, centre in zip(shape_yx, spacing_yx, centre_yx or (None, None), strict=True):
-        middle = (count - 1) / 2 if centre is None else centre
+    for count, spacing, center in zip(shape_yx, spacing_yx, center_yx or (None, None), strict=True):
+        middle = (count - 1) / 2 if center is None else center
         places.append((np.arange(count) - middle) * spacing / target_spacing + (size - 1) / 2)
     if order == 0:
         nearest = [np.rint(place).astype(int) for place in places]
@@ -193,6 +193,6 @@ def _stretch(old: int, new: int) -> np.ndarray:
     return axis_weights(old, (np.arange(new) + 0.5) * ratio - 0.5, ratio)
 
 
-def _field_centres(count: int, spacing: float, target: float, size: int, centre: float | None) -> np.ndarray:
-    middle = (count - 1) / 2 if centre is None else centre
+def _field_centers(count: int, spacing: float, target: float, size: int, center: float | None) -> np.ndarray:
+    middle = (count - 1) / 2 if center is None else center
     return (np.arange(size) - (size - 1) / 2) * target / spacing + middle

@@ -1,4 +1,4 @@
-"""Grey levels: the window that turns HU into what a network or a person sees."""
+"""Gray levels: the window that turns HU into what a network or a person sees."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def apply_window(array: np.ndarray, *, level: float, width: float) -> np.ndarray
     array
         HU, any shape. It is not changed.
     level, width
-        Window centre and width in HU. The standard's function runs from ``level - 0.5 - (width - 1) / 2`` to
+        Window center and width in HU. The standard's function runs from ``level - 0.5 - (width - 1) / 2`` to
         ``level - 0.5 + (width - 1) / 2``; the half and the one are in the published PE preprocessing too
         (docs/sources.md 1: 100/700 for the network, -500/1400 for its lung mask).
 

@@ -1,4 +1,4 @@
-"""BLAST-CT: intraparenchymal, extra-axial and intraventricular hemorrhage, and oedema, on head CT."""
+"""BLAST-CT: intraparenchymal, extra-axial and intraventricular hemorrhage, and edema, on head CT."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,12 +29,12 @@ from AcuteFindingsLib.study.study import Study
 ID = "blast-ct"
 SCRIPT = "run_blast_ct.py"
 
-# Number in the package's output, name, SNOMED CT type, colour, whether it is a bleed.
+# Number in the package's output, name, SNOMED CT type, color, whether it is a bleed.
 CLASSES: tuple[tuple[int, str, Code, tuple[float, float, float], bool], ...] = (
     (1, "Intraparenchymal hemorrhage", Code("SCT", "274100004", "Cerebral hemorrhage"), (0.85, 0.15, 0.15), True),
     (2, "Extra-axial hemorrhage", Code("SCT", "1386000", "Intracranial hemorrhage"), (0.95, 0.55, 0.15), True),
     (4, "Intraventricular hemorrhage", Code("SCT", "23276006", "Intraventricular hemorrhage"), (0.75, 0.2, 0.75), True),
-    (3, "Perilesional oedema", Code("SCT", "2032001", "Cerebral edema"), (0.35, 0.65, 0.95), False),
+    (3, "Perilesional edema", Code("SCT", "2032001", "Cerebral edema"), (0.35, 0.65, 0.95), False),
 )
 
 FACTS = ModelFacts(
@@ -48,7 +48,7 @@ FACTS = ModelFacts(
 
 
 class BlastCtDetector:
-    """Head CT → the package's lesion classes and bleed probability → the rule over neighbouring slices."""
+    """Head CT → the package's lesion classes and bleed probability → the rule over neighboring slices."""
 
     name = "hemorrhage"
 
@@ -83,9 +83,7 @@ class BlastCtDetector:
             )
             prediction = read_volume(folder / result["prediction"], axial).round().astype("uint8")
             levels = reached_levels(read_volume(folder / result["bleeding"], axial), axial.spacing)
-        drawn = [
-            Drawn(name, prediction == number, code, colour, bleed) for number, name, code, colour, bleed in CLASSES
-        ]
+        drawn = [Drawn(name, prediction == number, code, color, bleed) for number, name, code, color, bleed in CLASSES]
         return hemorrhage_finding(
             study,
             axial,

@@ -23,7 +23,7 @@ from AcuteFindingsLib.study.study import Study
 TASKS = ("total_fast", "lung_vessels", "heartchambers_highres")
 LICENSED = "heartchambers_highres"
 
-# Segment name, the package's structures that make it up, SNOMED CT type, colour; by task.
+# Segment name, the package's structures that make it up, SNOMED CT type, color; by task.
 _Segment = tuple[str, tuple[str, ...], Code, tuple[float, float, float]]
 SEGMENTS: Mapping[str, tuple[_Segment, ...]] = {
     "total_fast": (
@@ -109,10 +109,10 @@ def segments_of(segmented: Segmented, axial: Axial) -> tuple[Mask, ...]:
     """Return the segments on the study's own grid; those of which nothing was found are left out."""
     masks = []
     for task, drawn in segmented.masks.items():
-        for name, parts, code, colour in SEGMENTS[task]:
+        for name, parts, code, color in SEGMENTS[task]:
             array = np.any([drawn[part] for part in parts], axis=0)
             if array.any():
-                masks.append(Mask(name, axial.restore(array.astype(np.uint8)), ANATOMICAL, code, None, colour))
+                masks.append(Mask(name, axial.restore(array.astype(np.uint8)), ANATOMICAL, code, None, color))
     return tuple(masks)
 
 

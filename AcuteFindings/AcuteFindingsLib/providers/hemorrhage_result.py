@@ -1,4 +1,4 @@
-"""Masks of bleeds that a provider's package drew, as a finding: the rule over neighbouring slices, volumes, notices."""
+"""Masks of bleeds that a provider's package drew, as a finding: the rule over neighboring slices, volumes, notices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Drawn:
     name: str
     array: np.ndarray
     type: Code
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
     is_bleed: bool = True
 
 
@@ -110,7 +110,7 @@ def hemorrhage_finding(
         display_window=(settings.window_level, settings.window_width),
         positive_runs=tuple(consecutive_runs(by_source >= THRESHOLD)),
         masks=tuple(
-            Mask(item.name, axial.restore(item.array.astype(np.uint8)), CATEGORY, item.type, BRAIN, item.colour)
+            Mask(item.name, axial.restore(item.array.astype(np.uint8)), CATEGORY, item.type, BRAIN, item.color)
             for item in cleaned
         ),
         measurements=tuple(_measurements(study, axial.spacing, cleaned, whole)),
@@ -123,7 +123,7 @@ def hemorrhage_finding(
 
 def _cleaned(item: Drawn, spacing: tuple[float, float, float], minimum_mm3: float) -> Drawn:
     return Drawn(
-        item.name, remove_small(item.array, spacing, minimum_mm3).astype(bool), item.type, item.colour, item.is_bleed
+        item.name, remove_small(item.array, spacing, minimum_mm3).astype(bool), item.type, item.color, item.is_bleed
     )
 
 

@@ -35,7 +35,7 @@ def ventricle_diameters(
 
     After van der Meer et al., Radiology 2005;235:798-803: on axial slices the distance between the inner wall of each
     ventricle and the septum, at right angles to the heart's long axis, each in the slice where it is widest. Here the
-    direction across the septum is the line between the centres of the two blood pools in the axial plane, and a
+    direction across the septum is the line between the centers of the two blood pools in the axial plane, and a
     ventricle's diameter is its longest unbroken chord along that line. CT pulmonary angiograms are seldom gated to the
     ECG: the phase of the heart is unknown.
 
@@ -54,8 +54,8 @@ def ventricle_diameters(
     voxel_ml = float(np.prod(spacing)) / 1000.0
     if any(np.count_nonzero(pool) * voxel_ml < _LEAST_ML for pool in pools):
         return None
-    centres = [np.asarray(ndimage.center_of_mass(pool))[1:] * spacing[1:] for pool in pools]
-    across = centres[0] - centres[1]
+    centers = [np.asarray(ndimage.center_of_mass(pool))[1:] * spacing[1:] for pool in pools]
+    across = centers[0] - centers[1]
     length = float(np.linalg.norm(across))
     if length == 0:
         return None
@@ -80,12 +80,12 @@ def _widest(pool: np.ndarray, across: np.ndarray, spacing: tuple[float, float, f
     for z in np.flatnonzero(pool.any(axis=(1, 2))):
         rows, columns = np.nonzero(pool[z])
         points = np.stack([rows * spacing[1], columns * spacing[2]], axis=1)
-        centre = points.mean(axis=0)
+        center = points.mean(axis=0)
         side = np.array([-across[1], across[0]])
-        reach = float(np.abs(points - centre).max()) * 1.5 + step
+        reach = float(np.abs(points - center).max()) * 1.5 + step
         places = np.arange(-reach, reach + step, step)
         # Lines parallel to `across`: one a row, sampled every half pixel.
-        grid = centre + places[:, None, None] * side + places[None, :, None] * across
+        grid = center + places[:, None, None] * side + places[None, :, None] * across
         sampled = ndimage.map_coordinates(
             pool[z].astype(np.uint8), [grid[..., 0] / spacing[1], grid[..., 1] / spacing[2]], order=0
         )

@@ -51,7 +51,7 @@ FINDINGS = (
     ("Enlarged Cardiomediastinum", "enlarged_cardiomediastinum", "Enlarged cardiomediastinum", ""),
 )
 
-_CHOSEN = "the package's own operating point, to which it normalises its output (op_norm); not calibrated here"
+_CHOSEN = "the package's own operating point, to which it normalizes its output (op_norm); not calibrated here"
 
 CHEST_FACTS = ModelFacts(
     network=f"torchxrayvision.models.DenseNet, {WEIGHTS}",

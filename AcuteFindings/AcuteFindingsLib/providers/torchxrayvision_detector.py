@@ -120,7 +120,7 @@ class XrvPneumothoraxDetector:
 
     def _verdict(self, probability: float) -> Verdict:
         rule = (
-            f"Positive where TorchXRayVision's probability of pneumothorax, normalised to its own operating point, "
+            f"Positive where TorchXRayVision's probability of pneumothorax, normalized to its own operating point, "
             f"reaches {self.threshold:.2f}; it draws no outline that could support the answer."
         )
         if probability >= self.threshold:

@@ -146,7 +146,7 @@ class Segmenter:
 
 
 class TotalSegmentatorHemorrhage:
-    """Head CT → the mask of the task cerebral_bleed → the rule over neighbouring slices → volume."""
+    """Head CT → the mask of the task cerebral_bleed → the rule over neighboring slices → volume."""
 
     name = "hemorrhage"
 

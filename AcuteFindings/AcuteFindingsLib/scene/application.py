@@ -61,7 +61,7 @@ def current_scene() -> Any:
 
 
 def new_scene() -> Any:
-    """Return a new `vtkMRMLScene` with what Slicer puts into an empty one: colours, node classes, orientation presets.
+    """Return a new `vtkMRMLScene` with what Slicer puts into an empty one: colors, node classes, orientation presets.
 
     The presets follow the radiological convention: the patient's right is at the left of an axial or coronal view.
 
@@ -73,9 +73,9 @@ def new_scene() -> Any:
     slicer, _ = load_slicer()
     scene = slicer.vtkMRMLScene()
     slicer.vtkSlicerApplicationLogic().SetMRMLScene(scene)
-    colours = slicer.vtkMRMLColorLogic()
-    colours.SetMRMLScene(scene)
-    colours.SetMRMLScene(None)  # or it would take its colours along when it goes
+    colors = slicer.vtkMRMLColorLogic()
+    colors.SetMRMLScene(scene)
+    colors.SetMRMLScene(None)  # or it would take its colors along when it goes
     # A module's logic registers its node classes with the scene; without them a saved scene cannot be read back.
     for name in ("Segmentations", "SubjectHierarchy"):
         module_logic = getattr(slicer, f"vtkSlicer{name}ModuleLogic")()

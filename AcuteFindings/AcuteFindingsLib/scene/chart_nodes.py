@@ -17,7 +17,7 @@ RUN = "Positive run"
 INSTANCE = "SOP Instance UID"
 
 # Told apart also by people who do not see red and green apart (Okabe and Ito, "Color Universal Design", 2008).
-LINE_COLOURS = (
+LINE_COLORS = (
     (0.0, 0.45, 0.7),
     (0.0, 0.62, 0.45),
     (0.8, 0.47, 0.65),
@@ -25,8 +25,8 @@ LINE_COLOURS = (
     (0.9, 0.62, 0.0),
     (0.4, 0.4, 0.4),
 )
-THRESHOLD_COLOUR = (0.84, 0.37, 0.0)
-RUN_COLOUR = (1.0, 0.9, 0.7)
+THRESHOLD_COLOR = (0.84, 0.37, 0.0)
+RUN_COLOR = (1.0, 0.9, 0.7)
 MOST_MARKERS = 80
 """Above so many slices markers run into one another."""
 
@@ -42,7 +42,7 @@ class ChartNodes:
 def add_table(scene: Any, finding: Finding, name: str) -> Any:
     """Add a table node with a row a source slice.
 
-    Columns: the slice's number (from 1), its centre in R, A and S (mm), a probability a label under the label's name,
+    Columns: the slice's number (from 1), its center in R, A and S (mm), a probability a label under the label's name,
     the threshold, whether the slice's main probability reaches it and whether the slice is part of a positive run (both
     0 or 1), and the SOP Instance UID.
     """
@@ -84,7 +84,7 @@ def add_chart(scene: Any, finding: Finding, table: Any, name: str) -> ChartNodes
     kinds = slicer.vtkMRMLPlotSeriesNode
     series: dict[str, Any] = {}
     if finding.positive_runs:
-        bars = _add_series(scene, table, RUN, RUN_COLOUR, column=RUN)
+        bars = _add_series(scene, table, RUN, RUN_COLOR, column=RUN)
         bars.SetPlotType(kinds.PlotTypeScatterBar)
         # Slicer draws a bar's border in the style of the series' line (qMRMLPlotView).
         bars.SetLineStyle(kinds.LineStyleNone)
@@ -92,7 +92,7 @@ def add_chart(scene: Any, finding: Finding, table: Any, name: str) -> ChartNodes
     main_first = sorted(finding.labels, key=lambda label: label != finding.main_label)
     for place, label in enumerate(main_first):
         line = _add_series(
-            scene, table, label_words(finding, label), LINE_COLOURS[place % len(LINE_COLOURS)], column=label
+            scene, table, label_words(finding, label), LINE_COLORS[place % len(LINE_COLORS)], column=label
         )
         line.SetLineWidth(3 if label == finding.main_label else 1.5)
         marked = label == finding.main_label and len(finding.slices) <= MOST_MARKERS
@@ -100,7 +100,7 @@ def add_chart(scene: Any, finding: Finding, table: Any, name: str) -> ChartNodes
         line.SetMarkerSize(6)
         series[f"series:{label}"] = line
     threshold = _add_series(
-        scene, table, f"Operating point {finding.slice_threshold:.2f}", THRESHOLD_COLOUR, column=THRESHOLD
+        scene, table, f"Operating point {finding.slice_threshold:.2f}", THRESHOLD_COLOR, column=THRESHOLD
     )
     threshold.SetLineStyle(kinds.LineStyleDash)
     threshold.SetMarkerStyle(kinds.MarkerStyleNone)
@@ -125,7 +125,7 @@ def add_chart(scene: Any, finding: Finding, table: Any, name: str) -> ChartNodes
     return ChartNodes(chart, series)
 
 
-def _add_series(scene: Any, table: Any, name: str, colour: tuple[float, float, float], *, column: str) -> Any:
+def _add_series(scene: Any, table: Any, name: str, color: tuple[float, float, float], *, column: str) -> Any:
     slicer, _ = load_slicer()
     # Not made unique: the name stands in the legend, for a second result as for the first.
     node = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
@@ -133,7 +133,7 @@ def _add_series(scene: Any, table: Any, name: str, colour: tuple[float, float, f
     node.SetXColumnName(SLICE)
     node.SetYColumnName(column)
     node.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
-    node.SetColor(*colour)
+    node.SetColor(*color)
     return node
 
 

@@ -13,9 +13,9 @@ from AcuteFindingsLib.scene.results import CURSOR, CURSOR_TABLE, SceneResult, ch
 
 NAME = "This slice"
 _HEIGHT = "Height"
-# None of the lines' colours nor the threshold's; 4 to 1 and more against a white and a black background and the band of
+# None of the lines' colors nor the threshold's; 4 to 1 and more against a white and a black background and the band of
 # positive runs (WCAG 2.2, contrast of graphical objects, asks for 3 to 1).
-COLOUR = (0.75, 0.0, 0.85)
+COLOR = (0.75, 0.0, 0.85)
 
 
 @dataclass(frozen=True)
@@ -99,5 +99,5 @@ def _add_series(scene: Any, table: Any) -> Any:
     node.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
     node.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
     node.SetLineWidth(3)
-    node.SetColor(*COLOUR)
+    node.SetColor(*COLOR)
     return node

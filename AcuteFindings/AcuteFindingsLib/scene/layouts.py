@@ -9,17 +9,17 @@ STACK_LAYOUT = 76310
 RADIOGRAPH_LAYOUT = 76311
 
 
-def _slice_view(name: str, orientation: str, letter: str, colour: str) -> str:
+def _slice_view(name: str, orientation: str, letter: str, color: str) -> str:
     return (
         f'<view class="vtkMRMLSliceNode" singletontag="{name}">'
         f'<property name="orientation" action="default">{orientation}</property>'
         f'<property name="viewlabel" action="default">{letter}</property>'
-        f'<property name="viewcolor" action="default">{colour}</property>'
+        f'<property name="viewcolor" action="default">{color}</property>'
         "</view>"
     )
 
 
-# Labels and colours are Slicer's own for these views.
+# Labels and colors are Slicer's own for these views.
 _RED = _slice_view("Red", "Axial", "R", "#F34A33")
 _GREEN = _slice_view("Green", "Coronal", "G", "#6EB04B")
 _YELLOW = _slice_view("Yellow", "Sagittal", "Y", "#EDD54C")

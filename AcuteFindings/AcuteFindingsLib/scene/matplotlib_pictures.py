@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.scene.chart_nodes import LINE_COLOURS, RUN_COLOUR, THRESHOLD_COLOUR
+from AcuteFindingsLib.scene.chart_nodes import LINE_COLORS, RUN_COLOR, THRESHOLD_COLOR
 from AcuteFindingsLib.scene.naming import chart_title, label_words, slice_number, title_lines
 from AcuteFindingsLib.scene.nodes import HEATMAP_LOWEST
 from AcuteFindingsLib.scene.overlay_text import (
     BACKGROUND_OPACITY,
-    VERDICT_COLOURS,
+    VERDICT_COLORS,
     legend_of,
     note_lines,
     wanted_letters,
@@ -111,20 +111,20 @@ def _slice(finding: Finding, study: Study, plan: PlannedPicture) -> Figure:
     if plan.masks != "none":
         for mask in finding.masks:
             marked = cut(mask.array, finding.ijk_to_ras, plan.plane, plan.position_ras)
-            _mark(axes, marked, mask.colour, filled=plan.masks == "filled")
+            _mark(axes, marked, mask.color, filled=plan.masks == "filled")
     _frame(axes, background.extent)
     _words(figure, finding, plan)
     return figure
 
 
-def _mark(axes: Any, marked: Cut, colour: tuple[float, float, float], *, filled: bool) -> None:
+def _mark(axes: Any, marked: Cut, color: tuple[float, float, float], *, filled: bool) -> None:
     if not marked.image.any():
         return
     if filled:
         paint = np.zeros((*marked.image.shape, 4))
-        paint[marked.image > 0] = (*colour, 0.3)
+        paint[marked.image > 0] = (*color, 0.3)
         axes.imshow(paint, extent=marked.extent, interpolation="nearest")
-    axes.contour(marked.image, levels=[0.5], colors=[colour], linewidths=1.5, extent=marked.extent, origin="upper")
+    axes.contour(marked.image, levels=[0.5], colors=[color], linewidths=1.5, extent=marked.extent, origin="upper")
 
 
 def _frame(axes: Any, extent: tuple[float, float, float, float]) -> None:
@@ -139,9 +139,9 @@ def _words(figure: Figure, finding: Finding, plan: PlannedPicture) -> None:
     behind = {"facecolor": "black", "edgecolor": "none", "alpha": BACKGROUND_OPACITY, "pad": 1}
     white: dict[str, Any] = {"color": "white", "fontsize": 10, "bbox": behind}
     big: dict[str, Any] = {"color": "white", "fontsize": 15, "fontweight": "bold", "bbox": behind}
-    colour = VERDICT_COLOURS.get(finding.verdict.label, (1.0, 1.0, 1.0))
+    color = VERDICT_COLORS.get(finding.verdict.label, (1.0, 1.0, 1.0))
     title = title_lines(plan.title)
-    figure.text(0.015, 0.985, title, color=colour, fontsize=12, fontweight="bold", va="top", bbox=behind)
+    figure.text(0.015, 0.985, title, color=color, fontsize=12, fontweight="bold", va="top", bbox=behind)
     figure.text(0.985, 0.985, plan.place, ha="right", va="top", **white)
     figure.text(0.015, 0.015, note_lines(plan, finding), **{**white, "fontsize": 8})
     for row, (name, hue) in enumerate(reversed(legend_of(plan, finding))):
@@ -166,19 +166,19 @@ def _chart(finding: Finding, plan: PlannedPicture) -> Figure:
     by_index = {result.index: slice_number(result) for result in finding.slices}
     for place, (first, last) in enumerate(finding.positive_runs):
         label = "Positive run" if place == 0 else None
-        axes.axvspan(by_index[first] - 0.5, by_index[last] + 0.5, color=RUN_COLOUR, label=label)
+        axes.axvspan(by_index[first] - 0.5, by_index[last] + 0.5, color=RUN_COLOR, label=label)
     for place, name in enumerate(sorted(finding.labels, key=lambda name: name != finding.main_label)):
         values = [result.probabilities[name] for result in finding.slices]
         width = 2.2 if name == finding.main_label else 1.2
         axes.plot(
             numbers,
             values,
-            color=LINE_COLOURS[place % len(LINE_COLOURS)],
+            color=LINE_COLORS[place % len(LINE_COLORS)],
             linewidth=width,
             label=label_words(finding, name),
         )
     threshold = finding.slice_threshold
-    axes.axhline(threshold, color=THRESHOLD_COLOUR, linestyle="--", label=f"Operating point {threshold:.2f}")
+    axes.axhline(threshold, color=THRESHOLD_COLOR, linestyle="--", label=f"Operating point {threshold:.2f}")
     axes.set(xlabel="Slice", ylabel="Probability", xlim=(numbers[0] - 0.5, numbers[-1] + 0.5), ylim=(0, 1.02))
     axes.set_title(chart_title(finding), fontweight="bold", fontsize=12)
     axes.grid(color="0.9")

@@ -17,7 +17,7 @@ Vector = tuple[float, float, float]
 def slice_normal(result: SceneResult) -> np.ndarray:
     """Return the unit vector (RAS) along which the result's slices follow one another.
 
-    It is the axis of the study's grid nearest to the line through the slices' centres: that line itself leans where the
+    It is the axis of the study's grid nearest to the line through the slices' centers: that line itself leans where the
     gantry was tilted, and results on rebuilt axial planes run along another axis than the grid's third.
     """
     finding = result.finding
@@ -37,8 +37,8 @@ def slice_at(result: SceneResult, position_ras: Vector | np.ndarray, normal: Vec
     Beyond the first and the last slice it is that slice. `normal` is by default `slice_normal`.
     """
     direction = slice_normal(result) if normal is None else np.asarray(normal, float)
-    centres = np.array([item.position_ras for item in result.finding.slices])
-    distances = np.abs((centres - np.asarray(position_ras, float)) @ direction)
+    centers = np.array([item.position_ras for item in result.finding.slices])
+    distances = np.abs((centers - np.asarray(position_ras, float)) @ direction)
     return result.finding.slices[int(np.argmin(distances))].index
 
 
@@ -78,17 +78,17 @@ def next_positive(result: SceneResult, current: int, direction: int) -> int | No
 def jump_to_slice(result: SceneResult, index: int) -> None:
     """Move the slice views of the result's scene onto a slice.
 
-    A view along the slices comes to lie through the slice's centre; a view across them keeps its place. Does nothing
+    A view along the slices comes to lie through the slice's center; a view across them keeps its place. Does nothing
     for an index that the result does not have.
     """
     scene = result.scene
-    centre = next((item.position_ras for item in result.finding.slices if item.index == index), None)
-    if scene is None or centre is None:
+    center = next((item.position_ras for item in result.finding.slices if item.index == index), None)
+    if scene is None or center is None:
         return
     for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
         node = scene.GetNthNodeByClass(number, "vtkMRMLSliceNode")
         if shows_slices(result, node):
-            node.JumpSliceByOffsetting(*(float(value) for value in centre))
+            node.JumpSliceByOffsetting(*(float(value) for value in center))
 
 
 def _view_normal(slice_node: Any) -> np.ndarray:
@@ -98,6 +98,6 @@ def _view_normal(slice_node: Any) -> np.ndarray:
 
 
 def _middle(slice_node: Any) -> np.ndarray:
-    """Return the centre of a slice view, RAS, mm."""
+    """Return the center of a slice view, RAS, mm."""
     matrix = slice_node.GetSliceToRAS()
     return np.array([matrix.GetElement(row, 3) for row in range(3)])

@@ -30,7 +30,7 @@ class NodeGrid:
         ``(z, y, x)``: a view of the node's voxels, or a `PlacedSlices` that reads them.
     ijk_to_ras
         4×4 with axes at right angles.
-    centres, k
+    centers, k
         ``(n, 3)`` middle of each slice in RAS mm, and ``(n,)`` its place along the third index.
     headers
         In the order of the slices here.
@@ -40,7 +40,7 @@ class NodeGrid:
 
     array: Any
     ijk_to_ras: np.ndarray
-    centres: np.ndarray
+    centers: np.ndarray
     k: np.ndarray
     headers: NodeHeaders
     notices: tuple[Notice, ...] = ()
@@ -52,7 +52,7 @@ def own_grid(volume: Any, array: np.ndarray, stack: NodeStack, headers: NodeHead
     """Return the node's own grid where its axes are upright and no transform is above it, else `grid_of`."""
     if not is_plain(volume):
         return grid_of(array, stack, headers, windowed=windowed)
-    return NodeGrid(array, volume_ijk_to_ras(volume), stack.centres, np.arange(len(array), dtype=float), headers)
+    return NodeGrid(array, volume_ijk_to_ras(volume), stack.centers, np.arange(len(array), dtype=float), headers)
 
 
 def grid_of(array: Any, stack: NodeStack, headers: NodeHeaders, *, windowed: bool) -> NodeGrid:
@@ -61,7 +61,7 @@ def grid_of(array: Any, stack: NodeStack, headers: NodeHeaders, *, windowed: boo
     Parameters
     ----------
     array
-        Voxels ``(z, y, x)``, or `FileSlices`; `windowed` where they are grey levels 0..1 and not HU.
+        Voxels ``(z, y, x)``, or `FileSlices`; `windowed` where they are gray levels 0..1 and not HU.
     stack
         Where they lie.
     headers
@@ -79,9 +79,9 @@ def grid_of(array: Any, stack: NodeStack, headers: NodeHeaders, *, windowed: boo
             f"The slices of the volume lie so far apart or lean so far that upright they need {plan.shape} voxels; "
             "crop the volume first."
         )
-    corners, centres = stack.corners, stack.centres
+    corners, centers = stack.corners, stack.centers
     if backward:
-        array, corners, centres, headers = array[::-1], corners[::-1], centres[::-1], _backward(headers)
+        array, corners, centers, headers = array[::-1], corners[::-1], centers[::-1], _backward(headers)
     directions = np.concatenate([plan.ijk_to_ras[:3, axis] * _RAS_TO_LPS for axis in (0, 1)])
     directions[:3] /= np.linalg.norm(directions[:3])
     directions[3:] /= np.linalg.norm(directions[3:])
@@ -98,7 +98,7 @@ def grid_of(array: Any, stack: NodeStack, headers: NodeHeaders, *, windowed: boo
     return NodeGrid(
         array=array if is_stack else PlacedSlices(array, plan, fill=fill, clean=clean),
         ijk_to_ras=plan.ijk_to_ras,
-        centres=centres,
+        centers=centers,
         k=plan.k,
         headers=headers,
         notices=(

@@ -33,7 +33,7 @@ class NodeStack:
     Attributes
     ----------
     corners
-        ``(n, 3)`` centre of each slice's first pixel, RAS, mm.
+        ``(n, 3)`` center of each slice's first pixel, RAS, mm.
     row, column
         ``(3,)`` step to the next pixel of a row, and of a column, RAS, mm.
     shape
@@ -46,7 +46,7 @@ class NodeStack:
     shape: tuple[int, int, int]
 
     @property
-    def centres(self) -> np.ndarray:
+    def centers(self) -> np.ndarray:
         """``(n, 3)`` middle of each slice, RAS, mm."""
         _, height, width = self.shape
         middle: np.ndarray = self.corners + self.row * (width - 1) / 2 + self.column * (height - 1) / 2

@@ -8,9 +8,9 @@ from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.scene.application import load_slicer
 from AcuteFindingsLib.scene.picture_plan import PlannedPicture
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
-VERDICT_COLOURS = {"positive": (1.0, 0.45, 0.35), "negative": (0.55, 0.9, 0.55), "indeterminate": (1.0, 0.8, 0.3)}
+VERDICT_COLORS = {"positive": (1.0, 0.45, 0.35), "negative": (0.55, 0.9, 0.55), "indeterminate": (1.0, 0.8, 0.3)}
 WHITE = (1.0, 1.0, 1.0)
 HEAT = (1.0, 0.65, 0.2)
 MARGIN = 12
@@ -49,14 +49,14 @@ def window_line(finding: Finding) -> str:
     return f"W {width:g} L {level:g}" if width > 1 else ""
 
 
-def legend_of(plan: PlannedPicture, finding: Finding) -> list[tuple[str, Colour]]:
-    """Return what lies over a picture, by name and colour."""
-    entries: list[tuple[str, Colour]] = []
+def legend_of(plan: PlannedPicture, finding: Finding) -> list[tuple[str, Color]]:
+    """Return what lies over a picture, by name and color."""
+    entries: list[tuple[str, Color]] = []
     if plan.masks != "none":
-        entries += [(mask.name, mask.colour) for mask in finding.masks if mask.array.any()]
+        entries += [(mask.name, mask.color) for mask in finding.masks if mask.array.any()]
     if plan.heatmap and finding.heatmap is not None:
         entries.append((finding.heatmap.name, HEAT))
-    return [(name, tuple(0.35 + 0.65 * value for value in colour)) for name, colour in entries]  # type: ignore[misc]
+    return [(name, tuple(0.35 + 0.65 * value for value in color)) for name, color in entries]  # type: ignore[misc]
 
 
 def wanted_letters(plan: PlannedPicture, letters: dict[str, str]) -> dict[str, str]:
@@ -85,9 +85,9 @@ class OverlayText:
         self._actors.clear()
 
     def add_title(self, verdict_label: str, text: str) -> None:
-        """Add the verdict at the upper left, in the verdict's colour."""
-        colour = VERDICT_COLOURS.get(verdict_label, WHITE)
-        self._add(text, MARGIN, self._size[1] - MARGIN, colour=colour, size=20, bold=True, vertical="Top")
+        """Add the verdict at the upper left, in the verdict's color."""
+        color = VERDICT_COLORS.get(verdict_label, WHITE)
+        self._add(text, MARGIN, self._size[1] - MARGIN, color=color, size=20, bold=True, vertical="Top")
 
     def add_upper_right(self, text: str) -> None:
         """Add where the picture is."""
@@ -97,11 +97,11 @@ class OverlayText:
         """Add the window and the note."""
         self._add(text, MARGIN, MARGIN, size=13)
 
-    def add_legend(self, entries: list[tuple[str, Colour]]) -> None:
-        """Add names in their colours at the lower right, above the ruler with its scale; the first on top."""
-        for row, (name, colour) in enumerate(reversed(entries)):
+    def add_legend(self, entries: list[tuple[str, Color]]) -> None:
+        """Add names in their colors at the lower right, above the ruler with its scale; the first on top."""
+        for row, (name, color) in enumerate(reversed(entries)):
             x, y = self._size[0] - MARGIN, ABOVE_RULER + 22 * row
-            self._add(name, x, y, colour=colour, horizontal="Right", bold=True)
+            self._add(name, x, y, color=color, horizontal="Right", bold=True)
 
     def add_edges(self, letters: dict[str, str]) -> None:
         """Add the patient's sides at the middle of the edges, the lower one above the ruler."""
@@ -122,7 +122,7 @@ class OverlayText:
         x: float,
         y: float,
         *,
-        colour: Colour = WHITE,
+        color: Color = WHITE,
         size: int = 16,
         bold: bool = False,
         horizontal: str = "Left",
@@ -137,7 +137,7 @@ class OverlayText:
         look = actor.GetTextProperty()
         look.SetFontFamilyToArial()
         look.SetFontSize(size)
-        look.SetColor(*colour)
+        look.SetColor(*color)
         look.SetBold(bold)
         look.SetBackgroundColor(0.0, 0.0, 0.0)
         look.SetBackgroundOpacity(BACKGROUND_OPACITY)

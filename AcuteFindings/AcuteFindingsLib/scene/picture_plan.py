@@ -86,22 +86,22 @@ def main_plane(study: Study) -> Plane:
 def suspicious_point(finding: Finding, study: Study) -> tuple[float, float, float]:
     """Return the point (RAS, mm) that views are moved to.
 
-    On the most probable slice: the centre of what the masks mark there, else of the hottest tenth of the heat map, else
+    On the most probable slice: the center of what the masks mark there, else of the hottest tenth of the heat map, else
     of the grid. Masks without a voxel on that slice are taken as a whole.
     """
     ijk_to_ras = np.asarray(study.ijk_to_ras, float)
     depth, height, width = study.array.shape
     best = key_slices(finding, study)[0]
     k = float(np.clip(best.k, 0, depth - 1))
-    centre = np.array([(width - 1) / 2, (height - 1) / 2, k])
+    center = np.array([(width - 1) / 2, (height - 1) / 2, k])
     plane = np.any([mask.array[round(k)] for mask in finding.masks], axis=0) if finding.masks else np.zeros(1)
     if plane.any():
-        centre[:2] = _middle(plane)[::-1]
+        center[:2] = _middle(plane)[::-1]
     elif marked := [mask.array for mask in finding.masks if mask.array.any()]:
-        centre = _middle(max(marked, key=np.count_nonzero))[::-1]
+        center = _middle(max(marked, key=np.count_nonzero))[::-1]
     elif finding.heatmap is not None and finding.heatmap.array.any():
-        return _hottest(finding, (ijk_to_ras @ [*centre, 1.0])[:3])
-    point = (ijk_to_ras @ [*centre, 1.0])[:3]
+        return _hottest(finding, (ijk_to_ras @ [*center, 1.0])[:3])
+    point = (ijk_to_ras @ [*center, 1.0])[:3]
     return float(point[0]), float(point[1]), float(point[2])
 
 

@@ -1,4 +1,4 @@
-"""A radiograph's grey levels from a volume node: 0..1, bone bright, the patient's right at the picture's left.
+"""A radiograph's gray levels from a volume node: 0..1, bone bright, the patient's right at the picture's left.
 
 The same steps in the same order as `study.dicom_intensity` and `study.dicom_projection`, from values that ITK has
 already rescaled (and turned over where the file is MONOCHROME1).
@@ -13,7 +13,7 @@ from AcuteFindingsLib.study.dicom_frames import Frame, numbers, words
 from AcuteFindingsLib.study.dicom_intensity import USABLE_SHARE, by_window, stretch
 from AcuteFindingsLib.study.dicom_padding import padding_limits
 from AcuteFindingsLib.study.dicom_projection import standing_notices
-from AcuteFindingsLib.study.grey_values import make_finite
+from AcuteFindingsLib.study.gray_values import make_finite
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.picture_pose import SIDE_ASSUMED, as_positive, pose_notices
 from AcuteFindingsLib.study.polarity import looks_negative
@@ -25,7 +25,7 @@ class NodeRadiograph:
 
     Attributes
     ----------
-    grey
+    gray
         ``(y, x)`` float32 in 0..1.
     ijk_to_ras
         4×4 of these pixels: where the picture was turned, not that of the node, but for the same places.
@@ -35,7 +35,7 @@ class NodeRadiograph:
         What was done to it.
     """
 
-    grey: np.ndarray
+    gray: np.ndarray
     ijk_to_ras: np.ndarray
     turned: str
     notices: tuple[Notice, ...]
@@ -50,28 +50,28 @@ def radiograph_of(
         values = values.astype(np.float32)
         notices += make_finite(values)
     if frame is None:
-        grey, usable = _without_header(values), True
+        gray, usable = _without_header(values), True
     else:
-        grey, usable = _by_header(values, frame)
+        gray, usable = _by_header(values, frame)
     if not usable:
         text = (
-            "The header's display window shows almost nothing of this radiograph, so its grey levels were stretched "
+            "The header's display window shows almost nothing of this radiograph, so its gray levels were stretched "
             "from the image itself."
         )
         notices.append(Notice("window-unusable", "warn", text))
     if not from_dicom:
-        grey, turned_over = as_positive(grey)
-        notices += [*turned_over, *pose_notices(grey), SIDE_ASSUMED]
-    elif _is_frontal_chest(frame) and looks_negative(grey):
-        grey = 1 - grey
+        gray, turned_over = as_positive(gray)
+        notices += [*turned_over, *pose_notices(gray), SIDE_ASSUMED]
+    elif _is_frontal_chest(frame) and looks_negative(gray):
+        gray = 1 - gray
         stated = "" if frame is None else f" ({frame.header.get('PhotometricInterpretation', '')}, 0028,0004)"
         text = (
             f"Shown as its header says{stated} the radiograph is a negative, with dark bones and bright lungs; its "
-            "grey scale was inverted. Compare the original."
+            "gray scale was inverted. Compare the original."
         )
         notices.append(Notice("inverted-grey", "warn", text))
     orientation = () if frame is None else words(frame.header.get("PatientOrientation"))
-    upright, matrix, turned = _as_seen(grey, ijk_to_ras, orientation)
+    upright, matrix, turned = _as_seen(gray, ijk_to_ras, orientation)
     if turned:
         text = (
             f"The stored radiograph is {turned}; it was read with the patient's right on the picture's left and the "
@@ -98,7 +98,7 @@ def _without_header(values: np.ndarray) -> np.ndarray:
 
 
 def _by_header(values: np.ndarray, frame: Frame) -> tuple[np.ndarray, bool]:
-    """Return grey levels, and whether the header's window was of use."""
+    """Return gray levels, and whether the header's window was of use."""
     header = frame.header
     inverted = str(header.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
     values = _as_stored(values, frame) if inverted else values
@@ -148,7 +148,7 @@ def _is_frontal_chest(frame: Frame | None) -> bool:
 
 
 def _as_seen(
-    grey: np.ndarray, ijk_to_ras: np.ndarray, orientation: tuple[str, ...]
+    gray: np.ndarray, ijk_to_ras: np.ndarray, orientation: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Turn a frontal radiograph so that rows run to the patient's left and columns to the feet.
 
@@ -156,21 +156,21 @@ def _as_seen(
     pixel stays where the node shows it, and so does what is outlined on it.
     """
     if len(orientation) != 2 or not all(orientation):
-        return grey, ijk_to_ras, ""
+        return gray, ijk_to_ras, ""
     rows, columns = orientation[0][0], orientation[1][0]
     step, turned = np.eye(4), ""
     if rows in "HF" and columns in "LR":
-        grey, rows, columns, turned = grey.T, columns, rows, "turned"
+        gray, rows, columns, turned = gray.T, columns, rows, "turned"
         step = step[:, [1, 0, 2, 3]]
     if rows not in "LR" or columns not in "HF":
-        return grey.T if turned else grey, ijk_to_ras, ""
+        return gray.T if turned else gray, ijk_to_ras, ""
     if rows == "R":
-        step = step @ _flipped(0, grey.shape[1])
-        grey, turned = grey[:, ::-1], turned or "mirrored"
+        step = step @ _flipped(0, gray.shape[1])
+        gray, turned = gray[:, ::-1], turned or "mirrored"
     if columns == "H":
-        step = step @ _flipped(1, grey.shape[0])
-        grey, turned = grey[::-1], turned or "upside down"
-    return grey, ijk_to_ras @ step, turned
+        step = step @ _flipped(1, gray.shape[0])
+        gray, turned = gray[::-1], turned or "upside down"
+    return gray, ijk_to_ras @ step, turned
 
 
 def _flipped(axis: int, count: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from AcuteFindingsLib.study.dicom_facts import facts_of
 from AcuteFindingsLib.study.dicom_frames import Frame
 from AcuteFindingsLib.study.dicom_series import PROJECTION_MODALITIES
 from AcuteFindingsLib.study.geometry import orientation_of
-from AcuteFindingsLib.study.grey_values import is_windowed
+from AcuteFindingsLib.study.gray_values import is_windowed
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements
 from AcuteFindingsLib.study.study import PHANTOM_MANUFACTURER, DicomFacts, SourceSlice, Study
@@ -39,7 +39,7 @@ def fits(volume_node: Any, detector: str) -> str:
     if image is None or image.GetPointData().GetScalars() is None or not image.GetNumberOfPoints():
         return "no voxels"
     if image.GetNumberOfScalarComponents() != 1:
-        return "in colour or of vectors"
+        return "in color or of vectors"
     if problem := transform_problem(volume_node):
         return problem
     modality, depth = hierarchy_facts(volume_node)[0], image.GetDimensions()[2]
@@ -72,12 +72,12 @@ def study_facts(volume_node: Any, detector: str, *, instance_file: InstanceFile 
     `PlacedSlices`, which computes upright planes of them when they are asked for. Slices are where the scene shows
     them, also where the headers say otherwise; a notice then says so. Where the voxels are nothing but the slices of
     DICOM files resampled, as by hardening, those slices are read in their place. A radiograph, and a CT whose window
-    was burnt in, is float32 in 0..1 of its own.
+    was burned in, is float32 in 0..1 of its own.
 
     Raises
     ------
     StudyError
-        When the node has no voxels, is in colour, is under a transform that is not Slicer's acquisition transform, or
+        When the node has no voxels, is in color, is under a transform that is not Slicer's acquisition transform, or
         holds several radiographs.
     """
     _refuse_unusable(volume_node)
@@ -98,7 +98,7 @@ def _refuse_unusable(node: Any) -> None:
     if image is None or image.GetPointData().GetScalars() is None or not image.GetNumberOfPoints():
         raise StudyError("The volume holds no voxels; choose one that was loaded.")
     if image.GetNumberOfScalarComponents() != 1:
-        raise StudyError("The volume is in colour or holds vectors; CT and radiographs are grey.")
+        raise StudyError("The volume is in color or holds vectors; CT and radiographs are gray.")
 
 
 def _projection(array: np.ndarray, matrix: np.ndarray, headers: NodeHeaders, modality: str, detector: str) -> Study:
@@ -115,7 +115,7 @@ def _projection(array: np.ndarray, matrix: np.ndarray, headers: NodeHeaders, mod
         notices = (*notices, Notice("no-pixel-spacing", "info", text))
     middle = (matrix @ [(array.shape[2] - 1) / 2, (array.shape[1] - 1) / 2, 0.0, 1.0])[:3]
     return Study(
-        array=picture.grey[None],
+        array=picture.gray[None],
         ijk_to_ras=picture.ijk_to_ras,
         modality=modality,
         intensity="unit",
@@ -148,7 +148,7 @@ def _stack(
     notices = list(place_notices(placing, stack, headers)) if sources is None else [SLICES_READ]
     if windowed:
         array = array.astype(np.float32) / np.float32(1 if node.GetImageData().GetScalarRange()[1] <= 1 else 255)
-        text = "The CT holds no HU but grey levels: a display window was burnt in."
+        text = "The CT holds no HU but gray levels: a display window was burned in."
         notices.append(Notice("window-burnt-in", "warn", text))
     else:
         modality = modality or "CT"
@@ -227,5 +227,5 @@ def _sources(grid: NodeGrid, *, thickness: float | None) -> tuple[SourceSlice, .
             k=float(grid.k[index]),
             thickness_mm=read.get(index, thickness),
         )
-        for index, (x, y, z) in enumerate(grid.centres.tolist())
+        for index, (x, y, z) in enumerate(grid.centers.tolist())
     )

@@ -60,7 +60,7 @@ def _mediastinum(content: CtContent, z: int) -> np.ndarray:
     """Return the HU of the soft tissue between the lungs in one coarse slice, spine and chest wall left out."""
     region = mediastinum_region(content.lungs[z])
     hu = content.hu[z]
-    # A voxel whose neighbour holds lung or fat is no pure blood.
+    # A voxel whose neighbor holds lung or fat is no pure blood.
     pure = ndimage.minimum_filter(hu, size=3, mode="nearest") > SOFT_HU[0]
     return hu[region & pure]
 

@@ -118,9 +118,7 @@ def _remarks(study: Study) -> list[Notice]:
         text = "The patient is younger than two years, while the models know adults only; read the answer with care."
         found.append(Notice("infant", "warn", text))
     if facts.burned_in_annotation.upper() == "YES":
-        text = (
-            "The header says that text is burnt into the images; it may mislead the model and may identify the patient."
-        )
+        text = "The header says that text is burned into the images. It may mislead the model and identify the patient."
         found.append(Notice("burned-in-annotation", "warn", text))
     if facts.photometric_interpretation == "MONOCHROME1" and study.intensity != "HU":
         text = "The image is stored inverted (MONOCHROME1) and was turned so that bone is bright."

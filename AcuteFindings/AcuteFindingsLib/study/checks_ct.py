@@ -43,19 +43,17 @@ def check_ct(study: Study, limits: CtRequirements) -> list[Notice]:
 
 def _values(study: Study, limits: CtRequirements) -> list[Notice]:
     """Find out whether the numbers are HU."""
-    burnt_in = "The display window is burnt into the images (8-bit grey levels instead of HU)"
+    burned_in = "The display window is burned into the images (8-bit gray levels instead of HU)"
     if study.intensity == "windowed":
         if limits.accepts_windowed:
-            text = (
-                f"{burnt_in}: densities cannot be measured and another window than the brain window misleads the model."
-            )
+            text = f"{burned_in}: densities cannot be measured, and any window but the brain window misleads the model."
             return [Notice("window-burnt-in", "warn", text)]
-        return [Notice("window-burnt-in", "refuse", f"{burnt_in}; load the original DICOM series.")]
+        return [Notice("window-burnt-in", "refuse", f"{burned_in}; load the original DICOM series.")]
     low, high = float(study.array.min()), float(study.array.max())
     if low < _AIR_HU:
         return []
     if low >= 0 and high <= 255:
-        return [Notice("window-burnt-in", "refuse", f"{burnt_in}; load the original DICOM series.")]
+        return [Notice("window-burnt-in", "refuse", f"{burned_in}; load the original DICOM series.")]
     text = (
         f"There is no air in the images (lowest value {low:.0f}, expected about -1000 HU): values were cut off by a "
         "display window or the surroundings were removed; load the original DICOM series."
@@ -160,7 +158,7 @@ def _thickness(study: Study, limits: CtRequirements) -> list[Notice]:
     apart = _largest_gap(study)
     if known and apart > _GAP_FACTOR * max(known):
         text = (
-            f"Neighbouring slices lie up to {apart:.1f} mm apart but are at most {max(known):.1f} mm thick: parts of "
+            f"Neighboring slices lie up to {apart:.1f} mm apart but are at most {max(known):.1f} mm thick: parts of "
             "the patient were not imaged."
         )
         found.append(Notice("gaps-between-slices", "warn", text))
@@ -183,7 +181,7 @@ def _coverage(study: Study, limits: CtRequirements, content: CtContent | None) -
     slices = len(study.sources) or study.array.shape[0]
     if slices == 1:
         text = (
-            "There is a single slice; the rule over neighbouring slices cannot apply and the rest of the "
+            "There is a single slice; the rule over neighboring slices cannot apply and the rest of the "
             f"{limits.body_part} was not looked at."
         )
         return [Notice("single-slice", "warn", text)]

@@ -20,7 +20,7 @@ _FEW_LABELS = 8
 _SAME_NEIGHBORS, _JUMP = 0.75, 0.05
 _LOOKED_AT = 1_000_000
 
-# In a burnt-in brain window the skull is white; of MR volumes only single voxels of fat or vessels are.
+# In a burned-in brain window the skull is white; of MR volumes only single voxels of fat or vessels are.
 _WHITE = 0.9
 # The skull's HU even where a thick slice averages it with brain; fat, muscle and contrast in blood stay below.
 _SKULL_HU = 300.0

@@ -53,8 +53,8 @@ class FileDecoded:
 def decode_one_file(frames: Sequence[Frame], places: Sequence[int], sink: Sink) -> FileDecoded:
     """Decode frames of one file and hand each to `sink(place, (y, x) stored values)`.
 
-    A frame that the quickest decoder does not read is tried with the others. Pixels of a palette come as the grey that
-    it shows, 8 bits deep, as do grey pictures stored in color channels.
+    A frame that the quickest decoder does not read is tried with the others. Pixels of a palette come as the gray that
+    it shows, 8 bits deep, as do gray pictures stored in color channels.
     """
     name, header = shown_name(frames[0].file), frames[0].header
     try:
@@ -82,8 +82,8 @@ def decode_one_file(frames: Sequence[Frame], places: Sequence[int], sink: Sink) 
     return FileDecoded(tuple(lost), reason if lost else "", surplus)
 
 
-def is_really_grey(picture: np.ndarray) -> bool:
-    """Tell whether ``(y, x, channels)`` 8-bit color is a grey picture: channels alike but for a few colored marks."""
+def is_really_gray(picture: np.ndarray) -> bool:
+    """Tell whether ``(y, x, channels)`` 8-bit color is a gray picture: channels alike but for a few colored marks."""
     spread = picture[..., :3].max(axis=2).astype(int) - picture[..., :3].min(axis=2)
     return bool(np.mean(spread <= 8) > 0.99)
 
@@ -144,7 +144,7 @@ def _by_any_plugin(dataset: Dataset, frame: int, plugins: Sequence[str]) -> np.n
 
 
 def _finished(stored: np.ndarray, dataset: Dataset) -> np.ndarray | Exception:
-    """Return grey values ``(y, x)``: palettes applied, color channels that are alike made one."""
+    """Return gray values ``(y, x)``: palettes applied, color channels that are alike made one."""
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)
         # Entries of 8 bits are met in words of 16.
@@ -155,9 +155,9 @@ def _finished(stored: np.ndarray, dataset: Dataset) -> np.ndarray | Exception:
         bits = int(dataset.BitsStored)
     if bits > 8:
         stored = stored >> (bits - 8)
-    if stored.shape[2] >= 3 and is_really_grey(stored):
+    if stored.shape[2] >= 3 and is_really_gray(stored):
         return stored[..., 1].astype(np.uint8)
-    return _ColorError("is a color picture (0028,0004); CT and radiographs are grey. Choose another series.")
+    return _ColorError("is a color picture (0028,0004); CT and radiographs are gray. Choose another series.")
 
 
 def _plugins(syntax: UID) -> list[str]:

@@ -20,7 +20,7 @@ class Frame:
     header
         The file's header, shared by all its frames.
     position, directions
-        Centre of the first pixel (LPS, mm) and the six direction cosines; None where the header has no valid ones.
+        Center of the first pixel (LPS, mm) and the six direction cosines; None where the header has no valid ones.
     spacing
         Distance between rows and between columns in mm (PS3.3 10.7.1.3); None where not stated.
     """

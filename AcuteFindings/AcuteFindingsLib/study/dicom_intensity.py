@@ -1,4 +1,4 @@
-"""Grey levels of radiographs: from stored values to 0..1 with bone bright, as the header asks to show them."""
+"""Gray levels of radiographs: from stored values to 0..1 with bone bright, as the header asks to show them."""
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -18,7 +18,7 @@ LEAST_CONTRAST = 0.1
 
 
 def radiograph_intensity(stored: np.ndarray, frame: Frame) -> tuple[np.ndarray, tuple[Notice, ...]]:
-    """Return a radiograph ``(y, x)`` float32 in 0..1, bone bright, and what was found about its header's grey scale.
+    """Return a radiograph ``(y, x)`` float32 in 0..1, bone bright, and what was found about its header's gray scale.
 
     The header's own order is followed (PS3.4 N.2.1): Modality LUT or rescale, then the first VOI LUT, else the first
     window. Without either, 8-bit values are taken as they are and deeper ones are stretched between the 0.5th and
@@ -30,44 +30,44 @@ def radiograph_intensity(stored: np.ndarray, frame: Frame) -> tuple[np.ndarray, 
     notices = list(_table_notices(header))
     padding = padding_mask(stored, header)
     values = _modality_values(stored, frame)
-    grey = by_window(values, frame)
-    if grey is not None and not _shows_something(grey if padding is None else grey[~padding]):
-        grey = None
+    gray = by_window(values, frame)
+    if gray is not None and not _shows_something(gray if padding is None else gray[~padding]):
+        gray = None
         text = (
-            "The header's display window shows almost nothing of this radiograph, so its grey levels were stretched "
+            "The header's display window shows almost nothing of this radiograph, so its gray levels were stretched "
             "from the image itself."
         )
         notices.append(Notice("window-unusable", "warn", text))
-    if grey is None:
-        grey = stretch(values, bits=int(header.get("BitsStored", 16)), ignored=padding)
+    if gray is None:
+        gray = stretch(values, bits=int(header.get("BitsStored", 16)), ignored=padding)
     if is_shown_inverted(header):
-        grey = 1 - grey
+        gray = 1 - gray
     if padding is not None:
-        grey[padding] = 0
+        gray[padding] = 0
     if is_for_processing(header):
         text = (
-            "This is the detector's raw image (FOR PROCESSING, 0008,0068), whose grey scale is not the one that "
+            "This is the detector's raw image (FOR PROCESSING, 0008,0068), whose gray scale is not the one that "
             "radiographs are read in; choose the image FOR PRESENTATION."
         )
         notices.append(Notice("for-processing", "warn", text))
-    return np.ascontiguousarray(grey, np.float32), tuple(notices)
+    return np.ascontiguousarray(gray, np.float32), tuple(notices)
 
 
 def picture_intensity(stored: np.ndarray, frame: Frame) -> np.ndarray:
-    """Return a CT picture with a burnt-in window ``(y, x)`` float32 in 0..1, bone bright."""
+    """Return a CT picture with a burned-in window ``(y, x)`` float32 in 0..1, bone bright."""
     header = frame.header
     if holds_colors(header):
         return stored.astype(np.float32) / np.float32(255)
     bits = int(header.get("BitsStored", 8))
-    grey = stored.astype(np.float32)
+    gray = stored.astype(np.float32)
     if header.get("PixelRepresentation") == 1:
-        grey += np.float32(2 ** (bits - 1))
-    grey /= np.float32(2**bits - 1)
-    return np.subtract(1, grey, out=grey) if is_shown_inverted(header) else grey
+        gray += np.float32(2 ** (bits - 1))
+    gray /= np.float32(2**bits - 1)
+    return np.subtract(1, gray, out=gray) if is_shown_inverted(header) else gray
 
 
 def holds_colors(header: Dataset) -> bool:
-    """Whether the stored values are colors or places in a palette: decoded they are grey levels of 8 bits."""
+    """Whether the stored values are colors or places in a palette: decoded they are gray levels of 8 bits."""
     meaning = str(header.get("PhotometricInterpretation") or "").strip().upper()
     return meaning == "PALETTE COLOR" or int(header.get("SamplesPerPixel", 1)) > 1
 
@@ -94,7 +94,7 @@ def is_for_processing(header: Dataset) -> bool:
 
 
 def stretch(values: np.ndarray, *, bits: int, ignored: np.ndarray | None = None) -> np.ndarray:
-    """Return grey levels in 0..1 of values that come without a window; see `radiograph_intensity`."""
+    """Return gray levels in 0..1 of values that come without a window; see `radiograph_intensity`."""
     if bits <= 8 and values.min() >= 0 and values.max() <= 255:
         return (values / np.float32(2**bits - 1 if values.max() < 2**bits else 255)).astype(np.float32)
     counted = values if ignored is None or ignored.all() else values[~ignored]
@@ -107,7 +107,7 @@ def stretch(values: np.ndarray, *, bits: int, ignored: np.ndarray | None = None)
 
 
 def window(values: np.ndarray, *, level: float, width: float, function: str = "LINEAR") -> np.ndarray:
-    """Return grey levels in 0..1 by a DICOM window: LINEAR, LINEAR_EXACT or SIGMOID (PS3.3 C.11.2.1.2 and .3)."""
+    """Return gray levels in 0..1 by a DICOM window: LINEAR, LINEAR_EXACT or SIGMOID (PS3.3 C.11.2.1.2 and .3)."""
     if function == "SIGMOID":
         return 1 / (1 + np.exp(-4 * (values.astype(np.float32) - level) / width))
     if function == "LINEAR_EXACT":
@@ -153,7 +153,7 @@ def _table_notices(header: Dataset) -> tuple[Notice, ...]:
         Notice(
             "unusable-table",
             "warn",
-            f"The {name} ({tag}) of the header is empty or incomplete and was left out; compare the grey scale with "
+            f"The {name} ({tag}) of the header is empty or incomplete and was left out; compare the gray scale with "
             "the original.",
         )
         for keyword, name, tag in (

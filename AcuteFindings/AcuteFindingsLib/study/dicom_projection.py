@@ -1,4 +1,4 @@
-"""From one DICOM radiograph to a Study: grey levels, pixel size, and the picture turned as radiologists look at it."""
+"""From one DICOM radiograph to a Study: gray levels, pixel size, and the picture turned as radiologists look at it."""
 
 from dataclasses import replace
 
@@ -27,17 +27,17 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress = no_p
     Raises
     ------
     StudyError
-        Where its pixels cannot be decoded or are in colour.
+        Where its pixels cannot be decoded or are in color.
     """
     pictures: list[np.ndarray] = []
     decoded = decode_frames([frame], lambda _, stored: pictures.append(stored), progress=progress)
-    grey, found = radiograph_intensity(pictures[0], frame)
+    gray, found = radiograph_intensity(pictures[0], frame)
     notices = [*surplus_notices(decoded.surplus), *found]
-    if _is_frontal_chest(frame) and looks_negative(grey):
-        grey = 1 - grey
+    if _is_frontal_chest(frame) and looks_negative(gray):
+        gray = 1 - gray
         text = (
             f"Shown as its header says ({frame.header.get('PhotometricInterpretation', '')}, 0028,0004) the radiograph "
-            "is a negative, with dark bones and bright lungs; its grey scale was inverted. Compare the original."
+            "is a negative, with dark bones and bright lungs; its gray scale was inverted. Compare the original."
         )
         notices.append(Notice("inverted-grey", "warn", text))
     spacing = pixel_spacing(frame)
@@ -52,7 +52,7 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress = no_p
         )
         notices.append(Notice("pixels-not-square", "warn", text))
     orientation = words(frame.header.get("PatientOrientation"))
-    upright, turned = as_seen(grey, orientation)
+    upright, turned = as_seen(gray, orientation)
     if turned == "turned":
         rows_mm, columns_mm = columns_mm, rows_mm
     if turned:
@@ -65,13 +65,13 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress = no_p
         notices += standing_notices(upright, orientation)
     ras = np.diag([-columns_mm, -rows_mm, 1.0, 1.0])
     height, width = upright.shape
-    centre = ras @ [(width - 1) / 2, (height - 1) / 2, 0, 1]
+    center = ras @ [(width - 1) / 2, (height - 1) / 2, 0, 1]
     source = SourceSlice(
         index=0,
         file=frame.file,
         frame=frame.number,
         sop_instance_uid=frame.sop_instance_uid,
-        position_ras=(float(centre[0]), float(centre[1]), float(centre[2])),
+        position_ras=(float(center[0]), float(center[1]), float(center[2])),
         k=0.0,
     )
     return Study(
@@ -163,22 +163,22 @@ def _is_frontal_chest(frame: Frame) -> bool:
     return view_of(frame.header) in ("PA", "AP", "") and (not part or "CHEST" in part or "THORAX" in part)
 
 
-def as_seen(grey: np.ndarray, orientation: tuple[str, ...]) -> tuple[np.ndarray, str]:
+def as_seen(gray: np.ndarray, orientation: tuple[str, ...]) -> tuple[np.ndarray, str]:
     """Turn a frontal radiograph so that rows run to the patient's left and columns to the feet.
 
     Patient Orientation names where the rows and the columns run to (PS3.3 C.7.6.1.1.1). Anything else than a frontal
     view stays as it is.
     """
     if len(orientation) != 2 or not all(orientation):
-        return grey, ""
+        return gray, ""
     rows, columns = orientation[0][0], orientation[1][0]
     turned = ""
     if rows in "HF" and columns in "LR":
-        grey, rows, columns, turned = grey.T, columns, rows, "turned"
+        gray, rows, columns, turned = gray.T, columns, rows, "turned"
     if rows not in "LR" or columns not in "HF":
-        return grey, ""
+        return gray, ""
     if rows == "R":
-        grey, turned = grey[:, ::-1], turned or "mirrored"
+        gray, turned = gray[:, ::-1], turned or "mirrored"
     if columns == "H":
-        grey, turned = grey[::-1], turned or "upside down"
-    return grey, turned
+        gray, turned = gray[::-1], turned or "upside down"
+    return gray, turned

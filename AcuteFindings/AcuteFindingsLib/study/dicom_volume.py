@@ -121,7 +121,7 @@ def _sources(
     spacing: tuple[float, float],
 ) -> tuple[SourceSlice, ...]:
     rows, columns = stack[0].shape
-    centres = positions + directions[:3] * spacing[1] * (columns - 1) / 2 + directions[3:] * spacing[0] * (rows - 1) / 2
+    centers = positions + directions[:3] * spacing[1] * (columns - 1) / 2 + directions[3:] * spacing[0] * (rows - 1) / 2
     return tuple(
         SourceSlice(
             index=index,
@@ -132,14 +132,14 @@ def _sources(
             k=float(k),
             thickness_mm=frame.thickness_mm,
         )
-        for index, (frame, (x, y, z), k) in enumerate(zip(stack, centres, plan.k, strict=True))
+        for index, (frame, (x, y, z), k) in enumerate(zip(stack, centers, plan.k, strict=True))
     )
 
 
 def _pixel_notices(stack: Sequence[Frame], *, windowed: bool) -> tuple[Notice, ...]:
     notices = []
     if windowed:
-        text = "The CT holds pictures of 8 bits, not HU: a display window was burnt in."
+        text = "The CT holds pictures of 8 bits, not HU: a display window was burned in."
         notices.append(Notice("window-burnt-in", "warn", text))
     elif any((frame.intercept is None or frame.slope is None) and not _has_table(frame) for frame in stack):
         text = "The CT states no rescale (0028,1052 and 0028,1053); its stored values were taken as HU."

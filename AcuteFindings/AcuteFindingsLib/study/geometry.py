@@ -88,7 +88,7 @@ def plan_stack(
     Parameters
     ----------
     positions
-        ``(n, 3)`` centre of each slice's first pixel.
+        ``(n, 3)`` center of each slice's first pixel.
     directions
         Six direction cosines: of the rows, then of the columns.
     spacing
@@ -162,7 +162,7 @@ def shift_plane(plane: np.ndarray, shift: np.ndarray, shape: tuple[int, int], *,
 
 
 def fill_missing_planes(array: np.ndarray, k: np.ndarray) -> None:
-    """Interpolate, in place, the planes between neighbouring whole places `k` of ``(z, y, x)`` array."""
+    """Interpolate, in place, the planes between neighboring whole places `k` of ``(z, y, x)`` array."""
     for low, high in zip(np.round(k[:-1]).astype(int), np.round(k[1:]).astype(int), strict=True):
         for plane in range(low + 1, high):
             weight = np.float32((plane - low) / (high - low))
@@ -184,7 +184,7 @@ def interpolate_planes(slices: np.ndarray, k: np.ndarray, count: int) -> np.ndar
 
 
 def usual_step(gaps: np.ndarray) -> float:
-    """Return the smallest distance between neighbours that is regular: at least a tenth of all gaps, and two of them.
+    """Return the smallest distance between neighbors that is regular: at least a tenth of all gaps, and two of them.
 
     One odd small gap, as between two blocks of different slice thickness, is no reason for a fine grid.
     """

@@ -1,4 +1,4 @@
-"""Studies from volume files: NIfTI, NRRD and MetaImage, with HU, grey levels, or one plane."""
+"""Studies from volume files: NIfTI, NRRD and MetaImage, with HU, gray levels, or one plane."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.dicom_intensity import stretch
 from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.geometry import orientation_of
-from AcuteFindingsLib.study.grey_values import is_windowed, looks_like_hu, make_finite
+from AcuteFindingsLib.study.gray_values import is_windowed, looks_like_hu, make_finite
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.picture_study import picture_study
 from AcuteFindingsLib.study.slice_values import AIR_HU
@@ -64,7 +64,7 @@ def read_volume(path: Path, *, detector: str | None = None) -> Study:
     Raises
     ------
     StudyError
-        Where the file is damaged, in colour, holds a time series or has no finite value, or its header asks for what
+        Where the file is damaged, in color, holds a time series or has no finite value, or its header asks for what
         `budgets` do not allow or for a file in another place.
     """
     header = read_volume_header(path)
@@ -91,7 +91,7 @@ def read_volume(path: Path, *, detector: str | None = None) -> Study:
     if windowed:
         array /= np.float32(1 if highest <= 1 else 255)
         text = (
-            f"The file holds no HU but grey levels from 0 to {1 if highest <= 1 else 255}: a display window was burnt "
+            f"The file holds no HU but gray levels from 0 to {1 if highest <= 1 else 255}: a display window was burned "
             "in."
         )
         notices = (*notices, Notice("window-burnt-in", "warn", text))
@@ -138,14 +138,14 @@ def _volume(upright: UprightVolume, header: VolumeHeader, *, windowed: bool, not
 
 def _sources(upright: UprightVolume, path: Path) -> tuple[SourceSlice, ...]:
     height, width = upright.slice_shape
-    centres = upright.first_pixels + upright.in_plane @ [(width - 1) / 2, (height - 1) / 2]
-    thickness = float(np.linalg.norm(upright.ijk_to_ras[:3, 2])) if len(centres) > 1 else None
+    centers = upright.first_pixels + upright.in_plane @ [(width - 1) / 2, (height - 1) / 2]
+    thickness = float(np.linalg.norm(upright.ijk_to_ras[:3, 2])) if len(centers) > 1 else None
     return tuple(
-        SourceSlice(number, path, number, "", _place(centre), float(k), thickness)
-        for number, (centre, k) in enumerate(zip(centres, upright.k, strict=True))
+        SourceSlice(number, path, number, "", _place(center), float(k), thickness)
+        for number, (center, k) in enumerate(zip(centers, upright.k, strict=True))
     )
 
 
-def _place(centre: Sequence[float]) -> tuple[float, float, float]:
-    x, y, z = (float(value) for value in centre)
+def _place(center: Sequence[float]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in center)
     return x, y, z

@@ -15,7 +15,7 @@ from AcuteFindingsLib.study.volume_header import (
     SIDES_UNKNOWN,
     VolumeHeader,
     axis_counts,
-    neighbour,
+    neighbor,
     numbers_of,
     three_sizes,
     usable_matrix,
@@ -43,7 +43,7 @@ def read_metaimage_header(path: Path) -> VolumeHeader:
     Raises
     ------
     StudyError
-        The header is damaged, names a file elsewhere, or the file is no single grey volume.
+        The header is damaged, names a file elsewhere, or the file is no single gray volume.
     """
     name = shown_name(path)
     fields, end = _lines(path)
@@ -53,7 +53,7 @@ def read_metaimage_header(path: Path) -> VolumeHeader:
     channels = numbers_of(name, fields.get("ElementNumberOfChannels", "1"), 1, what="'ElementNumberOfChannels'")[0]
     kind = fields["ElementType"].upper()
     if channels != 1 or kind.endswith("_ARRAY"):
-        raise StudyError(f"{name} is in colour or holds vectors; a grey volume is expected.")
+        raise StudyError(f"{name} is in color or holds vectors; a gray volume is expected.")
     if kind not in _TYPES:
         raise StudyError(f"{name} holds values of a type that is not read ({kind[:20]}).")
     sizes, flat = three_sizes(name, counts)
@@ -72,7 +72,7 @@ def read_metaimage_header(path: Path) -> VolumeHeader:
         flat=flat,
         dtype=np.dtype((">" if big else "<") + _TYPES[kind]),
         ijk_to_ras=usable_matrix(name, LPS_TO_RAS @ matrix),
-        data=path if local else neighbour(path, fields["ElementDataFile"]),
+        data=path if local else neighbor(path, fields["ElementDataFile"]),
         start=-1 if last else end if local else int(max(skip, 0)),
         packing=packing,
         text="" if _true(fields, "BinaryData", otherwise=True) else "text",

@@ -56,7 +56,7 @@ def read_nifti_header(path: Path) -> VolumeHeader:
     Raises
     ------
     StudyError
-        The header is damaged, or the file is no single grey volume.
+        The header is damaged, or the file is no single gray volume.
     """
     name = shown_name(path)
     packed = _is_packed(path)
@@ -130,7 +130,7 @@ def _image_of(header: Path) -> Path:
 
 def _dtype(code: int, order: str, name: str) -> np.dtype:
     if code in _COLOR_TYPES:
-        raise StudyError(f"{name} is in colour or holds vectors; a grey volume is expected.")
+        raise StudyError(f"{name} is in color or holds vectors; a gray volume is expected.")
     if code in _COMPLEX_TYPES:
         raise StudyError(f"{name} holds complex numbers, as raw MR data do; a CT volume in HU is expected.")
     if code not in _TYPES:

@@ -16,7 +16,7 @@ from AcuteFindingsLib.study.volume_header import (
     SIDES_UNKNOWN,
     VolumeHeader,
     axis_counts,
-    neighbour,
+    neighbor,
     numbers_of,
     three_sizes,
     usable_matrix,
@@ -59,7 +59,7 @@ def read_nrrd_header(path: Path) -> VolumeHeader:
     Raises
     ------
     StudyError
-        The header is damaged, names a file elsewhere, or the file is no single grey volume.
+        The header is damaged, names a file elsewhere, or the file is no single gray volume.
     """
     name = shown_name(path)
     fields, pairs, end = _lines(path)
@@ -68,7 +68,7 @@ def read_nrrd_header(path: Path) -> VolumeHeader:
     axes = len(counts)
     spatial = _spatial_axes(fields, counts, name)
     sizes, flat = three_sizes(name, [counts[axis] for axis in spatial])
-    data = neighbour(path, fields["data file"]) if "data file" in fields else path
+    data = neighbor(path, fields["data file"]) if "data file" in fields else path
     start = 0 if "data file" in fields else end
     start += _line_bytes(data, start, _whole(fields, "line skip", name), name)
     skip = _whole(fields, "byte skip", name)
@@ -121,7 +121,7 @@ _JOINED = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte s
 
 
 def _spatial_axes(fields: dict[str, str], counts: list[int], name: str) -> list[int]:
-    """Return which axes run through space; one of vectors, colours or time must have the length 1."""
+    """Return which axes run through space; one of vectors, colors or time must have the length 1."""
     kinds = [kind.lower() for kind in fields.get("kinds", "").split()]
     vectors = _VECTOR.findall(fields.get("space directions", ""))
     if len(kinds) == len(counts):
@@ -137,7 +137,7 @@ def _spatial_axes(fields: dict[str, str], counts: list[int], name: str) -> list[
         if counts[axis] > 1:
             kind = kinds[axis] if len(kinds) == len(counts) else ""
             what = f"{counts[axis]} values a voxel" if kind != "time" else f"a time series of {counts[axis]} volumes"
-            raise StudyError(f"{name} is in colour or holds vectors ({what}); one grey volume is expected.")
+            raise StudyError(f"{name} is in color or holds vectors ({what}); one gray volume is expected.")
     return spatial
 
 

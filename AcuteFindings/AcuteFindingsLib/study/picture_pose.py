@@ -13,7 +13,7 @@ from AcuteFindingsLib.study.polarity import looks_negative
 
 # The grid on which pictures are looked at, and the smallest that were measured.
 _GRID, _SMALLEST_PX = 32, 64
-# Grey levels, see above: by how much the middle is brighter than both lungs, of a picture turned by a quarter ...
+# Gray levels, see above: by how much the middle is brighter than both lungs, of a picture turned by a quarter ...
 _STRIP_BRIGHTER = 0.1
 # ... and, of one that was turned upside down, by how much the shoulders' corners are darker than those below, and the
 # lungs' tops than their bases.
@@ -26,22 +26,22 @@ SIDE_ASSUMED = Notice(
 )
 
 
-def as_positive(grey: np.ndarray) -> tuple[np.ndarray, tuple[Notice, ...]]:
+def as_positive(gray: np.ndarray) -> tuple[np.ndarray, tuple[Notice, ...]]:
     """Return a chest radiograph ``(y, x)`` in 0..1 with bone bright, and a warning where it was a negative."""
-    if not looks_negative(grey):
-        return grey, ()
+    if not looks_negative(gray):
+        return gray, ()
     text = (
-        "The radiograph is a negative, with dark bones and bright lungs; its grey scale was inverted. Compare the "
+        "The radiograph is a negative, with dark bones and bright lungs; its gray scale was inverted. Compare the "
         "original."
     )
-    return 1 - grey, (Notice("inverted-grey", "warn", text),)
+    return 1 - gray, (Notice("inverted-grey", "warn", text),)
 
 
-def pose_notices(grey: np.ndarray) -> tuple[Notice, ...]:
+def pose_notices(gray: np.ndarray) -> tuple[Notice, ...]:
     """Warn of a frontal chest radiograph ``(y, x)`` in 0..1 that surely lies on its side or stands upside down."""
-    if min(grey.shape) < _SMALLEST_PX:
+    if min(gray.shape) < _SMALLEST_PX:
         return ()
-    small = _block_means(_block_means(grey).T).T
+    small = _block_means(_block_means(gray).T).T
     if _middle_over_lungs(small) < 0 and _middle_over_lungs(small.T) > _STRIP_BRIGHTER:
         text = "The chest seems to lie on its side in the picture; turn it so that the head is up and try again."
         return (Notice("on-its-side", "warn", text),)
@@ -51,10 +51,10 @@ def pose_notices(grey: np.ndarray) -> tuple[Notice, ...]:
     return ()
 
 
-def _block_means(grey: np.ndarray) -> np.ndarray:
+def _block_means(gray: np.ndarray) -> np.ndarray:
     """Return means of rows ``(_GRID, x)``."""
-    edges = np.linspace(0, len(grey), _GRID + 1).astype(int)
-    sums = np.add.reduceat(np.asarray(grey, np.float32), edges[:-1], axis=0)
+    edges = np.linspace(0, len(gray), _GRID + 1).astype(int)
+    sums = np.add.reduceat(np.asarray(gray, np.float32), edges[:-1], axis=0)
     return sums / np.diff(edges)[:, None].astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""A Study from one picture, or a pile of them: a radiograph or CT slices whose window is burnt in."""
+"""A Study from one picture, or a pile of them: a radiograph or CT slices whose window is burned in."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ _NO_SPACING = Notice(
 
 
 def picture_study(
-    grey: np.ndarray,
+    gray: np.ndarray,
     path: Path,
     *,
     detector: str | None,
@@ -25,11 +25,11 @@ def picture_study(
     side_stated: bool = False,
     is_hu: bool = False,
 ) -> Study:
-    """Return the study of a picture's grey levels 0..1, as `detector` takes it: CT slices, else a radiograph.
+    """Return the study of a picture's gray levels 0..1, as `detector` takes it: CT slices, else a radiograph.
 
     Parameters
     ----------
-    grey
+    gray
         ``(y, x)``, or ``(z, y, x)`` for a pile of CT slices.
     path
         Where it was read from.
@@ -38,20 +38,20 @@ def picture_study(
     side_stated
         Whether the file says which side is which.
     is_hu
-        Whether a CT's values are HU and not grey levels.
+        Whether a CT's values are HU and not gray levels.
     """
     is_ct = detector in ("hemorrhage", "pe")
     orientation: Orientation = "axial" if is_ct else "projection"
     if not is_ct:
-        grey, turned = as_positive(grey)
-        notices = (*notices, *turned, *pose_notices(grey))
+        gray, turned = as_positive(gray)
+        notices = (*notices, *turned, *pose_notices(gray))
     elif not is_hu:
-        grey, turned = positive_slices(grey)
+        gray, turned = positive_slices(gray)
         notices = (*notices, *turned)
     if not side_stated:
         notices = (*notices, SIDE_ASSUMED)
     matrix = np.diag([-1.0, -1.0, 1.0, 1.0]) if ijk_to_ras is None else ijk_to_ras
-    array = np.ascontiguousarray(grey, np.float32)
+    array = np.ascontiguousarray(gray, np.float32)
     array = array[None] if array.ndim == 2 else array
     return Study(
         array=array,

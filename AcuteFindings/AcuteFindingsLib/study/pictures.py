@@ -7,10 +7,10 @@ from PIL import Image, ImageOps
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import StudyError
-from AcuteFindingsLib.study.dicom_decoding import is_really_grey
+from AcuteFindingsLib.study.dicom_decoding import is_really_gray
 from AcuteFindingsLib.study.dicom_intensity import stretch
 from AcuteFindingsLib.study.file_kinds import WHAT_IS_READ, kind_of, shown_name
-from AcuteFindingsLib.study.grey_values import looks_like_hu, make_finite
+from AcuteFindingsLib.study.gray_values import looks_like_hu, make_finite
 from AcuteFindingsLib.study.picture_study import picture_study
 from AcuteFindingsLib.study.study import Study
 
@@ -28,13 +28,13 @@ _DAMAGES = (
 def read_picture(path: Path, *, detector: str | None = None) -> Study:
     """Read a picture as head or chest CT slices (`detector` hemorrhage or pe), else as a radiograph.
 
-    8-bit grey levels are taken as they are, deeper ones stretched as for radiographs without a window. The pages of a
+    8-bit gray levels are taken as they are, deeper ones stretched as for radiographs without a window. The pages of a
     TIFF are the slices of a CT. A radiograph that is a negative is turned, with a warning.
 
     Raises
     ------
     StudyError
-        Where the file is no picture of these kinds, is damaged, too large or really in colour, or has pages that
+        Where the file is no picture of these kinds, is damaged, too large or really in color, or has pages that
         cannot all be read.
     """
     name = shown_name(path)
@@ -123,7 +123,7 @@ def _tag(picture: Image.Image, tag: int) -> int:
 
 
 def _values(picture: Image.Image, name: str) -> np.ndarray:
-    """Return one page's grey values ``(y, x)``: uint8 where it has 8 bits or less, else in its own type."""
+    """Return one page's gray values ``(y, x)``: uint8 where it has 8 bits or less, else in its own type."""
     upright = ImageOps.exif_transpose(picture)
     if picture.mode in _DEEP_MODES:
         values = np.asarray(upright)
@@ -137,7 +137,7 @@ def _values(picture: Image.Image, name: str) -> np.ndarray:
         upright = Image.alpha_composite(black, upright.convert("RGBA"))
     if upright.mode in ("1", "L"):
         return np.asarray(upright.convert("L"))
-    colour = np.asarray(upright.convert("RGB"))
-    if not is_really_grey(colour):
-        raise StudyError(f"{name} is a colour picture; CT and radiographs are grey.")
-    return np.ascontiguousarray(colour[..., 1])
+    color = np.asarray(upright.convert("RGB"))
+    if not is_really_gray(color):
+        raise StudyError(f"{name} is a color picture; CT and radiographs are gray.")
+    return np.ascontiguousarray(color[..., 1])

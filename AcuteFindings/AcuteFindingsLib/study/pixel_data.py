@@ -17,7 +17,7 @@ from AcuteFindingsLib.study.file_kinds import DICOM, START_BYTES, kind_of_bytes
 # What pydicom and its plug-ins raise on damaged pixel data.
 DECODING_FAILS: tuple[type[Exception], ...] = (*MALFORMED, OSError, RuntimeError, StudyError, zstandard.ZstdError)
 
-# These streams end with an end marker (ITU-T T.81, T.87 and T.800); decoders fill with grey what comes before it.
+# These streams end with an end marker (ITU-T T.81, T.87 and T.800); decoders fill with gray what comes before it.
 _ENDS_WITH_MARKER = frozenset((*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes))
 _END_MARKER = b"\xff\xd9"
 # Bytes behind or before which the marker may lie: padding, and a marker whose second byte was cut by an odd length.

@@ -139,7 +139,7 @@ def check_body_size(content: CtContent, body_part: str) -> list[Notice]:
     flat = (narrows is not None and narrows < _LEAST_NARROWS_MM) or (whole and not head and extent < _LEAST_LUNGS_MM)
     if flat or (whole and area < least):
         text = (
-            f"{size} and narrow{'s' * head} towards the top within the field, as in a small child or where the pixel "
+            f"{size} and narrow{'s' * head} toward the top within the field, as in a small child or where the pixel "
             "spacing or the distance between slices is wrong; the models know adults only."
         )
         return [Notice("small-body", "warn", text)]

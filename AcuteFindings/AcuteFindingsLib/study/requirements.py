@@ -36,9 +36,9 @@ class CtRequirements:
     reformat_refuse_mm
         Coronal or sagittal slices further apart than this make no usable axial ones; ours.
     sequence_slices
-        Slices below which the rule over neighbouring slices cannot apply: three in a row (docs/sources.md 4).
+        Slices below which the rule over neighboring slices cannot apply: three in a row (docs/sources.md 4).
     accepts_windowed
-        Whether 8-bit slices with the window burnt in can be read at all.
+        Whether 8-bit slices with the window burned in can be read at all.
     """
 
     study_name: str

@@ -29,7 +29,7 @@ class SourceSlice:
     sop_instance_uid
         Empty where the input was no DICOM.
     position_ras
-        Centre of the slice in the patient, RAS, mm.
+        Center of the slice in the patient, RAS, mm.
     k
         Place along the third index of `Study.array`; whole where the slice lies on the grid, fractional between.
     thickness_mm
@@ -98,7 +98,7 @@ class Study:
         ``"CT"``, ``"CR"``, ``"DX"``, ... as in DICOM; ``""`` where the input does not say.
     intensity
         ``"HU"`` for calibrated CT, ``"unit"`` for radiographs (0..1), ``"windowed"`` for CT slices from 8-bit pictures
-        (0..1, the window already burnt in).
+        (0..1, the window already burned in).
     orientation
         Plane of the source slices in the patient.
     pixel_spacing_known
@@ -136,6 +136,6 @@ class Study:
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Distance between neighbouring voxels ``(z, y, x)`` in mm."""
+        """Distance between neighboring voxels ``(z, y, x)`` in mm."""
         lengths = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
         return float(lengths[2]), float(lengths[1]), float(lengths[0])

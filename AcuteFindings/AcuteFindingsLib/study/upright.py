@@ -27,7 +27,7 @@ class UprightVolume:
     ijk_to_ras
         4×4, axes orthogonal.
     first_pixels
-        ``(n, 3)`` RAS centre of the first pixel of each slice as stored, in the order of their `k`.
+        ``(n, 3)`` RAS center of the first pixel of each slice as stored, in the order of their `k`.
     in_plane
         ``(3, 2)`` RAS steps along the rows and the columns of the slices.
     slice_shape

@@ -152,7 +152,7 @@ def usable_matrix(name: str, ijk_to_ras: np.ndarray) -> np.ndarray:
     return ijk_to_ras
 
 
-def neighbour(header: Path, name: str) -> Path:
+def neighbor(header: Path, name: str) -> Path:
     """Return the data file that a header names, which must lie beside it.
 
     Raises

@@ -29,7 +29,7 @@ def augment(
     masks
         ``(n, k, y, x)`` moved along with them.
     groups
-        How many neighbouring pictures share one movement (the slices of one scan).
+        How many neighboring pictures share one movement (the slices of one scan).
     mask_mode
         How masks are read between pixels: "nearest", or "bilinear" for those that hold the share of a pixel.
     """

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.pe import SliceEncoder
-from AcuteFindingsLib.preprocessing.pe_input import with_neighbours
+from AcuteFindingsLib.preprocessing.pe_input import with_neighbors
 from AcuteFindingsLib.training.augment import augment
 from AcuteFindingsLib.training.phantom_sets import Arrays
 
@@ -54,7 +54,7 @@ class Focus:
 
 def stacked(item: Arrays, z: int) -> np.ndarray:
     """Return a slice in the middle of those beside it: ``(2 * REACH + 1, y, x)`` bytes."""
-    wide, places = with_neighbours(slice(z, z + 1), len(item["slices"]), REACH)
+    wide, places = with_neighbors(slice(z, z + 1), len(item["slices"]), REACH)
     return item["images"][wide][places[0]]
 
 

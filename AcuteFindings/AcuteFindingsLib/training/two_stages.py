@@ -18,7 +18,7 @@ def fitted_before(folder: Path, *, task: str, network: Network) -> nn.Module:
     ------
     ModelError
         It is not of this task and shape, or has seen more than phantoms: a figure on real images that it was fitted to
-        would be of what it learnt by heart.
+        would be of what it learned by heart.
     """
     package = read_package(folder)
     if (package.card.task, package.card.network) != (task, network):

@@ -70,7 +70,7 @@ def run(place: Place) -> None:
 
 def _answered(arm: Trained, level: str) -> Answered:
     truth, score, patients = arm.answers(level)
-    # A scan is positive where three neighbouring slices are: held against the slices' operating point.
+    # A scan is positive where three neighboring slices are: held against the slices' operating point.
     return Answered(arm.name, truth, score, patients, arm.threshold("slice"))
 
 
@@ -88,7 +88,7 @@ def _describe(page: Page, arms: list[Trained], scans: list[Answered]) -> None:
         f"{recipe.seed}. Recipes: {', '.join(f'`{file}.yaml`' for _, file, _ in ARMS)}."
     )
     page.say(f"All stand on `{recipe.network.arguments['backbone']}` from ImageNet; those published on DenseNet-40.")
-    page.say("A scan is positive where three or more neighbouring slices are. Published: 77 scans, 44 with a bleed.")
+    page.say("A scan is positive where three or more neighboring slices are. Published: 77 scans, 44 with a bleed.")
 
 
 def _table(page: Page, arms: list[Trained], decided: list[dict[str, Figure]], areas: dict[str, list[Figure]]) -> None:

@@ -1,4 +1,4 @@
-"""Slice model alone / + LSTM (docs/sources.md 1): what the neighbouring slices of a CTPA add."""
+"""Slice model alone / + LSTM (docs/sources.md 1): what the neighboring slices of a CTPA add."""
 
 from collections.abc import Sequence
 

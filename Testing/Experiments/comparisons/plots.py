@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 
 from AcuteFindingsLib.evaluation.schema import Curve, Figure
 
-COLOURS = ("#1f5f99", "#b3261e", "#17633f", "#8a5300")
+COLORS = ("#1f5f99", "#b3261e", "#17633f", "#8a5300")
 _INK, _SOFT, _RULE = "#1b2530", "#566473", "#d5dce3"
 _DPI = 110
 
@@ -37,7 +37,7 @@ def bars(
     for number, (name, figures) in enumerate(series):
         x = places + (number - (len(series) - 1) / 2) * width
         values = [one.value if one is not None and one.value is not None else 0.0 for one in figures]
-        axes.bar(x, values, 0.92 * width, color=COLOURS[number], label=name)
+        axes.bar(x, values, 0.92 * width, color=COLORS[number], label=name)
         for at, one in zip(x, figures, strict=True):
             if one is not None and one.intervals:
                 axes.plot([at, at], [one.intervals[0].low, one.intervals[0].high], color=_INK, linewidth=1.1)
@@ -51,14 +51,14 @@ def bars(
     axes.set_xticks(places, groups)
     axes.set(ylabel=label, ylim=(0, 1.02))
     _tidy(axes, grid="y")
-    axes.figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+    axes.figure.legend(loc="outside uppercenter", ncols=4, frameon=False, fontsize=8)
 
 
 def roc(axes: Axes, curves: Sequence[tuple[str, Curve]], title: str) -> None:
     """Draw ROC curves."""
     axes.plot([0, 1], [0, 1], color=_SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
     for number, (name, curve) in enumerate(curves):
-        axes.plot(curve.x, curve.y, color=COLOURS[number], linewidth=1.8, label=name)
+        axes.plot(curve.x, curve.y, color=COLORS[number], linewidth=1.8, label=name)
     axes.set(xlabel="1 − specificity", ylabel="Sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set_title(title, fontsize=10, color=_INK)
     axes.legend(loc="lower right", frameon=False, fontsize=8)
@@ -66,11 +66,11 @@ def roc(axes: Axes, curves: Sequence[tuple[str, Curve]], title: str) -> None:
 
 
 def picture(axes: Axes, image: np.ndarray, title: str, outlines: Sequence[tuple[np.ndarray, str]] = ()) -> None:
-    """Show a grey picture ``(y, x)`` in 0..255 with the edges of some masks."""
+    """Show a gray picture ``(y, x)`` in 0..255 with the edges of some masks."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
-    for mask, colour in outlines:
+    for mask, color in outlines:
         if mask.any() and not mask.all():
-            axes.contour(mask.astype(float), [0.5], colors=[colour], linewidths=1.3)
+            axes.contour(mask.astype(float), [0.5], colors=[color], linewidths=1.3)
     axes.set_title(title, fontsize=8.5, color=_INK)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -12,7 +12,7 @@ from AcuteFindingsLib.training.runs.items import Item
 from AcuteFindingsLib.training.runs.score import Scored
 from comparisons.arms import Place, Trained, answers_of, arm_recipe, kept_items, taken, timed, train
 from comparisons.figures import Answered, Difference, adjusted, mean_of, pooled_share
-from comparisons.plots import COLOURS, bars, canvas, picture, save
+from comparisons.plots import COLORS, bars, canvas, picture, save
 from comparisons.report import Page, shown
 
 NAME = "segmenters"
@@ -184,13 +184,13 @@ def _draw(
     for drawn, number in zip(axes, positives, strict=False):
         outlines = [(scored[0].masks[number].truth[0], _TRUTH)]
         outlines += [
-            (answers.masks[number].soft[0] >= 255 * arm.threshold("mask"), colour)
-            for arm, answers, colour in zip(arms, scored, COLOURS, strict=True)
+            (answers.masks[number].soft[0] >= 255 * arm.threshold("mask"), color)
+            for arm, answers, color in zip(arms, scored, COLORS, strict=True)
         ]
         picture(drawn, items[number].images()[0], items[number].patient, outlines)
     for drawn in axes[len(positives) :]:
         drawn.set_axis_off()
-    for name, colour in [("true", _TRUTH), *zip((arm.name for arm in arms), COLOURS, strict=True)]:
-        axes[0].plot([], [], color=colour, label=name)
+    for name, color in [("true", _TRUTH), *zip((arm.name for arm in arms), COLORS, strict=True)]:
+        axes[0].plot([], [], color=color, label=name)
     drawing.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     save(drawing, place.results / f"{NAME}-outlines.png")

@@ -108,7 +108,7 @@ def test_a_picture_without_hu_has_no_density(detector, study: Study) -> None:
     assert not [item for item in finding.measurements if item.unit == "[hnsf'U]"]
 
 
-def test_network_sees_one_millimetre_pixels_in_a_field_of_250(detector, study: Study) -> None:
+def test_network_sees_one_millimeter_pixels_in_a_field_of_250(detector, study: Study) -> None:
     made = detector()
     made.run(study)
     assert {batch.shape[1:] for part, batch in made.predictor.seen if part == "features"} == {(1, 250, 250)}

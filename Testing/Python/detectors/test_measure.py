@@ -11,7 +11,7 @@ def _ellipsoid(radii_mm: tuple[float, float, float], spacing: tuple[float, float
     return (z / radii_mm[0]) ** 2 + (y / radii_mm[1]) ** 2 + (x / radii_mm[2]) ** 2 <= 1
 
 
-def test_volume_counts_voxels_in_millilitres() -> None:
+def test_volume_counts_voxels_in_milliliters() -> None:
     mask = np.zeros((4, 10, 10), np.uint8)
     mask[1:3, 2:7, 2:7] = 1
     assert volume_ml(mask, (5.0, 0.5, 0.5)) == pytest.approx(50 * 1.25 / 1000)

@@ -67,7 +67,7 @@ def test_every_source_slice_of_any_series_gets_a_probability(detector, study: St
     assert [item.sop_instance_uid for item in finding.slices] == [f"1.2.{k}" for k in range(count)]
 
 
-def test_probability_of_a_three_millimetre_slice_reaches_the_source_slices_it_was_made_of(
+def test_probability_of_a_three_millimeter_slice_reaches_the_source_slices_it_was_made_of(
     detector, study: Study
 ) -> None:
     series = stack_of(study, 90, 1.0)

@@ -28,8 +28,8 @@ def images(tmp_path: Path) -> Path:
     for number in range(12):
         generator = np.random.default_rng(number)
         y, x = np.mgrid[-1:1:72j, -1:1:64j]
-        grey = 190 - 150 * np.exp(-((np.abs(x) - 0.45) ** 2 * 12 + y**2 * (1 + number % 5))) + generator.normal(0, 6)
-        sitk.WriteImage(sitk.GetImageFromArray(grey.clip(0, 255).astype(np.uint8)), str(folder / f"{number:02d}.png"))
+        gray = 190 - 150 * np.exp(-((np.abs(x) - 0.45) ** 2 * 12 + y**2 * (1 + number % 5))) + generator.normal(0, 6)
+        sitk.WriteImage(sitk.GetImageFromArray(gray.clip(0, 255).astype(np.uint8)), str(folder / f"{number:02d}.png"))
     return folder
 
 

@@ -161,7 +161,7 @@ def test_json_comes_back_as_it_was_and_the_page_stands_alone(data, tmp_path: Pat
     assert f"{result.levels[0].labels[0].auc.value:.3f}" in text
     assert "Research use only" in text
     assert "150 images, 50 patients (column Patient ID)" in text
-    # Figures follow the page's colours and reach for nothing outside it.
+    # Figures follow the page's colors and reach for nothing outside it.
     assert "var(--c1)" in text
     assert "#1f5f99" not in text.split("</style>")[1]
     assert all(word not in text for word in ("<script", 'src="http', "@import", "<style type"))

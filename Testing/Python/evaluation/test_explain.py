@@ -15,8 +15,8 @@ def radiographs(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("radiographs")
     y, x = np.mgrid[-1:1:90j, -1:1:80j]
     for number in range(3):
-        grey = 200 - 150 * np.exp(-((np.abs(x) - 0.45) ** 2 * 12 + y**2 * (2 + number)))
-        sitk.WriteImage(sitk.GetImageFromArray(grey.astype(np.uint8)), str(folder / f"{number}.png"))
+        gray = 200 - 150 * np.exp(-((np.abs(x) - 0.45) ** 2 * 12 + y**2 * (2 + number)))
+        sitk.WriteImage(sitk.GetImageFromArray(gray.astype(np.uint8)), str(folder / f"{number}.png"))
     return sorted(folder.iterdir())
 
 

@@ -58,7 +58,7 @@ def make_mask(name: str, array: np.ndarray, code: str = "50960005", **changes: A
         "category": ALTERED,
         "type": Code("SCT", code, name),
         "anatomy": None,
-        "colour": (0.85, 0.15, 0.15),
+        "color": (0.85, 0.15, 0.15),
         **changes,
     }
     return Mask(**fields)

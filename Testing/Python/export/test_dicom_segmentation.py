@@ -178,7 +178,7 @@ def test_overlapping_masks_are_segments_of_their_own(tmp_path: Path) -> None:
     assert seg.SegmentsOverlap == "YES"
 
 
-def test_segments_are_named_and_coloured_as_slicer_reads_them(tmp_path: Path) -> None:
+def test_segments_are_named_and_colored_as_slicer_reads_them(tmp_path: Path) -> None:
     cases.write_series(tmp_path / "in", cases.hu(), SeriesNumber=7)
     study = read_study(tmp_path / "in")
     mask = cases.blob(study.array.shape)

@@ -64,7 +64,7 @@ def test_what_a_header_lacks_is_empty_in_the_result(tmp_path: Path) -> None:
         assert not made.AccessionNumber
 
 
-def test_an_anonymised_header_gives_a_valid_result(tmp_path: Path) -> None:
+def test_an_anonymized_header_gives_a_valid_result(tmp_path: Path) -> None:
     study = series(tmp_path / "in", PatientIdentityRemoved="YES", DeidentificationMethod="", PatientAge="")
     for file in write_dicom_results(bleeding(study), study, tmp_path / "out").files:
         made = pydicom.dcmread(file)

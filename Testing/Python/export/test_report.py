@@ -268,7 +268,7 @@ def test_a_radiograph_has_no_slice_table_and_no_chart(chest):
     assert not [svg for svg in chest.all("svg") if svg.get("class") == "chart"]
 
 
-def test_headings_are_labelled_and_ids_are_unique(finding, render):
+def test_headings_are_labeled_and_ids_are_unique(finding, render):
     _, page = render(finding)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(set(ids)) == len(ids)

@@ -28,7 +28,7 @@ def head() -> np.ndarray:
 
 @cache
 def chest_picture() -> np.ndarray:
-    """A drawn radiograph as 16-bit grey, ``(y, x)``."""
+    """A drawn radiograph as 16-bit gray, ``(y, x)``."""
     y, x = np.mgrid[:300, :280] / 280
     lungs = np.exp(-((((x - 0.28) / 0.16) ** 2 + ((y - 0.5) / 0.3) ** 2) ** 2))
     lungs += np.exp(-((((x - 0.74) / 0.15) ** 2 + ((y - 0.52) / 0.28) ** 2) ** 2))
@@ -104,6 +104,6 @@ def write_picture(path: Path) -> Path:
     """Write the radiograph as a picture in the format that the name says."""
     from PIL import Image
 
-    grey = Image.fromarray((chest_picture() >> 4).astype(np.uint8))
-    grey.save(path)
+    gray = Image.fromarray((chest_picture() >> 4).astype(np.uint8))
+    gray.save(path)
     return path

@@ -148,7 +148,7 @@ def source(rng: np.random.Generator, folder: Path) -> Trial:
     """A file of another program to import, damaged."""
     from AcuteFindingsLib.models.importing.converted import Options
     from AcuteFindingsLib.models.importing.import_model import import_model
-    from AcuteFindingsLib.models.importing.recognise import recognise
+    from AcuteFindingsLib.models.importing.recognize import recognize
 
     kinds = _sources()
     kind = list(kinds)[int(rng.integers(len(kinds)))]
@@ -161,7 +161,7 @@ def source(rng: np.random.Generator, folder: Path) -> Trial:
     path = path if len(files) > 1 else path / name
 
     def run() -> None:
-        known = recognise(path)
+        known = recognize(path)
         import_model(
             path,
             architecture=architecture or known,

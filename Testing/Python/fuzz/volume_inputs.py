@@ -206,32 +206,32 @@ def damaged_picture(rng: np.random.Generator, folder: Path) -> Trial:
 
 def picture(rng: np.random.Generator, folder: Path) -> Trial:
     """The radiograph in another form of picture that shows the same, or one that does not."""
-    grey = (bases.chest_picture() >> 4).astype(np.uint8)
+    gray = (bases.chest_picture() >> 4).astype(np.uint8)
     forms = {
-        "RGB.png": (lambda: Image.fromarray(np.stack([grey] * 3, -1)), {}, True),
-        "16 bits.png": (lambda: Image.fromarray(grey.astype(np.uint16) * 257), {}, None),
-        "deflated.tif": (lambda: Image.fromarray(grey), {"compression": "tiff_adobe_deflate"}, True),
-        "lzw.tif": (lambda: Image.fromarray(grey), {"compression": "tiff_lzw"}, True),
-        "plain.bmp": (lambda: Image.fromarray(grey), {}, True),
-        "alpha.png": (lambda: Image.fromarray(np.stack([grey] * 3 + [grey * 0 + 255], -1)), {}, True),
-        "palette.png": (lambda: Image.fromarray(grey).convert("P"), {}, True),
-        "negative.png": (lambda: Image.fromarray(255 - grey), {}, False),
-        "one bit.png": (lambda: Image.fromarray(grey).convert("1"), {}, False),
-        "all grey.png": (lambda: Image.fromarray(grey * 0 + 90), {}, False),
-        "constant.tif": (lambda: Image.fromarray(grey * 0), {}, False),
-        "color.jpg": (lambda: Image.fromarray(np.stack([grey, 255 - grey, grey // 2], -1)), {}, False),
-        "CMYK.jpg": (lambda: Image.fromarray(grey).convert("CMYK"), {}, None),
-        "upside down.jpg": (lambda: Image.fromarray(grey), {"exif": _turned()}, None),
+        "RGB.png": (lambda: Image.fromarray(np.stack([gray] * 3, -1)), {}, True),
+        "16 bits.png": (lambda: Image.fromarray(gray.astype(np.uint16) * 257), {}, None),
+        "deflated.tif": (lambda: Image.fromarray(gray), {"compression": "tiff_adobe_deflate"}, True),
+        "lzw.tif": (lambda: Image.fromarray(gray), {"compression": "tiff_lzw"}, True),
+        "plain.bmp": (lambda: Image.fromarray(gray), {}, True),
+        "alpha.png": (lambda: Image.fromarray(np.stack([gray] * 3 + [gray * 0 + 255], -1)), {}, True),
+        "palette.png": (lambda: Image.fromarray(gray).convert("P"), {}, True),
+        "negative.png": (lambda: Image.fromarray(255 - gray), {}, False),
+        "one bit.png": (lambda: Image.fromarray(gray).convert("1"), {}, False),
+        "all gray.png": (lambda: Image.fromarray(gray * 0 + 90), {}, False),
+        "constant.tif": (lambda: Image.fromarray(gray * 0), {}, False),
+        "color.jpg": (lambda: Image.fromarray(np.stack([gray, 255 - gray, gray // 2], -1)), {}, False),
+        "CMYK.jpg": (lambda: Image.fromarray(gray).convert("CMYK"), {}, None),
+        "upside down.jpg": (lambda: Image.fromarray(gray), {"exif": _turned()}, None),
         "two pages.tif": (
-            lambda: Image.fromarray(grey),
-            {"save_all": True, "append_images": [Image.fromarray(255 - grey)]},
+            lambda: Image.fromarray(gray),
+            {"save_all": True, "append_images": [Image.fromarray(255 - gray)]},
             None,
         ),
-        "float.tif": (lambda: Image.fromarray(grey.astype(np.float32)), {}, None),
-        "NaN.tif": (lambda: Image.fromarray(np.where(grey > 200, np.nan, grey).astype(np.float32)), {}, None),
-        "tiny.png": (lambda: Image.fromarray(grey[:2, :2]), {}, False),
-        "GIF.gif": (lambda: Image.fromarray(grey), {}, None),
-        "WebP.webp": (lambda: Image.fromarray(grey), {}, None),
+        "float.tif": (lambda: Image.fromarray(gray.astype(np.float32)), {}, None),
+        "NaN.tif": (lambda: Image.fromarray(np.where(gray > 200, np.nan, gray).astype(np.float32)), {}, None),
+        "tiny.png": (lambda: Image.fromarray(gray[:2, :2]), {}, False),
+        "GIF.gif": (lambda: Image.fromarray(gray), {}, None),
+        "WebP.webp": (lambda: Image.fromarray(gray), {}, None),
     }
     name = list(forms)[int(rng.integers(len(forms)))]
     make, options, equal = forms[name]

@@ -27,7 +27,7 @@ def run(tools: Tools, **fields: Any) -> dict[str, Any]:
     return JOBS["import_model"](Request(1, "import_model", {key: str(value) for key, value in fields.items()}), tools)
 
 
-def test_a_file_is_recognised_imported_and_named_after_itself(script: Path, tmp_path: Path):
+def test_a_file_is_recognized_imported_and_named_after_itself(script: Path, tmp_path: Path):
     seen: list[float] = []
     tools = Tools(progress=lambda _text, fraction: seen.append(fraction), cancelled=lambda: False)
     first = run(tools, file=script, folder=tmp_path / "cache", task="lungs")

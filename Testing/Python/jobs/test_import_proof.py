@@ -83,7 +83,7 @@ def test_the_detector_alone_finds_a_wrong_activation(two_classes, tmp_path, alte
         segmenter(two_classes, tmp_path / "m", task)
 
 
-def test_a_card_that_normalises_otherwise_than_the_source_is_refused(two_classes, tmp_path, alter):
+def test_a_card_that_normalizes_otherwise_than_the_source_is_refused(two_classes, tmp_path, alter):
     alter(lambda converted: dataclasses.replace(converted, preprocessing={**converted.preprocessing, "mean": 0.3}))
     with pytest.raises(ModelError, match="though the networks answer alike"):
         segmenter(two_classes, tmp_path / "m")

@@ -24,9 +24,9 @@ def save_png(path: Path, shape: tuple[int, int], *, seed: int) -> None:
     """Save a smooth picture with two dark fields, as unlike another seed's as two radiographs are."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
-    grey = 0.8 - 0.6 * np.exp(-((np.abs(x) - 0.45) ** 2 * 12 + y**2 * (2 + seed))) + 0.05 * generator.random(shape)
+    gray = 0.8 - 0.6 * np.exp(-((np.abs(x) - 0.45) ** 2 * 12 + y**2 * (2 + seed))) + 0.05 * generator.random(shape)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(sitk.GetImageFromArray((255 * grey.clip(0, 1)).astype(np.uint8)), str(path))
+    sitk.WriteImage(sitk.GetImageFromArray((255 * gray.clip(0, 1)).astype(np.uint8)), str(path))
 
 
 @pytest.fixture

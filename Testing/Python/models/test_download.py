@@ -25,7 +25,7 @@ QUICK = Patience(connect_s=2, read_s=1, retries=2, pause_s=0.01)
 
 
 @dataclass
-class Behaviour:
+class Behavior:
     """What the server does, and what it was asked."""
 
     folder: Path
@@ -44,10 +44,10 @@ class Behaviour:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    behaviour: Behaviour
+    behavior: Behavior
 
     def do_GET(self):
-        does = self.behaviour
+        does = self.behavior
         asked = self.headers.get("Range", "")
         does.asked.append((self.path, asked))
         if does.status:
@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(data[start:])
 
     def send(self, data):
-        does = self.behaviour
+        does = self.behavior
         most = does.breaks.pop(0) if does.breaks else len(data)
         for position in range(0, most, does.piece):
             if does.delay:
@@ -131,20 +131,20 @@ def tiny_networks(monkeypatch, build):
 
 
 @pytest.fixture
-def server(tmp_path, network, write) -> Iterator[Behaviour]:
+def server(tmp_path, network, write) -> Iterator[Behavior]:
     """A server with a mirror of one small package, its archive about 200 kB."""
     # Random, so that the archive does not shrink.
     licence = random.Random(1).randbytes(150_000).hex()
     package = write(tmp_path / "source" / "tiny-test", network.state_dict(), licence_text=licence)
     write_mirror([package], tmp_path / "mirror")
-    behaviour = Behaviour(tmp_path / "mirror")
-    handler = type("BoundHandler", (Handler,), {"behaviour": behaviour})
+    behavior = Behavior(tmp_path / "mirror")
+    handler = type("BoundHandler", (Handler,), {"behavior": behavior})
     running = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     running.daemon_threads = True
     thread = threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    behaviour.url = f"http://127.0.0.1:{running.server_port}"
-    yield behaviour
+    behavior.url = f"http://127.0.0.1:{running.server_port}"
+    yield behavior
     running.shutdown()
     running.server_close()
     thread.join()

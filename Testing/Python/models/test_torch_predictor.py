@@ -72,7 +72,7 @@ def test_arrays_that_may_not_be_written_to_and_other_number_types_are_taken(pred
     assert not [warning for warning in recwarn if "writ" in str(warning.message)]
 
 
-def test_a_slices_answer_does_not_depend_on_its_neighbours(predictor, batch):
+def test_a_slices_answer_does_not_depend_on_its_neighbors(predictor, batch):
     np.testing.assert_allclose(
         predictor.predict(batch)["labels"][1:2], predictor.predict(batch[1:2])["labels"], rtol=1e-5
     )

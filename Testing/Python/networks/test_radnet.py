@@ -48,7 +48,7 @@ def test_radnet_adds_one_bidirectional_lstm(weights):
 
 
 @pytest.mark.parametrize("recurrent", [True, False])
-def test_a_slice_sees_its_neighbours_only_through_the_lstm(answer, recurrent):
+def test_a_slice_sees_its_neighbors_only_through_the_lstm(answer, recurrent):
     network, scan = RADnet(recurrent=recurrent), torch.rand(1, 5, 1, 48, 48)
     changed = scan.clone()
     changed[0, 2] = 1 - changed[0, 2]

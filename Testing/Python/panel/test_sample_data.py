@@ -79,7 +79,7 @@ def test_a_phantom_ct_becomes_a_volume_in_hu_where_its_dicom_says(scene, tmp_pat
     np.testing.assert_allclose(voxels, np.clip(phantom.array, -1024, 3071), atol=0.5)
     dz, dy, dx = phantom.spacing
     np.testing.assert_allclose(node.GetSpacing(), (dx, dy, dz), rtol=1e-4)
-    # The phantom is centred on the origin; rows run to the back, columns to the patient's left.
+    # The phantom is centered on the origin; rows run to the back, columns to the patient's left.
     matrix = slicer.util.arrayFromVTKMatrix(_ijk_to_ras(node))
     np.testing.assert_allclose(np.sign(np.diag(matrix)[:3]), (-1, -1, 1))
     middle = (np.array(voxels.shape[::-1]) - 1) / 2

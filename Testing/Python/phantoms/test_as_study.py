@@ -24,7 +24,7 @@ def test_the_study_is_the_one_that_reading_its_dicom_gives(
     read = read_study(write_phantom(phantom, tmp_path) / "dicom", detector=detector)
     assert (made.modality, made.intensity, made.orientation) == (read.modality, read.intensity, read.orientation)
     assert made.array.shape == read.array.shape
-    # DICOM stores whole HU, and grey levels of a stated number of bits.
+    # DICOM stores whole HU, and gray levels of a stated number of bits.
     np.testing.assert_allclose(made.array, read.array, atol=tolerance)
     np.testing.assert_allclose(made.spacing, read.spacing, rtol=1e-6)
     assert [item.k for item in made.sources] == [item.k for item in read.sources]

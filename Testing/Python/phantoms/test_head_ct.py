@@ -199,8 +199,8 @@ def test_slices_are_drawn_between_2_5_and_5_mm_and_cover_the_head() -> None:
 
 
 def test_unknown_bleed_type_is_named() -> None:
-    with pytest.raises(ValueError, match="tumour"):
-        make_head_ct(1, bleed_types=["tumour"])
+    with pytest.raises(ValueError, match="tumor"):
+        make_head_ct(1, bleed_types=["tumor"])
 
 
 def test_bleed_in_a_negative_study_is_refused() -> None:

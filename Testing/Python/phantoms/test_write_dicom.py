@@ -57,8 +57,8 @@ def test_itk_reads_back_the_voxels_and_the_geometry(head: Phantom, written: Path
     assert np.abs(sitk.GetArrayFromImage(image) - head.array).max() <= 1.0
     assert image.GetSpacing() == pytest.approx(head.spacing[::-1], abs=1e-5)
     assert image.GetDirection() == pytest.approx((1, 0, 0, 0, 1, 0, 0, 0, 1))
-    centre = [(n - 1) / 2 for n in image.GetSize()]
-    assert image.TransformContinuousIndexToPhysicalPoint(centre) == pytest.approx((0, 0, 0), abs=1e-3)
+    center = [(n - 1) / 2 for n in image.GetSize()]
+    assert image.TransformContinuousIndexToPhysicalPoint(center) == pytest.approx((0, 0, 0), abs=1e-3)
 
 
 def test_masks_lie_on_the_series(head: Phantom, written: Path) -> None:

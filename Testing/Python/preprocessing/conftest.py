@@ -7,10 +7,10 @@ import pytest
 import SimpleITK as sitk
 
 
-def ellipse(shape: tuple[int, int], centre: tuple[float, float], radii: tuple[float, float]) -> np.ndarray:
+def ellipse(shape: tuple[int, int], center: tuple[float, float], radii: tuple[float, float]) -> np.ndarray:
     """Return a filled ellipse."""
     y, x = np.ogrid[: shape[0], : shape[1]]
-    return ((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2 <= 1
+    return ((y - center[0]) / radii[0]) ** 2 + ((x - center[1]) / radii[1]) ** 2 <= 1
 
 
 def chest_slice(side: int = 256) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,9 +7,9 @@ from PIL import Image
 from AcuteFindingsLib.preprocessing.head_slice import head_region_windowed, neutral_head
 
 
-def picture(shape=(300, 260), centre=(150, 130), radii=(120, 95)) -> tuple[np.ndarray, np.ndarray]:
+def picture(shape=(300, 260), center=(150, 130), radii=(120, 95)) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.ogrid[: shape[0], : shape[1]]
-    distance = ((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2
+    distance = ((y - center[0]) / radii[0]) ** 2 + ((x - center[1]) / radii[1]) ** 2
     image = np.zeros(shape, np.float32)
     image[distance <= 1.12] = 0.25
     image[distance <= 1] = 1
@@ -31,7 +31,7 @@ def test_letters_and_head_rest_stay_outside():
 
 
 def test_a_skull_that_the_edge_cuts_in_two_is_one_head():
-    image, head = picture(shape=(300, 150), centre=(150, 75))
+    image, head = picture(shape=(300, 150), center=(150, 75))
     assert head_region_windowed(image)[head].mean() > 0.95
 
 

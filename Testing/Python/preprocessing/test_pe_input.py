@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.preprocessing.pe_input import prepare_pe_slices, with_neighbours
+from AcuteFindingsLib.preprocessing.pe_input import prepare_pe_slices, with_neighbors
 
 
 def test_slices_have_the_published_size_and_range():
@@ -29,13 +29,13 @@ def test_batches_do_not_depend_on_each_other():
 def test_each_slice_is_shown_with_those_beside_it_and_the_last_stands_in_for_missing_ones():
     series = np.arange(10)
     for part in (slice(0, 4), slice(4, 8), slice(8, 10)):
-        wide, places = with_neighbours(part, len(series), 1)
+        wide, places = with_neighbors(part, len(series), 1)
         judged = np.arange(part.start, part.stop)
         shown = series[wide][places]
         assert shown.tolist() == [[max(z - 1, 0), z, min(z + 1, 9)] for z in judged]
 
 
 def test_without_reach_a_slice_is_shown_alone():
-    wide, places = with_neighbours(slice(3, 5), 10, 0)
+    wide, places = with_neighbors(slice(3, 5), 10, 0)
     assert wide == slice(3, 5)
     assert places.tolist() == [[0], [1]]

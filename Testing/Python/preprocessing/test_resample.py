@@ -24,14 +24,14 @@ def test_thicker_slices_are_the_mean_of_what_they_cover():
     assert out[:, 0, 0] == pytest.approx([1, 4])
 
 
-def test_thinner_slices_lie_on_the_line_between_neighbours():
+def test_thinner_slices_lie_on_the_line_between_neighbors():
     out, positions = resampled(ramp(4), 5.0, 2.5)
     assert len(out) == 8
     assert out[:, 0, 0] == pytest.approx(positions, abs=1e-5)
 
 
 @pytest.mark.parametrize(("count", "spacing", "target"), [(275, 1.0, 3.0), (7, 1.25, 3.0), (50, 0.6, 1.7), (2, 1, 3)])
-def test_no_slice_is_dropped_and_the_new_stack_is_centred(count, spacing, target):
+def test_no_slice_is_dropped_and_the_new_stack_is_centered(count, spacing, target):
     plan = plan_slices(count, spacing, target)
     assert (plan.weights.sum(axis=0) > 0).all()
     assert plan.positions.mean() == pytest.approx((count - 1) / 2)
@@ -66,18 +66,18 @@ def test_field_shrinks_by_area_so_that_single_bright_pixels_are_not_lost():
     assert out.sum() == pytest.approx(1.0)
 
 
-def test_field_can_be_centred_elsewhere():
+def test_field_can_be_centered_elsewhere():
     image = np.zeros((1, 50, 50), np.float32)
     image[0, 10, 40] = 1
-    out = fit_in_plane(image, (1, 1), target_spacing=1.0, size=21, fill=0.0, centre_yx=(10, 40))
+    out = fit_in_plane(image, (1, 1), target_spacing=1.0, size=21, fill=0.0, center_yx=(10, 40))
     assert np.unravel_index(out[0].argmax(), out[0].shape) == (10, 10)
 
 
-@pytest.mark.parametrize("centre", [None, (100.0, 140.0)])
-def test_what_goes_to_the_field_comes_back_to_the_same_place(centre):
+@pytest.mark.parametrize("center", [None, (100.0, 140.0)])
+def test_what_goes_to_the_field_comes_back_to_the_same_place(center):
     y, x = np.mgrid[:240, :250]
     image = np.exp(-(((y - 115) / 20) ** 2) - ((x - 130) / 25) ** 2).astype(np.float32)[None]
-    field = {"target_spacing": 1.0, "size": 120, "centre_yx": centre}
+    field = {"target_spacing": 1.0, "size": 120, "center_yx": center}
     there = fit_in_plane(image, (0.5, 0.45), fill=0.0, **field)
     back = unfit_in_plane(there, (0.5, 0.45), (240, 250), order=1, **field)
     assert np.abs(back - image).max() < 0.02

@@ -57,7 +57,7 @@ def test_the_package_still_has_the_interface_that_is_used() -> None:
     assert {"get_model_path", "get_config_path"} <= set(vars(assets))
     assert str(set_device("cpu")) == "cpu"
     theirs = {number: name for number, name, *_ in CLASSES}
-    assert CLASS_NAMES == ["background", "iph", "eah", "oedema", "ivh"]
+    assert CLASS_NAMES == ["background", "iph", "eah", "edema", "ivh"]
     assert [theirs[number].split()[0] for number in (1, 2, 3, 4)] == [
         "Intraparenchymal",
         "Extra-axial",
@@ -88,7 +88,7 @@ def test_a_head_ct_becomes_a_finding_with_the_packages_classes(finding) -> None:
     assert np.max(sum(mask.array.astype(int) for mask in finding.masks)) <= 1
     assert finding.masks[0].array.any() or finding.masks[1].array.any() or finding.masks[2].array.any()
     names = {item.name for item in finding.measurements}
-    assert {"Hemorrhage volume", "Extra-axial hemorrhage volume", "Perilesional oedema volume"} <= names
+    assert {"Hemorrhage volume", "Extra-axial hemorrhage volume", "Perilesional edema volume"} <= names
 
 
 def test_slices_carry_the_networks_probability_of_any_bleed(finding) -> None:

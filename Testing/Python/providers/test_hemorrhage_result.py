@@ -63,19 +63,19 @@ def test_mask_and_slices_agree_whichever_way_the_series_runs(make_ct, flip_z) ->
     assert finding.positive_runs == ((2, 6),)
 
 
-def test_volumes_are_of_the_voxels_and_oedema_counts_as_no_bleed(make_ct) -> None:
+def test_volumes_are_of_the_voxels_and_edema_counts_as_no_bleed(make_ct) -> None:
     study = make_ct(np.zeros((12, 40, 40)))
     blood, water = bleed(2, 5), np.zeros((12, 40, 40), bool)
     water[2:6, 25:35, 10:20] = True
     drawn = [
         Drawn("Intraparenchymal hemorrhage", blood, HEMORRHAGE, RED),
-        Drawn("Oedema", water, HEMORRHAGE, RED, False),
+        Drawn("Edema", water, HEMORRHAGE, RED, False),
     ]
     finding = finding_of(study, drawn, drawn_levels(blood, (2.0, 1.0, 1.0)))
     values = {item.name: item.value for item in finding.measurements}
     assert values["Hemorrhage volume"] == pytest.approx(0.8)
     assert values["Intraparenchymal hemorrhage volume"] == pytest.approx(0.8)
-    assert values["Oedema volume"] == pytest.approx(0.8)
+    assert values["Edema volume"] == pytest.approx(0.8)
 
 
 def test_specks_are_dropped_from_masks(make_ct) -> None:
@@ -85,7 +85,7 @@ def test_specks_are_dropped_from_masks(make_ct) -> None:
     assert not finding.masks[0].array.any()
 
 
-def test_a_slice_reaches_the_level_that_ten_square_millimetres_of_it_reach() -> None:
+def test_a_slice_reaches_the_level_that_ten_square_millimeters_of_it_reach() -> None:
     probability = np.zeros((2, 20, 20))
     probability[0, :2, :5] = 0.8
     probability[1, :3, :3] = 0.9

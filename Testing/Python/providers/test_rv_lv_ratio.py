@@ -6,10 +6,10 @@ from AcuteFindingsLib.providers.rv_lv_ratio import ventricle_diameters
 SHAPE = (40, 120, 120)
 
 
-def ellipsoid(centre, radii, spacing, angle=0.0) -> np.ndarray:
-    """Mask of an ellipsoid; centre and radii in mm, turned in the axial plane by an angle in radians."""
+def ellipsoid(center, radii, spacing, angle=0.0) -> np.ndarray:
+    """Mask of an ellipsoid; center and radii in mm, turned in the axial plane by an angle in radians."""
     grid = np.stack(np.meshgrid(*(np.arange(n) * s for n, s in zip(SHAPE, spacing, strict=True)), indexing="ij"))
-    z, y, x = (axis - c for axis, c in zip(grid, centre, strict=True))
+    z, y, x = (axis - c for axis, c in zip(grid, center, strict=True))
     along, across = np.cos(angle) * x + np.sin(angle) * y, -np.sin(angle) * x + np.cos(angle) * y
     return (z / radii[0]) ** 2 + (across / radii[1]) ** 2 + (along / radii[2]) ** 2 <= 1
 
@@ -28,10 +28,10 @@ def test_diameters_of_ellipsoids_are_found_to_a_pixel(spacing) -> None:
 def test_the_diameter_is_taken_across_the_septum_not_along_the_long_axis() -> None:
     spacing, turn = (2.0, 1.0, 1.0), np.deg2rad(40)
     offset = 36 * np.array([np.sin(turn), np.cos(turn)])
-    centre = np.array([60.0, 60.0])
+    center = np.array([60.0, 60.0])
     # Long axes stand at right angles to the line between the ventricles, as in a heart.
-    right = ellipsoid((40, *(centre - offset / 2)), (20, 40, 15), spacing, turn)
-    left = ellipsoid((40, *(centre + offset / 2)), (20, 40, 15), spacing, turn)
+    right = ellipsoid((40, *(center - offset / 2)), (20, 40, 15), spacing, turn)
+    left = ellipsoid((40, *(center + offset / 2)), (20, 40, 15), spacing, turn)
     found = ventricle_diameters(right, left, spacing)
     assert found.right_mm == pytest.approx(30, abs=2)
     assert found.left_mm == pytest.approx(30, abs=2)

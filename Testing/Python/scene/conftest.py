@@ -28,7 +28,7 @@ BLOOD = Code("SCT", "50960005", "Hemorrhage")
 ALTERED = Code("SCT", "49755003", "Morphologically Altered Structure")
 BRAIN = Code("SCT", "12738006", "Brain")
 PURE_RED = (1.0, 0.0, 0.0)
-"""Of no grey and of no other overlay, so that a test finds the mask in a picture."""
+"""Of no gray and of no other overlay, so that a test finds the mask in a picture."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Case:
 
 
 def positions(study_matrix: np.ndarray, shape: tuple[int, int, int]) -> list[tuple[float, float, float]]:
-    """Return the centre of every plane of a grid, RAS."""
+    """Return the center of every plane of a grid, RAS."""
     middle = [(shape[2] - 1) / 2, (shape[1] - 1) / 2]
     return [tuple(float(v) for v in (study_matrix @ [*middle, k, 1.0])[:3]) for k in range(shape[0])]
 
@@ -57,10 +57,10 @@ def head() -> Case:
     array[radius < 0.85] = 34
     bleed = ((y - 105) ** 2 + (x - 52) ** 2) * 0.64 + ((z - 14) * 4) ** 2 < 15**2
     array[bleed] = 70
-    centres = positions(ijk_to_ras, shape)
+    centers = positions(ijk_to_ras, shape)
     probabilities = np.exp(-(((np.arange(shape[0]) - 14) / 4.0) ** 2))
     results = tuple(
-        SliceResult(k, centres[k], f"1.2.3.{k}", {"any": float(p), "epidural": float(p) / 3}, float(k))
+        SliceResult(k, centers[k], f"1.2.3.{k}", {"any": float(p), "epidural": float(p) / 3}, float(k))
         for k, p in enumerate(probabilities)
     )
     finding = Finding(
@@ -78,7 +78,7 @@ def head() -> Case:
         measurements=(Measurement("Volume", 14.2, "mL"),),
         warnings=(Notice("thick-slices", "warn", "The slices are thicker than the model has seen."),),
     )
-    sources = tuple(SourceSlice(k, None, 0, f"1.2.3.{k}", centres[k], float(k)) for k in range(shape[0]))
+    sources = tuple(SourceSlice(k, None, 0, f"1.2.3.{k}", centers[k], float(k)) for k in range(shape[0]))
     facts = DicomFacts(study_instance_uid="1.2.3", series_instance_uid="1.2.3.4")
     return Case(Study(array, ijk_to_ras, "CT", "HU", "axial", sources, dicom=facts), finding)
 
@@ -92,12 +92,12 @@ def radiograph() -> Case:
     array[:, :, 80:] = 0.7
     mask = np.zeros(shape, np.uint8)
     mask[0, 20:70, 20:60] = 1
-    centre = positions(ijk_to_ras, shape)[0]
+    center = positions(ijk_to_ras, shape)[0]
     finding = Finding(
         detector="pneumothorax",
         model=ModelIdentity("test-model", "0.1", "0" * 64, "phantoms"),
         verdict=Verdict("positive", 0.88, 0.5, "the mask is not empty", "The mask covers 40 cm2."),
-        slices=(SliceResult(0, centre, "1.2.3.0", {"pneumothorax": 0.88, "chest drain": 0.1}, 0.0),),
+        slices=(SliceResult(0, center, "1.2.3.0", {"pneumothorax": 0.88, "chest drain": 0.1}, 0.0),),
         main_label="pneumothorax",
         slice_threshold=0.5,
         ijk_to_ras=ijk_to_ras,
@@ -105,7 +105,7 @@ def radiograph() -> Case:
         masks=(Mask("Pneumothorax", mask, ALTERED, Code("SCT", "36118008", "Pneumothorax"), None, PURE_RED),),
         heatmap=Heatmap("Grad-CAM", _smooth(mask), ijk_to_ras),
     )
-    source = SourceSlice(0, None, 0, "1.2.3.0", centre, 0.0)
+    source = SourceSlice(0, None, 0, "1.2.3.0", center, 0.0)
     return Case(Study(array, ijk_to_ras, "DX", "unit", "projection", (source,)), finding)
 
 

@@ -63,7 +63,7 @@ def redraw(result: SceneResult, array: np.ndarray, slicer, number: int = 0) -> N
     )
 
 
-def test_no_slice_is_labelled_at_first(result: SceneResult) -> None:
+def test_no_slice_is_labeled_at_first(result: SceneResult) -> None:
     assert labels(result) == {}
     assert result.table.GetTable().GetColumnByName("Corrected") is None
 

@@ -32,7 +32,7 @@ def test_the_slices_get_more_room_than_what_stands_beside() -> None:
     assert int(red.get("splitSize")) > int(beside.get("splitSize"))
 
 
-def test_views_are_called_and_coloured_as_in_slicers_own_layouts(slicer) -> None:
+def test_views_are_called_and_colored_as_in_slicers_own_layouts(slicer) -> None:
     own = ElementTree.fromstring(layout_node(new_scene(), slicer).GetLayoutDescription(37))
     expected = {view.get("singletontag"): [item.text for item in view] for view in own.iter("view")}
     found = {

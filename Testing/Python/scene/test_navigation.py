@@ -94,13 +94,13 @@ def test_a_jump_shows_the_slice_and_keeps_the_views_across(result: SceneResult, 
         view.JumpSliceByOffsetting(5.0, -12.0, 7.0)
     along = {name: view.GetSliceOffset() for name, view in views.items()}
     jump_to_slice(result, 17)
-    centre = np.array(result.finding.slices[17].position_ras)
+    center = np.array(result.finding.slices[17].position_ras)
     normal = slice_normal(result)
     for name, view in views.items():
         facing = np.array([view.GetSliceToRAS().GetElement(row, 2) for row in range(3)])
         if abs(facing @ normal) > 0.999:
             assert current_slice(result, view) == 17
-            assert np.isclose((view_middle(view) - centre) @ normal, 0, atol=1e-6)
+            assert np.isclose((view_middle(view) - center) @ normal, 0, atol=1e-6)
         elif abs(facing @ normal) < 0.001:
             assert view.GetSliceOffset() == pytest.approx(along[name])
         else:
@@ -125,7 +125,7 @@ def test_the_view_of_oblique_slices_shows_the_slice_after_a_jump(head, slicer) -
 
 
 def test_a_tilted_gantry_does_not_lean_the_normal(head) -> None:
-    """The centres run along a leaning line; the slices themselves are still the planes of the grid."""
+    """The centers run along a leaning line; the slices themselves are still the planes of the grid."""
     lean = np.tan(np.deg2rad(18.5))
     slices = tuple(
         replace(

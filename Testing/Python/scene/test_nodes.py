@@ -87,10 +87,10 @@ def test_a_segment_keeps_no_more_than_the_box_of_its_mask(nodes: FindingNodes, h
     assert labelmap.GetExtent() == (i.min(), i.max(), j.min(), j.max(), k.min(), k.max())
 
 
-def test_a_segment_has_name_colour_and_terminology_of_the_mask(nodes: FindingNodes, head) -> None:
+def test_a_segment_has_name_color_and_terminology_of_the_mask(nodes: FindingNodes, head) -> None:
     segment = nodes.segmentation.GetSegmentation().GetNthSegment(0)
     assert segment.GetName() == "Hemorrhage"
-    assert segment.GetColor() == head.finding.masks[0].colour
+    assert segment.GetColor() == head.finding.masks[0].color
     assert segment.GetTerminology() == (
         "Segmentation category and type - DICOM master list"
         "~SCT^49755003^Morphologically Altered Structure~SCT^50960005^Hemorrhage~^^"

@@ -35,7 +35,7 @@ def test_an_indeterminate_study_without_a_positive_slice_shows_its_most_probable
 
 def test_views_go_to_the_middle_of_the_mask_on_the_most_probable_slice(head) -> None:
     point = suspicious_point(head.finding, head.study)
-    # The bleed's centre: x = 52, y = 105, z = 14.
+    # The bleed's center: x = 52, y = 105, z = 14.
     assert np.allclose(point, (63.6 - 0.8 * 52, 63.6 - 0.8 * 105, -46 + 4 * 14), atol=0.9)
 
 

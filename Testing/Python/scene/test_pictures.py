@@ -45,7 +45,7 @@ def test_every_planned_picture_is_drawn(drawn: dict[str, np.ndarray], head) -> N
 
 
 @pytest.mark.parametrize("name", ["04-axial-slice-0015.png", "sagittal-reformat.png", "coronal-reformat.png"])
-def test_the_masks_colour_is_where_the_mask_projects_and_nowhere_else(
+def test_the_masks_color_is_where_the_mask_projects_and_nowhere_else(
     drawn: dict[str, np.ndarray], head, tmp_path: Path, name: str
 ) -> None:
     plan = next(plan for plan in plan_pictures(head.finding, head.study) if plan.file_name == name)
@@ -88,7 +88,7 @@ def test_the_patients_back_is_at_the_bottom_of_axial_and_right_of_sagittal_pictu
 
 
 def test_the_head_is_up_in_reformats(drawn: dict[str, np.ndarray]) -> None:
-    # The bleed's centre lies 12 mm above the middle of the stack.
+    # The bleed's center lies 12 mm above the middle of the stack.
     for name in ("sagittal-reformat.png", "coronal-reformat.png"):
         found = reddish(drawn[name])
         found[:70] = found[-60:] = False
@@ -104,7 +104,7 @@ def test_anisotropic_voxels_keep_their_shape(drawn: dict[str, np.ndarray]) -> No
 
 
 def test_the_window_is_the_findings(drawn: dict[str, np.ndarray]) -> None:
-    # 34 HU in level 40, width 80 is grey 34 / 80.
+    # 34 HU in level 40, width 80 is gray 34 / 80.
     picture = drawn["04-axial-slice-0015.png"]
     brain = picture[SIZE // 2 - 60 : SIZE // 2 - 20, SIZE // 2 : SIZE // 2 + 100]
     assert np.all(np.abs(brain - 255 * 34 / 80) < 6)
@@ -123,8 +123,8 @@ def test_the_chart_has_the_run_shaded_and_every_line(drawn: dict[str, np.ndarray
     # Slices 12 to 18 of 24.
     left, right = 60, 965
     assert np.ptp(columns) / (right - left) == pytest.approx(7 / 24, abs=0.03)
-    for colour in ((0, 115, 178), (0, 158, 115), (214, 94, 0)):
-        assert np.count_nonzero(np.all(np.abs(chart - np.array(colour)) < 30, axis=-1)) > 100, colour
+    for color in ((0, 115, 178), (0, 158, 115), (214, 94, 0)):
+        assert np.count_nonzero(np.all(np.abs(chart - np.array(color)) < 30, axis=-1)) > 100, color
 
 
 def test_a_radiograph_is_upright_with_its_mask_outlined(radiograph, tmp_path: Path) -> None:

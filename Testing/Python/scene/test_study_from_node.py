@@ -148,7 +148,7 @@ def test_uneven_slices_are_told_where_slicer_stacked_them_evenly(head_ct: Loaded
 
 @pytest.fixture(scope="module")
 def even_series(data_folder: Path, tmp_path_factory) -> Path:
-    """40 neighbouring slices of a chest CT, 1 mm apart."""
+    """40 neighboring slices of a chest CT, 1 mm apart."""
     folder = tmp_path_factory.mktemp("even")
     heights = {
         file: float(pydicom.dcmread(file, specific_tags=["ImagePositionPatient"]).ImagePositionPatient[2])
@@ -352,7 +352,7 @@ def test_slices_of_a_volume_file_are_as_thick_as_their_step(slicer) -> None:
     assert study.spacing == pytest.approx((2.5, 0.7, 0.7))
 
 
-def test_grey_levels_are_known_as_a_burnt_in_window(slicer) -> None:
+def test_gray_levels_are_known_as_a_burned_in_window(slicer) -> None:
     scene = new_scene()
     array = np.arange(256, dtype=np.uint8).reshape(1, 16, 16).repeat(3, axis=0)
     study = study_facts(add_node(scene, sitk.GetImageFromArray(array), slicer), "hemorrhage")

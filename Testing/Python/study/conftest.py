@@ -172,7 +172,7 @@ def _item(**attributes: Any) -> Dataset:
 
 
 def image_dataset(stored: np.ndarray, *, signed: bool = False, bits_stored: int = 16) -> Dataset:
-    """Return a data set that holds one grey image."""
+    """Return a data set that holds one gray image."""
     dataset = Dataset()
     dataset.SOPInstanceUID = generate_uid()
     dataset.PatientName, dataset.PatientID = "Secret^Person", "SECRET-1"

@@ -9,13 +9,13 @@ from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
 PIXEL = 2.5
 
 
-def ball(shape: tuple[int, ...], centre_mm: tuple[float, ...], radii_mm: tuple[float, ...], step: tuple[float, ...]):
+def ball(shape: tuple[int, ...], center_mm: tuple[float, ...], radii_mm: tuple[float, ...], step: tuple[float, ...]):
     axes = np.ogrid[tuple(slice(0, count) for count in shape)]
     middle = [(count - 1) / 2 for count in shape]
     return (
         sum(
             (((axis - m) * d - c) / r) ** 2
-            for axis, m, d, c, r in zip(axes, middle, step, centre_mm, radii_mm, strict=True)
+            for axis, m, d, c, r in zip(axes, middle, step, center_mm, radii_mm, strict=True)
         )
         <= 1
     )

@@ -195,14 +195,14 @@ def test_values_that_are_not_numbers_are_refused():
     assert codes(replace(ctpa(), array=array), "pe") == {"values-not-finite"}
 
 
-def test_a_burnt_in_window_is_refused_where_hu_are_expected():
-    grey = np.clip((ctpa().array + 160) / 400, 0, 1) * 255
-    assert codes(replace(ctpa(), array=grey.round()), "pe", "refuse") == {"window-burnt-in"}
+def test_a_burned_in_window_is_refused_where_hu_are_expected():
+    gray = np.clip((ctpa().array + 160) / 400, 0, 1) * 255
+    assert codes(replace(ctpa(), array=gray.round()), "pe", "refuse") == {"window-burnt-in"}
     assert "window-burnt-in" in codes(replace(head(), array=np.clip(head().array, 0, 80)), "hemorrhage", "refuse")
     assert "window-burnt-in" in codes(replace(ctpa(), array=np.clip(ctpa().array, -160, 240)), "pe", "refuse")
 
 
-def test_head_slices_with_a_burnt_in_window_are_taken_with_a_warning_and_chest_slices_not():
+def test_head_slices_with_a_burned_in_window_are_taken_with_a_warning_and_chest_slices_not():
     unit = np.clip(head().array / 80, 0, 1)
     assert "window-burnt-in" in codes(replace(head(), array=unit, intensity="windowed"), "hemorrhage", "warn")
     assert "window-burnt-in" in codes(replace(ctpa(), array=unit, intensity="windowed"), "pe", "refuse")
@@ -321,7 +321,7 @@ def test_two_warnings_of_one_code_both_survive_and_a_refusal_is_not_hidden_by_a_
     study = replace(with_facts(ctpa(), series_description="AX MIP"), notices=(first, second))
     assert [n.severity for n in check_study(study, "pe") if n.code == "projection-slabs"] == ["warn"] * 3
     unit = np.clip(ctpa().array / 80, 0, 1)
-    read = Notice("window-burnt-in", "warn", "A window was burnt in.")
+    read = Notice("window-burnt-in", "warn", "A window was burned in.")
     study = replace(ctpa(), array=unit, intensity="windowed", notices=(read,))
     assert [n.severity for n in check_study(study, "pe") if n.code == "window-burnt-in"] == ["refuse"]
 

@@ -96,8 +96,8 @@ def test_real_images_are_none_of_these(data_folder: Path) -> None:
     for file in files:
         with Image.open(file) as picture:
             for enlarged in (picture, picture.resize((600, 600), Image.Resampling.NEAREST)):
-                grey = np.asarray(enlarged.convert("L"), np.float32)[None] / 255
-                assert refused(study(grey, "unit"), "pneumothorax") == set()
+                gray = np.asarray(enlarged.convert("L"), np.float32)[None] / 255
+                assert refused(study(gray, "unit"), "pneumothorax") == set()
 
 
 def test_the_mask_of_an_artery_is_refused_as_ct(data_folder: Path) -> None:

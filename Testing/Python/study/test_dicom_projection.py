@@ -163,22 +163,20 @@ def test_a_view_code_names_the_view(tmp_path: Path, write_radiograph: Writer) ->
     assert study.dicom.view_position == "AP"
 
 
-@pytest.mark.parametrize("coloured", [False, True])
-def test_grey_in_colour_is_read_and_real_colour_refused(
-    tmp_path: Path, write_radiograph: Writer, coloured: bool
-) -> None:
-    grey = (STORED // 16).astype(np.uint8)
-    file = write_radiograph(tmp_path / "x.dcm", grey, bits_stored=8)
+@pytest.mark.parametrize("colored", [False, True])
+def test_gray_in_color_is_read_and_real_color_refused(tmp_path: Path, write_radiograph: Writer, colored: bool) -> None:
+    gray = (STORED // 16).astype(np.uint8)
+    file = write_radiograph(tmp_path / "x.dcm", gray, bits_stored=8)
     dataset = dcmread(file)
-    colour = np.stack([grey, grey, grey // 3 if coloured else grey], axis=-1)
+    color = np.stack([gray, gray, gray // 3 if colored else gray], axis=-1)
     dataset.SamplesPerPixel, dataset.PlanarConfiguration, dataset.PhotometricInterpretation = 3, 0, "RGB"
-    dataset.PixelData = colour.tobytes()
+    dataset.PixelData = color.tobytes()
     dataset.save_as(file)
-    if coloured:
+    if colored:
         with pytest.raises(StudyError, match=r"x\.dcm is a color picture"):
             read_study(file)
     else:
-        np.testing.assert_allclose(read_study(file).array[0], grey / 255, atol=1e-6)
+        np.testing.assert_allclose(read_study(file).array[0], gray / 255, atol=1e-6)
 
 
 def _table(entries: np.ndarray, bits: int) -> Dataset:

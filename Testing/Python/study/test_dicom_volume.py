@@ -142,7 +142,7 @@ def test_missing_slices_are_interpolated_and_told(tmp_path: Path, write_series: 
     assert_is_linear_field(study, rows=8)
 
 
-def test_the_centre_and_uid_of_each_source_slice_are_kept(tmp_path: Path, write_series: Writer) -> None:
+def test_the_center_and_uid_of_each_source_slice_are_kept(tmp_path: Path, write_series: Writer) -> None:
     uids = [f"1.2.3.{number}" for number in range(6)]
 
     def name(dataset: Dataset, number: int) -> None:
@@ -259,14 +259,14 @@ def test_the_real_tilted_head_lies_where_dcm2niix_puts_it(data_folder: Path, tmp
 def test_8_bit_pictures_are_windowed_whatever_rescale_they_carry(
     tmp_path: Path, write_series: Writer, slope: float | None, intercept: float | None, signed: bool
 ) -> None:
-    grey = np.random.default_rng(1).integers(0, 256, (3, 8, 10))
-    stored = grey - 128 if signed else grey
+    gray = np.random.default_rng(1).integers(0, 256, (3, 8, 10))
+    stored = gray - 128 if signed else gray
     values = stored * (slope or 1) + (intercept or 0)
     write_series(tmp_path, values, slope=slope, intercept=intercept, bits_stored=8, signed=signed)
     study = read_study(tmp_path)
     assert study.intensity == "windowed"
     assert "window-burnt-in" in [notice.code for notice in study.notices]
-    np.testing.assert_allclose(study.array, grey / 255, atol=1e-6)
+    np.testing.assert_allclose(study.array, gray / 255, atol=1e-6)
 
 
 def test_8_bits_whose_rescale_spans_air_to_bone_are_hu(tmp_path: Path, write_series: Writer) -> None:
@@ -281,7 +281,7 @@ def test_8_bits_whose_rescale_spans_air_to_bone_are_hu(tmp_path: Path, write_ser
 def test_pictures_of_ct_show_bone_bright_however_they_are_stored(
     tmp_path: Path, write_series: Writer, how: str
 ) -> None:
-    grey = np.random.default_rng(1).integers(0, 256, (3, 8, 10))
+    gray = np.random.default_rng(1).integers(0, 256, (3, 8, 10))
     down = np.arange(256)[::-1]
 
     def store(dataset: Dataset, number: int) -> None:
@@ -300,13 +300,13 @@ def test_pictures_of_ct_show_bone_bright_however_they_are_stored(
                 setattr(dataset, f"{color}PaletteColorLookupTableData", data.tobytes())
         if how == "RGB":
             dataset.SamplesPerPixel = 3
-            dataset.PixelData = np.repeat(grey[number].astype("u1")[..., None], 3, axis=2).tobytes()
+            dataset.PixelData = np.repeat(gray[number].astype("u1")[..., None], 3, axis=2).tobytes()
 
-    stored = grey if how == "RGB" else 255 - grey
+    stored = gray if how == "RGB" else 255 - gray
     write_series(tmp_path, stored, slope=None, intercept=None, bits_stored=8, each=store)
     study = read_study(tmp_path)
     assert study.intensity == "windowed"
-    np.testing.assert_allclose(study.array, grey / 255, atol=0.005)
+    np.testing.assert_allclose(study.array, gray / 255, atol=0.005)
 
 
 def test_a_broken_palette_is_a_damaged_image(tmp_path: Path, write_series: Writer) -> None:

@@ -11,7 +11,7 @@ from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.reader import read_study
 
 HU = np.random.default_rng(2).integers(-1000, 1500, (5, 6, 7)).astype(np.int16)
-GREY = np.random.default_rng(2).integers(0, 256, (20, 30)).astype(np.uint8)
+GRAY = np.random.default_rng(2).integers(0, 256, (20, 30)).astype(np.uint8)
 
 
 def _write(path: Path, array: np.ndarray, **geometry: tuple[float, ...]) -> Path:
@@ -56,8 +56,8 @@ def test_not_a_number_becomes_air_and_is_told(tmp_path: Path) -> None:
         read_study(_write(tmp_path / "nan.nrrd", np.full((2, 3, 4), np.nan, np.float32)))
 
 
-@pytest.mark.parametrize(("array", "code"), [(GREY[None].repeat(3, 0), "window-burnt-in"), (None, "window-burnt-in")])
-def test_grey_levels_are_not_taken_for_hu(tmp_path: Path, array: np.ndarray | None, code: str) -> None:
+@pytest.mark.parametrize(("array", "code"), [(GRAY[None].repeat(3, 0), "window-burnt-in"), (None, "window-burnt-in")])
+def test_gray_levels_are_not_taken_for_hu(tmp_path: Path, array: np.ndarray | None, code: str) -> None:
     values = np.random.default_rng(1).random((3, 6, 7), np.float32) if array is None else array
     study = read_study(_write(tmp_path / "ct.nii", values))
     assert study.intensity == "windowed"
@@ -67,31 +67,31 @@ def test_grey_levels_are_not_taken_for_hu(tmp_path: Path, array: np.ndarray | No
 
 @pytest.mark.parametrize("detector", ["pneumothorax", "hemorrhage"])
 def test_a_flat_file_is_a_radiograph_or_a_slice(tmp_path: Path, detector: str) -> None:
-    study = read_study(_write(tmp_path / "x.nrrd", GREY, spacing=(0.2, 0.3)), detector=detector)
+    study = read_study(_write(tmp_path / "x.nrrd", GRAY, spacing=(0.2, 0.3)), detector=detector)
     assert study.array.shape == (1, 20, 30)
-    np.testing.assert_allclose(study.array[0], GREY / 255, atol=1e-6)
+    np.testing.assert_allclose(study.array[0], GRAY / 255, atol=1e-6)
     assert study.intensity == ("unit" if detector == "pneumothorax" else "windowed")
     assert study.spacing[1:] == pytest.approx((0.3, 0.2))
     assert study.pixel_spacing_known
 
 
-def test_a_time_series_and_colour_are_refused(tmp_path: Path) -> None:
+def test_a_time_series_and_color_are_refused(tmp_path: Path) -> None:
     series = sitk.JoinSeries([sitk.GetImageFromArray(HU)] * 3)
     sitk.WriteImage(series, str(tmp_path / "4d.nii.gz"))
     with pytest.raises(StudyError, match=r"4d\.nii\.gz holds a time series \(3 volumes\)"):
         read_study(tmp_path / "4d.nii.gz")
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4, 5, 3), np.uint8), isVector=True), str(tmp_path / "c.mha"))
-    with pytest.raises(StudyError, match=r"c\.mha is in colour"):
+    with pytest.raises(StudyError, match=r"c\.mha is in color"):
         read_study(tmp_path / "c.mha")
 
 
 @pytest.mark.parametrize(
     ("mode", "name"), [("L", "a.png"), ("LA", "a.png"), ("RGB", "a.png"), ("RGBA", "a.png"), ("P", "a.png")]
 )
-def test_every_kind_of_grey_picture_gives_the_same_study(tmp_path: Path, mode: str, name: str) -> None:
-    Image.fromarray(GREY).convert(mode).save(tmp_path / name)
+def test_every_kind_of_gray_picture_gives_the_same_study(tmp_path: Path, mode: str, name: str) -> None:
+    Image.fromarray(GRAY).convert(mode).save(tmp_path / name)
     study = read_study(tmp_path / name)
-    np.testing.assert_allclose(study.array[0], GREY / 255, atol=1e-6)
+    np.testing.assert_allclose(study.array[0], GRAY / 255, atol=1e-6)
     assert (study.intensity, study.orientation, study.pixel_spacing_known) == ("unit", "projection", False)
 
 
@@ -118,12 +118,12 @@ def test_a_real_head_slice_is_a_ct_slice_for_ct_detectors(
 
 
 def test_bad_pictures_are_refused_by_name(tmp_path: Path) -> None:
-    Image.fromarray(np.stack([GREY, GREY // 2, GREY // 4], axis=-1)).save(tmp_path / "colour.png")
-    Image.fromarray(GREY).save(tmp_path / "cut.png")
+    Image.fromarray(np.stack([GRAY, GRAY // 2, GRAY // 4], axis=-1)).save(tmp_path / "color.png")
+    Image.fromarray(GRAY).save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:200])
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "bad.nii").write_text("no volume")
-    for name in ("colour.png", "cut.png", "text.jpg", "bad.nii"):
+    for name in ("color.png", "cut.png", "text.jpg", "bad.nii"):
         with pytest.raises(StudyError, match=name):
             read_study(tmp_path / name)
 
@@ -133,9 +133,9 @@ def test_bad_pictures_are_refused_by_name(tmp_path: Path) -> None:
 def test_a_file_is_known_by_its_first_bytes(tmp_path: Path, write_radiograph, name: str, kind: str) -> None:
     source = tmp_path / f"source.{kind}"
     if kind == "dcm":
-        write_radiograph(source, GREY.astype(np.uint16))
+        write_radiograph(source, GRAY.astype(np.uint16))
     else:
-        _write(source, GREY if kind == "png" else HU)
+        _write(source, GRAY if kind == "png" else HU)
     (tmp_path / "in").mkdir()
     source.rename(tmp_path / "in" / name)
     study = read_study(tmp_path / "in" / name, detector="pneumothorax")

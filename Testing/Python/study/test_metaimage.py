@@ -99,7 +99,7 @@ def test_a_header_names_no_file_elsewhere_and_no_pattern(tmp_path: Path, name: s
         ({"NDims": "4", "DimSize": "30 40 1 5", "TransformMatrix": None, "Offset": None, "ElementSpacing": None},
          "time series"),
         ({"ElementType": "MET_COMPLEX"}, "type that is not read"),
-        ({"ElementNumberOfChannels": "3"}, "in colour"),
+        ({"ElementNumberOfChannels": "3"}, "in color"),
         ({"CompressedData": "True"}, "damaged"),
         ({"HeaderSize": "x"}, "'HeaderSize'"),
         ({"HeaderSize": "-7"}, "'HeaderSize'"),

@@ -169,7 +169,7 @@ def test_a_damaged_file_is_refused_in_one_sentence(tmp_path: Path, damage: Calla
         ({"dim": (3, 29, 40, 6, 1, 1, 1, 1)}, "more bytes"),
         ({"dim": (4, 30, 40, 3, 2, 1, 1, 1)}, r"time series \(2 volumes\)"),
         ({"dim": (5, 30, 40, 2, 1, 3, 1, 1)}, "several channels"),
-        ({"code": 128}, "in colour"),
+        ({"code": 128}, "in color"),
         ({"code": 32}, "complex numbers"),
         ({"code": 1}, "type that is not read"),
         ({"vox_offset": float("nan")}, "start at byte"),

@@ -28,7 +28,7 @@ def test_real_ct_has_no_odd_slice_and_a_spoiled_one_is_found(data_folder: Path, 
             assert place in odd_slices(array)
 
 
-def test_grey_pictures_are_judged_on_their_own_scale() -> None:
+def test_gray_pictures_are_judged_on_their_own_scale() -> None:
     array = np.full((9, 64, 64), 0.5, np.float32) + RNG.normal(0, 0.01, (9, 64, 64)).astype(np.float32)
     assert odd_slices(array, windowed=True) == []
     array[4, 40:] = 0

@@ -1,4 +1,4 @@
-"""A negative is recognised, a proper radiograph never taken for one."""
+"""A negative is recognized, a proper radiograph never taken for one."""
 
 from pathlib import Path
 
@@ -36,10 +36,10 @@ def test_a_header_that_makes_a_negative_of_a_radiograph_is_overruled_with_a_warn
 def test_pictures_of_ct_are_turned_only_where_they_are_negatives(data_folder: Path) -> None:
     files = sorted(file for file in (data_folder / "head-ct-slices").rglob("*") if file.suffix in (".png", ".jpg"))
     for file in files[::5]:
-        grey = np.asarray(Image.open(file).convert("L")) / np.float32(255)
-        same, told = positive_slices(grey)
+        gray = np.asarray(Image.open(file).convert("L")) / np.float32(255)
+        same, told = positive_slices(gray)
         assert told == ()
-        assert same is grey
-        turned, told = positive_slices(1 - grey)
+        assert same is gray
+        turned, told = positive_slices(1 - gray)
         assert [(notice.code, notice.severity) for notice in told] == [("inverted-grey", "warn")]
-        np.testing.assert_allclose(turned, grey, atol=1e-6)
+        np.testing.assert_allclose(turned, gray, atol=1e-6)

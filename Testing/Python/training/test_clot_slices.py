@@ -75,7 +75,7 @@ def test_close_ups_show_what_they_are_about_with_its_truth() -> None:
     assert (batch["images"][mistakes, REACH].flatten(1).amax(dim=1) > 0).all()
 
 
-def test_whole_slices_come_with_their_neighbours_label_and_truth() -> None:
+def test_whole_slices_come_with_their_neighbors_label_and_truth() -> None:
     batch = next(whole_slices([study(True), study(False, look_alike=True)], 1, np.random.default_rng(0)))
     assert batch["images"].shape == (BATCH, 2 * REACH + 1, 160, 160)
     assert torch.equal(batch["labels"][:, 0].bool(), batch["where"].flatten(1).any(dim=1))

@@ -71,7 +71,7 @@ class HeadImages:
         Index along the axial array of each image, ascending.
     positions_mm
         Where each source slice itself lies along the axial array's z, ascending.
-    centres
+    centers
         Pixel ``(y, x)`` of the axial array at the middle of each image: the middle of the source slice, which wanders
         from slice to slice where a gantry tilt was undone.
     order
@@ -83,7 +83,7 @@ class HeadImages:
     images: np.ndarray
     planes: np.ndarray
     positions_mm: np.ndarray
-    centres: np.ndarray
+    centers: np.ndarray
     order: np.ndarray
     axial: Axial
 
@@ -101,18 +101,18 @@ def head_images(study: Study, settings: HemorrhageSettings) -> HeadImages:
     to_index = np.linalg.inv(axial.ijk_to_ras)
     places = np.array([(to_index @ (*source.position_ras, 1.0))[:3] for source in sources])
     order = np.argsort(places[:, 2], kind="stable")
-    centres, z = places[order, 1::-1], places[order, 2]
+    centers, z = places[order, 1::-1], places[order, 2]
     planes = np.clip(np.rint(z), 0, len(axial.array) - 1).astype(int)
     if study.intensity == "windowed":
         images = np.stack([_head_in_field(axial.array[plane], settings) for plane in planes])
     else:
         images = np.stack(
-            [_field(axial, plane, centre, settings) for plane, centre in zip(planes, centres, strict=True)]
+            [_field(axial, plane, center, settings) for plane, center in zip(planes, centers, strict=True)]
         )
-    return HeadImages(images, planes, z * axial.spacing[0], centres, order, axial)
+    return HeadImages(images, planes, z * axial.spacing[0], centers, order, axial)
 
 
-def _field(axial: Axial, plane: int, centre: np.ndarray, settings: HemorrhageSettings) -> np.ndarray:
+def _field(axial: Axial, plane: int, center: np.ndarray, settings: HemorrhageSettings) -> np.ndarray:
     windowed = apply_window(axial.array[plane][None], level=settings.window_level, width=settings.window_width)
     return fit_in_plane(
         windowed,
@@ -120,7 +120,7 @@ def _field(axial: Axial, plane: int, centre: np.ndarray, settings: HemorrhageSet
         target_spacing=settings.pixel_mm,
         size=settings.size,
         fill=0.0,
-        centre_yx=(centre[0], centre[1]),
+        center_yx=(center[0], center[1]),
     )[0]
 
 
@@ -239,7 +239,7 @@ class HemorrhageDetector:
                 target_spacing=self.settings.pixel_mm,
                 size=self.settings.size,
                 order=1,
-                centre_yx=tuple(prepared.centres[number]),
+                center_yx=tuple(prepared.centers[number]),
             )[0]
 
         for z in np.flatnonzero(np.interp(np.arange(len(out)), planes, positive.astype(float)) > 0):

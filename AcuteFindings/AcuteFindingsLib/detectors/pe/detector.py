@@ -15,7 +15,7 @@ from AcuteFindingsLib.detectors.rules import consecutive_runs, run_extent_mm, wi
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.lungs_heart import lungs_heart_mask
 from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
-from AcuteFindingsLib.preprocessing.pe_input import as_channels, prepare_pe_slices, with_neighbours
+from AcuteFindingsLib.preprocessing.pe_input import as_channels, prepare_pe_slices, with_neighbors
 from AcuteFindingsLib.preprocessing.resample import SlicePlan, plan_slices
 from AcuteFindingsLib.preprocessing.windows import PE_WINDOW
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress
@@ -98,7 +98,7 @@ class ChestSlices:
 
     def read(self, part: slice) -> np.ndarray:
         """Return the images of some new slices: ``(n, channels, size, size)`` float32 in -1..1."""
-        wide, places = with_neighbours(part, len(self.plan), self.settings.reach)
+        wide, places = with_neighbors(part, len(self.plan), self.settings.reach)
         return as_channels(self._pictures(wide), places, self.settings.channels)
 
     def _pictures(self, part: slice) -> np.ndarray:
@@ -146,7 +146,7 @@ class ChestSlices:
         return interpolate_rows(self.axial_positions(), self.plan.positions, values)
 
     def axial_positions(self) -> np.ndarray:
-        """Return where each analysed source slice lies along the axial array."""
+        """Return where each analyzed source slice lies along the axial array."""
         z = self.axial.source_z
         return z if np.isfinite(z).all() else np.arange(len(self.axial.array), dtype=float)
 

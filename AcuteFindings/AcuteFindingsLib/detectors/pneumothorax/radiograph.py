@@ -43,7 +43,7 @@ def radiograph_settings(predictor: Predictor) -> RadiographSettings:
     return RadiographSettings.model_validate(predictor.card.preprocessing)
 
 
-def stretch_grey(image: np.ndarray) -> np.ndarray:
+def stretch_gray(image: np.ndarray) -> np.ndarray:
     """Bring ``(y, x)`` to 0..1 between its 1st and 99th percentile, so that exposure and window matter less."""
     low, high = np.percentile(image, (1.0, 99.0))
     if high <= low:
@@ -69,7 +69,7 @@ def network_images(
     squares = []
     for number, image in enumerate(images):
         box = shown_box(image.shape, settings, None if lungs is None else lungs[number])
-        square = fit_square(stretch_grey(image[box]) if settings.equalise else image[box], settings.size)
+        square = fit_square(stretch_gray(image[box]) if settings.equalise else image[box], settings.size)
         if settings.region in ("lungs-only", "lungs-removed") and lungs is not None and lungs[number].any():
             inside = fit_square(lungs[number].astype(np.float32), settings.size) >= 0.5
             square *= inside if settings.region == "lungs-only" else ~inside
@@ -154,7 +154,7 @@ def two_largest(mask: np.ndarray) -> np.ndarray:
 
 
 def split_lungs(mask: np.ndarray) -> Lungs:
-    """Tell right from left: connected parts by the side of the picture on which their centre lies."""
+    """Tell right from left: connected parts by the side of the picture on which their center lies."""
     components, count = ndimage.label(mask)
     columns = np.flatnonzero(mask.any(axis=0))
     middle = (columns[0] + columns[-1]) / 2 if len(columns) else mask.shape[1] / 2
@@ -162,8 +162,8 @@ def split_lungs(mask: np.ndarray) -> Lungs:
         # The fields touch: the line between them is the middle of what they span.
         picture_left = np.arange(mask.shape[1])[None, :] < middle
         return Lungs(mask & picture_left, mask & ~picture_left)
-    centres = ndimage.center_of_mass(mask, components, range(1, count + 1))
-    right = np.isin(components, [number for number, centre in enumerate(centres, 1) if centre[1] < middle])
+    centers = ndimage.center_of_mass(mask, components, range(1, count + 1))
+    right = np.isin(components, [number for number, center in enumerate(centers, 1) if center[1] < middle])
     return Lungs(right, mask & ~right)
 
 

@@ -32,7 +32,7 @@ class Options:
     size
         Pixels a side of the pictures; None for the architecture's own.
     mean, std
-        How pictures in 0..1 are normalised: one number, or one a channel. None for the architecture's own.
+        How pictures in 0..1 are normalized: one number, or one a channel. None for the architecture's own.
     labels
         Names of the outputs, in order.
     encoder, decoder
@@ -80,7 +80,7 @@ class Probe:
     probabilities
         Outputs that the source gives as probabilities, where ours are logits.
     pictures
-        ``(n, 1, y, x)`` in 0..1: what `batch` shows, before it is normalised; None where the source takes `batch`.
+        ``(n, 1, y, x)`` in 0..1: what `batch` shows, before it is normalized; None where the source takes `batch`.
     """
 
     batch: np.ndarray
@@ -159,7 +159,7 @@ def random_pictures(channels: int, size: int, *, low: float, high: float, count:
     return pictures.astype(np.float32)
 
 
-def normalisation(
+def normalization(
     channels: int, options: Options, *, mean: tuple[float, ...] | None = None, std: tuple[float, ...] | None = None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation for each channel: as the person says, else as given here, else 0 and 1.
@@ -176,10 +176,10 @@ def normalisation(
     return means, stds
 
 
-def normalised(grey: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
-    """Return grey pictures ``(n, 1, y, x)`` as a source is shown them: ``(n, c, y, x)``."""
+def normalized(gray: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """Return gray pictures ``(n, 1, y, x)`` as a source is shown them: ``(n, c, y, x)``."""
     shape = (1, -1, 1, 1)
-    return ((grey - np.reshape(mean, shape)) / np.reshape(std, shape)).astype(np.float32)
+    return ((gray - np.reshape(mean, shape)) / np.reshape(std, shape)).astype(np.float32)
 
 
 HALF = "half, for the source states none; choose it anew on studies of your own"

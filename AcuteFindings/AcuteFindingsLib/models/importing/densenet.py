@@ -16,8 +16,8 @@ from AcuteFindingsLib.models.importing.converted import (
     Probe,
     SourceMissingError,
     half_points,
-    normalisation,
-    normalised,
+    normalization,
+    normalized,
     random_pictures,
     softmax,
 )
@@ -25,7 +25,7 @@ from AcuteFindingsLib.models.importing.findings import CHEXNET_LABELS, XRV_LABEL
 from AcuteFindingsLib.models.importing.heads import head_remark, is_exclusive
 from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
 from AcuteFindingsLib.models.metadata import Label, Network
-from AcuteFindingsLib.networks.grey_input import IMAGENET_MEAN, IMAGENET_STD
+from AcuteFindingsLib.networks.gray_input import IMAGENET_MEAN, IMAGENET_STD
 
 _CODES = {
     "atelectasis": "46621007",
@@ -93,13 +93,13 @@ def convert_densenet(path: Path, options: Options) -> Converted:
             )
         arguments["point_norm"] = True
         network_state["point_norm.points"] = torch.where(points.isnan(), -1.0, points)
-    mean, std = normalisation(channels, options, **_range(form, channels))
+    mean, std = normalization(channels, options, **_range(form, channels))
     preprocessing: dict = {"size": options.size or _SIZE, "flip": False, "equalise": False}
     if channels == 1:
         preprocessing |= {"mean": mean[0], "std": std[0]}
     else:
         arguments |= {"grey_mean": list(mean), "grey_std": list(std)}
-    grey = random_pictures(1, preprocessing["size"], low=0, high=1)
+    gray = random_pictures(1, preprocessing["size"], low=0, high=1)
     xrv = points is not None or form == "torchxrayvision"
     return Converted(
         task="chest",
@@ -110,12 +110,12 @@ def convert_densenet(path: Path, options: Options) -> Converted:
         framework="TorchXRayVision" if xrv else "torchvision",
         probes=(
             Probe(
-                normalised(grey, mean, std) if channels == 1 else grey,
+                normalized(gray, mean, std) if channels == 1 else gray,
                 lambda pictures: _ask(
-                    torchvision_state, points, normalised(pictures, mean, std), xrv=xrv, exclusive=exclusive
+                    torchvision_state, points, normalized(pictures, mean, std), xrv=xrv, exclusive=exclusive
                 ),
                 probabilities=frozenset({"pathologies"} if exclusive or points is not None else ()),
-                pictures=grey,
+                pictures=gray,
             ),
         ),
         preprocessing=preprocessing,
@@ -179,12 +179,12 @@ def _range(form: str, channels: int) -> dict[str, tuple[float, ...]]:
 def _remarks(form: str, points: torch.Tensor | None, labels: tuple[str, ...], options: Options) -> tuple[str, ...]:
     remarks = []
     if form == "torchxrayvision" and points is None:
-        remarks.append("The file holds no operating points (op_threshs), so probabilities are not normalised to them.")
+        remarks.append("The file holds no operating points (op_threshs), so probabilities are not normalized to them.")
     if points is not None and points.isnan().any():
         silent = [name for name, value in zip(labels, points, strict=True) if value.isnan()]
         remarks.append(f"These weights were not trained on {', '.join(silent)}: the probability is always 0.5.")
     if not options.mean and form == "other":
-        remarks.append("How pictures were normalised is not in the file; --mean and --std say so.")
+        remarks.append("How pictures were normalized is not in the file; --mean and --std say so.")
     return tuple(remarks)
 
 

@@ -19,7 +19,7 @@ from AcuteFindingsLib.models.importing.keras_models import (
 from AcuteFindingsLib.models.importing.monai_bundle import convert_bundle
 from AcuteFindingsLib.models.importing.programs import convert_program
 from AcuteFindingsLib.models.importing.proof import Say, compare
-from AcuteFindingsLib.models.importing.recognise import plain_id
+from AcuteFindingsLib.models.importing.recognize import plain_id
 from AcuteFindingsLib.models.importing.segmentation_models import convert_segmentation_model
 from AcuteFindingsLib.models.importing.state_files import require_fit
 from AcuteFindingsLib.models.metadata import Card, Origin, TrainingData

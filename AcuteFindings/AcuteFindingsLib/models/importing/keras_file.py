@@ -264,7 +264,7 @@ def _kind_of_numbered(values: list[np.ndarray]) -> str:
 
 def _by_name(kind: str, values: list[np.ndarray], direction: str) -> dict[str, np.ndarray]:
     if kind == "BatchNormalization":
-        # Neither array says which it is where there are three; Keras' networks leave out the scale, never the centre.
+        # Neither array says which it is where there are three; Keras' networks leave out the scale, never the center.
         names = {2: (), 3: ("beta",), 4: ("gamma", "beta")}[len(values)]
         return dict(zip((*names, *_STATISTICS), values, strict=True))
     prefix = f"{direction}/" if kind == "LSTM" else ""

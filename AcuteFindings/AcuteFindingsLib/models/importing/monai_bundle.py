@@ -16,8 +16,8 @@ from AcuteFindingsLib.models.importing.converted import (
     Options,
     Probe,
     half_points,
-    normalisation,
-    normalised,
+    normalization,
+    normalized,
     random_pictures,
     softmax,
 )
@@ -73,7 +73,7 @@ def convert_bundle(path: Path, options: Options) -> Converted:
     output = "pathologies" if task == "chest" else "mask"
     count = int(arguments.get("out_channels", arguments.get("num_classes", answer.get("num_channels", 1))))
     classes, names = _classes(path, task, count, answer, options)
-    mean, std = normalisation(channels, options)
+    mean, std = normalization(channels, options)
     own: dict[str, Any] = {"target": target, "arguments": arguments, "output": output, "in_channels": channels}
     exclusive = is_exclusive(path, names, options.head) if output == "pathologies" else options.head != "sigmoid"
     own |= {"classes": classes, "softmax": exclusive and count > 1}
@@ -82,12 +82,12 @@ def convert_bundle(path: Path, options: Options) -> Converted:
         preprocessing |= {"mean": mean[0], "std": std[0]}
     else:
         own |= {"grey_mean": list(mean), "grey_std": list(std)}
-    grey = random_pictures(1, size, low=0, high=1)
+    gray = random_pictures(1, size, low=0, high=1)
 
     def ask(pictures: np.ndarray) -> Answers:
         source.load_state_dict(state)
         with torch.inference_mode():
-            logits = source.eval()(torch.from_numpy(normalised(pictures, mean, std))).numpy()
+            logits = source.eval()(torch.from_numpy(normalized(pictures, mean, std))).numpy()
         return {output: (softmax(logits) if own["softmax"] else logits)[:, classes]}
 
     labels = tuple(LABELS.get(name, Label(name=name, meaning=name.replace("_", " ").capitalize())) for name in names)
@@ -100,10 +100,10 @@ def convert_bundle(path: Path, options: Options) -> Converted:
         framework="MONAI",
         probes=(
             Probe(
-                grey if channels > 1 else normalised(grey, mean, std),
+                gray if channels > 1 else normalized(gray, mean, std),
                 ask,
                 probabilities=frozenset([output] if own["softmax"] else []),
-                pictures=grey,
+                pictures=gray,
             ),
         ),
         preprocessing=preprocessing,

@@ -14,7 +14,7 @@ from AcuteFindingsLib.models.importing.converted import (
     Options,
     Probe,
     half_points,
-    normalised,
+    normalized,
     random_pictures,
 )
 from AcuteFindingsLib.models.importing.findings import XRV_LABELS
@@ -72,7 +72,7 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
     pictures = random_pictures(channels, size, low=-1 if task == "pe" else 0, high=1)
     radiograph = task not in ("pe", "hemorrhage")
     mean, std = (options.mean or (0.0,))[:1], (options.std or (1.0,))[:1]
-    batches: dict[str, np.ndarray] = {first: normalised(pictures, mean, std) if radiograph else pictures}
+    batches: dict[str, np.ndarray] = {first: normalized(pictures, mean, std) if radiograph else pictures}
     parts: dict[str, ProgramPart] = {}
     probes = []
     outputs: dict[str, np.ndarray] = {}
@@ -92,7 +92,7 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
         flat = _probabilities(file, kind, dict(zip(names, given, strict=True)), outputs, options)
         _require_one_class(file, outputs, flat, options)
         parts[part] = ProgramPart(file=name, outputs=names, probabilities=flat)
-        shown = partial(normalised, mean=mean, std=std) if radiograph else np.asarray
+        shown = partial(normalized, mean=mean, std=std) if radiograph else np.asarray
         probes.append(
             Probe(batch, _asker(run, names, shown), part, frozenset(flat), pictures=pictures if radiograph else None)
         )

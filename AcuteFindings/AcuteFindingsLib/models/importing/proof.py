@@ -48,7 +48,7 @@ class Source:
         Parameters
         ----------
         shown
-            As `Probe.question` of the part: ``(n, 1, size, size)`` grey in 0..1 for networks of radiographs, else what
+            As `Probe.question` of the part: ``(n, 1, size, size)`` gray in 0..1 for networks of radiographs, else what
             the part of the package takes.
 
         Raises

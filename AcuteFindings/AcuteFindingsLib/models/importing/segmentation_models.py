@@ -14,14 +14,14 @@ from AcuteFindingsLib.models.importing.converted import (
     Options,
     Probe,
     half_points,
-    normalisation,
-    normalised,
+    normalization,
+    normalized,
     random_pictures,
     softmax,
 )
 from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
 from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint
-from AcuteFindingsLib.networks.grey_input import IMAGENET_MEAN, IMAGENET_STD
+from AcuteFindingsLib.networks.gray_input import IMAGENET_MEAN, IMAGENET_STD
 
 _SIZE = 512
 _ANCHOR = "segmentation_head.0.weight"
@@ -83,7 +83,7 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
     if not exclusive:
         state = _one_class(state, chosen)
     plain = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD} if channels == len(IMAGENET_MEAN) else {}
-    mean, std = normalisation(channels, options, **plain)
+    mean, std = normalization(channels, options, **plain)
     arguments = {"architecture": decoder, "encoder": encoder, "in_channels": channels}
     if exclusive:
         arguments |= {"classes": classes, "channel": chosen}
@@ -93,7 +93,7 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
     else:
         arguments |= {"grey_mean": list(mean), "grey_std": list(std)}
     size = preprocessing["size"]
-    grey = random_pictures(1, size, low=0, high=1)
+    gray = random_pictures(1, size, low=0, high=1)
 
     def ask(pictures: np.ndarray) -> Answers:
         import segmentation_models_pytorch as smp
@@ -101,7 +101,7 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
         network = smp.create_model(decoder, encoder, encoder_weights=None, in_channels=channels, classes=classes)
         network.load_state_dict(whole)
         with torch.inference_mode():
-            logits = network.eval()(torch.from_numpy(normalised(pictures, mean, std))).numpy()
+            logits = network.eval()(torch.from_numpy(normalized(pictures, mean, std))).numpy()
         return {"mask": (softmax(logits) if exclusive else logits)[:, chosen : chosen + 1]}
 
     remarks = []
@@ -109,7 +109,7 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
         kind = "exclude each other (softmax)" if exclusive else "each stand for themselves (sigmoid)"
         remarks.append(f"Class {chosen} of {classes} is the answer; the classes {kind}.")
     if plain and not options.mean:
-        remarks.append("How pictures were normalised is not in the file; ImageNet's numbers were taken.")
+        remarks.append("How pictures were normalized is not in the file; ImageNet's numbers were taken.")
     if dropped:
         remarks.append(
             f"The classification head ({len(dropped)} tensors) was left out: what it answers is not in the file."
@@ -123,10 +123,10 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
         framework="segmentation-models-pytorch",
         probes=(
             Probe(
-                grey if channels > 1 else normalised(grey, mean, std),
+                gray if channels > 1 else normalized(gray, mean, std),
                 ask,
                 probabilities=frozenset(["mask"]) if exclusive else frozenset(),
-                pictures=grey,
+                pictures=gray,
             ),
         ),
         preprocessing=preprocessing,

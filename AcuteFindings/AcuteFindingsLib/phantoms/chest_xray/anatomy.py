@@ -37,7 +37,7 @@ class Anatomy:
     heart_right, heart_left
         Reach of the heart from the midline.
     shift
-        Displacement of the mediastinum towards the left (tension pneumothorax).
+        Displacement of the mediastinum toward the left (tension pneumothorax).
     turn
         Displacement of anterior against posterior structures (patient rotated).
     carina
@@ -148,7 +148,7 @@ class Anatomy:
         top, bottom = 0.4 * self.height, max(self.dome.values()) + 12.0
         y = np.arange(top, bottom, _OUTLINE_STEP_MM)
         right, left = self.medial("right", y), self.medial("left", y)
-        # The bottom closes as a flat arc, the top narrows towards the great vessels.
+        # The bottom closes as a flat arc, the top narrows toward the great vessels.
         close = np.sqrt(np.clip((bottom - y) / (0.16 * self.height), 0.0, 1.0))
         middle = 0.5 * (right + left)
         return np.concatenate(

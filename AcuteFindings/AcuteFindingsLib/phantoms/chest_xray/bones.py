@@ -35,7 +35,7 @@ def rib_axis(anatomy: Anatomy, side: str, number: int) -> np.ndarray:
     fall = np.interp(number, (1, 2, 4, 7, 10, 11), (46, 62, 84, 104, 80, 62)) * anatomy.height / 225
     angle = np.linspace(np.deg2rad(7.0), end, 26)
     share = angle / np.deg2rad(150.0)
-    # The posterior part rises slightly off its joint, then falls ever faster towards the front.
+    # The posterior part rises slightly off its joint, then falls ever faster toward the front.
     y = (
         head
         - min(5.0, 1.5 + number) * np.sin(np.clip(angle * 2.2, 0, np.pi))

@@ -24,7 +24,7 @@ class Exposure:
     blur_mm
         Detector and focal blur, standard deviation.
     level, width
-        Path length in mm of water shown as middle grey, and the slope of the sigmoid in mm.
+        Path length in mm of water shown as middle gray, and the slope of the sigmoid in mm.
     equalise
         Share of large-scale differences taken out, as multi-scale processing does.
     rotation_deg
@@ -66,7 +66,7 @@ def draw_exposure(rng: np.random.Generator, *, view_ap: bool) -> Exposure:
 
 
 def rotation_indices(frame: Frame, angle_deg: float) -> np.ndarray:
-    """Source rows and columns `(2, y, x)` of a picture turned by `angle_deg` about its centre."""
+    """Source rows and columns `(2, y, x)` of a picture turned by `angle_deg` about its center."""
     angle = np.deg2rad(angle_deg)
     middle = 0.5 * (frame.size - 1)
     rows, columns = np.mgrid[: frame.size, : frame.size].astype(np.float32) - np.float32(middle)
@@ -138,8 +138,8 @@ def marker_map(frame: Frame, letter: str, rng: np.random.Generator) -> np.ndarra
     extent = frame.size * frame.mm
     tall = rng.uniform(9.0, 15.0)
     edge = rng.uniform(24.0, 42.0)
-    centre_x = frame.left + (edge if letter == "R" else extent - edge)
-    centre_y = frame.top + rng.uniform(24.0, 46.0)
+    center_x = frame.left + (edge if letter == "R" else extent - edge)
+    center_y = frame.top + rng.uniform(24.0, 46.0)
     # Strokes on a unit box, x right and y down.
     bowl = [(0.0, 0.0), (0.45, 0.02), (0.62, 0.25), (0.45, 0.48), (0.0, 0.5)]
     strokes = {
@@ -149,7 +149,7 @@ def marker_map(frame: Frame, letter: str, rng: np.random.Generator) -> np.ndarra
     angle = rng.normal(0, 0.12)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     for stroke in strokes:
-        points = (np.array(stroke) - [0.3, 0.5]) * tall @ turn + [centre_x, centre_y]
+        points = (np.array(stroke) - [0.3, 0.5]) * tall @ turn + [center_x, center_y]
         curve = resample(points, step_mm=0.4 * frame.mm)
         out = np.maximum(out, ball_chords(frame, curve, 0.09 * tall))
     return np.clip(out / (0.09 * tall), 0.0, 1.0)

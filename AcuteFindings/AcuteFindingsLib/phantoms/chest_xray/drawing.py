@@ -13,7 +13,7 @@ _MINIMUM_RADIUS_PX = 0.7
 
 @dataclass(frozen=True)
 class Frame:
-    """The picture's grid in patient millimetres.
+    """The picture's grid in patient millimeters.
 
     `x` runs from the patient's right to the left with 0 at the midline, `y` downwards with 0 at the lung apices.
 
@@ -71,18 +71,18 @@ def ball_chords(frame: Frame, points: np.ndarray, radius_mm: np.ndarray | float)
     if len(points) == 0:
         return out
     flat = out.reshape(-1)
-    centre = frame.to_pixels(np.asarray(points, np.float64))
-    radius = np.broadcast_to(np.asarray(radius_mm, np.float64) / frame.mm, (len(centre),))
+    center = frame.to_pixels(np.asarray(points, np.float64))
+    radius = np.broadcast_to(np.asarray(radius_mm, np.float64) / frame.mm, (len(center),))
     drawn = np.maximum(radius, _MINIMUM_RADIUS_PX)
     scale = np.minimum(1.0, (radius / drawn) ** 2)
     half = np.asarray(_WINDOWS)[np.minimum(np.searchsorted(_WINDOWS, drawn + 0.5), len(_WINDOWS) - 1)]
     for window in np.unique(half):
         chosen = np.flatnonzero(half == window)
         offsets = np.arange(-window, window + 1)
-        rows = np.rint(centre[chosen, 0]).astype(np.intp)[:, None] + offsets
-        columns = np.rint(centre[chosen, 1]).astype(np.intp)[:, None] + offsets
-        row_distance = (rows - centre[chosen, 0, None]) ** 2
-        column_distance = (columns - centre[chosen, 1, None]) ** 2
+        rows = np.rint(center[chosen, 0]).astype(np.intp)[:, None] + offsets
+        columns = np.rint(center[chosen, 1]).astype(np.intp)[:, None] + offsets
+        row_distance = (rows - center[chosen, 0, None]) ** 2
+        column_distance = (columns - center[chosen, 1, None]) ** 2
         square = drawn[chosen, None, None] ** 2 - row_distance[:, :, None] - column_distance[:, None, :]
         keep = square > 0
         keep &= ((rows >= 0) & (rows < frame.size))[:, :, None] & ((columns >= 0) & (columns < frame.size))[:, None, :]

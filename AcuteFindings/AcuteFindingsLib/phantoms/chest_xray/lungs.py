@@ -88,7 +88,7 @@ def lung_contents(
         air |= side_air
         collapsed = min(0.5, base / float(np.mean(scale)) ** 1.1)
         free = base * (1 - collapse.air_share)
-        # A collapsed lung is a mound, thinner towards its edge.
+        # A collapsed lung is a mound, thinner toward its edge.
         mound = ramp(ndimage.gaussian_filter(lung.astype(np.float32), 20.0 * collapse.amount / frame.mm) * 1.5 - 0.35)
         density[lung] += (free + (collapsed - free) * np.maximum(mound, max(0.6, 1 - 1.6 * collapse.amount)) - base)[
             lung

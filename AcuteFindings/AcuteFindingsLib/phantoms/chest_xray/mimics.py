@@ -39,7 +39,7 @@ def draw_mimics(
 
 
 def _skin_fold(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """A fold of skin under the back: density grows towards an edge and drops there, with markings beyond it."""
+    """A fold of skin under the back: density grows toward an edge and drops there, with markings beyond it."""
     sign = rng.choice(list(SIDES.values()))
     top, bottom = rng.uniform(-20, 50), rng.uniform(150, 260)
     y = np.linspace(top, bottom, 5)

@@ -12,7 +12,7 @@ _KIND_SHARES = (0.33, 0.3, 0.19, 0.1, 0.08)
 
 @dataclass(frozen=True)
 class Pneumothorax:
-    """How the lung of one side has drawn back towards its hilum.
+    """How the lung of one side has drawn back toward its hilum.
 
     A point of the expanded lung at angle t about the hilum comes to lie at `scale(t)` of its distance, which keeps
     lobes and vessels in order and crowds them as collapse grows.

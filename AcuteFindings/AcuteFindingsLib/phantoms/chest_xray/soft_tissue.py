@@ -60,7 +60,7 @@ def soft_maps(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> SoftM
     mediastinum = _mediastinum_share(frame, anatomy)
     lung = cavity * (1 - mediastinum) * (1 - below)
     body = _body(frame, anatomy, reach, cavity)
-    # Fat, muscle and organs are not one tissue: a few per cent of slow variation.
+    # Fat, muscle and organs are not one tissue: a few percent of slow variation.
     body *= 1 + 0.012 * smooth_noise(frame, 60.0, rng) + 0.006 * smooth_noise(frame, 14.0, rng)
     return SoftMaps(
         body=body.astype(np.float32),

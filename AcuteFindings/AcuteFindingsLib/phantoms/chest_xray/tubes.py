@@ -123,7 +123,7 @@ def _nasogastric(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> Dr
 
 
 def _chest_drain(frame: Frame, anatomy: Anatomy, side: str, rng: np.random.Generator) -> DrawnTube:
-    """From the skin through a lower interspace into the pleural space, towards apex or base; or a thin pigtail."""
+    """From the skin through a lower interspace into the pleural space, toward apex or base; or a thin pigtail."""
     sign = SIDES[side]
     entry = rng.uniform(0.48, 0.74) * anatomy.height
     wall = sign * float(anatomy.lateral(side, np.array([entry]))[0])
@@ -135,10 +135,10 @@ def _chest_drain(frame: Frame, anatomy: Anatomy, side: str, rng: np.random.Gener
     ]
     upward = rng.random() < 0.75
     if pigtail:
-        centre = np.array([wall - rng.uniform(26.0, 44.0), entry - rng.uniform(14.0, 50.0)])
+        center = np.array([wall - rng.uniform(26.0, 44.0), entry - rng.uniform(14.0, 50.0)])
         turn = np.linspace(0.0, 1.6 * np.pi, 12)
         radius = np.linspace(10.0, 7.0, 12)
-        loop = centre + np.stack([radius * np.cos(turn), -radius * np.sin(turn)], axis=1)
+        loop = center + np.stack([radius * np.cos(turn), -radius * np.sin(turn)], axis=1)
         inside = loop.tolist()
     elif upward:
         top = rng.uniform(0.07, 0.26) * anatomy.height
@@ -167,7 +167,7 @@ def _chest_drain(frame: Frame, anatomy: Anatomy, side: str, rng: np.random.Gener
 
 
 def draw_wires(frame: Frame, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """Unlabelled hardware in mm `(y, x)`: ECG leads, central lines, sternal wires, a pacemaker."""
+    """Unlabeled hardware in mm `(y, x)`: ECG leads, central lines, sternal wires, a pacemaker."""
     total = frame.zeros()
     if rng.random() < (0.45 if anatomy.view_ap else 0.06):
         total = np.maximum(total, _ecg(frame, anatomy, rng))

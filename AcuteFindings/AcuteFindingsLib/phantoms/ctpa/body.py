@@ -179,7 +179,7 @@ def _mediastinum(rng: np.random.Generator, grid: Grid, contents: list[tuple[np.n
     front = np.maximum(front, y + 8).astype(np.float32)
     field = np.minimum(field, np.maximum(front, -70 - z))
     field = np.minimum(field, ellipsoid(grid, (14, -34, -104), (66, 50, 22)))
-    # Fat bridges the gaps between neighbouring vessels: the outline closed over 26 mm.
+    # Fat bridges the gaps between neighboring vessels: the outline closed over 26 mm.
     bridged = 13.0 - ndimage.distance_transform_edt(field < 13.0, sampling=grid.spacing).astype(np.float32)
     field = np.minimum(field, ndimage.gaussian_filter(bridged, 3.0 / np.asarray(grid.spacing)))
     return field + 1.3 * smooth_noise(rng, grid, 25.0)
@@ -190,7 +190,7 @@ def _diaphragm(rng: np.random.Generator, chest: Chest, grid: Grid) -> np.ndarray
     z, y, x = grid.open_axes
 
     def dome(top: float, middle: float, depth_middle: float) -> np.ndarray:
-        # Flat on top, steep at the sides and behind, shallow in front and towards the heart.
+        # Flat on top, steep at the sides and behind, shallow in front and toward the heart.
         u, v = (x - middle) / 76, (y - depth_middle) / 104
         u = np.where(np.sign(middle) * (x - middle) < 0, 0.55 * u, u)
         square = u * u + np.where(v < 0, 0.62 * v, v) ** 2
@@ -230,7 +230,7 @@ def _complications(
     for side in (-1, 1):
         here = np.where(side * x > 0, 0.0, 2 * FAR).astype(np.float32)
         if rng.random() < 0.22:
-            # Fluid lies behind and below, deeper towards the diaphragm, with a curved upper edge.
+            # Fluid lies behind and below, deeper toward the diaphragm, with a curved upper edge.
             size = rng.uniform(6, 26)
             depth = size * _ramp(-z, -20, 110) * _ramp(y, 5, 70) + 0.6 * size * _ramp(-under, -30, 0) * _ramp(y, 0, 60)
             layer = np.maximum(np.maximum(-(cage + 2.5) - depth, lungs), 1 - depth) + here

@@ -106,7 +106,7 @@ def draw_embolus(
     aside /= max(float(np.linalg.norm(aside)), 1e-6)
     widened = np.zeros((0, 8))
     if shape == "mural":
-        # The layer thins out towards its ends and leaves half of the lumen or more open.
+        # The layer thins out toward its ends and leaves half of the lumen or more open.
         offset = lumen * (1.25 - 0.55 * ends)
         radii, line = lumen * 0.85, line + aside * offset[:, None]
     elif shape == "occlusive":

@@ -76,24 +76,24 @@ def make_heart(rng: np.random.Generator, chest: Chest, around: Grid) -> Heart:
     flat = float(np.clip((ratio - 1) * 0.45, 0, 0.27))
     radius = left_mm / (2 - flat)
     septum = np.array([29.0, -28.0, -68.0])
-    left_centre = septum - across * (SEPTUM_MM / 2 + radius * (1 - flat))
-    along = _along(grid, left_centre, axis)
-    toward = _along(grid, left_centre, across)
+    left_center = septum - across * (SEPTUM_MM / 2 + radius * (1 - flat))
+    along = _along(grid, left_center, axis)
+    toward = _along(grid, left_center, across)
     base = -24.0 * size
 
     noise = smooth_noise(rng, grid, 9.0)
     trabeculae = np.maximum(noise - 0.3, 0) * np.float32(1.6)
     inner = (42 * size, radius, radius * 1.05)
-    left = np.maximum(ellipsoid(grid, left_centre, inner, frame), toward - radius * (1 - flat))
+    left = np.maximum(ellipsoid(grid, left_center, inner, frame), toward - radius * (1 - flat))
     outer = (42 * size + WALL_MM, radius + WALL_MM, radius * 1.05 + WALL_MM)
-    left_outer = np.maximum(ellipsoid(grid, left_centre, outer, frame), toward - (radius * (1 - flat) + SEPTUM_MM))
+    left_outer = np.maximum(ellipsoid(grid, left_center, outer, frame), toward - (radius * (1 - flat) + SEPTUM_MM))
     left_outer = np.maximum(left_outer, base - 3 - along)
 
     hidden = 14.0
     half = (right_mm + hidden) / 2
-    right_centre = septum + across * (SEPTUM_MM / 2 + right_mm - half) - axis * 4 * size
-    right_whole = ellipsoid(grid, right_centre, (39 * size, half, 34 * size), frame)
-    cone = right_centre + np.array([2.0, 0.0, 8.0])
+    right_center = septum + across * (SEPTUM_MM / 2 + right_mm - half) - axis * 4 * size
+    right_whole = ellipsoid(grid, right_center, (39 * size, half, 34 * size), frame)
+    cone = right_center + np.array([2.0, 0.0, 8.0])
     outflow = smooth_path([cone, (13, -47, -48), (15, -44, -34)], [15, 13, chest.trunk_radius], 3)
     union_tubes(right_whole, grid, outflow)
     right = np.maximum(right_whole, -left_outer)
@@ -101,13 +101,13 @@ def make_heart(rng: np.random.Generator, chest: Chest, around: Grid) -> Heart:
     atrium_right = ellipsoid(grid, (-37, -13, -58), (23 * size, 25 * size, 30 * size))
     atrium_left = ellipsoid(grid, (8, 22, -44), (35 * size, 16 * size, 19 * size))
     mitral = np.full(grid.shape, FAR, np.float32)
-    union_tubes(mitral, grid, smooth_path([(16, 18, -48), left_centre - axis * 12], [11, 13], 2))
-    union_tubes(mitral, grid, smooth_path([left_centre - axis * 14, (12, -8, -50)], [9, 12], 2))
+    union_tubes(mitral, grid, smooth_path([(16, 18, -48), left_center - axis * 12], [11, 13], 2))
+    union_tubes(mitral, grid, smooth_path([left_center - axis * 14, (12, -8, -50)], [9, 12], 2))
     ventricle_left = np.maximum(np.minimum(left, np.maximum(mitral, along - 5)), base - along)
     atrium_left = np.minimum(atrium_left, np.maximum(mitral, along - base + 2))
     atrium_left = np.maximum(atrium_left, 3.0 - atrium_right)
     valve = np.full(grid.shape, FAR, np.float32)
-    union_tubes(valve, grid, smooth_path([(-30, -14, -60), right_centre - axis * 24 * size], [15, 15], 2))
+    union_tubes(valve, grid, smooth_path([(-30, -14, -60), right_center - axis * 24 * size], [15, 15], 2))
     right = np.maximum(np.minimum(right, np.maximum(valve, -left_outer)), 1.4 - atrium_right)
     atrium_right = np.maximum(atrium_right, 2.0 - left_outer)
     atrium_left = np.maximum(atrium_left, 2.0 - right)
@@ -126,8 +126,8 @@ def make_heart(rng: np.random.Generator, chest: Chest, around: Grid) -> Heart:
     return Heart(grid, pools, muscle, sac, (float(across[0]), float(across[1])))
 
 
-def _along(grid: Grid, centre: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """Signed distance in mm along an axis from a centre, ``(z, y, x)``."""
+def _along(grid: Grid, center: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """Signed distance in mm along an axis from a center, ``(z, y, x)``."""
     z, y, x = grid.open_axes
-    c, a = centre.astype(np.float32), axis.astype(np.float32)
+    c, a = center.astype(np.float32), axis.astype(np.float32)
     return (x - c[0]) * a[0] + (y - c[1]) * a[1] + (z - c[2]) * a[2]

@@ -259,10 +259,10 @@ def _paint_nodes(rng: np.random.Generator, volume: np.ndarray, grid: Grid) -> No
     cover = np.zeros(grid.shape, np.uint8)
     for place in places:
         if rng.random() < 0.55:
-            centre = np.asarray(place) + rng.normal(0, 2.5, 3)
+            center = np.asarray(place) + rng.normal(0, 2.5, 3)
             reach = rng.normal(0, 1, 3) * rng.uniform(2, 5)
             radius = rng.uniform(3.0, 6.5)
-            draw_tubes(cover, grid, polyline_tubes(np.stack([centre - reach, centre + reach]), np.full(2, radius)))
+            draw_tubes(cover, grid, polyline_tubes(np.stack([center - reach, center + reach]), np.full(2, radius)))
     blend(volume, cover, float(rng.uniform(45, 85)))
 
 

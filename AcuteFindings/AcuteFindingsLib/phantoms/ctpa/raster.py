@@ -27,7 +27,7 @@ class Grid:
     spacing
         ``(z, y, x)`` in mm.
     origin
-        ``(z, y, x)`` of the first voxel's centre in mm.
+        ``(z, y, x)`` of the first voxel's center in mm.
     """
 
     shape: tuple[int, int, int]
@@ -36,7 +36,7 @@ class Grid:
 
     @cached_property
     def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Voxel centres along z, y and x, float32."""
+        """Voxel centers along z, y and x, float32."""
         steps = zip(self.shape, self.spacing, self.origin, strict=True)
         z, y, x = (np.float32(start) + np.arange(n, dtype=np.float32) * np.float32(step) for n, step, start in steps)
         return z, y, x
@@ -49,12 +49,12 @@ class Grid:
 
     @property
     def low(self) -> tuple[float, float, float]:
-        """First voxel's centre as ``(x, y, z)``."""
+        """First voxel's center as ``(x, y, z)``."""
         return self.origin[2], self.origin[1], self.origin[0]
 
     @property
     def high(self) -> tuple[float, float, float]:
-        """Last voxel's centre as ``(x, y, z)``."""
+        """Last voxel's center as ``(x, y, z)``."""
         z, y, x = self.axes
         return float(x[-1]), float(y[-1]), float(z[-1])
 
@@ -126,20 +126,20 @@ def soft_inside(distance: np.ndarray, width: float) -> np.ndarray:
     return np.clip(0.5 - distance * np.float32(1 / width), 0, 1)
 
 
-def ellipsoid(grid: Grid, centre: Point, radii: Sequence[float], frame: np.ndarray | None = None) -> np.ndarray:
+def ellipsoid(grid: Grid, center: Point, radii: Sequence[float], frame: np.ndarray | None = None) -> np.ndarray:
     """Distance field of an ellipsoid: near exact at its surface.
 
     Parameters
     ----------
     grid
         Where to evaluate.
-    centre, radii
+    center, radii
         ``(x, y, z)`` in mm; radii along the rows of `frame`.
     frame
         3×3, rows are the unit axes; the patient's axes where None.
     """
     z, y, x = grid.open_axes
-    px, py, pz = x - np.float32(centre[0]), y - np.float32(centre[1]), z - np.float32(centre[2])
+    px, py, pz = x - np.float32(center[0]), y - np.float32(center[1]), z - np.float32(center[2])
     inner = np.zeros(grid.shape, np.float32)
     outer = np.zeros(grid.shape, np.float32)
     for axis, radius in zip(np.eye(3) if frame is None else frame, radii, strict=True):

@@ -25,7 +25,7 @@ class Branch:
     Attributes
     ----------
     points
-        ``(n, 3)`` centre line ``(x, y, z)`` in mm, from the trunk outward.
+        ``(n, 3)`` center line ``(x, y, z)`` in mm, from the trunk outward.
     radii
         ``(n,)`` in mm.
     level
@@ -54,7 +54,7 @@ class Branch:
 
     @property
     def length(self) -> float:
-        """Along the centre line, mm."""
+        """Along the center line, mm."""
         return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).sum())
 
     @property
@@ -138,9 +138,9 @@ def _split(rng: np.random.Generator, origin: np.ndarray, points: np.ndarray) -> 
     if len(points) == 2:
         return [points[:1], points[1:]]
     middle = points.mean(axis=0)
-    centred = points - middle
+    centered = points - middle
     axis_out = _unit(middle - origin)
-    flat = centred - np.outer(centred @ axis_out, axis_out)
+    flat = centered - np.outer(centered @ axis_out, axis_out)
     widest = np.linalg.eigh(flat.T @ flat)[1][:, -1]
     along = flat @ widest
     count = int(np.clip(rng.uniform(0.28, 0.72) * len(points), 1, len(points) - 1))

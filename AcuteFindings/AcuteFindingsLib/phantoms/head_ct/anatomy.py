@@ -29,7 +29,7 @@ class HeadDraw:
     ventricle_scale: float
     sulcus_mm: float
     fold_mm: float
-    grey_hu: float
+    gray_hu: float
     white_hu: float
     csf_hu: float
     dura_hu: float
@@ -60,7 +60,7 @@ def draw_head(rng: np.random.Generator) -> HeadDraw:
         ventricle_scale=float(np.clip(0.82 + 0.58 * atrophy + rng.normal(0, 0.1), 0.6, 1.6)),
         sulcus_mm=float(np.clip(0.42 + 1.0 * atrophy + rng.normal(0, 0.12), 0.3, 1.7)),
         fold_mm=float(rng.uniform(10.5, 13)),
-        grey_hu=float(rng.uniform(37, 40)),
+        gray_hu=float(rng.uniform(37, 40)),
         white_hu=float(rng.uniform(28, 31.5)),
         csf_hu=float(rng.uniform(3, 10)),
         dura_hu=float(rng.uniform(44, 56)),
@@ -162,7 +162,7 @@ def fold_levels(
 ) -> Levels:
     """Cortical folds: ``fold`` is the signed distance to the nearest sulcus, ``sulcus_mm`` its half-width at the top.
 
-    The zero surfaces of a smooth random field wind as gyri do. The field is read at points pushed out towards the
+    The zero surfaces of a smooth random field wind as gyri do. The field is read at points pushed out toward the
     surface, so that the sulci stand upright on it as they do in a brain.
     """
     x, y, z = brain
@@ -189,7 +189,7 @@ def fold_levels(
 
 
 def brain_levels(space: Space, head: HeadDraw, brain: tuple[np.ndarray, ...], rng: np.random.Generator) -> Levels:
-    """Ventricles, cisterns, fissures, deep grey nuclei, falx, tentorium, sinuses, calcifications."""
+    """Ventricles, cisterns, fissures, deep gray nuclei, falx, tentorium, sinuses, calcifications."""
     x, y, z = brain
     side = np.abs(x)
     v = head.ventricle_scale
@@ -307,8 +307,8 @@ def _infarct(x: np.ndarray, y: np.ndarray, z: np.ndarray, head: HeadDraw, rng: n
     if not head.old_infarct:
         return np.full(x.shape, FAR, dtype=np.float32)
     sign = rng.choice((-1, 1))
-    centre = (55, 10, 18) if rng.random() < 0.6 else (25, 66, 8)
-    place = (sign * centre[0], centre[1] + rng.normal(0, 8), centre[2] + rng.normal(0, 6))
+    center = (55, 10, 18) if rng.random() < 0.6 else (25, 66, 8)
+    place = (sign * center[0], center[1] + rng.normal(0, 8), center[2] + rng.normal(0, 6))
     end = (place[0] * 0.75, place[1] + rng.normal(0, 8), place[2])
     return Shapes(x, y, z).union((place, end, rng.uniform(13, 21), rng.uniform(8, 14)))
 

@@ -153,15 +153,15 @@ def _scan_space(scan: dict[str, float], head: HeadDraw, *, matrix: int, pixel: f
     spacing = scan["slice_spacing_mm"]
     top = head.half_height + 4.0 + head.skull_mm + head.scalp_mm + 2.0
     count = max(2, round(scan["coverage_mm"] / spacing))
-    centres = top - spacing * (np.arange(count)[::-1] + 0.5)
+    centers = top - spacing * (np.arange(count)[::-1] + 0.5)
     parts = ((np.arange(sub_slices) + 0.5) / sub_slices - 0.5) * spacing
     reach = head.skull_mm + head.scalp_mm + 16.0
     return make_space(
         matrix=matrix,
         pixel_mm=pixel,
-        sub_z=(centres[:, None] + parts[None, :]).ravel(),
+        sub_z=(centers[:, None] + parts[None, :]).ravel(),
         rotation=rotation_matrix(scan["yaw_deg"], scan["pitch_deg"], scan["roll_deg"]),
-        centre=np.array([scan["offset_x_mm"], scan["offset_y_mm"], 0.0]),
+        center=np.array([scan["offset_x_mm"], scan["offset_y_mm"], 0.0]),
         reach_mm=(head.half_length + reach, head.half_width + reach + 6.0),
     )
 

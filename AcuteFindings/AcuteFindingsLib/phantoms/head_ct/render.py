@@ -169,7 +169,7 @@ class Painter:
 
     def _sylvian(self, level: dict[str, np.ndarray]) -> np.ndarray:
         width = 0.35 + 0.9 * level["sulcus_mm"]
-        # Both clefts narrow towards their ends and have no grey ribbon beyond them.
+        # Both clefts narrow toward their ends and have no gray ribbon beyond them.
         insula, opercle = (
             np.minimum(width * np.minimum(-level[f"{name}_reach"] / 9.0, 1.0), -level[f"{name}_reach"])
             - np.abs(level[name])
@@ -188,12 +188,12 @@ class Painter:
 
     def _tissue(self, level: dict[str, np.ndarray], outer_fluid: np.ndarray, no_fold: np.ndarray) -> np.ndarray:
         head = self.head
-        grey = ramp(_RIBBON_MM + outer_fluid, 2.2) * (1.0 - no_fold)
-        np.maximum(grey, 0.85 * _share(level, "nuclei", 2.0), out=grey)
+        gray = ramp(_RIBBON_MM + outer_fluid, 2.2) * (1.0 - no_fold)
+        np.maximum(gray, 0.85 * _share(level, "nuclei", 2.0), out=gray)
         ribbon = ramp(_RIBBON_MM + 0.5 - np.abs(level["insula"]), 1.6) * ramp(-level["insula_reach"], 3.0)
-        np.maximum(grey, ribbon, out=grey)
-        tissue = head.white_hu + grey * (head.grey_hu - head.white_hu)
-        # Cerebellum: thin folia average out to a grey between the two; brainstem a little darker.
+        np.maximum(gray, ribbon, out=gray)
+        tissue = head.white_hu + gray * (head.gray_hu - head.white_hu)
+        # Cerebellum: thin folia average out to a gray between the two; brainstem a little darker.
         hind_share = ramp(-level["below"], 3.0)
         if hind_share.any():
             core = _share(level, "core", 5.0)
@@ -203,10 +203,10 @@ class Painter:
         tissue += 0.9 * level["mottle"]
         if "vent" in level:
             pale = np.exp(-np.maximum(level["vent"], 0) / 6.0) * head.white_matter_disease
-            tissue -= 7.0 * pale * (1.0 - grey)
+            tissue -= 7.0 * pale * (1.0 - gray)
         tissue += 0.9 * _share(level, "infarct", 2.5) * (head.csf_hu + 7.0 - tissue)
-        if "oedema" in level:
-            tissue -= ramp(level["oedema"], 2.5) * (10.0 - 4.0 * grey)
+        if "edema" in level:
+            tissue -= ramp(level["edema"], 2.5) * (10.0 - 4.0 * gray)
         return tissue
 
     def _membranes(

@@ -50,7 +50,7 @@ class Space:
 
     @property
     def pitch(self) -> tuple[float, float, float]:
-        """Distance of neighbouring samples ``(z, y, x)`` in mm."""
+        """Distance of neighboring samples ``(z, y, x)`` in mm."""
         step = float(self.scanner_z[1] - self.scanner_z[0]) if len(self.scanner_z) > 1 else 1.0
         return step, float(self.scanner_y[1] - self.scanner_y[0]), float(self.scanner_x[1] - self.scanner_x[0])
 
@@ -80,29 +80,29 @@ def make_space(
     pixel_mm: float,
     sub_z: np.ndarray,
     rotation: np.ndarray,
-    centre: np.ndarray,
+    center: np.ndarray,
     reach_mm: tuple[float, float],
 ) -> Space:
-    """Lattice over the pixels within `reach_mm` ``(y, x)`` of the head's `centre` ``(x, y, z)``.
+    """Lattice over the pixels within `reach_mm` ``(y, x)`` of the head's `center` ``(x, y, z)``.
 
     `rotation` is the 3×3 matrix that turns head axes into scanner axes.
     """
-    rows, lift_rows, scanner_y = _axis(matrix, pixel_mm, float(centre[1]), reach_mm[0])
-    columns, lift_columns, scanner_x = _axis(matrix, pixel_mm, float(centre[0]), reach_mm[1])
+    rows, lift_rows, scanner_y = _axis(matrix, pixel_mm, float(center[1]), reach_mm[0])
+    columns, lift_columns, scanner_x = _axis(matrix, pixel_mm, float(center[0]), reach_mm[1])
     offset = [
-        (sub_z - centre[2]).astype(np.float32)[:, None, None],
-        (scanner_y - centre[1]).astype(np.float32)[None, :, None],
-        (scanner_x - centre[0]).astype(np.float32)[None, None, :],
+        (sub_z - center[2]).astype(np.float32)[:, None, None],
+        (scanner_y - center[1]).astype(np.float32)[None, :, None],
+        (scanner_x - center[0]).astype(np.float32)[None, None, :],
     ]
     turn = rotation.T.astype(np.float32)
     x, y, z = (turn[k, 0] * offset[2] + turn[k, 1] * offset[1] + turn[k, 2] * offset[0] for k in range(3))
     return Space(scanner_x, scanner_y, sub_z, x, y, z, rows, columns, lift_rows, lift_columns)
 
 
-def _axis(matrix: int, pixel_mm: float, centre: float, reach: float) -> tuple[slice, np.ndarray, np.ndarray]:
+def _axis(matrix: int, pixel_mm: float, center: float, reach: float) -> tuple[slice, np.ndarray, np.ndarray]:
     """Pixels covered, lifting matrix and lattice coordinates of one in-plane axis."""
     places = (np.arange(matrix) - (matrix - 1) / 2) * pixel_mm
-    near = np.flatnonzero(np.abs(places - centre) <= reach)
+    near = np.flatnonzero(np.abs(places - center) <= reach)
     window = slice(int(near[0]), int(near[-1]) + 1)
     # Anchored at whole multiples of the pitch, so the lattice (and all drawn on it) is the same for every matrix.
     first = np.floor(places[near[0]] / COARSE_MM)

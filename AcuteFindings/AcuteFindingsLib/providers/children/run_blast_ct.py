@@ -14,7 +14,7 @@ from typing import Any
 from child_tools import ChildError, Telling, file_sha256, serve
 
 BLEEDS = (1, 2, 4)
-"""Output numbers of intraparenchymal, extra-axial and intraventricular haemorrhage; 3 is oedema."""
+"""Output numbers of intraparenchymal, extra-axial and intraventricular hemorrhage; 3 is edema."""
 
 BATCH_CPU = 4
 """Patches of 110³ at once without a graphics card: 0.5 GB each pass through the network's widest layer."""

@@ -34,7 +34,7 @@ class _Head:
     spread: float
 
     @property
-    def centre(self) -> np.ndarray:
+    def center(self) -> np.ndarray:
         return np.argwhere(self.brain).mean(axis=0)
 
     def offsets(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +124,7 @@ def _in_brain(rng: np.random.Generator, head: _Head) -> np.ndarray:
 def _under_skull(
     rng: np.random.Generator, head: _Head, half_angle: tuple[float, float], thickness: tuple[float, float], power: float
 ) -> np.ndarray:
-    y, x = head.offsets(head.centre)
+    y, x = head.offsets(head.center)
     middle, half = rng.uniform(-np.pi, np.pi), rng.uniform(*half_angle)
     off = np.abs(np.angle(np.exp(1j * (np.arctan2(y, x) - middle)))) / half
     thick = rng.uniform(*thickness) * np.clip(1 - off**4, 0, 1) ** power
@@ -140,7 +140,7 @@ def _lens(rng: np.random.Generator, head: _Head) -> np.ndarray:
 
 
 def _in_ventricles(rng: np.random.Generator, head: _Head) -> np.ndarray:
-    y, x = head.offsets(head.centre)
+    y, x = head.offsets(head.center)
     dark = ndimage.gaussian_filter(head.image, 1.2) < head.level - 0.35 * head.spread - 0.02
     middle = np.hypot(y, x) < 0.33 * np.sqrt(np.count_nonzero(head.brain))
     labels, count = ndimage.label(ndimage.binary_opening(dark & middle & (head.depth > 12)))
@@ -184,7 +184,7 @@ def _painted(rng: np.random.Generator, head: _Head, mask: np.ndarray, kind: str)
     out = head.image
     if kind == "intraparenchymal" and rng.random() < 0.6:
         wide = ndimage.binary_dilation(mask, iterations=int(rng.integers(2, 7)))
-        oedema = ndimage.gaussian_filter(wide.astype(np.float32), 1.5) * (head.depth > 1)
-        out = out - oedema * rng.uniform(0.03, 0.12) * (1 - share)
+        edema = ndimage.gaussian_filter(wide.astype(np.float32), 1.5) * (head.depth > 1)
+        out = out - edema * rng.uniform(0.03, 0.12) * (1 - share)
     out = out * (1 - share) + (head.level + rise + clots + noise) * share
     return Bleed(np.clip(out, 0, 1).astype(np.float32), share > 0.5, kind)

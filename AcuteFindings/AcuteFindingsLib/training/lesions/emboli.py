@@ -52,7 +52,7 @@ def draw_embolus(
     *,
     kind: str | None = None,
 ) -> Embolus | None:
-    """Draw a clot of 40 to 70 HU into the pulmonary artery; the image's noise and artefacts go on in it.
+    """Draw a clot of 40 to 70 HU into the pulmonary artery; the image's noise and artifacts go on in it.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def _mural(rng: np.random.Generator, artery: _Artery) -> np.ndarray:
         return np.zeros_like(artery.share)
     radius = _radius(artery, way)
     thick = _along(way, rng, 3)
-    # The layer thins out towards its ends and leaves half of the lumen or more open.
+    # The layer thins out toward its ends and leaves half of the lumen or more open.
     aside = (radius * (1.55 - 0.6 * np.clip(thick, 0, 1)))[:, None] * _sideways(rng, way)
     return _tube(artery, way, radius * 0.85, aside)
 

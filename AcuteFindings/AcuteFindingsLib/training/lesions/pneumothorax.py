@@ -79,7 +79,7 @@ def draw_pneumothorax(
     bare = image - (lung_markings(image, lungs) if markings is None else markings)
     level = float(np.percentile(image[field], 12))
     darker = rng.uniform(0.015, 0.05) + rng.uniform(0.15, 0.45) * np.clip(_wide(bare, scale) - level, 0, 0.25)
-    # The beam passes less and less air towards the wall.
+    # The beam passes less and less air toward the wall.
     depth = np.sqrt(np.clip(ndimage.distance_transform_edt(field) / (9 * scale), 0, 1))
     out = image * (1 - air) + (bare - darker * ndimage.gaussian_filter(depth, 1.5 * scale)) * air
     # The lung has lost air; beside the line it is densest.
@@ -226,7 +226,7 @@ def _pleural_line(rng: np.random.Generator, distance: np.ndarray, field: np.ndar
 def _skin_fold(
     rng: np.random.Generator, field: np.ndarray, side: str, scale: float, _markings: np.ndarray | None
 ) -> np.ndarray:
-    """Density that grows towards an edge and drops there, with markings on both sides of it."""
+    """Density that grows toward an edge and drops there, with markings on both sides of it."""
     edge, fade, sign = _downward_edge(rng, field, side, (0.3, 0.75))
     inward = sign * (edge[:, None] - np.arange(field.shape[1])[None, :])
     profile = np.exp(-np.clip(inward, 0, None) / (rng.uniform(10, 26) * scale)) * _soft(inward, 0.7 * scale)
@@ -236,7 +236,7 @@ def _skin_fold(
 def _scapular_edge(
     rng: np.random.Generator, field: np.ndarray, side: str, scale: float, _markings: np.ndarray | None
 ) -> np.ndarray:
-    """The medial border of a scapula: a bright line, and all beyond it towards the wall a little denser."""
+    """The medial border of a scapula: a bright line, and all beyond it toward the wall a little denser."""
     edge, fade, sign = _downward_edge(rng, field, side, (0.6, 0.88))
     outward = sign * (np.arange(field.shape[1])[None, :] - edge[:, None])
     line = np.exp(-0.5 * (outward / (rng.uniform(0.9, 1.6) * scale)) ** 2)

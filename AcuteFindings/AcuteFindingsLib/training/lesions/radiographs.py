@@ -108,7 +108,7 @@ def lesion_arrays(
     """Return drawn pictures as `first_arrays.chest_xray_arrays` returns phantoms: uint8, the same keys.
 
     Of `pathologies` only the pneumothorax is known, of `tubes` only what was drawn; the rest stands at 0 and must not
-    be learnt from.
+    be learned from.
     """
     plain = settings.model_copy(update={"mean": 0.0, "std": 1.0})
     arrays = []

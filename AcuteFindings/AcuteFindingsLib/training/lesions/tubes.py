@@ -12,8 +12,8 @@ from AcuteFindingsLib.phantoms.chest_xray.tubes import TUBES, draw_tubes
 
 # Inner width of an adult's thorax in mm: what gives a picture without pixel spacing its size.
 _THORAX_MM = 275.0
-# Grey levels, of 0..1, that a mm of soft tissue adds in the darkest place: about a lung's depth of them is the range.
-_GREY_PER_MM = 0.0095
+# Gray levels, of 0..1, that a mm of soft tissue adds in the darkest place: about a lung's depth of them is the range.
+_GRAY_PER_MM = 0.0095
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def draw_tube(
     drawn = draw_tubes(frame, anatomy, (kind,), drain_side=side, rng=rng)[kind]
     rows, columns = image.shape
     thickness = ndimage.gaussian_filter(drawn.attenuation[:rows, :columns], 0.45)
-    strength = _GREY_PER_MM * rng.uniform(0.7, 1.3)
+    strength = _GRAY_PER_MM * rng.uniform(0.7, 1.3)
     # The display curve is flat where the picture is bright already.
     out = image + (1 - image) * (1 - np.exp(-1.4 * strength * thickness))
     return DrawnTube(np.clip(out, 0, 1).astype(np.float32), drawn.mask[:rows, :columns].astype(bool), kind)
@@ -95,7 +95,7 @@ def _fit(rng: np.random.Generator, lungs: np.ndarray) -> tuple[Frame, Anatomy] |
 
 
 def _inner(part: np.ndarray, *, last: bool) -> float:
-    """Return the median column of a lung's border towards the midline."""
+    """Return the median column of a lung's border toward the midline."""
     rows = part[part.any(axis=1)]
     if last:
         return float(np.median(part.shape[1] - 1 - np.argmax(rows[:, ::-1], axis=1)))

@@ -93,7 +93,7 @@ class Change(Strict):
     Attributes
     ----------
     rotate_deg
-        Degrees, positive from the picture's top towards its right.
+        Degrees, positive from the picture's top toward its right.
     shift_x, shift_y
         Share of the picture's side, positive to the right and down.
     zoom
@@ -107,7 +107,7 @@ class Change(Strict):
     blur
         Standard deviation of a Gaussian in pixels.
     gamma
-        Grey values in 0..1 are raised to the power of e to this number: machines differ in exposure and rendering.
+        Gray values in 0..1 are raised to the power of e to this number: machines differ in exposure and rendering.
     resolution
         Share of the pixels a side that the picture is reduced to before it is enlarged again.
     elastic
@@ -173,7 +173,7 @@ class TrainStage(Strict):
     crop
         Side in pixels of random crops in training; the whole picture is shown otherwise.
     slices
-        ``scan`` only: neighbouring slices of a scan that are shown together; left out, whole scans.
+        ``scan`` only: neighboring slices of a scan that are shown together; left out, whole scans.
     blend
         How far the weights end on the way from those before the stage (0) to those that were fitted (1), as Wortsman
         2022 does: fitted wholly to few images, a network forgets what it was taught before.

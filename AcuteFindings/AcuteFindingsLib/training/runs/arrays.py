@@ -132,14 +132,14 @@ def _head(examples: Sequence[Example], plan: Preparation) -> Arrays:
     bleed = loaded.mask() if loaded.study.intensity != "windowed" else None
     if bleed is not None:
         view = _axial_view(bleed, axial)
-        for number, (plane, centre) in enumerate(zip(prepared.planes, prepared.centres, strict=True)):
+        for number, (plane, center) in enumerate(zip(prepared.planes, prepared.centers, strict=True)):
             share = fit_in_plane(
                 view[plane][None].astype(np.float32),
                 axial.spacing[1:],
                 target_spacing=settings.pixel_mm,
                 size=settings.size,
                 fill=0.0,
-                centre_yx=(centre[0], centre[1]),
+                center_yx=(center[0], center[1]),
             )[0]
             masks[number] = share >= 0.5
         known[:] = True

@@ -46,7 +46,7 @@ class PictureSet(Dataset[Batch]):
 
 
 class ScanSet(Dataset[Batch]):
-    """Whole scans, or some neighbouring slices of each: half of the time around a positive one, either way up."""
+    """Whole scans, or some neighboring slices of each: half of the time around a positive one, either way up."""
 
     def __init__(self, items: Sequence[Item], *, settings: BaseModel, slices: int | None, seed: int) -> None:
         self.items, self.settings, self.slices, self.seed = list(items), settings, slices, seed
@@ -80,10 +80,10 @@ class ScanSet(Dataset[Batch]):
         if self.slices is None or item.count <= self.slices:
             return slice(0, item.count)
         positives = np.flatnonzero(item.positive)
-        centre = generator.integers(item.count)
+        center = generator.integers(item.count)
         if len(positives) and generator.random() < 0.5:
-            centre = generator.choice(positives)
-        start = int(np.clip(centre - generator.integers(self.slices), 0, item.count - self.slices))
+            center = generator.choice(positives)
+        start = int(np.clip(center - generator.integers(self.slices), 0, item.count - self.slices))
         return slice(start, start + self.slices)
 
 

@@ -27,7 +27,7 @@ def apply_changes(
     positive
         ``(n / groups,)`` bool: which share of the plan counts.
     groups
-        How many neighbouring pictures share one change (the slices of one scan).
+        How many neighboring pictures share one change (the slices of one scan).
     """
     count = len(images) // groups
     if not plan.changes or not count:

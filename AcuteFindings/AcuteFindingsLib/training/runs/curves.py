@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-_COLOURS = {"train_loss": "#7f8c9b", "val_loss": "#0b6e99"}
+_COLORS = {"train_loss": "#7f8c9b", "val_loss": "#0b6e99"}
 _WORDS = {"train_loss": "training", "val_loss": "validation"}
 
 
@@ -39,11 +39,11 @@ def draw_curves(folders: Sequence[Path], names: Sequence[str]) -> str:
     for number, (name, logs) in enumerate(stages.items(), 1):
         axes = figure.add_subplot(1, len(stages), number)
         for log in logs:
-            for column, colour in _COLOURS.items():
+            for column, color in _COLORS.items():
                 if column in log:
                     known = log[["epoch", column]].dropna()
                     label = _WORDS[column] if log is logs[0] else None
-                    axes.plot(known["epoch"] + 1, known[column], color=colour, marker="o", markersize=3, label=label)
+                    axes.plot(known["epoch"] + 1, known[column], color=color, marker="o", markersize=3, label=label)
         axes.set_title(f"stage: {name}", fontsize=10)
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")

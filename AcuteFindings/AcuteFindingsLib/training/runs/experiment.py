@@ -43,7 +43,7 @@ from AcuteFindingsLib.training.runs.predictions import write_answers
 from AcuteFindingsLib.training.runs.score import score_items
 from AcuteFindingsLib.training.runs.start import start_from
 from AcuteFindingsLib.training.runs.store import Prepared, prepare, write_left_out
-from AcuteFindingsLib.training.runs.summary import FOLD, Summary, summarise
+from AcuteFindingsLib.training.runs.summary import FOLD, Summary, summarize
 
 RECIPE = "recipe.yaml"
 MODEL = "model"
@@ -137,7 +137,7 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
             _run_turn(request, data, prepared, turn, progress)
     if _is_helper():
         return Summary(recipe=recipe, folds=())
-    summary = summarise(recipe, [turn.folder for turn in turns], request.out)
+    summary = summarize(recipe, [turn.folder for turn in turns], request.out)
     _copy_best(summary, request.out / MODEL)
     return summary
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from AcuteFindingsLib.preprocessing.pe_input import as_channels, with_neighbours
+from AcuteFindingsLib.preprocessing.pe_input import as_channels, with_neighbors
 
 TRUTH = "truth.npz"
 IMAGES = "images.npy"
@@ -76,7 +76,7 @@ class Item:
 
     def pictures(self, part: slice, settings: BaseModel) -> np.ndarray:
         """Return some pictures as the network of those settings sees them: ``(n, channels, y, x)`` bytes."""
-        wide, places = with_neighbours(part, self.count, getattr(settings, "reach", 0))
+        wide, places = with_neighbors(part, self.count, getattr(settings, "reach", 0))
         return as_channels(self.images(wide), places, getattr(settings, "channels", 1))
 
     def masks(self, part: slice = slice(None)) -> np.ndarray:

@@ -96,7 +96,7 @@ def measure(
             name = level if column == 0 and recipe.task != "chest" else f"{level}, {label_of(label).meaning.lower()}"
             words = {"data": f"{data}, {int(truth.sum())} of {len(truth)} positive", "command": command}
             figures.append(auc_interval(truth, score, metric=f"AUC, {name}", patients=patients, **words))
-            # A scan is positive where enough neighbouring slices are: held against the slices' operating point.
+            # A scan is positive where enough neighboring slices are: held against the slices' operating point.
             threshold = thresholds.get((level, label), thresholds.get(("slice", label)))
             if threshold is not None:
                 figures += _decisions(truth, score >= threshold, patients, name, **words)

@@ -85,7 +85,7 @@ class Summary:
         return None if fold is None else Path(fold["folder"]) / "model"
 
 
-def summarise(recipe: Recipe, folders: Sequence[Path], out: Path) -> Summary:
+def summarize(recipe: Recipe, folders: Sequence[Path], out: Path) -> Summary:
     """Gather what the folds say and write ``summary.json``, ``summary.md`` and ``summary.html`` into `out`."""
     told = [{**json.loads((folder / FOLD).read_text(encoding="utf-8")), "folder": folder} for folder in folders]
     summary = Summary(recipe, tuple(told))

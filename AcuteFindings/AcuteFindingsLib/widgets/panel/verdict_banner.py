@@ -10,7 +10,7 @@ from AcuteFindingsLib.widgets.parts import text_label
 
 
 class VerdictBanner:
-    """Symbol and word carry the verdict, never a colour alone."""
+    """Symbol and word carry the verdict, never a color alone."""
 
     def __init__(self) -> None:
         self.widget = qt.QFrame()

@@ -55,7 +55,7 @@ def load_phantom(
     Returns
     -------
     vtkMRMLScalarVolumeNode
-        HU or stored grey levels, with its SOP Instance UIDs; shown in its DICOM window.
+        HU or stored gray levels, with its SOP Instance UIDs; shown in its DICOM window.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
-from AcuteFindingsLib.models.importing.recognise import recognise
+from AcuteFindingsLib.models.importing.recognize import recognize
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 
 SIZE = Options(size=64)
@@ -25,7 +25,7 @@ def _seed():
     torch.manual_seed(5)
 
 
-def randomised(network):
+def randomized(network):
     """Give batch norms statistics of their own, so that none can be swapped unseen."""
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -50,24 +50,24 @@ def pictures():
 
 
 def test_torchvision(tmp_path):
-    network = randomised(densenet121(num_classes=14))
+    network = randomized(densenet121(num_classes=14))
     path = save(network.state_dict(), tmp_path / "tv.pth")
     package = proven(import_model(path, architecture="densenet121", out=tmp_path / "tv", options=SIZE))
     assert package.card.origin.compared_with == "torchvision"
     assert [label.name for label in package.card.labels][:2] == ["atelectasis", "cardiomegaly"]
-    # The network takes grey pictures and normalises its three channels as ImageNet's.
+    # The network takes gray pictures and normalizes its three channels as ImageNet's.
     predictor = load_predictor(package, device="cpu")
-    grey = torch.rand(1, 1, 64, 64)
+    gray = torch.rand(1, 1, 64, 64)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.inference_mode():
-        expected = network((grey - mean[:, None, None]) / std[:, None, None])
+        expected = network((gray - mean[:, None, None]) / std[:, None, None])
     torch.testing.assert_close(
-        torch.from_numpy(predictor.predict(grey.numpy())["pathologies"]), expected, atol=1e-4, rtol=1e-4
+        torch.from_numpy(predictor.predict(gray.numpy())["pathologies"]), expected, atol=1e-4, rtol=1e-4
     )
 
 
 def test_timm_with_one_output_is_a_pneumothorax_classifier(tmp_path):
-    network = randomised(timm.create_model("densenet121", num_classes=1, in_chans=1))
+    network = randomized(timm.create_model("densenet121", num_classes=1, in_chans=1))
     path = save({"state_dict": network.state_dict(), "epoch": 3}, tmp_path / "timm.ckpt")
     options = Options(size=64, mean=(0.5,), std=(0.25,))
     package = proven(import_model(path, architecture="densenet121", out=tmp_path / "t", options=options))
@@ -84,7 +84,7 @@ def test_torchxrayvision_with_its_op_norm_and_its_range(tmp_path, with_points):
     xrv = pytest.importorskip("torchxrayvision")
     points = torch.linspace(0.02, 0.7, 18)
     points[5] = float("nan")
-    network = randomised(xrv.models.DenseNet(num_classes=18, op_threshs=points if with_points else None))
+    network = randomized(xrv.models.DenseNet(num_classes=18, op_threshs=points if with_points else None))
     path = save(network.state_dict(), tmp_path / "xrv.pt")
     package = proven(import_model(path, architecture="densenet121", out=tmp_path / "xrv", options=SIZE))
     assert package.card.origin.compared_with == "TorchXRayVision"
@@ -106,7 +106,7 @@ def test_torchxrayvision_with_its_op_norm_and_its_range(tmp_path, with_points):
 
 
 def test_chexnet_with_old_names_below_a_parallel_module(tmp_path):
-    network = randomised(densenet121(num_classes=14))
+    network = randomized(densenet121(num_classes=14))
     old = {}
     for name, value in network.state_dict().items():
         if name.endswith("num_batches_tracked"):
@@ -115,14 +115,14 @@ def test_chexnet_with_old_names_below_a_parallel_module(tmp_path):
         old["module.densenet121." + name.replace("classifier.", "classifier.0.")] = value
     assert "module.densenet121.features.denseblock1.denselayer1.norm.1.weight" in old
     path = save({"state_dict": old, "best_loss": 0.1, "epoch": 1}, tmp_path / "model.pth.tar")
-    assert recognise(path) == "densenet121"
+    assert recognize(path) == "densenet121"
     package = proven(import_model(path, architecture="densenet121", out=tmp_path / "c", options=SIZE))
     assert "CheXNet" in package.card.origin.form
     assert package.card.labels[7].name == "pneumothorax"
 
 
 def test_imagenet_weights_are_a_part_to_start_from(tmp_path):
-    path = save(randomised(densenet121()).state_dict(), tmp_path / "imagenet.pth")
+    path = save(randomized(densenet121()).state_dict(), tmp_path / "imagenet.pth")
     package = import_model(path, architecture="densenet121", out=tmp_path / "i")
     assert package.card.task == "part"
     assert package.card.network.name == "image_features"

@@ -19,7 +19,7 @@ from AcuteFindingsLib.models.importing.keras_models import (
     convert_sequence,
     convert_slices,
 )
-from AcuteFindingsLib.models.importing.recognise import recognise
+from AcuteFindingsLib.models.importing.recognize import recognize
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.networks import build_network
 
@@ -218,7 +218,7 @@ def test_links_to_other_files_are_refused(keras_models, tmp_path):
 
 
 def test_what_a_file_of_keras_is_shows_in_its_layers(keras_models):
-    found = {name: recognise(keras_models / name) for name in ("sequence.h5", "rgb.keras", "backbone.weights.h5")}
+    found = {name: recognize(keras_models / name) for name in ("sequence.h5", "rgb.keras", "backbone.weights.h5")}
     assert found == {
         "sequence.h5": "pe-sequence",
         "rgb.keras": "pe-slices",

@@ -9,7 +9,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
-from AcuteFindingsLib.models.importing.recognise import recognise
+from AcuteFindingsLib.models.importing.recognize import recognize
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 
 
@@ -24,7 +24,7 @@ def test_a_lightning_checkpoint_becomes_a_pneumothorax_segmenter(tmp_path, archi
     network = model(architecture)
     state = {f"model.{name}": value for name, value in network.state_dict().items()}
     torch.save({"state_dict": state, "epoch": 4}, tmp_path / "best.ckpt")
-    assert recognise(tmp_path / "best.ckpt") == "segmentation-model"
+    assert recognize(tmp_path / "best.ckpt") == "segmentation-model"
     options = Options(size=64, encoder="resnet18", decoder=architecture)
     package = import_model(
         tmp_path / "best.ckpt", architecture="segmentation-model", out=tmp_path / "s", options=options
@@ -32,11 +32,11 @@ def test_a_lightning_checkpoint_becomes_a_pneumothorax_segmenter(tmp_path, archi
     assert package.card.origin.compared_with == "segmentation-models-pytorch"
     assert package.card.origin.largest_difference <= TOLERANCE
     assert package.card.task == "pneumothorax"
-    grey = torch.rand(1, 1, 64, 64)
+    gray = torch.rand(1, 1, 64, 64)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.inference_mode():
-        expected = network((grey - mean[:, None, None]) / std[:, None, None]).numpy()
-    given = load_predictor(package, device="cpu").predict(grey.numpy())["mask"]
+        expected = network((gray - mean[:, None, None]) / std[:, None, None]).numpy()
+    given = load_predictor(package, device="cpu").predict(gray.numpy())["mask"]
     np.testing.assert_allclose(given, expected, atol=1e-4)
 
 

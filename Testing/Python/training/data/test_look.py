@@ -10,7 +10,7 @@ from AcuteFindingsLib.training.data import read_data
 from AcuteFindingsLib.training.data.look.charts import categories, histogram
 from AcuteFindingsLib.training.data.look.page import render_look, write_look
 from AcuteFindingsLib.training.data.look.sample import open_sample
-from AcuteFindingsLib.training.data.look.summary import summarise
+from AcuteFindingsLib.training.data.look.summary import summarize
 
 
 def strict(numbers) -> str:
@@ -34,7 +34,7 @@ def test_problems_stand_in_the_page_without_the_names_of_images(builders, tmp_pa
     next(tmp_path.rglob("00000001_000.png")).unlink()
     table = read_data("nih", tmp_path)
     assert "00000001_000.png" in table.problems[0].line
-    numbers = summarise(table, open_sample(table, count=4))
+    numbers = summarize(table, open_sample(table, count=4))
     page = render_look(table, open_sample(table, count=4), numbers)
     assert "1 of 6 images are missing" in page
     assert "00000001_000" not in page + strict(numbers)
@@ -42,7 +42,7 @@ def test_problems_stand_in_the_page_without_the_names_of_images(builders, tmp_pa
 
 def test_counts_classes_and_facts_are_right(native) -> None:
     table = read_data("nih", native("nih"))
-    numbers = summarise(table, open_sample(table, count=12))
+    numbers = summarize(table, open_sample(table, count=12))
     assert numbers["counts"]["images"] == 12
     assert numbers["counts"]["patients"] == 6
     main = numbers["labels"][0]
@@ -58,7 +58,7 @@ def test_a_fact_that_goes_with_the_label_is_caught(builders, tmp_path) -> None:
     for number in range(0, 24, 2):  # the positives
         builders.write_picture(tmp_path / "images" / f"{number:03d}.png", np.full((80, 64), 0.4))
     table = read_data("head-slices", tmp_path)
-    found = {row["fact"]: row for row in summarise(table, open_sample(table))["shortcuts"]}
+    found = {row["fact"]: row for row in summarize(table, open_sample(table))["shortcuts"]}
     height = found["Image height (px)"]
     assert (height["auc"], height["higher_in"], height["separates"]) == (1.0, "positive", True)
     assert "Image width (px)" not in found  # the same in all
@@ -66,7 +66,7 @@ def test_a_fact_that_goes_with_the_label_is_caught(builders, tmp_path) -> None:
 
 def test_slices_and_masks_are_counted_where_there_are_any(native) -> None:
     heads = read_data("phantoms", native("phantoms/head-ct"))
-    numbers = summarise(heads, open_sample(heads, count=20))
+    numbers = summarize(heads, open_sample(heads, count=20))
     assert numbers["slices"]["per_series"]["count"] == 4
     assert numbers["slices"]["positive_series"] == 2
     assert numbers["masks"]["percent_of_image"]["count"] > 0
@@ -78,7 +78,7 @@ def test_slices_and_masks_are_counted_where_there_are_any(native) -> None:
 
 def test_header_facts_of_opened_images_fill_what_the_table_lacks(native) -> None:
     table = read_data("rsna-pe", native("rsna-pe"))
-    numbers = summarise(table, open_sample(table, count=6))
+    numbers = summarize(table, open_sample(table, count=6))
     assert numbers["facts"]["thickness_mm"]["known"] == 6
     assert numbers["facts"]["thickness_mm"]["median"] == 10
 
@@ -89,7 +89,7 @@ def test_an_image_that_cannot_be_opened_is_counted_and_told(builders, tmp_path) 
     table = read_data("nih", tmp_path)
     sample = open_sample(table)
     assert sum(sample.unreadable.values()) == 1
-    assert "1 of 6 images that were opened cannot be read" in render_look(table, sample, summarise(table, sample))
+    assert "1 of 6 images that were opened cannot be read" in render_look(table, sample, summarize(table, sample))
 
 
 def test_the_oldest_are_not_told_apart(builders, tmp_path) -> None:

@@ -22,7 +22,7 @@ def test_every_kind_has_a_tiny_data_set_here() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_layout_is_recognised_and_read_without_complaint(native, layout: str) -> None:
+def test_a_layout_is_recognized_and_read_without_complaint(native, layout: str) -> None:
     assert detect_kind(native(layout)) == layout.partition("/")[0]
     table = read_data(None, native(layout))
     assert len(table) > 0

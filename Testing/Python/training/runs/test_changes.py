@@ -13,7 +13,7 @@ def spot(row: int, column: int, side: int = 40) -> torch.Tensor:
     return image
 
 
-def centre(image: torch.Tensor) -> tuple[float, float]:
+def center(image: torch.Tensor) -> tuple[float, float]:
     rows, columns = torch.meshgrid(torch.arange(image.shape[-2]), torch.arange(image.shape[-1]), indexing="ij")
     weight = image[0, 0] / image[0, 0].sum()
     return float((rows * weight).sum()), float((columns * weight).sum())
@@ -26,9 +26,9 @@ def changed(image: torch.Tensor, *, positive: torch.Tensor = YES, plan: dict | N
 
 def test_shifts_move_picture_and_mask_by_the_stated_share_of_the_side() -> None:
     image, mask = changed(spot(20, 20), shift_x=(0.25, 0.25), shift_y=(-0.1, -0.1))
-    assert centre(image) == pytest.approx((16, 30), abs=0.1)
+    assert center(image) == pytest.approx((16, 30), abs=0.1)
     assert mask is not None
-    assert centre(mask) == pytest.approx((16, 30), abs=0.5)
+    assert center(mask) == pytest.approx((16, 30), abs=0.5)
 
 
 def test_zoom_grows_what_is_shown() -> None:
@@ -40,12 +40,12 @@ def test_zoom_grows_what_is_shown() -> None:
 
 def test_flip_mirrors_left_to_right() -> None:
     image, _ = changed(spot(10, 5), flip=1.0)
-    assert centre(image) == pytest.approx((10, 34), abs=0.1)
+    assert center(image) == pytest.approx((10, 34), abs=0.1)
 
 
 def test_half_a_turn_turns_the_picture() -> None:
     image, _ = changed(spot(10, 5), rotate_deg=(180, 180))
-    assert centre(image) == pytest.approx((29, 34), abs=0.1)
+    assert center(image) == pytest.approx((29, 34), abs=0.1)
 
 
 def test_tones_change_the_picture_and_not_the_mask() -> None:

@@ -1,4 +1,4 @@
-"""Bars of a data set as plain geometry; `page.html.jinja` draws them, so they follow the page's colours."""
+"""Bars of a data set as plain geometry; `page.html.jinja` draws them, so they follow the page's colors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.training.data.look.charts import BarChart, categories, histogram
 from AcuteFindingsLib.training.data.look.sample import Sample, png_source
-from AcuteFindingsLib.training.data.look.summary import NUMBERS, WORDS, facts_of, summarise
+from AcuteFindingsLib.training.data.look.summary import NUMBERS, WORDS, facts_of, summarize
 from AcuteFindingsLib.training.data.table import DataTable
 
 REPORT, NUMBERS_FILE = "explore.html", "explore.json"
@@ -33,7 +33,7 @@ _TITLES = MappingProxyType(
 )
 _LABELS = MappingProxyType({"pe": "PE in the slice", "pe_present": "PE in the examination", "any": "Any hemorrhage"})
 _MOST_WORDS = 8
-_GEOMETRY = "Geometry and grey levels"
+_GEOMETRY = "Geometry and gray levels"
 _SAMPLED = "of the {count} images that were opened"
 
 Group = dict[str, Any]
@@ -52,7 +52,7 @@ def write_look(table: DataTable, sample: Sample, folder: Path, *, made: datetime
     ExportError
         When they cannot be written.
     """
-    numbers = summarise(table, sample)
+    numbers = summarize(table, sample)
     page = render_look(table, sample, numbers, made=made)
     text = json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
@@ -234,11 +234,11 @@ def _word(text: str) -> str:
 
 
 def _heat(share: np.ndarray) -> str:
-    """Return the map as a picture; matplotlib's "inferno" reads in grey too."""
+    """Return the map as a picture; matplotlib's "inferno" reads in gray too."""
     from matplotlib import colormaps
     from PIL import Image
 
     unit = share / max(float(share.max()), 1e-9)
-    colours = np.rint(255 * colormaps["inferno"](unit)[..., :3]).astype(np.uint8)
-    large = Image.fromarray(colours).resize((256, 256), Image.Resampling.BICUBIC)
+    colors = np.rint(255 * colormaps["inferno"](unit)[..., :3]).astype(np.uint8)
+    large = Image.fromarray(colors).resize((256, 256), Image.Resampling.BICUBIC)
     return png_source(np.asarray(large))

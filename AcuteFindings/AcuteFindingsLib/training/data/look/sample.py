@@ -44,7 +44,7 @@ class Sample:
     rows
         Row numbers of the table that were opened.
     facts
-        Same order: height, width, mean grey level of what is shown (0..1), share of black at the border, mask share of
+        Same order: height, width, mean gray level of what is shown (0..1), share of black at the border, mask share of
         the image (NaN without mask), and what DICOM headers say where the table is silent.
     pictures
         Positive ones first.
@@ -157,10 +157,10 @@ def _small(mask: np.ndarray) -> np.ndarray:
 
 
 def _png(unit: np.ndarray, mask: np.ndarray | None) -> str:
-    grey = Image.fromarray(np.rint(255 * unit).astype(np.uint8))
-    scale = _PICTURE_PX / max(grey.size)
-    size = (max(1, round(grey.width * scale)), max(1, round(grey.height * scale)))
-    pixels = np.stack([np.asarray(grey.resize(size, Image.Resampling.LANCZOS))] * 3, axis=-1)
+    gray = Image.fromarray(np.rint(255 * unit).astype(np.uint8))
+    scale = _PICTURE_PX / max(gray.size)
+    size = (max(1, round(gray.width * scale)), max(1, round(gray.height * scale)))
+    pixels = np.stack([np.asarray(gray.resize(size, Image.Resampling.LANCZOS))] * 3, axis=-1)
     if mask is not None and mask.any():
         fitted = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
         pixels[ndimage.binary_dilation(fitted) & ~fitted] = _OUTLINE

@@ -22,7 +22,7 @@ NUMBERS = {
     "thickness_mm": "Slice thickness (mm)",
     "height": "Image height (px)",
     "width": "Image width (px)",
-    "mean_grey": "Mean grey level as shown (0 to 1)",
+    "mean_grey": "Mean gray level as shown (0 to 1)",
     "dark_border": "Black share of the border",
     "volume_ml": "Bleed volume (ml)",
     "clot_volume_ml": "Clot volume (ml)",
@@ -34,7 +34,7 @@ WORDS = {
     "view": "View",
     "projection": "Projection",
     "published_split": "Published split",
-    "label_method": "Who labelled",
+    "label_method": "Who labeled",
     "dataset_label": "Part of the data set",
 }
 # What a network could read off an image without seeing the finding. Sizes of the finding itself are none.
@@ -56,7 +56,7 @@ def facts_of(table: DataTable, sample: Sample) -> tuple[pd.DataFrame, dict[str, 
     return pd.DataFrame({name: columns[name] for name in present}, index=table.rows.index), present
 
 
-def summarise(table: DataTable, sample: Sample) -> dict[str, Any]:
+def summarize(table: DataTable, sample: Sample) -> dict[str, Any]:
     """Return the numbers of a data set: counts, classes, people, geometry, masks, splits, shortcuts, problems."""
     facts, known = facts_of(table, sample)
     return {

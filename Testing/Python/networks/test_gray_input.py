@@ -6,18 +6,18 @@ from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.networks.chest import PointNorm
 
 
-def test_a_grey_picture_is_repeated_and_each_channel_normalised():
+def test_a_gray_picture_is_repeated_and_each_channel_normalized():
     torch.manual_seed(0)
-    colour = build_network("chest_classifier", {"backbone": "resnet10t", "in_channels": 3}).eval()
-    grey = build_network(
+    color = build_network("chest_classifier", {"backbone": "resnet10t", "in_channels": 3}).eval()
+    gray = build_network(
         "chest_classifier",
         {"backbone": "resnet10t", "in_channels": 3, "grey_mean": [0.4, 0.5, 0.6], "grey_std": [0.2, 0.25, 0.3]},
     ).eval()
-    grey.load_state_dict(colour.state_dict())
+    gray.load_state_dict(color.state_dict())
     picture = torch.rand(2, 1, 40, 40)
     channels = torch.cat([(picture - 0.4) / 0.2, (picture - 0.5) / 0.25, (picture - 0.6) / 0.3], dim=1)
     with torch.no_grad():
-        torch.testing.assert_close(grey(picture)["pathologies"], colour(channels)["pathologies"])
+        torch.testing.assert_close(gray(picture)["pathologies"], color(channels)["pathologies"])
 
 
 def test_as_many_means_as_channels_are_demanded():

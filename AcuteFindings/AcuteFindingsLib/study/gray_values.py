@@ -1,4 +1,4 @@
-"""What the values of an image are, where no header says it: HU or grey levels, and numbers that are none."""
+"""What the values of an image are, where no header says it: HU or gray levels, and numbers that are none."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.slice_values import AIR_HU
 
-# Grey levels and probabilities have no values far below 0, HU of a whole head or chest have air.
+# Gray levels and probabilities have no values far below 0, HU of a whole head or chest have air.
 _HU_BELOW = -100.0
-# 8-bit grey levels use most of their 256; less than this are HU cut to a window, or a scale such as 0..100.
-_GREY_ABOVE = 100.0
+# 8-bit gray levels use most of their 256; less than this are HU cut to a window, or a scale such as 0..100.
+_GRAY_ABOVE = 100.0
 # More slices than this without any value, and the file is no examination; as for images that are lost from a series.
 _LOST_SLICES = 1 / 3
 
@@ -20,8 +20,8 @@ def looks_like_hu(lowest: float) -> bool:
 
 
 def is_windowed(lowest: float, highest: float) -> bool:
-    """Whether values are grey levels of a display window, 0..1 or 0..255, and not HU."""
-    return lowest >= 0 and (highest <= 1 or _GREY_ABOVE < highest <= 255)
+    """Whether values are gray levels of a display window, 0..1 or 0..255, and not HU."""
+    return lowest >= 0 and (highest <= 1 or _GRAY_ABOVE < highest <= 255)
 
 
 def make_finite(array: np.ndarray) -> tuple[Notice, ...]:

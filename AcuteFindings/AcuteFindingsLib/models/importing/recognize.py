@@ -12,10 +12,10 @@ from AcuteFindingsLib.models.safe_load import read_state_dict
 from AcuteFindingsLib.names import LONGEST, model_id
 
 ENDINGS = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tar", ".ts", ".onnx", ".zip")
-"""Endings of files that `recognise` looks into."""
+"""Endings of files that `recognize` looks into."""
 
 
-def recognise(path: Path) -> str:
+def recognize(path: Path) -> str:
     """Return the architecture, as `import_model` names it, that a file's ending and content show.
 
     Raises
