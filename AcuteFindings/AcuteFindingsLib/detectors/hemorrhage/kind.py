@@ -16,7 +16,7 @@ _LABELS = (
         "Any intracranial hemorrhage",
         "1386000",
         heading="Any hemorrhage",
-        spellings=("hemorrhage", "hemorrhage", "ich", "intracranial_hemorrhage"),
+        spellings=("hemorrhage", "haemorrhage", "ich", "intracranial_hemorrhage"),
     ),
     KnownLabel("epidural", "Epidural hemorrhage", "428268007"),
     KnownLabel("intraparenchymal", "Intraparenchymal hemorrhage", "274100004"),
