@@ -1,5 +1,8 @@
 """The errors a person at the screen sees: what was wrong, where, and what to do."""
 
+from collections.abc import Iterable
+from typing import Any
+
 
 class AcuteFindingsError(Exception):
     """Base of every error this library raises on purpose; `str(error)` is one readable sentence."""
@@ -10,7 +13,11 @@ class StudyError(AcuteFindingsError):
 
 
 class StudyRefusedError(AcuteFindingsError):
-    """The study was read but is not one that this detector was made for."""
+    """The study was read but is not one that this detector was made for; `notices` are all that the check says."""
+
+    def __init__(self, text: str, notices: Iterable[Any] = ()) -> None:
+        super().__init__(text)
+        self.notices = tuple(notices)
 
 
 class ModelError(AcuteFindingsError):

@@ -29,7 +29,7 @@ from AcuteFindingsLib.counting import counted
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.jobs.predict_images import ImagesResult
-    from AcuteFindingsLib.jobs.run_study import StudyResult
+    from AcuteFindingsLib.jobs.write_results import StudyResult
     from AcuteFindingsLib.study.notice import Notice
 
 _MOST_NAMED = 50

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from AcuteFindingsLib.jobs.run_study import StudyRequest, StudyResult, run_study
+from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
+from AcuteFindingsLib.jobs.write_results import StudyResult
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if

@@ -14,9 +14,9 @@ from threading import Event, Thread
 from typing import IO, Any
 
 from AcuteFindingsLib import __version__
-from AcuteFindingsLib.errors import CancelledError
+from AcuteFindingsLib.errors import CancelledError, StudyRefusedError
 from AcuteFindingsLib.jobs.messages import Answers, Cancel, MessageError, Request, lines_of, read_message
-from AcuteFindingsLib.jobs.worker_jobs import JOBS, RefusedError, Tools, WarmModels
+from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools, WarmModels
 from AcuteFindingsLib.last_resort import expected, out_of_memory, sentence, where_logged, write_log
 
 GRACE_S = 3.0
@@ -113,14 +113,11 @@ class Worker:
     def _tell(self, number: int | str, error: BaseException) -> None:
         if out_of_memory(error):
             self._models.clear()
-        if isinstance(error, RefusedError):
-            notices = [vars(notice) for notice in error.notices]
-            self._answers.failed(number, str(error), "StudyRefusedError", notices=notices)
-            return
         text = sentence(error)
         if not expected(error):
             text = f"{text} {where_logged(write_log(error, doing='worker'))}"
-        self._answers.failed(number, text, type(error).__name__)
+        more = {"notices": [vars(notice) for notice in error.notices]} if isinstance(error, StudyRefusedError) else {}
+        self._answers.failed(number, text, type(error).__name__, **more)
 
 
 def _take_over_streams() -> tuple[IO[bytes], Answers]:

@@ -7,17 +7,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from AcuteFindingsLib.errors import AcuteFindingsError, ModelError, SceneError, StudyRefusedError
+from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
 from AcuteFindingsLib.jobs.messages import MessageError, Request
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.progress import Cancelled, Progress, part_of, stop_if
-from AcuteFindingsLib.study.notice import merge_notices, refusals
+from AcuteFindingsLib.study.notice import refusals
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.detectors.finding import Finding
     from AcuteFindingsLib.models.package import ModelPackage
     from AcuteFindingsLib.models.torch_predictor import PredictorCache
-    from AcuteFindingsLib.study.notice import Notice
     from AcuteFindingsLib.study.study import Study
 
 KEPT_NETWORKS = 6
@@ -70,16 +69,6 @@ class Tools:
         return part_of(self.at, low, high)
 
 
-class RefusedError(StudyRefusedError):
-    """A refused study with all that the check had to say of it."""
-
-    def __init__(self, notices: "Sequence[Notice]") -> None:
-        """Make the sentence of the refusals."""
-        reasons = " ".join(notice.text for notice in refusals(notices))
-        super().__init__(f"The study does not fit this detector: {reasons}")
-        self.notices = tuple(notices)
-
-
 def ping(_request: Request, _tools: Tools) -> dict[str, Any]:
     """Answer."""
     return {}
@@ -87,48 +76,34 @@ def ping(_request: Request, _tools: Tools) -> dict[str, Any]:
 
 def check(request: Request, tools: Tools) -> dict[str, Any]:
     """Say whether a study is one that a detector was made for."""
+    from AcuteFindingsLib.study.checks import check_study
+
     tools.at("Checking the study", 0.0)
-    notices = _check(_study(request), request)
+    notices = check_study(_study(request), _detector(request))
     return {"fits": not refusals(notices), "notices": [asdict(notice) for notice in notices]}
 
 
 def detect(request: Request, tools: Tools) -> dict[str, Any]:
     """Run a detector on a study and write its result."""
+    from AcuteFindingsLib.jobs.arrays import save_result
+    from AcuteFindingsLib.jobs.detect import detect as detect_in
+
     started = perf_counter()
     out = request.path("out")
-    tools.at("Opening the study", 0.0)
-    study = _study(request)
-    read = perf_counter() - started
-    tools.at("Checking the study", 0.02)
-    notices = _check(study, request)
-    if refusals(notices) and not request.flag("force"):
-        raise RefusedError(notices)
-
-    tools.at("Loading the model", 0.05)
-    from AcuteFindingsLib.jobs.arrays import save_result
-    from AcuteFindingsLib.providers.load import load_any_detector
-
-    def load(package: "ModelPackage", *, device: str) -> Any:
-        tools.at("Loading the model", 0.05)
-        return tools.models.load(package, device=device)
-
-    loaded = load_any_detector(
+    tools.at("Reading the study", 0.0)
+    finding, _ = detect_in(
+        _study(request),
         _detector(request),
+        started=started,
         model=request.optional_text("model"),
         device=request.optional_text("device") or "auto",
         folders=_existing(request.folders()),
-        load=load,
-        progress=tools.span(0.05, 0.1),
+        force=request.flag("force"),
+        load=tools.models.load,
+        progress=tools.span(0.02, 0.98),
         cancelled=tools.cancelled,
     )
-    finding = loaded.detector.run(study, progress=tools.span(0.1, 0.98), cancelled=tools.cancelled)
     tools.at("Writing the result", 0.98)
-    finding = replace(
-        finding,
-        model=replace(finding.model, chosen=loaded.why),
-        warnings=merge_notices(notices, finding.warnings),
-        timings={"read": read, **finding.timings, "total": perf_counter() - started},
-    )
     return {"finding": str(save_result(finding, out))}
 
 
@@ -186,29 +161,33 @@ def import_model(request: Request, tools: Tools) -> dict[str, Any]:
 
 def report(request: Request, tools: Tools) -> dict[str, Any]:
     """Write report, finding and pictures of a result that `detect` gave."""
-    from AcuteFindingsLib.export.report import write_report
     from AcuteFindingsLib.jobs.arrays import load_result
     from AcuteFindingsLib.jobs.results_folder import results_folder, writing
+    from AcuteFindingsLib.jobs.write_results import write_results
 
     out = request.path("out")
-    tools.at("Opening the result", 0.0)
+    tools.at("Reading the result", 0.0)
     finding = load_result(request.path("result"))
     package, companions = _packages_of(finding, request)
     study = _study(request)
+    _torch_first()
     with results_folder(out, what="Folder") as work, writing(f"Folder {out}"):
-        tools.at("Writing the finding", 0.1)
-        finding_file = finding.save(work)
-        tools.at("Drawing the pictures", 0.2)
-        pictures, remark = _draw(finding, study, work / "pictures")
-        tools.at("Writing the report", 0.9)
-        page = write_report(
-            finding, study=study, package=package, companions=companions, pictures=pictures, folder=work
+        # The scene is the application's own to save.
+        result = write_results(
+            finding,
+            study,
+            work,
+            package=package,
+            companions=companions,
+            scene=False,
+            progress=tools.span(0.1, 1.0),
         )
+    result = result.moved(work, out)
     return {
-        "report": str(out / page.relative_to(work)),
-        "finding": str(out / finding_file.relative_to(work)),
-        "pictures": [str(out / picture.path.relative_to(work)) for picture in pictures],
-        "remarks": [remark] if remark else [],
+        "report": str(result.report),
+        "finding": str(result.finding_file),
+        "pictures": [str(picture.path) for picture in result.pictures],
+        "remarks": list(result.remarks),
     }
 
 
@@ -292,17 +271,18 @@ def _dicom(request: Request, tools: Tools, kinds: tuple[str, ...]) -> dict[str, 
     from AcuteFindingsLib.export.dicom_results import FILES, require_dicom, write_dicom_results
     from AcuteFindingsLib.jobs.arrays import load_result
     from AcuteFindingsLib.jobs.results_folder import results_folder, writing
-    from AcuteFindingsLib.jobs.run_study import picture_to_capture
+    from AcuteFindingsLib.jobs.write_results import draw, picture_to_capture
 
     out = request.path("out")
-    tools.at("Opening the result", 0.0)
+    tools.at("Reading the result", 0.0)
     finding, study = load_result(request.path("result")), _study(request)
     require_dicom(study)
     with temporary_folder() as folder:
         picture = None
         if "sc" in kinds:
             tools.at("Drawing the pictures", 0.05)
-            picture = picture_to_capture(_draw(finding, study, folder)[0])
+            _torch_first()
+            picture = picture_to_capture(draw(finding, study, folder)[1])
         names = [name for kind in kinds for name in FILES[kind]]
         with results_folder(out, entries=names, what="Folder") as work, writing(f"Folder {out}"):
             progress = tools.span(0.2, 1.0)
@@ -327,12 +307,6 @@ def _detector(request: Request) -> str:
     if name not in REQUIREMENTS:
         raise MessageError(f"There is no detector {name!r}; choose one of {', '.join(REQUIREMENTS)}.")
     return name
-
-
-def _check(study: "Study", request: Request) -> "tuple[Notice, ...]":
-    from AcuteFindingsLib.study.checks import check_study
-
-    return check_study(study, _detector(request))
 
 
 def _existing(folders: Sequence[Path]) -> tuple[Path, ...]:
@@ -369,7 +343,7 @@ def _model_row(package: Any) -> dict[str, Any]:
 
 def _packages_of(finding: "Finding", request: Request) -> "tuple[ModelPackage, list[ModelPackage]]":
     """Return the packages that gave a result, its own and the companions; their cards stand in the report."""
-    from AcuteFindingsLib.detectors.load import companion_packages
+    from AcuteFindingsLib.detectors.registry import companion_packages
     from AcuteFindingsLib.models.find import find_package
     from AcuteFindingsLib.providers.load import package_of_finding, split_model
 
@@ -391,25 +365,7 @@ def _packages_of(finding: "Finding", request: Request) -> "tuple[ModelPackage, l
     return package, companions
 
 
-def _draw(finding: "Finding", study: "Study", folder: Path) -> tuple[Sequence[Any], str]:
-    from AcuteFindingsLib.scene.pictures import draw_pictures
-
-    # Torch's compiler and Mesa's software renderer each bring an LLVM: a process that has drawn dies when torch comes
-    # second, so it comes first.
+def _torch_first() -> None:
+    """Load what dies when it comes second: torch's compiler and Mesa's software renderer each bring an LLVM."""
     with suppress(ImportError):
         import torch._dynamo  # noqa: F401
-    return draw_pictures(finding, study, _nodes(finding, study), folder)
-
-
-def _nodes(finding: "Finding", study: "Study") -> Any:
-    """Return the finding in a scene of this process's own; None where Slicer's libraries are not to be had here."""
-    from AcuteFindingsLib.scene.application import new_scene
-    from AcuteFindingsLib.scene.nodes import show_finding
-    from AcuteFindingsLib.scene.views import arrange_views
-
-    try:
-        nodes = show_finding(finding, study, scene=new_scene())
-        arrange_views(nodes, finding, study)
-    except (SceneError, AttributeError):
-        return None
-    return nodes

@@ -23,8 +23,13 @@ from AcuteFindingsLib.study.study import Study
 _DAMAGED = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
-def write_scene(finding: Finding, study: Study, path: Path) -> tuple[Path, FindingNodes]:
+def write_scene(finding: Finding, study: Study, path: Path | None) -> tuple[Path | None, FindingNodes]:
     """Show a finding in a scene of its own, its most suspicious slice in the views, and save that scene.
+
+    Parameters
+    ----------
+    path
+        File of the saved scene; None where it is needed for pictures only.
 
     Returns
     -------
@@ -38,7 +43,7 @@ def write_scene(finding: Finding, study: Study, path: Path) -> tuple[Path, Findi
     """
     nodes = show_finding(finding, study, scene=new_scene())
     arrange_views(nodes, finding, study)
-    return save_bundle(nodes.scene, path), nodes
+    return None if path is None else save_bundle(nodes.scene, path), nodes
 
 
 def save_bundle(scene: Any, path: Path) -> Path:

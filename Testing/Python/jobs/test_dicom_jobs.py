@@ -16,8 +16,9 @@ from AcuteFindingsLib.errors import CancelledError, ExportError, SceneError
 from AcuteFindingsLib.jobs.arrays import save_result, save_study
 from AcuteFindingsLib.jobs.messages import Request
 from AcuteFindingsLib.jobs.results_folder import results_folder
-from AcuteFindingsLib.jobs.run_study import StudyRequest, StudyResult, run_study
+from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
 from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools
+from AcuteFindingsLib.jobs.write_results import StudyResult
 from AcuteFindingsLib.scene import pictures
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
@@ -32,7 +33,6 @@ def without_scene() -> Any:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("AcuteFindingsLib.scene.bundle.write_scene", missing)
-        patch.setattr("AcuteFindingsLib.jobs.worker_jobs._nodes", lambda *_: None)
         patch.setattr(pictures, "offscreen_rendering_problem", lambda: "Slicer's libraries could not be loaded")
         yield
 

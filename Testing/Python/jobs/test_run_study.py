@@ -14,7 +14,8 @@ import SimpleITK as sitk
 
 from AcuteFindingsLib.detectors.finding import Finding, load_finding
 from AcuteFindingsLib.errors import CancelledError, ExportError, SceneError, StudyError, StudyRefusedError
-from AcuteFindingsLib.jobs.run_study import StudyRequest, StudyResult, choose_detector, run_study
+from AcuteFindingsLib.jobs.run_study import StudyRequest, choose_detector, run_study
+from AcuteFindingsLib.jobs.write_results import StudyResult
 from AcuteFindingsLib.scene import offscreen, pictures
 from AcuteFindingsLib.study.reader import read_study
 

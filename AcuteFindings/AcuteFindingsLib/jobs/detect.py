@@ -1,0 +1,106 @@
+"""One study through one detector, from check to finding: for the command line and the worker alike."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.load import LoadedDetector
+from AcuteFindingsLib.errors import StudyRefusedError
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
+from AcuteFindingsLib.providers.load import load_any_detector
+from AcuteFindingsLib.study.checks import check_study
+from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
+from AcuteFindingsLib.study.study import Study
+
+
+def check_or_refuse(study: Study, detector: str, *, force: bool = False, hint: str = "") -> tuple[Notice, ...]:
+    """Return what the check says.
+
+    Raises
+    ------
+    StudyRefusedError
+        It refuses the study and `force` is False. `hint` then says how to run it all the same.
+    """
+    notices = check_study(study, detector)
+    against = refusals(notices)
+    if against and not force:
+        reasons = [f"{notice.text} [{notice.code}]" for notice in against]
+        raise StudyRefusedError(" ".join(["The study does not fit this detector:", *reasons, hint]).rstrip(), notices)
+    return notices
+
+
+def detect(
+    study: Study,
+    detector: str,
+    *,
+    started: float,
+    model: str | None = None,
+    device: str = "auto",
+    folders: tuple[Path, ...] = (),
+    force: bool = False,
+    hint: str = "",
+    load: Callable[..., Predictor] | None = None,
+    progress: Progress = no_progress,
+    cancelled: Cancelled = never_cancelled,
+) -> tuple[Finding, LoadedDetector]:
+    """Check a study, load the detector, run it, and say in the finding how it came about.
+
+    Parameters
+    ----------
+    study, detector
+        As read for this detector.
+    started
+        `time.perf_counter` when the reading of the study began.
+    model, device, folders, load
+        As for `providers.load.load_any_detector`.
+    force
+        Run although the check refuses the study.
+    hint
+        What a refusal says of how to run it all the same.
+
+    Raises
+    ------
+    StudyRefusedError
+        The check refuses the study and `force` is False.
+    ModelError, DetectionError, ProviderError, ConsentError
+        As `load_any_detector`.
+    CancelledError
+        `cancelled` answered True.
+    """
+    from AcuteFindingsLib.models.torch_predictor import load_predictor
+
+    read = perf_counter() - started
+
+    def at(text: str, fraction: float) -> None:
+        stop_if(cancelled)
+        progress(text, fraction)
+
+    at("Checking the study", 0.0)
+    notices = check_or_refuse(study, detector, force=force, hint=hint)
+
+    def load_next(package: ModelPackage, *, device: str) -> Predictor:
+        at("Loading the model", 0.03)
+        return (load or load_predictor)(package, device=device)
+
+    at("Loading the model", 0.03)
+    loaded = load_any_detector(
+        detector,
+        model=model,
+        device=device,
+        folders=folders,
+        load=load_next,
+        progress=part_of(at, 0.03, 0.08),
+        cancelled=cancelled,
+    )
+    finding = loaded.detector.run(study, progress=part_of(at, 0.08, 1.0), cancelled=cancelled)
+    finding = replace(
+        finding,
+        model=replace(finding.model, chosen=loaded.why),
+        warnings=merge_notices(notices, finding.warnings),
+        timings={"read": read, **finding.timings, "total": perf_counter() - started},
+    )
+    return finding, loaded
