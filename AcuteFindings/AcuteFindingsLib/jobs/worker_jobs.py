@@ -343,7 +343,7 @@ def _model_row(package: Any) -> dict[str, Any]:
 
 def _packages_of(finding: "Finding", request: Request) -> "tuple[ModelPackage, list[ModelPackage]]":
     """Return the packages that gave a result, its own and the companions; their cards stand in the report."""
-    from AcuteFindingsLib.detectors.registry import companion_packages
+    from AcuteFindingsLib.detectors.load import companion_packages
     from AcuteFindingsLib.models.find import find_package
     from AcuteFindingsLib.providers.load import package_of_finding, split_model
 
