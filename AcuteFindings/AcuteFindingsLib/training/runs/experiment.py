@@ -1,12 +1,11 @@
 """A recipe from data to package: every run and fold, every stage, what came out, and where it goes on after a kill."""
 
-import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
@@ -23,30 +22,24 @@ from AcuteFindingsLib.training.recipes.read import recipe_yaml
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.arrays import Preparation
 from AcuteFindingsLib.training.runs.batches import PictureSet, ScanSet, StackSet
+from AcuteFindingsLib.training.runs.conclude import EVERYBODY, MODEL, Turn, conclude, count_words
 from AcuteFindingsLib.training.runs.data import (
-    PHANTOMS,
     Parts,
     RunData,
     not_measured_on,
     open_data,
     parts,
-    people,
     require_both_classes,
 )
 from AcuteFindingsLib.training.runs.encode import encode
 from AcuteFindingsLib.training.runs.fit_stage import Hardware, fit_stage
 from AcuteFindingsLib.training.runs.items import Item
 from AcuteFindingsLib.training.runs.labels import trained_labels
-from AcuteFindingsLib.training.runs.measure import choose_points, default_points, measure
-from AcuteFindingsLib.training.runs.package import make_card, published_table, write_model
-from AcuteFindingsLib.training.runs.predictions import write_answers
-from AcuteFindingsLib.training.runs.score import score_items
 from AcuteFindingsLib.training.runs.start import start_from
 from AcuteFindingsLib.training.runs.store import Prepared, prepare, write_left_out
 from AcuteFindingsLib.training.runs.summary import FOLD, Summary, summarize
 
 RECIPE = "recipe.yaml"
-MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -87,16 +80,6 @@ class RunRequest:
     version: str = "0.1.0"
 
 
-@dataclass(frozen=True)
-class _Turn:
-    """One fold of one run."""
-
-    run: int
-    fold: int
-    folder: Path
-    seed: int
-
-
 def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
     """Run a recipe to its end.
 
@@ -127,19 +110,28 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
     )
     prepared = _prepare(request, data, progress)
     _claim_folder(request)
-    turns = [
-        _Turn(run, fold, request.out / f"run-{run}" / f"fold-{fold}", recipe.seed + run)
-        for run in range(recipe.runs)
-        for fold in recipe.data.split.use or range(recipe.data.split.folds)
-    ]
+    turns = _turns(request)
     for turn in turns:
         if not (request.resume and (turn.folder / FOLD).is_file()):
             _run_turn(request, data, prepared, turn, progress)
     if _is_helper():
         return Summary(recipe=recipe, folds=())
-    summary = summarize(recipe, [turn.folder for turn in turns], request.out)
+    counted = [turn.folder for turn in turns if turn.validated_in] or [turn.folder for turn in turns]
+    summary = summarize(recipe, counted, request.out)
     _copy_best(summary, request.out / MODEL)
     return summary
+
+
+def _turns(request: RunRequest) -> list[Turn]:
+    recipe, turns = request.recipe, []
+    for run in range(recipe.runs):
+        folder, seed = request.out / f"run-{run}", recipe.seed + run
+        split = recipe.data.split
+        folds = [Turn(run, fold, folder / f"fold-{fold}", seed) for fold in split.use or range(split.folds)]
+        turns += folds
+        if split.fit_all:
+            turns.append(Turn(run, EVERYBODY, folder / EVERYBODY, seed, tuple(fold.folder for fold in folds)))
+    return turns
 
 
 def _check_folder(request: RunRequest) -> None:
@@ -195,16 +187,17 @@ def _prepare(request: RunRequest, data: RunData, progress: Progress) -> dict[str
 
 
 def _run_turn(
-    request: RunRequest, data: RunData, prepared: dict[str, Prepared], turn: _Turn, progress: Progress
+    request: RunRequest, data: RunData, prepared: dict[str, Prepared], turn: Turn, progress: Progress
 ) -> None:
     recipe, tell = request.recipe, request.hardware.tell
-    part = parts(recipe, data.table, turn.fold)
+    nobody = data.table.take(np.empty(0, np.int64))
+    part = Parts(data.table, nobody, nobody) if isinstance(turn.fold, str) else parts(recipe, data.table, turn.fold)
     chosen = {name: _items(prepared["data"], getattr(part, name), recipe) for name in ("train", "validation", "test")}
     if data.extra is not None:
         chosen["train"] += _items(prepared["corrections"], not_measured_on(data.extra, part), recipe)
     tell(
-        f"Run {turn.run + 1} of {recipe.runs}, fold {turn.fold + 1} of {recipe.data.split.folds}: "
-        + ", ".join(f"{_count(items)} {name}" for name, items in chosen.items())
+        f"Run {turn.run + 1} of {recipe.runs}, {_fold_words(turn, recipe)}: "
+        + ", ".join(f"{count_words(items)} {name}" for name, items in chosen.items())
     )
     torch.manual_seed(turn.seed)
     network = build_network(recipe.network.name, recipe.network.arguments)
@@ -212,11 +205,26 @@ def _run_turn(
         tell(start_from(network, recipe.start))
     stages = _fit(network, request, chosen, turn, progress)
     network.to(choose_device(_device(request.hardware)))
-    _conclude(network, request, data, part, chosen, turn, stages, progress)
+    if _is_helper():
+        return
+    conclude(
+        network,
+        recipe,
+        data,
+        part,
+        chosen,
+        turn,
+        stages=stages,
+        command=request.command,
+        version=request.version,
+        root=request.out,
+        tell=tell,
+        progress=progress,
+    )
 
 
 def _fit(
-    network: nn.Module, request: RunRequest, chosen: dict[str, list[Item]], turn: _Turn, progress: Progress
+    network: nn.Module, request: RunRequest, chosen: dict[str, list[Item]], turn: Turn, progress: Progress
 ) -> list[dict[str, Any]]:
     recipe = request.recipe
     stacks: dict[str, list[Any]] = {}
@@ -272,67 +280,12 @@ def _examples(
     return PictureSet(chosen[part], settings=settings)
 
 
-def _conclude(
-    network: nn.Module,
-    request: RunRequest,
-    data: RunData,
-    part: Parts,
-    chosen: dict[str, list[Item]],
-    turn: _Turn,
-    stages: Sequence[dict[str, Any]],
-    progress: Progress,
-) -> None:
-    """Choose operating points, measure, write tables and the package, and mark the fold as done."""
-    if _is_helper():
-        return
-    recipe = request.recipe
-    who = "phantoms" if data.table.kind == PHANTOMS else "patients"
-    epochs = ", ".join(f"{stage['stage']} {stage['epochs']}" for stage in stages)
-    facts: dict[str, Any] = {
-        "trained_on": data.words[:1].upper() + data.words[1:],
-        "count": f"{people(part.train)} {who}, {_count(chosen['train'])}; epochs: {epochs}",
-        "phantoms_only": data.phantoms_only,
-    }
-    card = make_card(recipe, points=default_points(recipe), evaluation=[], **facts)
-    where = f"the validation part, {_count(chosen['validation'])}, that the weights were not fitted to"
-    validated = score_items(network, recipe, card, chosen["validation"], progress) if chosen["validation"] else None
-    points = choose_points(recipe, validated, where=where)
-    card = make_card(recipe, points=points, evaluation=[], **facts)
-    scored = score_items(network, recipe, card, chosen["test"], progress)
-    figures = measure(
-        recipe, scored, points, data=f"{people(part.test)} {who} kept aside, of {data.words}", command=request.command
-    )
-    card = make_card(recipe, points=points, evaluation=figures, **facts)
-    write_answers(recipe, scored, turn.folder)
-    package = write_model(
-        network, recipe, card, turn.folder / MODEL, version=request.version, text=published_table(recipe, figures)
-    )
-    told = {
-        "run": turn.run,
-        "fold": turn.fold,
-        "seed": turn.seed,
-        "stages": list(stages),
-        "patients": {name: people(getattr(part, name)) for name in ("train", "validation", "test")},
-        "pictures": {name: sum(item.count for item in items) for name, items in chosen.items()},
-        "operating_points": [point.model_dump() for point in points],
-        "evaluation": [figure.model_dump() for figure in figures],
-        "model": str(package.folder.relative_to(request.out)),
-    }
-    with replace_when_written(turn.folder / FOLD) as partial:
-        partial.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    for figure in figures:
-        request.hardware.tell(
-            f"  {figure.metric}: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f}), n = {figure.count}"
-        )
+def _fold_words(turn: Turn, recipe: Recipe) -> str:
+    return turn.fold if isinstance(turn.fold, str) else f"fold {turn.fold + 1} of {recipe.data.split.folds}"
 
 
 def _items(prepared: Prepared, table: DataTable, recipe: Recipe) -> list[Item]:
     return prepared.of(table, series=recipe.reads_series)
-
-
-def _count(items: Sequence[Item]) -> str:
-    pictures = sum(item.count for item in items)
-    return f"{len(items)} series with {pictures} slices" if pictures > len(items) else f"{pictures} images"
 
 
 def _is_helper() -> bool:

@@ -183,13 +183,14 @@ def _calibration(answers: Answers, *, data: str, command: str) -> list[Interval]
 def _overlap(
     recipe: Recipe, scored: Scored, thresholds: dict[tuple[str, str], float], *, data: str, command: str
 ) -> list[Interval]:
-    if not scored.masks:
+    masks = [one for one in scored.masks if one.known.any()]
+    if not masks:
         return []
     threshold = next((value for (level, _), value in thresholds.items() if level == "mask"), _HALF)
-    values = np.array([dice(one.truth, one.soft >= 255 * threshold) for one in scored.masks])
-    shown = np.array([bool(one.truth.any()) for one in scored.masks])
-    patients = np.array([one.patient for one in scored.masks])
-    size = f"at {scored.masks[0].soft.shape[-1]} pixels a side"
+    values = np.array([dice(one.truth[one.known], one.soft[one.known] >= 255 * threshold) for one in masks])
+    shown = np.array([bool(one.truth[one.known].any()) for one in masks])
+    patients = np.array([one.patient for one in masks])
+    size = f"at {masks[0].soft.shape[-1]} pixels a side"
     figures = []
     if recipe.task == "pneumothorax":
         figures.append(
@@ -215,8 +216,8 @@ def _overlap(
 
 
 def _best_mask_threshold(masks: Sequence[MaskAnswer]) -> float | None:
-    shown = [one for one in masks if one.truth.any()]
+    shown = [(one.truth[one.known], one.soft[one.known]) for one in masks if one.truth[one.known].any()]
     if not shown:
         return None
-    overlaps = [np.mean([dice(one.truth, one.soft >= 255 * value) for one in shown]) for value in _GRID]
+    overlaps = [np.mean([dice(truth, soft >= 255 * value) for truth, soft in shown]) for value in _GRID]
     return float(_GRID[int(np.argmax(overlaps))])

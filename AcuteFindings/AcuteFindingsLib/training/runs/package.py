@@ -1,12 +1,12 @@
 """A fitted network as a model package, with a card that holds what was measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
-from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, TrainingData
+from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.networks import stored_arguments
@@ -29,6 +29,7 @@ def make_card(
     trained_on: str,
     count: str,
     phantoms_only: bool,
+    pictures: Sequence[Picture] = (),
 ) -> Card:
     """Return the card of a recipe's model.
 
@@ -50,6 +51,7 @@ def make_card(
             summary=trained_on, phantoms_only=phantoms_only, count=count, restriction=recipe.card.restriction
         ),
         evaluation=list(evaluation),
+        pictures=list(pictures),
         never_saw=recipe.card.never_saw,
         licence=recipe.card.licence,
         intended_use=recipe.card.intended_use,
@@ -59,7 +61,14 @@ def make_card(
 
 
 def write_model(
-    network: nn.Module, recipe: Recipe, card: Card, folder: Path, *, version: str, text: str
+    network: nn.Module,
+    recipe: Recipe,
+    card: Card,
+    folder: Path,
+    *,
+    version: str,
+    text: str,
+    documents: Mapping[str, bytes] | None = None,
 ) -> ModelPackage:
     """Write the package; one that is there already is replaced.
 
@@ -67,6 +76,8 @@ def write_model(
     ----------
     text
         More for the card, Markdown: the recipe, published figures beside one's own.
+    documents
+        Further files for the package by name; the card's pictures are among them.
     """
     return write_package(
         folder,
@@ -79,6 +90,7 @@ def write_model(
         copyright="whoever ran the recipe",
         network_data_format=image_data_format(card, value_range=input_range(recipe)),
         card_text=text,
+        documents=documents,
         licence_text=_LICENCES.get(card.licence, card.licence),
         replace=True,
     )

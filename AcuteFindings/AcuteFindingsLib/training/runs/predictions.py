@@ -14,16 +14,19 @@ from AcuteFindingsLib.training.runs.labels import card_labels
 from AcuteFindingsLib.training.runs.score import Answers, Scored
 
 
-def write_answers(recipe: Recipe, scored: Scored, folder: Path) -> None:
+def write_answers(recipe: Recipe, scored: Scored, folder: Path) -> list[Path]:
     """Write ``predictions-slice.csv`` and ``truth-slice.csv``, and the same for studies, with a row a case.
 
-    Unknown truth is an empty cell.
+    Unknown truth is an empty cell. Returns the tables of predictions.
     """
+    written = []
     names = [label.name for label in card_labels(recipe)]
     for level, answers in scored.levels.items():
         columns = names[: answers.score.shape[1]]
-        _write(folder / f"predictions-{level}.csv", columns, answers, answers.score, decimals=6, patients=False)
+        written.append(folder / f"predictions-{level}.csv")
+        _write(written[-1], columns, answers, answers.score, decimals=9, patients=False)
         _write(folder / f"truth-{level}.csv", columns, answers, answers.truth, decimals=3, patients=True)
+    return written
 
 
 def write_all_runs(folders: Sequence[Path], target: Path) -> Path | None:

@@ -44,12 +44,13 @@ class Answers:
 
 @dataclass(frozen=True)
 class MaskAnswer:
-    """A soft mask as bytes ``(n, y, x)`` beside the true one, of one item."""
+    """A soft mask as bytes ``(n, y, x)`` beside the true one, of one item; `known` ``(n,)``: where that one counts."""
 
     key: str
     patient: str
     soft: np.ndarray
     truth: np.ndarray
+    known: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,8 @@ def _scan(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[Any]:
         _Row("slice", item.keys, item.patient, item.labels, score),
         _Row("study", np.array([item.key]), item.patient, np.array([[_any(item.labels[:, 0])]]), np.array([[study]])),
     ]
-    known = item.mask_known
-    if "mask" in found[0] and known.any():
-        soft = np.concatenate([expit(one["mask"][:, 0]) for one in found])[known]
-        rows.append(_mask(item, soft, item.masks()[known]))
+    if "mask" in found[0]:
+        rows.append(_mask(item, np.concatenate([expit(one["mask"][:, 0]) for one in found])))
     return rows
 
 
@@ -160,7 +159,7 @@ def _image(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[_Row]:
 def _segment(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[Any]:
     answer = _flipped(predictor, recipe, item)
     soft = answer["mask"][:, 0]
-    rows: list[Any] = [_mask(item, soft, item.masks())] if item.mask_known[0] else []
+    rows: list[Any] = [_mask(item, soft)]
     if recipe.task == "pneumothorax":
         shown = 1 - answer["empty"][:, :1] if "empty" in answer else soft.max(axis=(1, 2))[:, None]
         rows.append(_Row("study", item.keys, item.patient, _presence(item), shown))
@@ -195,8 +194,9 @@ def _flipped(predictor: _OnDevice, recipe: Recipe, item: Item) -> dict[str, np.n
     return predict_flipped(predictor, _scaled(item, recipe), settings)
 
 
-def _mask(item: Item, soft: np.ndarray, truth: np.ndarray) -> MaskAnswer:
-    return MaskAnswer(item.key, item.patient, np.rint(255 * soft).astype(np.uint8), truth.astype(bool))
+def _mask(item: Item, soft: np.ndarray) -> MaskAnswer:
+    drawn = np.rint(255 * soft).astype(np.uint8)
+    return MaskAnswer(item.key, item.patient, drawn, item.masks().astype(bool), item.mask_known)
 
 
 def _presence(item: Item) -> np.ndarray:

@@ -20,7 +20,7 @@ def mask(soft: float, *, shown: bool = True) -> MaskAnswer:
     truth[:, 2:6, 2:6] = shown
     drawn = np.zeros((1, 8, 8), np.uint8)
     drawn[:, 2:6, 2:6] = round(255 * soft)
-    return MaskAnswer(f"{soft}{shown}", f"{soft}{shown}", drawn, truth)
+    return MaskAnswer(f"{soft}{shown}", f"{soft}{shown}", drawn, truth, np.ones(1, bool))
 
 
 def test_thresholds_are_chosen_on_the_validation_part() -> None:

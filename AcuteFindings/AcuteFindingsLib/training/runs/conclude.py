@@ -1,0 +1,177 @@
+"""The end of a fold: operating points chosen, figures measured, tables, pictures and the package written."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.models.metadata import Interval, OperatingPoint, Picture
+from AcuteFindingsLib.progress import Progress
+from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.runs.data import PHANTOMS, Parts, RunData, people
+from AcuteFindingsLib.training.runs.items import Item
+from AcuteFindingsLib.training.runs.measure import choose_points, default_points, measure
+from AcuteFindingsLib.training.runs.package import make_card, published_table, write_model
+from AcuteFindingsLib.training.runs.predictions import write_answers
+from AcuteFindingsLib.training.runs.score import Scored, score_items
+from AcuteFindingsLib.training.runs.summary import FOLD
+from AcuteFindingsLib.training.stages.cross_validation import keep_answers, read_answers, without_looking
+from AcuteFindingsLib.training.stages.evidence import write_evidence
+
+MODEL = "model"
+EVERYBODY = "all"
+"""The fold in whose place stands the fit to everybody, after a cross-validation."""
+
+Chosen = Mapping[str, Sequence[Item]]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One fold of one run.
+
+    Attributes
+    ----------
+    fold
+        From 0, or `EVERYBODY`.
+    validated_in
+        Of a fit to everybody: the folders of the folds whose answers measure it.
+    """
+
+    run: int
+    fold: int | str
+    folder: Path
+    seed: int
+    validated_in: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What was said of `items`, whose they are in words, and the figures of it at the operating points chosen."""
+
+    points: list[OperatingPoint]
+    scored: Scored
+    items: Sequence[Item]
+    words: str
+    figures: list[Interval]
+
+
+def conclude(
+    network: nn.Module,
+    recipe: Recipe,
+    data: RunData,
+    part: Parts,
+    chosen: Chosen,
+    turn: Turn,
+    *,
+    stages: Sequence[dict[str, Any]],
+    command: str,
+    version: str,
+    root: Path,
+    tell: Callable[[str], None],
+    progress: Progress,
+) -> None:
+    """Choose operating points, measure, write tables, pictures and the package, and mark the fold as done.
+
+    Parameters
+    ----------
+    chosen
+        Items of the parts ``"train"``, ``"validation"`` and ``"test"``.
+    stages
+        What `fit_stage` said of each.
+    command, version
+        For the card and the package.
+    root
+        Folder of the run.
+    """
+    who = "phantoms" if data.table.kind == PHANTOMS else "patients"
+    epochs = ", ".join(f"{stage['stage']} {stage['epochs']}" for stage in stages)
+    facts: dict[str, Any] = {
+        "trained_on": data.words[:1].upper() + data.words[1:],
+        "count": f"{people(part.train)} {who}, {count_words(chosen['train'])}; epochs: {epochs}",
+        "phantoms_only": data.phantoms_only,
+    }
+    if turn.validated_in:
+        told = f"{count_words(chosen['train'])} of {people(part.train)} {who}"
+        judged = _cross_validated(recipe, chosen["train"], turn, told, command=command)
+    else:
+        told = f"{people(part.test)} {who} kept aside, of {data.words}"
+        judged = _kept_aside(network, recipe, chosen, facts, told, command=command, progress=progress)
+        if recipe.data.split.fit_all:
+            keep_answers(judged.scored, turn.folder)
+    tables = write_answers(recipe, judged.scored, turn.folder)
+    documents = {
+        path.name.replace("predictions", "cross-validation"): path.read_bytes() for path in tables if turn.validated_in
+    }
+    pictures: list[Picture] = []
+    if recipe.evidence:
+        pictures, files = write_evidence(
+            recipe.evidence, judged.scored, judged.items, judged.points, turn.folder, who=judged.words
+        )
+        documents |= files
+    card = make_card(recipe, points=judged.points, evaluation=judged.figures, pictures=pictures, **facts)
+    package = write_model(
+        network,
+        recipe,
+        card,
+        turn.folder / MODEL,
+        version=version,
+        text=published_table(recipe, judged.figures),
+        documents=documents,
+    )
+    written = {
+        "run": turn.run,
+        "fold": turn.fold,
+        "seed": turn.seed,
+        "stages": list(stages),
+        "patients": {name: people(getattr(part, name)) for name in ("train", "validation", "test")},
+        "pictures": {name: sum(item.count for item in items) for name, items in chosen.items()},
+        "operating_points": [point.model_dump() for point in judged.points],
+        "evaluation": [figure.model_dump() for figure in judged.figures],
+        "model": str(package.folder.relative_to(root)),
+    }
+    with replace_when_written(turn.folder / FOLD) as partial:
+        partial.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    for figure in judged.figures:
+        tell(f"  {figure.metric}: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f}), n = {figure.count}")
+
+
+def count_words(items: Sequence[Item]) -> str:
+    """Return how many images, or series and slices, there are, in words."""
+    pictures = sum(item.count for item in items)
+    return f"{len(items)} series with {pictures} slices" if pictures > len(items) else f"{pictures} images"
+
+
+def _kept_aside(
+    network: nn.Module,
+    recipe: Recipe,
+    chosen: Chosen,
+    facts: dict[str, Any],
+    words: str,
+    *,
+    command: str,
+    progress: Progress,
+) -> _Judged:
+    """Choose operating points on the validation part and measure on the test part."""
+    card = make_card(recipe, points=default_points(recipe), evaluation=[], **facts)
+    where = f"the validation part, {count_words(chosen['validation'])}, that the weights were not fitted to"
+    validated = score_items(network, recipe, card, chosen["validation"], progress) if chosen["validation"] else None
+    points = choose_points(recipe, validated, where=where)
+    card = make_card(recipe, points=points, evaluation=[], **facts)
+    scored = score_items(network, recipe, card, chosen["test"], progress)
+    figures = measure(recipe, scored, points, data=words, command=command)
+    return _Judged(points, scored, chosen["test"], words, figures)
+
+
+def _cross_validated(recipe: Recipe, items: Sequence[Item], turn: Turn, words: str, *, command: str) -> _Judged:
+    """Choose operating points and measure on what the folds' networks said of those whom they had not seen."""
+    words = f"{words}, each by a network that saw nothing of its patient ({len(turn.validated_in)} folds)"
+    scored = read_answers(turn.validated_in)
+    points = choose_points(recipe, scored, where=f"the answers of the cross-validation, {words}")
+    figures = measure(recipe, scored, points, data=words, command=command)
+    if any(figure.metric.startswith("CWCE") for figure in figures):
+        figures += without_looking(turn.validated_in, "study", data=words, command=command)
+    return _Judged(points, scored, items, words, figures)
