@@ -76,8 +76,6 @@ def never_fail_to_print() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-DETECTORS = ("pe", "hemorrhage", "pneumothorax")
-
 Input = Annotated[
     Path, typer.Argument(metavar="INPUT", help="A DICOM file, folder or zip, NIfTI/NRRD/MHA, PNG or JPEG.")
 ]
@@ -96,6 +94,12 @@ def help_without_command(context: typer.Context) -> None:
     """Print the help where no command was named."""
     if context.invoked_subcommand is None:
         print(context.get_help())
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a help text lists them: ``"a, b or c"``."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -13,12 +13,14 @@ from AcuteFindingsLib.cli.common import (
     Model,
     ModelFolders,
     device_name,
+    listed,
     one_of,
     out_console,
     print_json,
     progress_bar,
 )
 from AcuteFindingsLib.counting import counted, plural
+from AcuteFindingsLib.detectors.registry import explained_tasks, find_task, kind_of_task
 from AcuteFindingsLib.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -190,7 +192,7 @@ def join_runs(
 
 
 def explain(
-    detector: Annotated[str, typer.Option("--detector", help="pe, hemorrhage, pneumothorax or chest.")],
+    detector: Annotated[str, typer.Option("--detector", help=f"{listed(explained_tasks())}.")],
     images: Annotated[Path, typer.Option("--images", help="A folder of single images, or a study.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and the report.")],
     listing: Annotated[Path | None, typer.Option("--list", help="CSV whose column 'image' names the images.")] = None,
@@ -203,10 +205,10 @@ def explain(
     models_folder: ModelFolders = None,
 ) -> None:
     """Show where a network looked: Grad-CAM and masks over the images, on one sheet and one by one."""
-    from AcuteFindingsLib.evaluation.explain import EXPLAINED, ExplainRequest, explain_images
+    from AcuteFindingsLib.evaluation.explain import ExplainRequest, explain_images
     from AcuteFindingsLib.jobs.image_files import listed_images
 
-    one_of("--detector", detector, EXPLAINED)
+    one_of("--detector", detector, explained_tasks())
     single = listing is not None or (images.is_dir() and _single_images(images, detector))
     request = ExplainRequest(
         task=detector,
@@ -229,10 +231,10 @@ def explain(
 
 def _single_images(folder: Path, detector: str) -> bool:
     """Whether the files of a folder are images each on its own; DICOM files of a CT are the slices of one study."""
-    if detector in ("chest", "pneumothorax"):
+    if kind_of_task(detector).reads_radiographs:
         return True
     names = [path.name.lower() for path in folder.iterdir() if path.is_file()]
-    return detector != "pe" and any(name.endswith((".png", ".jpg", ".jpeg")) for name in names)
+    return find_task(detector).single_images and any(name.endswith((".png", ".jpg", ".jpeg")) for name in names)
 
 
 def _level(level: str | None) -> Literal["slice", "study"] | None:

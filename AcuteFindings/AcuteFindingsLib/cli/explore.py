@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from AcuteFindingsLib.cli.common import one_of, out_console, progress_bar
+from AcuteFindingsLib.cli.common import listed, one_of, out_console, progress_bar
 from AcuteFindingsLib.counting import counted
-
-_TASKS = ("pe", "hemorrhage", "pneumothorax", "chest", "lungs")
+from AcuteFindingsLib.detectors.registry import model_tasks
 
 
 def explore(
@@ -19,16 +18,13 @@ def explore(
     ),
     task: Annotated[
         str | None,
-        typer.Option("--task", help="pe, hemorrhage, pneumothorax, chest or lungs, where a set holds several."),
+        typer.Option("--task", help=f"{listed(model_tasks())}, where a set holds several."),
     ] = None,
     images: Annotated[int, typer.Option("--images", min=1, help="How many images to open.")] = 200,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder that keeps what was read of headers.")] = None,
 ) -> None:
     """Check a data set and show its counts, classes, people, sizes and pictures."""
-    from typing import cast
-
     from AcuteFindingsLib.models.find import default_cache
-    from AcuteFindingsLib.models.metadata import Task
     from AcuteFindingsLib.training.data.look.page import write_look
     from AcuteFindingsLib.training.data.look.sample import open_sample
     from AcuteFindingsLib.training.data.problem_table import problem_table
@@ -37,12 +33,12 @@ def explore(
     if kind is not None:
         one_of("--kind", kind, KINDS)
     if task is not None:
-        one_of("--task", task, _TASKS)
+        one_of("--task", task, tuple(model_tasks()))
     with progress_bar() as progress:
         table = read_data(
             kind,
             data,
-            task=cast(Task | None, task),
+            task=task,
             cache=cache or default_cache(),
             progress=lambda text, share: progress(text, 0.7 * share),
         )

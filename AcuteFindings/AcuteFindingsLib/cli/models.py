@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from AcuteFindingsLib.cli.common import ModelFolders, help_without_command, out_console, progress_bar
+from AcuteFindingsLib.cli.common import ModelFolders, help_without_command, listed, out_console, progress_bar
 from AcuteFindingsLib.counting import counted
+from AcuteFindingsLib.detectors.registry import model_tasks
 from AcuteFindingsLib.errors import ModelError
 
 if TYPE_CHECKING:
@@ -138,9 +139,7 @@ def models_install(
 @models_app.command("default")
 def models_default(
     model: Annotated[str | None, typer.Argument(metavar="[ID]", help="The model to use where none is named.")] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", help="With --reset: pe, hemorrhage, pneumothorax, lungs or chest.")
-    ] = None,
+    task: Annotated[str | None, typer.Option("--task", help=f"With --reset: {listed(model_tasks())}.")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Take the choice for --task back.")] = False,
 ) -> None:
     """Choose the model that is used for its task where none is named; without an id, list the ones that are."""

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.cli.common import (
-    DETECTORS,
     Device,
     Input,
     Model,
@@ -19,6 +18,7 @@ from AcuteFindingsLib.cli.common import (
     Series,
     device_name,
     err_console,
+    listed,
     one_of,
     out_console,
     plain,
@@ -26,6 +26,7 @@ from AcuteFindingsLib.cli.common import (
     progress_bar,
 )
 from AcuteFindingsLib.counting import counted
+from AcuteFindingsLib.detectors.registry import detector_ids, find_kind, image_tasks
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.jobs.predict_images import ImagesResult
@@ -38,7 +39,7 @@ _MOST_NAMED = 50
 def run(
     input: Input,
     out: Out,
-    detector: Annotated[str, typer.Option("--detector", help="pe, hemorrhage, pneumothorax or auto.")] = "auto",
+    detector: Annotated[str, typer.Option("--detector", help=f"{listed((*detector_ids(), 'auto'))}.")] = "auto",
     series: Series = None,
     model: Model = None,
     device: Device = "auto",
@@ -54,7 +55,7 @@ def run(
     """Detect in one study; write finding.json, report.html, pictures and a Slicer scene."""
     from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
 
-    one_of("--detector", detector, (*DETECTORS, "auto"))
+    one_of("--detector", detector, (*detector_ids(), "auto"))
     request = StudyRequest(
         source=input,
         out=out,
@@ -74,7 +75,7 @@ def run(
 
 def check(
     input: Input,
-    detector: Annotated[str, typer.Option("--detector", help="pe, hemorrhage or pneumothorax.")],
+    detector: Annotated[str, typer.Option("--detector", help=f"{listed(detector_ids())}.")],
     series: Series = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -83,9 +84,11 @@ def check(
     from AcuteFindingsLib.study.notice import refusals
     from AcuteFindingsLib.study.reader import read_study
 
-    one_of("--detector", detector, DETECTORS)
+    one_of("--detector", detector, detector_ids())
+    requirements = find_kind(detector).requirements
     with progress_bar() as progress:
-        notices = check_study(read_study(input, detector=detector, series=series, progress=progress), detector)
+        study = read_study(input, requirements=requirements, series=series, progress=progress)
+        notices = check_study(study, requirements)
     fits = not refusals(notices)
     if as_json:
         answer = {
@@ -111,7 +114,7 @@ def _print_notices(input: Path, detector: str, notices: Sequence["Notice"], *, f
 
 
 def predict(
-    detector: Annotated[str, typer.Option("--detector", help="hemorrhage, pneumothorax, chest or lungs.")],
+    detector: Annotated[str, typer.Option("--detector", help=f"{listed(image_tasks())}.")],
     images: Annotated[Path, typer.Option("--images", help="Folder with the images, also in folders below it.")],
     out: Annotated[Path, typer.Option("--out", help="A .csv file, or a folder for the table and the masks.")],
     listing: Annotated[Path | None, typer.Option("--list", help="Table whose column 'image' names the images.")] = None,
@@ -120,12 +123,11 @@ def predict(
     models_folder: ModelFolders = None,
 ) -> None:
     """Score many single images: a table of probabilities, and masks as PNG for lungs and pneumothorax."""
-    from AcuteFindingsLib.jobs.predict_images import TASKS, ImagesRequest, predict_images
-    from AcuteFindingsLib.models.metadata import Task
+    from AcuteFindingsLib.jobs.predict_images import ImagesRequest, predict_images
 
-    one_of("--detector", detector, TASKS)
+    one_of("--detector", detector, image_tasks())
     request = ImagesRequest(
-        task=cast(Task, detector),
+        task=detector,
         images=images,
         out=out,
         listing=listing,

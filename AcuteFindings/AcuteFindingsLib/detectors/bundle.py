@@ -18,6 +18,7 @@ from AcuteFindingsLib.detectors.detector import analysis_sources
 from AcuteFindingsLib.detectors.hemorrhage.detector import HeadImages, HemorrhageRule, HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pe.detector import ChestSlices, PEDetector, PESettings, chest_slices
 from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, network_images, predict_flipped
+from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.detectors.rules import consecutive_score
 from AcuteFindingsLib.errors import ModelError, StudyError
 from AcuteFindingsLib.files import replace_when_written
@@ -79,7 +80,7 @@ class ReadStudy:
 
     def __call__(self, path: str) -> Study:
         """Read a DICOM file or folder, a volume file or a picture."""
-        return read_study(path, detector=_READ_AS.get(self.task, "pneumothorax"), one_examination=True)
+        return read_study(path, requirements=kind_of_task(self.task).requirements, one_examination=True)
 
 
 class PrepareStudy:

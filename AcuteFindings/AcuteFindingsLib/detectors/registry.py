@@ -99,6 +99,16 @@ def kind_of_task(name: str) -> DetectorKind:
     return next(kind for kind in kinds() if name in [task.id for task in kind.tasks])
 
 
+def image_tasks() -> tuple[str, ...]:
+    """Return the tasks whose models answer for single images."""
+    return tuple(name for name, task in model_tasks().items() if task.single_images)
+
+
+def explained_tasks() -> tuple[str, ...]:
+    """Return the tasks whose models answer with probabilities, so that it can be shown what these rest on."""
+    return tuple(name for name, task in model_tasks().items() if task.probabilities)
+
+
 def _brought_kind(name: str, reference: str) -> DetectorKind | None:
     try:
         kind = load_reference(reference)

@@ -21,6 +21,7 @@ from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
     shown_box,
     unfit_shown,
 )
+from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.detectors.single_image import lungs_for
 from AcuteFindingsLib.errors import EvaluationError, ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
@@ -35,7 +36,6 @@ from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancel
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
-EXPLAINED = ("pe", "hemorrhage", "pneumothorax", "chest")
 SHEET, REPORT = "contact-sheet.png", "explanation.html"
 
 _BATCH = 8
@@ -49,7 +49,7 @@ class ExplainRequest:
     Attributes
     ----------
     task
-        One of `EXPLAINED`.
+        One of `detectors.registry.explained_tasks`.
     files
         Images or studies.
     out
@@ -172,7 +172,7 @@ def explain_images(
         len(request.files), 1, text="Reading images", progress=progress, cancelled=cancelled, span=(0.0, 0.5)
     ):
         file = request.files[part.start]
-        study = read_study(file, detector=_read_as(request.task), one_examination=True)
+        study = read_study(file, requirements=kind_of_task(request.task).requirements, one_examination=True)
         try:
             for seen in _READERS[request.task](predictor, study, _name_of(file), index):
                 stop_if(cancelled)
@@ -200,10 +200,6 @@ def _label(predictor: TorchPredictor, request: ExplainRequest) -> int:
             f"--label {request.label}: the model {predictor.card.id} explains {', '.join(explained)} of single images."
         )
     return names.index(request.label)
-
-
-def _read_as(task: str) -> str:
-    return "pneumothorax" if task == "chest" else task
 
 
 def _name_of(file: Path) -> str:

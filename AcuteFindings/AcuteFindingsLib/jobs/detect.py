@@ -7,6 +7,7 @@ from time import perf_counter
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.load import LoadedDetector
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyRefusedError
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
@@ -25,7 +26,7 @@ def check_or_refuse(study: Study, detector: str, *, force: bool = False, hint: s
     StudyRefusedError
         It refuses the study and `force` is False. `hint` then says how to run it all the same.
     """
-    notices = check_study(study, detector)
+    notices = check_study(study, find_kind(detector).requirements)
     against = refusals(notices)
     if against and not force:
         reasons = [f"{notice.text} [{notice.code}]" for notice in against]

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.csv_text import CsvWriter
+from AcuteFindingsLib.detectors.registry import find_task, kind_of_task
 from AcuteFindingsLib.detectors.single_image import ImageScorer
 from AcuteFindingsLib.errors import CancelledError, EvaluationError, ExportError, StudyError
 from AcuteFindingsLib.evaluation.table_files import open_table
@@ -28,11 +29,6 @@ from AcuteFindingsLib.study.notice import refusals
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
-TASKS = ("hemorrhage", "pneumothorax", "chest", "lungs")
-
-# The tasks whose models draw masks, and what these outline.
-MASK_TASKS = ("pneumothorax", "lungs")
-
 TABLE, NOT_SCORED, ABOUT = "predictions.csv", "not-scored.csv", "predict.json"
 _UID_COLUMN = "sop_instance_uid"
 
@@ -46,7 +42,7 @@ class ImagesRequest:
     Attributes
     ----------
     task
-        One of `TASKS`.
+        One of `detectors.registry.image_tasks`.
     images
         Folder that holds the images.
     out
@@ -120,7 +116,7 @@ def predict_images(
     )
     names = [file.relative_to(request.images) for file in files]
     targets = result_names(names)
-    draws = request.task in MASK_TASKS and not to_file
+    draws = find_task(request.task).image_masks and not to_file
     if to_file:
         _refuse_other_table(request.out, ("image", *scorer.labels), request.listing)
     with _target(request.out, targets if draws else (), to_file=to_file) as table:
@@ -186,14 +182,14 @@ def _read(file: Path, task: Task) -> Study:
 
     The body part of a CT slice is judged where its header names one: a vertex or the skull's base shows no brain.
     """
-    detector = "hemorrhage" if task == "hemorrhage" else "pneumothorax"
-    study = read_study(file, detector=detector, one_examination=True)
+    requirements = kind_of_task(task).requirements
+    study = read_study(file, requirements=requirements, one_examination=True)
     refused = refusals(study.notices)
     if not refused and len(study.array) == 1:
         untold = study.intensity != "unit" and not stated_parts(study.dicom)
         refused = [
             notice
-            for notice in refusals(check_study(study, detector))
+            for notice in refusals(check_study(study, requirements))
             if not (untold and notice.code == "wrong-body-part")
         ]
     if refused:
@@ -233,7 +229,7 @@ def _check_out(request: ImagesRequest, *, to_file: bool) -> None:
         return
     if request.out.is_file():
         raise ExportError(f"--out {request.out} is a file; name a folder, or a file that ends in .csv.")
-    if request.task in MASK_TASKS and request.out.resolve() == request.images.resolve():
+    if find_task(request.task).image_masks and request.out.resolve() == request.images.resolve():
         raise ExportError(f"--out {request.out} is the folder of the images, which masks would overwrite.")
 
 

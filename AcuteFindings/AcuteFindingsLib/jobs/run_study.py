@@ -4,17 +4,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+from AcuteFindingsLib.detectors.registry import detector_ids, find_kind, kinds
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.export.dicom_results import SC, SEG, SR, require_dicom, write_dicom_results
 from AcuteFindingsLib.jobs.detect import detect
 from AcuteFindingsLib.jobs.results_folder import RESULTS, results_folder, writing
 from AcuteFindingsLib.jobs.write_results import StudyResult, picture_to_capture, write_results
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
-from AcuteFindingsLib.study.choose import fitting_detectors
+from AcuteFindingsLib.study.choose import fitting
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
-
-DETECTORS = ("pe", "hemorrhage", "pneumothorax")
 
 DICOM_FOLDER = "dicom"
 
@@ -28,7 +27,7 @@ class StudyRequest:
     source
         File or folder of the study.
     detector
-        One of `DETECTORS`, or ``"auto"``: the one that the study fits.
+        Id of a detector, or ``"auto"``: the one that the study fits.
     model
         Id of a model package or a folder that holds one, a provider's id, or both joined by a plus sign; None for the
         detector's default.
@@ -97,7 +96,11 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
     wanted = None if request.detector == "auto" else request.detector
     # Whose study it is cannot be forced: of several patients a verdict would be taken for one on all.
     study = read_study(
-        request.source, detector=wanted, series=request.series, one_examination=True, progress=part_of(at, 0.0, 0.15)
+        request.source,
+        requirements=None if wanted is None else find_kind(wanted).requirements,
+        series=request.series,
+        one_examination=True,
+        progress=part_of(at, 0.0, 0.15),
     )
     wants_dicom = request.dicom or request.dicom_chart
     if wants_dicom:
@@ -150,11 +153,11 @@ def _refuse_study_for_results(request: StudyRequest) -> None:
 
 def choose_detector(study: Study) -> str:
     """Return the only detector that fits; raises `StudyError` where none or several do."""
-    fitting = fitting_detectors(study)
-    if len(fitting) == 1:
-        return fitting[0]
-    found = f"it fits {' and '.join(fitting)}" if fitting else "it fits none of them"
+    fits = fitting(study, {kind.id: kind.requirements for kind in kinds()})
+    if len(fits) == 1:
+        return fits[0]
+    found = f"it fits {' and '.join(fits)}" if fits else "it fits none of them"
     raise StudyError(
         f"{study.source_name}: the detector cannot be chosen from the study ({found}). "
-        f"Name one with --detector {'|'.join(DETECTORS)}."
+        f"Name one with --detector {'|'.join(detector_ids())}."
     )

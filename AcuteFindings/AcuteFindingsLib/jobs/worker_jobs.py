@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
+from AcuteFindingsLib.errors import AcuteFindingsError, DetectionError, ModelError
 from AcuteFindingsLib.jobs.messages import MessageError, Request
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.progress import Cancelled, Progress, part_of, stop_if
@@ -15,6 +15,7 @@ from AcuteFindingsLib.study.notice import refusals
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.detectors.finding import Finding
+    from AcuteFindingsLib.detectors.kind import DetectorKind
     from AcuteFindingsLib.models.package import ModelPackage
     from AcuteFindingsLib.models.torch_predictor import PredictorCache
     from AcuteFindingsLib.study.study import Study
@@ -79,7 +80,7 @@ def check(request: Request, tools: Tools) -> dict[str, Any]:
     from AcuteFindingsLib.study.checks import check_study
 
     tools.at("Checking the study", 0.0)
-    notices = check_study(_study(request), _detector(request))
+    notices = check_study(_study(request), _kind(request).requirements)
     return {"fits": not refusals(notices), "notices": [asdict(notice) for notice in notices]}
 
 
@@ -93,7 +94,7 @@ def detect(request: Request, tools: Tools) -> dict[str, Any]:
     tools.at("Reading the study", 0.0)
     finding, _ = detect_in(
         _study(request),
-        _detector(request),
+        _kind(request).id,
         started=started,
         model=request.optional_text("model"),
         device=request.optional_text("device") or "auto",
@@ -300,13 +301,13 @@ def _study(request: Request) -> "Study":
     return replace(study, notices=(*study.notices, *make_finite(study.array)))
 
 
-def _detector(request: Request) -> str:
-    from AcuteFindingsLib.study.requirements import REQUIREMENTS
+def _kind(request: Request) -> "DetectorKind":
+    from AcuteFindingsLib.detectors.registry import find_kind
 
-    name = request.text("detector")
-    if name not in REQUIREMENTS:
-        raise MessageError(f"There is no detector {name!r}; choose one of {', '.join(REQUIREMENTS)}.")
-    return name
+    try:
+        return find_kind(request.text("detector"))
+    except DetectionError as error:
+        raise MessageError(str(error)) from error
 
 
 def _existing(folders: Sequence[Path]) -> tuple[Path, ...]:

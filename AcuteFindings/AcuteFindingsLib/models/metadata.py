@@ -4,11 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from AcuteFindingsLib.names import file_name, label_name, model_id, plain_text, version_name
+from AcuteFindingsLib.names import detector_name, file_name, label_name, model_id, plain_text, version_name
 
-# A "part" answers no question by itself: a backbone, an encoder or a sequence network to start a training from.
-Task = Literal["pe", "hemorrhage", "pneumothorax", "lungs", "chest", "part"]
-
+Task = Annotated[str, AfterValidator(detector_name)]
+"""What a model answers for: the name of a detector or of its companion, or `models.task.PART`."""
 
 ModelId = Annotated[str, AfterValidator(model_id)]
 LabelName = Annotated[str, AfterValidator(label_name)]

@@ -175,6 +175,8 @@ class ModelTask:
         Whether a model of this task answers for one image by itself.
     image_masks
         Whether the answer for a single image holds a mask.
+    probabilities
+        Whether a model of this task answers with probabilities; else with masks alone.
     has_main_label
         Whether the first label is the one that a verdict rests on. Of a chest model all count alike.
     """
@@ -189,6 +191,7 @@ class ModelTask:
     stages: tuple[tuple[str, ...], ...] = ()
     single_images: bool = False
     image_masks: bool = False
+    probabilities: bool = True
     has_main_label: bool = True
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from AcuteFindingsLib.detectors.finding import Code, Finding
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
@@ -65,7 +66,7 @@ class BlastCtDetector:
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a non-contrast head CT."""
-        return check_study(study, self.name)
+        return check_study(study, find_kind(self.name).requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

@@ -9,6 +9,7 @@ import numpy as np
 from AcuteFindingsLib.detectors.detector import Detector
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement
 from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LEFT_LUNG, RIGHT_LUNG
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import DetectionError, ProviderError
 from AcuteFindingsLib.preprocessing.orient import Axial
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
@@ -69,7 +70,7 @@ class PEWithContext:
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a CT pulmonary angiogram."""
-        return check_study(study, self.name)
+        return check_study(study, find_kind(self.name).requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect, then segment; a verdict that was reached is kept where segmenting fails."""

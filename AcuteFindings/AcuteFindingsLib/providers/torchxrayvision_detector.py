@@ -16,6 +16,7 @@ from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
     split_lungs,
 )
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.detectors.single_image import Scores
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.torch_predictor import TorchPredictor
@@ -51,7 +52,7 @@ class XrvPneumothoraxDetector:
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a frontal chest radiograph."""
-        return check_study(study, self.name)
+        return check_study(study, find_kind(self.name).requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.hemorrhage.detector import HEMORRHAGE
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.preprocessing.orient import Axial
@@ -155,7 +156,7 @@ class TotalSegmentatorHemorrhage:
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a non-contrast head CT."""
-        return check_study(study, self.name)
+        return check_study(study, find_kind(self.name).requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

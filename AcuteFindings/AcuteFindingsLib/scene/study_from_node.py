@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.scene.hardened import SLICES_READ, source_slices
 from AcuteFindingsLib.scene.naming import names_of
@@ -20,7 +21,7 @@ from AcuteFindingsLib.study.dicom_series import PROJECTION_MODALITIES
 from AcuteFindingsLib.study.geometry import orientation_of
 from AcuteFindingsLib.study.gray_values import is_windowed
 from AcuteFindingsLib.study.notice import Notice
-from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements
+from AcuteFindingsLib.study.requirements import CtRequirements
 from AcuteFindingsLib.study.study import PHANTOM_MANUFACTURER, DicomFacts, SourceSlice, Study
 
 
@@ -43,7 +44,7 @@ def fits(volume_node: Any, detector: str) -> str:
     if problem := transform_problem(volume_node):
         return problem
     modality, depth = hierarchy_facts(volume_node)[0], image.GetDimensions()[2]
-    if isinstance(REQUIREMENTS[detector], CtRequirements):
+    if isinstance(find_kind(detector).requirements, CtRequirements):
         return "" if modality in ("CT", "", "OT", "SC") else f"modality {modality}, not CT"
     if volume_node.GetParentTransformNode() is not None:
         return "under a transform: harden it first"
@@ -85,7 +86,7 @@ def study_facts(volume_node: Any, detector: str, *, instance_file: InstanceFile 
     headers = headers_of(volume_node, array.shape[0], instance_file)
     frame = headers.first
     modality = headers.modality if frame is None else str(frame.header.get("Modality") or "")
-    is_ct = isinstance(REQUIREMENTS[detector], CtRequirements)
+    is_ct = isinstance(find_kind(detector).requirements, CtRequirements)
     if modality in PROJECTION_MODALITIES or (modality != "CT" and not is_ct and array.shape[0] == 1):
         if volume_node.GetParentTransformNode() is not None:
             raise StudyError(UNDER_A_TRANSFORM)

@@ -10,7 +10,7 @@ from AcuteFindingsLib.study.checks_radiograph import check_radiograph
 from AcuteFindingsLib.study.evidence import INFANT, stated_kinds
 from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
 from AcuteFindingsLib.study.plausibility import check_geometry, check_values
-from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements, RadiographRequirements
+from AcuteFindingsLib.study.requirements import CtRequirements, Requirements
 from AcuteFindingsLib.study.slice_values import SliceValues, slice_values
 from AcuteFindingsLib.study.study import Study
 
@@ -20,10 +20,8 @@ _TOLD_ONCE = frozenset({"no-pixel-spacing", "gantry-tilt", "window-burnt-in", "r
 _LEAST_TILT_DEG = 1.0
 
 
-def check_study(
-    study: Study, detector: str, *, requirements: CtRequirements | RadiographRequirements | None = None
-) -> tuple[Notice, ...]:
-    """Say whether a study fits a detector, from its header and from what the images show.
+def check_study(study: Study, limits: Requirements) -> tuple[Notice, ...]:
+    """Say whether a study is what is asked for, from its header and from what the images show.
 
     Where the header is silent, as for NIfTI files and Slicer nodes, the images decide; where the two contradict each
     other, the images decide and the contradiction is named.
@@ -32,23 +30,13 @@ def check_study(
     ----------
     study
         As read.
-    detector
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``.
-    requirements
-        Other limits than `REQUIREMENTS` states for the detector.
+    limits
+        What is asked of the study.
 
     Returns
     -------
     Refusals first, then warnings, then remarks; what reading found (`Study.notices`) is among them.
-
-    Raises
-    ------
-    ValueError
-        For an unknown detector.
     """
-    if detector not in REQUIREMENTS:
-        raise ValueError(f"detector is {detector!r}; expected one of {', '.join(REQUIREMENTS)}")
-    limits = requirements or REQUIREMENTS[detector]
     values = slice_values(study.array)
     broken = _unusable(values) or label_map(study) or _wrong_modality(study, limits)
     if broken is not None:
@@ -89,7 +77,7 @@ def _unusable(values: SliceValues) -> Notice | None:
     return None
 
 
-def _wrong_modality(study: Study, limits: CtRequirements | RadiographRequirements) -> Notice | None:
+def _wrong_modality(study: Study, limits: Requirements) -> Notice | None:
     """Refuse what is neither by its header nor by its values the kind of image the detector reads."""
     modality = study.modality.upper()
     if isinstance(limits, CtRequirements):

@@ -10,7 +10,7 @@ from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.plausibility import check_body_size
 from AcuteFindingsLib.study.requirements import CtRequirements
 from AcuteFindingsLib.study.study import Study
-from AcuteFindingsLib.study.words import unit_of
+from AcuteFindingsLib.study.words import ANGIOGRAM, unit_of
 
 _AIR_HU = -500.0
 _CROPPED_SHARE = 0.25
@@ -83,7 +83,7 @@ def _kind_of_image(study: Study) -> list[Notice]:
         text = "These are projections through thick slabs, in which small findings are hidden; choose the thin slices."
         found.append(Notice("projection-slabs", "warn", text))
     sharp = {"lung", "bone"} & kinds
-    if sharp and (study.dicom.convolution_kernel or "pe" not in kinds):
+    if sharp and (study.dicom.convolution_kernel or ANGIOGRAM not in kinds):
         kernel = study.dicom.convolution_kernel
         what = f"The kernel {kernel}" if kernel else "The series, by its name,"
         text = (

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from AcuteFindingsLib.study.notice import Notice
-from AcuteFindingsLib.study.requirements import CtRequirements, RadiographRequirements
+from AcuteFindingsLib.study.requirements import CtRequirements, Requirements
 from AcuteFindingsLib.study.study import Study
 
 # HU below which only air lies.
@@ -62,7 +62,7 @@ def label_map(study: Study) -> Notice | None:
     return Notice("label-map", "refuse", text)
 
 
-def no_skull(study: Study, limits: CtRequirements | RadiographRequirements) -> Notice | None:
+def no_skull(study: Study, limits: Requirements) -> Notice | None:
     """Refuse a head CT without air in which hardly any slice shows a skull around a brain: MR, for example.
 
     Single slices are not judged: that of a vertex or the skull's base shows no closed ring.

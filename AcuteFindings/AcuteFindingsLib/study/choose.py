@@ -1,29 +1,47 @@
-"""Which detectors fit a study, for `--detector auto`."""
+"""Which of several detectors' requirements a study meets, for `--detector auto`."""
+
+from collections.abc import Mapping
 
 from AcuteFindingsLib.study.content import ct_content
 from AcuteFindingsLib.study.evidence import stated_kinds, stated_parts
+from AcuteFindingsLib.study.requirements import CtRequirements, RadiographRequirements, Requirements
 from AcuteFindingsLib.study.study import Study
 
 
-def fitting_detectors(study: Study) -> list[str]:
-    """Return the detectors made for such a study: by modality and body part, and by its content where those are silent.
+def fitting(study: Study, requirements: Mapping[str, Requirements]) -> list[str]:
+    """Return the names whose requirements such a study meets: by modality and body part, else by its content.
 
-    A radiograph fits ``"pneumothorax"`` unless its header names another body part; a CT of the head
-    ``"hemorrhage"``, one of the chest ``"pe"``; a CT of both fits both. A single picture without a header may be a
-    radiograph or a slice of a head CT. The words are those that the check believes (`study.evidence`).
+    A radiograph is taken for one of the chest unless its header names another body part; of a CT the header's words
+    count, those that the check believes (`study.evidence`), and where they are silent the content does. A single
+    picture without a header may be a radiograph or a slice of a CT whose window is burnt in.
+
+    Parameters
+    ----------
+    study
+        As read.
+    requirements
+        What is asked of a study, by name; the answer keeps their order.
     """
     parts = stated_parts(study.dicom)
     if study.orientation == "projection":
-        if not study.modality:
-            return ["hemorrhage", "pneumothorax"]
-        return [] if parts and "chest" not in parts else ["pneumothorax"]
+        fits = not study.modality or not parts or "chest" in parts
+        return [name for name, limits in requirements.items() if _reads_picture(limits, study.modality) and fits]
     if study.modality not in ("CT", ""):
         return []
-    head, chest = "head" in parts, "chest" in parts or "pe" in stated_kinds(study.dicom)
-    if not parts and not chest and study.intensity == "HU":
+    stacks = {name: limits for name, limits in requirements.items() if isinstance(limits, CtRequirements)}
+    kinds = stated_kinds(study.dicom)
+    found = [name for name, limits in stacks.items() if limits.body_part in parts or limits.examination in kinds]
+    if not parts and not found and study.intensity == "HU":
         # Only what the header leaves open is worth a look at every voxel.
         part = ct_content(study).body_part
-        head, chest = "head" in part, "chest" in part
-    elif not (head or chest):
-        head = study.intensity == "windowed"
-    return [name for name, fits in (("pe", chest), ("hemorrhage", head)) if fits]
+        return [name for name, limits in stacks.items() if limits.body_part in part]
+    if not found and study.intensity == "windowed":
+        return [name for name, limits in stacks.items() if limits.accepts_windowed]
+    return found
+
+
+def _reads_picture(limits: Requirements, modality: str) -> bool:
+    """Whether a single picture can be what is asked for; without a modality also a CT slice as people see it."""
+    if isinstance(limits, RadiographRequirements):
+        return True
+    return not modality and limits.accepts_windowed

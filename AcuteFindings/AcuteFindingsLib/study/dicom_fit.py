@@ -10,9 +10,9 @@ from AcuteFindingsLib.study.dicom_places import heights_of
 from AcuteFindingsLib.study.dicom_volumes import Volume
 from AcuteFindingsLib.study.evidence import stated_contrast, stated_kinds, stated_parts
 from AcuteFindingsLib.study.geometry import orientation_of
-from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements
+from AcuteFindingsLib.study.requirements import CtRequirements, RadiographRequirements, Requirements
 from AcuteFindingsLib.study.study import DicomFacts
-from AcuteFindingsLib.study.words import kinds_of
+from AcuteFindingsLib.study.words import ANGIOGRAM, kinds_of
 
 PROJECTION_MODALITIES = ("CR", "DX", "RG")
 VOLUME_MODALITIES = ("CT",)
@@ -30,14 +30,18 @@ _HIGHEST_KEV = 100
 _ENOUGH_COVERAGE = 2 / 3
 
 
-def as_projection(volume: Volume, detector: str | None) -> bool:
+def as_projection(volume: Volume, requirements: Requirements | None) -> bool:
     """Whether the images are looked at as radiographs."""
-    return detector == "pneumothorax" or (detector is None and volume.modality in PROJECTION_MODALITIES)
+    if requirements is None:
+        return volume.modality in PROJECTION_MODALITIES
+    return isinstance(requirements, RadiographRequirements)
 
 
-def fit_of(volume: Volume, detector: str | None) -> tuple[float, ...]:
+def fit_of(volume: Volume, requirements: Requirements | None) -> tuple[float, ...]:
     """Return how well a volume suits, more important things first; of two the greater suits better."""
-    return _radiograph_fit(volume) if as_projection(volume, detector) else _ct_fit(volume, detector)
+    if as_projection(volume, requirements):
+        return _radiograph_fit(volume)
+    return _ct_fit(volume, requirements if isinstance(requirements, CtRequirements) else None)
 
 
 def _radiograph_fit(volume: Volume) -> tuple[float, ...]:
@@ -69,7 +73,7 @@ def _frontal(facts: DicomFacts) -> float:
     return 0.25 if facts.view_position else 0.5
 
 
-def _ct_fit(volume: Volume, detector: str | None) -> tuple[float, ...]:
+def _ct_fit(volume: Volume, limits: CtRequirements | None) -> tuple[float, ...]:
     frame = volume.frames[0]
     facts = facts_of(frame)
     parts, kinds = stated_parts(facts), stated_kinds(facts)
@@ -77,16 +81,18 @@ def _ct_fit(volume: Volume, detector: str | None) -> tuple[float, ...]:
     original = "DERIVED" not in facts.image_type and not {"MPR", "SECONDARY"} & set(facts.image_type)
     axial = frame.directions is not None and orientation_of(frame.directions) == "axial"
     contrast = _contrast(facts, kinds)
-    suits = {
-        "pe": ("chest" in parts or "pe" in kinds, "head" not in parts, contrast, "lung" not in kinds),
-        "hemorrhage": ("head" in parts, True, not contrast, not {"bone", "lung"} & kinds),
-    }.get(detector or "", (True, True, True, True))
-    limits = REQUIREMENTS.get(detector or "")
-    thickness, complete = (
-        (_thickness_rank(volume, limits), _extent_mm(volume) >= _ENOUGH_COVERAGE * limits.coverage_mm)
-        if isinstance(limits, CtRequirements)
-        else (0.0, True)
-    )
+    named = limits is not None and limits.examination in kinds
+    suits = (True, True, True, True)
+    thickness, complete = 0.0, True
+    if limits is not None:
+        suits = (
+            limits.body_part in parts or named,
+            not set(limits.unwanted_parts) & parts,
+            contrast if limits.contrast == "required" else not contrast,
+            not set(limits.unwanted_kernels) & kinds,
+        )
+        thickness = _thickness_rank(volume, limits)
+        complete = _extent_mm(volume) >= _ENOUGH_COVERAGE * limits.coverage_mm
     count = len({None if one.position is None else tuple(one.position.round(2)) for one in volume.frames})
     return (
         _rank(volume.modality, (VOLUME_MODALITIES, OTHER_MODALITIES)),
@@ -96,10 +102,10 @@ def _ct_fit(volume: Volume, detector: str | None) -> tuple[float, ...]:
         *(float(answer) for answer in suits),
         float(_is_soft(facts.convolution_kernel)),
         float(not {"slab", "material map"} & kinds),
-        float(detector != "pe" or _shows_iodine(facts)),
+        float(limits is None or limits.contrast != "required" or _shows_iodine(facts)),
         float(complete),
         float(axial),
-        float(detector == "pe" and "pe" in kinds),
+        float(named),
         float(thickness > 0),
         float(original),
         thickness,
@@ -112,7 +118,7 @@ def _contrast(facts: DicomFacts, kinds: frozenset[str]) -> bool:
     if "plain" in kinds_of(facts.series_description, *facts.image_type[2:]):
         return False
     stated = stated_contrast(facts)
-    return "pe" in kinds if stated is None else stated
+    return ANGIOGRAM in kinds if stated is None else stated
 
 
 def _is_soft(kernel: str) -> bool:

@@ -13,7 +13,7 @@ from AcuteFindingsLib.study.dicom_places import heights_of
 from AcuteFindingsLib.study.dicom_volume import read_ct
 from AcuteFindingsLib.study.dicom_volumes import Volume
 from AcuteFindingsLib.study.notice import refusals
-from AcuteFindingsLib.study.requirements import REQUIREMENTS, CtRequirements
+from AcuteFindingsLib.study.requirements import CtRequirements, Requirements
 
 # Two dozen slices show lungs, heart and brain of any scan and are decoded in a quarter of a second.
 _SLICES = 24
@@ -23,13 +23,13 @@ _MOST_TRIED = 4
 _log = logging.getLogger(__name__)
 
 
-def first_that_fits(ranked: Sequence[Volume], detector: str | None) -> Volume:
-    """Return the first volume whose slices pass the detector's check; the first of all where none does.
+def first_that_fits(ranked: Sequence[Volume], requirements: Requirements | None) -> Volume:
+    """Return the first volume whose slices meet the requirements; the first of all where none does.
 
     Volumes are of the study of the first one. Nothing is read where there is no choice.
     """
     first = ranked[0]
-    if not isinstance(REQUIREMENTS.get(detector or ""), CtRequirements) or as_projection(first, detector):
+    if not isinstance(requirements, CtRequirements) or as_projection(first, requirements):
         return first
     rivals = [
         one
@@ -41,10 +41,10 @@ def first_that_fits(ranked: Sequence[Volume], detector: str | None) -> Volume:
     ]
     if len(rivals) < 2 or rivals[0] is not first:
         return first
-    return next((one for one in rivals[:_MOST_TRIED] if _fits(one, detector or "")), first)
+    return next((one for one in rivals[:_MOST_TRIED] if _fits(one, requirements)), first)
 
 
-def _fits(volume: Volume, detector: str) -> bool:
+def _fits(volume: Volume, requirements: CtRequirements) -> bool:
     order = np.argsort(heights_of(volume.frames), kind="stable")
     few = tuple(volume.frames[index] for index in order[:: -(-len(order) // _SLICES)])
     try:
@@ -53,4 +53,4 @@ def _fits(volume: Volume, detector: str) -> bool:
         _log.info("A series was not sampled: %s", error)
         return False
     # Only what the slices show: how many there are is no fault of theirs.
-    return not refusals(check_study(replace(sample, notices=()), detector))
+    return not refusals(check_study(replace(sample, notices=()), requirements))

@@ -21,6 +21,7 @@ from AcuteFindingsLib.study.dicom_identity import modality_of, patient_of, serie
 from AcuteFindingsLib.study.dicom_places import SAME_PLACE_MM, heights_of, parallel
 from AcuteFindingsLib.study.dicom_volumes import Volume, volumes_of
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.requirements import Requirements
 
 # As many series of one image each, alike in all but their identifier, are slices of one volume.
 _LEAST_SINGLES = 3
@@ -59,18 +60,18 @@ def largest_volume(frames: Sequence[Frame]) -> Volume:
 
 
 def choose_volume(
-    volumes: Sequence[Volume], *, detector: str | None, uid: str | None, source_name: str
+    volumes: Sequence[Volume], *, requirements: Requirements | None, uid: str | None, source_name: str
 ) -> tuple[Volume, tuple[Notice, ...]]:
-    """Return the volume that suits a detector best, and notices that list the others.
+    """Return the volume that suits best, and notices that list the others.
 
     Parameters
     ----------
     volumes
         All volumes and radiographs found.
-    detector
-        ``"pe"``, ``"hemorrhage"``, ``"pneumothorax"`` or None.
+    requirements
+        What is asked of the study; None where nobody asks anything.
     uid
-        A Series Instance UID to take whatever the detector.
+        A Series Instance UID to take whatever is asked for.
     source_name
         Name of the file or folder, for messages.
 
@@ -89,16 +90,16 @@ def choose_volume(
         one for one in candidates if one.modality in (*VOLUME_MODALITIES, *PROJECTION_MODALITIES, *OTHER_MODALITIES)
     ]
     # Of other kinds the best is read too, so that the check can say what it is.
-    ranked = sorted(readable or candidates, key=lambda one: fit_of(one, detector), reverse=True)
+    ranked = sorted(readable or candidates, key=lambda one: fit_of(one, requirements), reverse=True)
     # Decodes and looks at slices, for which a bare Slicer lacks packages: only where series are read.
     from AcuteFindingsLib.study.dicom_sample import first_that_fits
 
-    chosen = first_that_fits(ranked, detector)
+    chosen = first_that_fits(ranked, requirements)
     if chosen.modality in VOLUME_MODALITIES and all(frame.is_localizer for frame in chosen.frames):
         raise StudyError(f"{source_name} holds only localizer (scout) images; give the CT series itself.")
     return chosen, (
         *_by_content(chosen, ranked[0]),
-        *_equals(chosen, ranked, detector),
+        *_equals(chosen, ranked, requirements),
         *_others(chosen, volumes),
     )
 
@@ -164,12 +165,14 @@ def _by_content(chosen: Volume, first: Volume) -> list[Notice]:
     return [Notice("chosen-by-content", "info", text)]
 
 
-def _equals(chosen: Volume, ranked: Sequence[Volume], detector: str | None) -> list[Notice]:
+def _equals(chosen: Volume, ranked: Sequence[Volume], requirements: Requirements | None) -> list[Notice]:
     """Warn where other radiographs of the study suit as well: what they show is not looked at."""
-    if not as_projection(chosen, detector):
+    if not as_projection(chosen, requirements):
         return []
-    best = fit_of(chosen, detector)[:-1]
-    equal = sum(fit_of(one, detector)[:-1] == best for one in ranked if one is not chosen and one.study == chosen.study)
+    best = fit_of(chosen, requirements)[:-1]
+    equal = sum(
+        fit_of(one, requirements)[:-1] == best for one in ranked if one is not chosen and one.study == chosen.study
+    )
     if not equal:
         return []
     text = (

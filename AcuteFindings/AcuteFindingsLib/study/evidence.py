@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Sequence
 
 from AcuteFindingsLib.study.study import DicomFacts
-from AcuteFindingsLib.study.words import Part, agent_given, is_bone_kernel, is_lung_kernel, kinds_of, parts_of
+from AcuteFindingsLib.study.words import (
+    ANGIOGRAM,
+    Part,
+    agent_given,
+    is_bone_kernel,
+    is_lung_kernel,
+    kinds_of,
+    parts_of,
+)
 
 INFANT = "infant"
 _CONTRAST = frozenset({"plain", "enhanced"})
@@ -29,8 +37,8 @@ def meaning_of(texts: Sequence[str], *, image_type: Iterable[str] = ()) -> tuple
     kinds = [own, *(kinds_of(text) for text in texts[1:])]
     for group in (_CONTRAST, _VIEW):
         found |= next((said & group for said in kinds if said & group), frozenset())
-    if any("pe" in said for said in kinds):
-        found.add("pe")
+    if any(ANGIOGRAM in said for said in kinds):
+        found.add(ANGIOGRAM)
     return tuple(sorted(found))
 
 

@@ -12,6 +12,7 @@ from AcuteFindingsLib.study.geometry import orientation_of
 from AcuteFindingsLib.study.gray_values import is_windowed, looks_like_hu, make_finite
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.picture_study import picture_study
+from AcuteFindingsLib.study.requirements import RadiographRequirements, Requirements
 from AcuteFindingsLib.study.slice_values import AIR_HU
 from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
 from AcuteFindingsLib.study.upright import UprightVolume, set_upright
@@ -56,7 +57,7 @@ def header_of_pair(path: Path) -> Path | None:
     return None
 
 
-def read_volume(path: Path, *, detector: str | None = None) -> Study:
+def read_volume(path: Path, *, requirements: Requirements | None = None) -> Study:
     """Read a NIfTI, NRRD or MetaImage file: a CT volume in HU, or one slice or radiograph where it has one plane.
 
     A volume whose axes lean is set upright. What is not a number becomes air, with a warning.
@@ -76,13 +77,14 @@ def read_volume(path: Path, *, detector: str | None = None) -> Study:
     if header.segmentation:
         notices = (*notices, _SEGMENTATION)
     lowest, highest = float(array.min()), float(array.max())
-    if array.shape[0] == 1 and (header.flat or detector == "pneumothorax") and not looks_like_hu(lowest):
+    as_picture = header.flat or isinstance(requirements, RadiographRequirements)
+    if array.shape[0] == 1 and as_picture and not looks_like_hu(lowest):
         bits = 8 if header.dtype.itemsize == 1 else 16
         as_it_is = not header.whole_numbers and lowest >= 0 and highest <= 1
         return picture_study(
             array[0] if as_it_is else stretch(array[0], bits=bits),
             path,
-            detector=detector,
+            requirements=requirements,
             ijk_to_ras=_flattened(header.ijk_to_ras) if header.spacing_known else None,
             notices=tuple(notice for notice in notices if notice.code != "orientation-unknown"),
             side_stated=len(notices) == 0 or all(notice.code != "orientation-unknown" for notice in notices),

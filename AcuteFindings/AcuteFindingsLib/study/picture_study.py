@@ -8,6 +8,7 @@ from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.picture_pose import SIDE_ASSUMED, as_positive, pose_notices
 from AcuteFindingsLib.study.polarity import positive_slices
+from AcuteFindingsLib.study.requirements import CtRequirements, Requirements
 from AcuteFindingsLib.study.study import Orientation, SourceSlice, Study
 
 _NO_SPACING = Notice(
@@ -19,13 +20,13 @@ def picture_study(
     gray: np.ndarray,
     path: Path,
     *,
-    detector: str | None,
+    requirements: Requirements | None,
     ijk_to_ras: np.ndarray | None,
     notices: tuple[Notice, ...] = (),
     side_stated: bool = False,
     is_hu: bool = False,
 ) -> Study:
-    """Return the study of a picture's gray levels 0..1, as `detector` takes it: CT slices, else a radiograph.
+    """Return the study of a picture's gray levels 0..1, as is asked for: CT slices, else a radiograph.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def picture_study(
     is_hu
         Whether a CT's values are HU and not gray levels.
     """
-    is_ct = detector in ("hemorrhage", "pe")
+    is_ct = isinstance(requirements, CtRequirements)
     orientation: Orientation = "axial" if is_ct else "projection"
     if not is_ct:
         gray, turned = as_positive(gray)

@@ -12,6 +12,7 @@ from AcuteFindingsLib.study.dicom_intensity import stretch
 from AcuteFindingsLib.study.file_kinds import WHAT_IS_READ, kind_of, shown_name
 from AcuteFindingsLib.study.gray_values import looks_like_hu, make_finite
 from AcuteFindingsLib.study.picture_study import picture_study
+from AcuteFindingsLib.study.requirements import CtRequirements, Requirements
 from AcuteFindingsLib.study.study import Study
 
 # What Pillow may open; of its many other kinds some start programs.
@@ -25,8 +26,8 @@ _DAMAGES = (
 )  # fmt: skip
 
 
-def read_picture(path: Path, *, detector: str | None = None) -> Study:
-    """Read a picture as head or chest CT slices (`detector` hemorrhage or pe), else as a radiograph.
+def read_picture(path: Path, *, requirements: Requirements | None = None) -> Study:
+    """Read a picture as CT slices where these are asked for, else as a radiograph.
 
     8-bit gray levels are taken as they are, deeper ones stretched as for radiographs without a window. The pages of a
     TIFF are the slices of a CT. A radiograph that is a negative is turned, with a warning.
@@ -38,12 +39,13 @@ def read_picture(path: Path, *, detector: str | None = None) -> Study:
         cannot all be read.
     """
     name = shown_name(path)
+    is_ct = isinstance(requirements, CtRequirements)
     try:
         _refuse_other_kinds(path, name)
         _check_checksums(path, name)
         # A stream: of a path Pillow maps the file to memory, and scrambles a TIFF that its header turns by a quarter.
         with path.open("rb") as stream, Image.open(stream, formats=_KINDS) as picture:
-            pages = _pages(picture, name, is_ct=detector in ("hemorrhage", "pe"))
+            pages = _pages(picture, name, is_ct=is_ct)
     except Image.DecompressionBombError as error:
         raise StudyError(
             f"{name} states more pixels than are allowed ({budgets().pixels / 1e6:.0f} million a picture); reduce it "
@@ -55,18 +57,18 @@ def read_picture(path: Path, *, detector: str | None = None) -> Study:
         ) from error
     stored = np.stack(pages)
     if stored.dtype == np.uint8:
-        return picture_study(_alone(stretch(stored, bits=8)), path, detector=detector, ijk_to_ras=None)
+        return picture_study(_alone(stretch(stored, bits=8)), path, requirements=requirements, ijk_to_ras=None)
     values = stored.astype(np.float32)
     try:
         notices = make_finite(values)
     except StudyError as error:
         raise StudyError(f"{name}: {error}") from error
     lowest, highest = float(values.min()), float(values.max())
-    is_hu = looks_like_hu(lowest) and detector in ("hemorrhage", "pe")
+    is_hu = is_ct and looks_like_hu(lowest)
     as_it_is = is_hu or (stored.dtype.kind == "f" and lowest >= 0 and highest <= 1)
     if not as_it_is:
         values = stretch(values, bits=8 if lowest >= 0 and highest <= 255 else 16)
-    return picture_study(_alone(values), path, detector=detector, ijk_to_ras=None, notices=notices, is_hu=is_hu)
+    return picture_study(_alone(values), path, requirements=requirements, ijk_to_ras=None, notices=notices, is_hu=is_hu)
 
 
 def _alone(stack: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ from AcuteFindingsLib.study.folder_files import files_below
 from AcuteFindingsLib.study.images import header_of_pair, is_picture, is_volume, read_volume
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.pictures import read_picture
+from AcuteFindingsLib.study.requirements import CtRequirements, Requirements
 from AcuteFindingsLib.study.study import Study
 
 _NAMES_LOGGED, _KINDS_LOOKED_AT = 20, 100
@@ -39,7 +40,7 @@ _log = logging.getLogger(__name__)
 def read_study(
     path: str | Path,
     *,
-    detector: str | None = None,
+    requirements: Requirements | None = None,
     series: str | None = None,
     one_examination: bool = False,
     progress: Progress = no_progress,
@@ -51,11 +52,11 @@ def read_study(
     path
         A DICOM file (also zstd- or gzip-compressed), a folder that is searched with its subfolders, a zip of one, a
         NIfTI, NRRD or MetaImage file, or a PNG or JPEG picture.
-    detector
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``: decides among several series, and whether a picture is a CT
-        slice or a radiograph. Other series are listed in `Study.notices`.
+    requirements
+        What is asked of the study: decides among several series, and whether a picture is a CT slice or a radiograph.
+        Other series are listed in `Study.notices`.
     series
-        Series Instance UID of the series to read, instead of the detector's choice.
+        Series Instance UID of the series to read, instead of the one that suits the requirements best.
     one_examination
         Refuse, before any pixel is read, an input that holds several patients or studies; else the best fitting one is
         read and a notice of severity ``"refuse"`` says so.
@@ -71,7 +72,7 @@ def read_study(
     path = Path(path)
     if not path.exists():
         raise StudyError(f"{path} does not exist.")
-    if path.is_file() and (image := _read_image_file(path, detector=detector)) is not None:
+    if path.is_file() and (image := _read_image_file(path, requirements=requirements)) is not None:
         return image
     name, unpacked = shown_name(path), None
     if path.is_file() and is_zip(path):
@@ -79,15 +80,21 @@ def read_study(
         path = unpacked.folder
     with quiet_pydicom():
         study = _read_dicom(
-            path, name, detector=detector, series=series, one_examination=one_examination, progress=progress
+            path, name, requirements=requirements, series=series, one_examination=one_examination, progress=progress
         )
     if study is None:
-        study = _read_only_image(path, name, detector=detector)
+        study = _read_only_image(path, name, requirements=requirements)
     return study if unpacked is None else replace(study, source_name=name, keeps=unpacked)
 
 
 def _read_dicom(
-    path: Path, name: str, *, detector: str | None, series: str | None, one_examination: bool, progress: Progress
+    path: Path,
+    name: str,
+    *,
+    requirements: Requirements | None,
+    series: str | None,
+    one_examination: bool,
+    progress: Progress,
 ) -> Study | None:
     """Read the DICOM study below a path; None where a folder holds no DICOM file at all."""
     headers = read_headers(path, progress=part_of(progress, 0.0, 0.2))
@@ -100,10 +107,12 @@ def _read_dicom(
     several = several_examinations(volumes if series is None else [one for one in volumes if series in one.uids])
     if several is not None and one_examination:
         raise StudyError(f"{several.text} It holds: {listing_of(volumes, path)}.")
-    chosen = choose_volume(volumes, detector=detector, uid=series, source_name=name)
+    chosen = choose_volume(volumes, requirements=requirements, uid=series, source_name=name)
     if several is not None:
         _log.warning("%s holds: %s.", name, listing_of(volumes, path))
-    study = _read_best(volumes, chosen, name, detector=detector, uid=series, progress=part_of(progress, 0.2, 1.0))
+    study = _read_best(
+        volumes, chosen, name, requirements=requirements, uid=series, progress=part_of(progress, 0.2, 1.0)
+    )
     about_files = _unreadable_notices(headers, unreadable)
     return replace(study, notices=(*([] if several is None else [several]), *about_files, *study.notices))
 
@@ -113,7 +122,7 @@ def _read_best(
     chosen: tuple[Volume, tuple[Notice, ...]],
     name: str,
     *,
-    detector: str | None,
+    requirements: Requirements | None,
     uid: str | None,
     progress: Progress,
 ) -> Study:
@@ -123,7 +132,7 @@ def _read_best(
     best, others = chosen
     while True:
         try:
-            study = _read_volume(best, name, detector=detector, progress=progress)
+            study = _read_volume(best, name, requirements=requirements, progress=progress)
         except UnreadablePixelsError as error:
             failure = failure or error
             left = [one for one in left if one is not best]
@@ -132,7 +141,7 @@ def _read_best(
             _log.warning("Left out: %s", error)
             lost.append(label_of(best))
             try:
-                best, others = choose_volume(left, detector=detector, uid=None, source_name=name)
+                best, others = choose_volume(left, requirements=requirements, uid=None, source_name=name)
             except StudyError:
                 raise failure from None
             continue
@@ -142,9 +151,9 @@ def _read_best(
         return replace(study, notices=(*study.notices, *missing, *_lost_series(lost), *others))
 
 
-def _read_volume(volume: Volume, name: str, *, detector: str | None, progress: Progress) -> Study:
+def _read_volume(volume: Volume, name: str, *, requirements: Requirements | None, progress: Progress) -> Study:
     as_projection = volume.modality in PROJECTION_MODALITIES or (
-        volume.modality != "CT" and detector not in ("pe", "hemorrhage") and len(volume.frames) == 1
+        volume.modality != "CT" and not isinstance(requirements, CtRequirements) and len(volume.frames) == 1
     )
     if as_projection:
         return read_projection(volume.frames[0], source_name=name, progress=progress)
@@ -189,31 +198,35 @@ def _unreadable_notices(headers: Headers, unreadable: list[Path]) -> tuple[Notic
     return (unreadable_notice(places, len(files), order="in the order of their names", what="DICOM files"),)
 
 
-def _read_image_file(path: Path, *, detector: str | None) -> Study | None:
+def _read_image_file(path: Path, *, requirements: Requirements | None) -> Study | None:
     """Read a volume or a picture, known by its first bytes, else by its name; None where the file is neither."""
     pair = header_of_pair(path)
     if pair is not None:
-        return read_volume(pair, detector=detector)
+        return read_volume(pair, requirements=requirements)
     try:
         kind = kind_of(path)
     except OSError as error:
         raise StudyError(f"{shown_name(path)} cannot be read: {error.strerror or error}.") from error
     use = "" if kind is None else kind.use
     if use == "volume" or (use not in ("dicom", "picture") and is_volume(path)):
-        return read_volume(path, detector=detector)
+        return read_volume(path, requirements=requirements)
     if use == "picture" or (use != "dicom" and is_picture(path)):
-        return read_picture(path, detector=detector)
+        return read_picture(path, requirements=requirements)
     return None
 
 
-def _read_only_image(folder: Path, name: str, *, detector: str | None) -> Study:
+def _read_only_image(folder: Path, name: str, *, requirements: Requirements | None) -> Study:
     """Read the only volume or picture of a folder without DICOM."""
     files, _ = files_below(folder)
     volumes = [file for file in files if is_volume(file)]
     pictures = [file for file in files if is_picture(file)]
     images = volumes + pictures
     if len(images) == 1:
-        return read_volume(images[0], detector=detector) if volumes else read_picture(images[0], detector=detector)
+        return (
+            read_volume(images[0], requirements=requirements)
+            if volumes
+            else read_picture(images[0], requirements=requirements)
+        )
     if not files:
         raise StudyError(f"{name} is empty.")
     if not images:

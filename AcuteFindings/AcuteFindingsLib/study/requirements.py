@@ -1,8 +1,6 @@
-"""What a study must be for each detector, in numbers."""
+"""What a detector may ask of a study, in numbers and words. The answers stand with each detector."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 
@@ -39,6 +37,12 @@ class CtRequirements:
         Slices below which the rule over neighboring slices cannot apply: three in a row (docs/sources.md 4).
     accepts_windowed
         Whether 8-bit slices with the window burned in can be read at all.
+    examination
+        The meaning, in the words of `study.words`, by which protocols name just this examination; empty for none.
+    unwanted_kernels
+        Meanings (``"lung"``, ``"bone"``) of kernels and series that are chosen last.
+    unwanted_parts
+        Body parts whose mention beside `body_part` lets another series be chosen first.
     """
 
     study_name: str
@@ -54,6 +58,9 @@ class CtRequirements:
     thick_refuse_mm: float = 10.0
     reformat_refuse_mm: float = 3.0
     sequence_slices: int = 3
+    examination: str = ""
+    unwanted_kernels: tuple[str, ...] = ()
+    unwanted_parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,27 +82,4 @@ class RadiographRequirements:
     least_side_px: int = 256
 
 
-REQUIREMENTS: Mapping[str, CtRequirements | RadiographRequirements] = MappingProxyType(
-    {
-        "pe": CtRequirements(
-            study_name="CT pulmonary angiograms",
-            body_part="chest",
-            contrast="required",
-            published_thickness_mm=(2.95, 3.05),
-            coverage_mm=150.0,
-            oblique_warn_deg=10.0,
-            accepts_windowed=False,
-        ),
-        "hemorrhage": CtRequirements(
-            study_name="head CT without contrast",
-            body_part="head",
-            contrast="unwanted",
-            published_thickness_mm=(1.0, 2.0),
-            coverage_mm=80.0,
-            oblique_warn_deg=25.0,
-            accepts_windowed=True,
-        ),
-        "pneumothorax": RadiographRequirements(study_name="frontal chest radiographs"),
-    }
-)
-"""The published or stated limits by detector name."""
+Requirements = CtRequirements | RadiographRequirements

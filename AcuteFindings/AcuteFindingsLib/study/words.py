@@ -97,6 +97,9 @@ _NO_AGENT = re.compile(
 )
 _UNSTATED_AGENT = re.compile(r"UNKNOWN|UNBEKANNT|[-.?*]*")
 
+ANGIOGRAM = "pulmonary angiogram"
+"""What the name of a protocol for the pulmonary arteries means."""
+
 _KINDS: Mapping[str, str] = MappingProxyType(
     {
         "slab": r"MIPS?|MAX ?IP|MIN ?IP|MINIPS?|VRT|VR|RAYSUM|SSD|VOLUME RENDER\w*|(?:MAXIMUM|MINIMUM) INTENSITY\w*|"
@@ -108,7 +111,7 @@ _KINDS: Mapping[str, str] = MappingProxyType(
         "lateral": r"LAT|LATERAL\w*|LLAT|RLAT|LL|PROFIL\w*|PERFIL|SEITLICH\w*|БОКОВ\w*|BOCZN\w*|BOCN\w*",
         "frontal": r"PA|AP|P\.A\.?|A\.P\.?|FRONTAL\w*|POSTERO\w*|ANTERO\w*|FRENTE|DE FACE|ПРЯМ\w*",
         "decubitus": r"DECUB\w*|LLD|RLD",
-        "pe": r"PE|CTPA|LAE|EMBOL\w*|LUNGENEMBOLIE|EP|TEP",
+        ANGIOGRAM: r"PE|CTPA|LAE|EMBOL\w*|LUNGENEMBOLIE|EP|TEP",
         "localizer": r"LOCALI[ZS]\w*|SCOUT\w*|TOPO|TOPOGRAM\w*|SURVIEW\w*|SCANO|SCANOGRAM\w*|PILOT",
     }
 )

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.networks.backbones import PyramidBackbone
 from AcuteFindingsLib.networks.radnet import RADnet
 from AcuteFindingsLib.preprocessing.head_slice import neutral_head
@@ -75,7 +76,10 @@ def read_heads(folder: Path, settings: HemorrhageSettings, *, neutral_size: int 
     """Read a folder of labelled slices; raises `DataError` where it is not whole."""
     table = read_data("head-slices", folder)
     table.require_usable()
-    studies = [read_study(cast(Path, example.source), detector="hemorrhage") for example in table.examples]
+    studies = [
+        read_study(cast(Path, example.source), requirements=find_kind("hemorrhage").requirements)
+        for example in table.examples
+    ]
     neutral = [replace(study, array=neutral_head(study.array[0], neutral_size)[None]) for study in studies]
     return RealHeads(
         images=np.stack([head_images(study, settings).images[0] for study in studies]),

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.pneumothorax.detector import LABEL, Outline, PneumothoraxRule, outlines
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
 from AcuteFindingsLib.evaluation.intervals import auc_interval, decision_intervals, mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
@@ -56,8 +57,8 @@ class DrawnAngiogram:
 
 def draw_angiograms(data: Path, *, count: int, seed: int = SEED) -> Iterator[DrawnAngiogram]:
     """Yield the real CT angiogram again and again: another enhancement, mixing and noise, every other with clots."""
-    study = read_study(data / _CTA / "ct_cropped.nii.gz", detector="pe")
-    artery = read_study(data / _CTA / "pulmonary_artery.nii.gz", detector="pe").array > 0.5
+    study = read_study(data / _CTA / "ct_cropped.nii.gz", requirements=find_kind("pe").requirements)
+    artery = read_study(data / _CTA / "pulmonary_artery.nii.gz", requirements=find_kind("pe").requirements).array > 0.5
     for number, child in enumerate(np.random.SeedSequence(seed).spawn(count)):
         rng = np.random.default_rng(child)
         volume = study.array.astype(np.float32)
@@ -139,7 +140,7 @@ def measure_drawn_clots(
     run: Callable[[Study], Finding], data: Path, *, count: int = COUNTS["pe"]
 ) -> tuple[list[Interval], list[Panel]]:
     """Draw clots into the CT angiogram of `data` and return what `measure_pe` makes of a detector's answers."""
-    artery = read_study(data / _CTA / "pulmonary_artery.nii.gz", detector="pe").array > 0.5
+    artery = read_study(data / _CTA / "pulmonary_artery.nii.gz", requirements=find_kind("pe").requirements).array > 0.5
     return measure_pe(
         run,
         draw_angiograms(data, count=count),
@@ -195,10 +196,15 @@ def real_row(data: Path, predictor: Predictor) -> list[Panel]:
         return []
     with (folder / "train-rle.csv").open(newline="", encoding="utf-8") as stream:
         rows = [row for row in csv.reader(stream, skipinitialspace=True)][1:]
-    images = {name: read_study(folder / f"{name}.dcm", detector="pneumothorax").array[0] for name, _ in rows}
+    images = {
+        name: read_study(folder / f"{name}.dcm", requirements=find_kind("pneumothorax").requirements).array[0]
+        for name, _ in rows
+    }
     masks = {name: decode_union([text], images[name].shape) for name, text in rows}
     if (folder / "monochrome1_twin.dcm").is_file():
-        images["monochrome1_twin"] = read_study(folder / "monochrome1_twin.dcm", detector="pneumothorax").array[0]
+        images["monochrome1_twin"] = read_study(
+            folder / "monochrome1_twin.dcm", requirements=find_kind("pneumothorax").requirements
+        ).array[0]
     rule, empty = PneumothoraxRule.model_validate(predictor.card.rule), predictor.card.threshold("empty", LABEL)
     panels = []
     for (name, image), answer in zip(images.items(), _outlines(list(images.values()), predictor), strict=True):

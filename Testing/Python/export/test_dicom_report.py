@@ -18,6 +18,7 @@ from highdicom.sr import (
 from pydicom.sr.codedict import codes
 
 from AcuteFindingsLib.detectors.finding import Code, Finding, Measurement, Verdict
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.export.dicom_codes import OPERATING_POINT, PROBABILITY, SCHEME, VERDICT, concept, own_code
 from AcuteFindingsLib.export.dicom_object import save_object
 from AcuteFindingsLib.export.dicom_report import report_finding
@@ -58,7 +59,9 @@ def study(tmp_path: Path) -> Study:
 @pytest.fixture
 def radiograph(tmp_path: Path) -> Study:
     stored = np.random.default_rng(2).integers(0, 4095, (70, 90))
-    return read_study(cases.write_radiograph(tmp_path / "in" / "cr.dcm", stored), detector="pneumothorax")
+    return read_study(
+        cases.write_radiograph(tmp_path / "in" / "cr.dcm", stored), requirements=find_kind("pneumothorax").requirements
+    )
 
 
 @pytest.mark.parametrize(

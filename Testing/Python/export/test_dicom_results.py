@@ -17,6 +17,7 @@ from highdicom.sr import srread
 from PIL import Image
 
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import CancelledError, ExportError
 from AcuteFindingsLib.export.dicom_results import SC, SEG, SR, CapturedPicture, DicomResults, write_dicom_results
 from AcuteFindingsLib.phantoms import make_phantom
@@ -73,7 +74,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, picture: CapturedPicture) 
             folder = tmp_path_factory.mktemp(detector)
             kind, size = PHANTOMS[detector]
             phantom = make_phantom(kind, 900_001, positive=True, **size)
-            study = read_study(write_phantom(phantom, folder) / "dicom", detector=detector)
+            study = read_study(write_phantom(phantom, folder) / "dicom", requirements=find_kind(detector).requirements)
             lesions = {name: mask for name, mask in phantom.masks.items() if mask.any()}
             finding = found_in(study, detector, lesions)
             written = write_dicom_results(finding, study, folder / "out", kinds=(SEG, SR, SC), picture=picture)

@@ -13,6 +13,7 @@ from highdicom.seg import Segmentation, segread
 from pydicom.uid import generate_uid
 
 from AcuteFindingsLib.detectors.finding import Heatmap
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.export.dicom_object import save_object
 from AcuteFindingsLib.export.dicom_segmentation import segment_heatmap, segment_masks
@@ -228,7 +229,7 @@ def test_outline_on_a_radiograph_lies_on_the_stored_pixels(tmp_path: Path, orien
     stored = np.where(marked, 4000, 10)
     fields = {"PatientOrientation": list(orientation)} if orientation else {}
     path = cases.write_radiograph(tmp_path / "in" / "cr.dcm", stored, WindowCenter=2048, WindowWidth=4096, **fields)
-    study = read_study(path, detector="pneumothorax")
+    study = read_study(path, requirements=find_kind("pneumothorax").requirements)
     mask = (study.array > 0.5).astype(np.uint8)
     assert mask.sum() == marked.sum()
     seg = written(study, tmp_path, detector="pneumothorax", masks=(cases.make_mask("Pneumothorax", mask, "36118008"),))
@@ -241,7 +242,7 @@ def test_outline_on_a_radiograph_lies_on_the_stored_pixels(tmp_path: Path, orien
 def test_a_radiograph_that_states_a_frame_of_reference_has_none_in_the_result(tmp_path: Path) -> None:
     stored = np.random.default_rng(2).integers(0, 4095, (70, 90))
     path = cases.write_radiograph(tmp_path / "in" / "cr.dcm", stored, FrameOfReferenceUID=generate_uid())
-    study = read_study(path, detector="pneumothorax")
+    study = read_study(path, requirements=find_kind("pneumothorax").requirements)
     mask = cases.blob(study.array.shape)
     seg = written(study, tmp_path, detector="pneumothorax", masks=(cases.make_mask("Pneumothorax", mask, "36118008"),))
     assert np.array_equal(seg.get_pixels_by_source_instance([study.sources[0].sop_instance_uid])[..., 0], mask)
@@ -251,7 +252,7 @@ def test_real_radiographs_are_read_back(tmp_path: Path, data_folder: Path) -> No
     files = sorted((data_folder / "chest-xray-dicom").rglob("*.dcm"))
     assert files
     for file in files:
-        study = read_study(file, detector="pneumothorax")
+        study = read_study(file, requirements=find_kind("pneumothorax").requirements)
         mask = cases.blob(study.array.shape, share=0.01)
         seg = written(study, tmp_path, detector="pneumothorax", masks=(cases.make_mask("Pneumothorax", mask),))
         found = seg.get_pixels_by_source_instance([study.sources[0].sop_instance_uid])[..., 0]
@@ -303,7 +304,7 @@ def test_heat_map_of_coronal_slices_names_no_single_slice(tmp_path: Path) -> Non
 def test_heat_map_of_a_radiograph_lies_on_the_stored_pixels(tmp_path: Path) -> None:
     stored = np.random.default_rng(2).integers(0, 4095, (70, 90))
     path = cases.write_radiograph(tmp_path / "in" / "cr.dcm", stored, PatientOrientation=["R", "F"])
-    study = read_study(path, detector="pneumothorax")
+    study = read_study(path, requirements=find_kind("pneumothorax").requirements)
     heat = np.random.default_rng(8).integers(0, 256, study.array.shape).astype(np.uint8)
     finding = cases.make_finding(study, "pneumothorax", heatmap=Heatmap("Grad-CAM", heat, study.ijk_to_ras))
     made = segment_heatmap(finding, study, read_instances(study))

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from PIL import Image
 from pydicom.dataset import Dataset
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.export.dicom_object import making
 from AcuteFindingsLib.export.dicom_results import MASKS_FILE, REPORT_FILE, require_dicom, write_dicom_results
@@ -151,7 +152,7 @@ def test_a_study_that_is_no_dicom_is_refused(tmp_path: Path, kind: str) -> None:
         sitk.WriteImage(sitk.GetImageFromArray(cases.hu((20, 64, 64))), str(path))
     else:
         Image.fromarray(np.arange(4096, dtype=np.uint8).reshape(64, 64)).save(path)
-    study = read_study(path, detector="hemorrhage")
+    study = read_study(path, requirements=find_kind("hemorrhage").requirements)
     with pytest.raises(ExportError, match="not read from DICOM"):
         require_dicom(study)
     with pytest.raises(ExportError, match="original DICOM files"):

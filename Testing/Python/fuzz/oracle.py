@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
@@ -21,8 +22,8 @@ class Read:
 
 def read(path, detector: str) -> Read:
     """Read and check as every command does."""
-    study = read_study(path, detector=detector)
-    notices = check_study(study, detector)
+    study = read_study(path, requirements=find_kind(detector).requirements)
+    notices = check_study(study, find_kind(detector).requirements)
     return Read(study, frozenset(n.code for n in notices if n.severity in ("refuse", "warn")))
 
 

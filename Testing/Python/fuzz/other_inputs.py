@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.resources import resource_path
 from fuzz import bases
@@ -274,7 +275,9 @@ def _small_case():
     from AcuteFindingsLib.study.notice import Notice
     from AcuteFindingsLib.study.reader import read_study
 
-    study = read_study(bases.write_volume(bases.scratch() / "scene-head.nii"), detector="hemorrhage")
+    study = read_study(
+        bases.write_volume(bases.scratch() / "scene-head.nii"), requirements=find_kind("hemorrhage").requirements
+    )
     code = f.Code("SCT", "50960005", "Hemorrhage")
     mask = (study.array > 30) & (study.array < 60)
     results = tuple(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
 from AcuteFindingsLib.study.reader import read_study
@@ -126,7 +127,7 @@ def test_dicom_results_hold_the_identity_and_the_study_they_belong_to_and_no_oth
 
 
 def test_what_reading_says_of_a_study_names_nobody(marked: Path) -> None:
-    study = read_study(marked, detector="hemorrhage")
+    study = read_study(marked, requirements=find_kind("hemorrhage").requirements)
     assert study.notices
     assert not any(MARK in notice.text for notice in study.notices)
 

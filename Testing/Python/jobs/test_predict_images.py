@@ -9,6 +9,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import CancelledError, ExportError, ModelError, StudyError
 from AcuteFindingsLib.jobs.image_files import in_table, listed_images, result_names
 from AcuteFindingsLib.jobs.predict_images import ImagesRequest, predict_images
@@ -329,5 +330,7 @@ def test_a_slice_without_brain_is_scored_where_the_header_names_no_part(request_
         values[40:50, 40:50] += 1030 + np.arange(10, dtype=np.int16)
         header.PixelData = values.tobytes()
         header.save_as(images / file.name)
-    assert "wrong-body-part" in [item.code for item in check_study(read_study(images / file.name), "hemorrhage")]
+    assert "wrong-body-part" in [
+        item.code for item in check_study(read_study(images / file.name), find_kind("hemorrhage").requirements)
+    ]
     assert predict_images(request_for("hemorrhage", tmp_path / "head.csv", images=images)).failed == ()

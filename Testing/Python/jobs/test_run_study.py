@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from AcuteFindingsLib.detectors.finding import Finding, load_finding
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import CancelledError, ExportError, SceneError, StudyError, StudyRefusedError
 from AcuteFindingsLib.jobs.run_study import StudyRequest, choose_detector, run_study
 from AcuteFindingsLib.jobs.write_results import StudyResult
@@ -120,7 +121,7 @@ def test_a_study_becomes_a_verdict_with_evidence(
     data = check_promises(result, tmp_path / "out", detector)
     check_files(result, tmp_path / "out", data)
     assert [mask["name"] for mask in data["masks"]] == masks
-    read = read_study(source, detector=detector)
+    read = read_study(source, requirements=find_kind(detector).requirements)
     assert [item["sop_instance_uid"] for item in data["slices"]] == [item.sop_instance_uid for item in read.sources]
     assert [item["position_ras"] for item in data["slices"]] == [list(item.position_ras) for item in read.sources]
     assert told == sorted(told)

@@ -11,6 +11,7 @@ import pytest
 
 from AcuteFindingsLib.detectors.finding import load_finding
 from AcuteFindingsLib.detectors.load import load_detector
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.jobs.arrays import load_result, load_study, save_study
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import SourceSlice
@@ -29,7 +30,7 @@ def chest(ctpa: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def radiograph(chest_xray: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    study = read_study(chest_xray, detector="pneumothorax")
+    study = read_study(chest_xray, requirements=find_kind("pneumothorax").requirements)
     return save_study(study, tmp_path_factory.mktemp("radiograph-study"))
 
 
@@ -289,7 +290,11 @@ def test_a_report_without_its_model_is_refused(
 def test_a_phantom_is_written_as_dicom(worker: Any, tmp_path: Path) -> None:
     fields = {"kind": "chest-xray", "seed": 3, "positive": True, "options": {"size": 128}}
     answer = worker.result("phantom", out=tmp_path, **fields)
-    assert read_study(Path(answer["dicom"]), detector="pneumothorax").array.shape == (1, 128, 128)
+    assert read_study(Path(answer["dicom"]), requirements=find_kind("pneumothorax").requirements).array.shape == (
+        1,
+        128,
+        128,
+    )
     assert (Path(answer["truth"]) / "study.csv").is_file()
     assert worker.run("phantom", out=tmp_path, kind="teapot", seed=1)["kind"] == "MessageError"
     assert worker.run("phantom", out=tmp_path, kind="ctpa", seed="one")["kind"] == "MessageError"

@@ -17,6 +17,7 @@ import AcuteFindingsLib
 from AcuteFindingsLib.detectors.bundle import list_studies
 from AcuteFindingsLib.detectors.load import load_detector
 from AcuteFindingsLib.detectors.pneumothorax.radiograph import network_images, predict_flipped, radiograph_settings
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.detectors.single_image import load_image_scorer
 from AcuteFindingsLib.errors import ModelError, StudyError
 from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format
@@ -131,7 +132,7 @@ def test_monais_parser_builds_the_network_and_the_transforms(package, studies):
 def test_a_ct_gets_the_detectors_probabilities_slice_by_slice(task, studies, tmp_path):
     folder = studies(task)
     finding = load_detector(task, model=str(shipped(task).folder), device="cpu").detector.run(
-        read_study(folder / "one", detector=task)
+        read_study(folder / "one", requirements=find_kind(task).requirements)
     )
     answers = workflow(shipped(task), dataset_dir=str(folder), output_dir=str(tmp_path / "results")).run()[0]["one"]
     assert answers["study"][finding.main_label] == pytest.approx(finding.verdict.probability, abs=1e-3)
@@ -147,7 +148,7 @@ def test_a_ct_gets_the_detectors_probabilities_slice_by_slice(task, studies, tmp
 def test_a_radiograph_gets_the_detectors_probabilities_and_mask(studies, tmp_path):
     folder = studies("pneumothorax")
     package = shipped("pneumothorax")
-    study = read_study(folder / "one", detector="pneumothorax")
+    study = read_study(folder / "one", requirements=find_kind("pneumothorax").requirements)
     scores = load_image_scorer("pneumothorax", model=str(package.folder), device="cpu").score([study])
     answers = workflow(package, dataset_dir=str(folder), output_dir=str(tmp_path)).run()[0]["one"]
     assert answers["study"] == pytest.approx({"pneumothorax": scores.probabilities[0, 0]}, abs=1e-3)

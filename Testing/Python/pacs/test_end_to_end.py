@@ -7,6 +7,7 @@ import pydicom
 import pytest
 
 from AcuteFindingsLib.detectors.load import load_detector
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.phantoms.head_ct.generate import make_head_ct
 from AcuteFindingsLib.phantoms.write_dicom import write_ct
 from AcuteFindingsLib.study.reader import read_study
@@ -34,7 +35,7 @@ def test_a_study_and_its_results_go_through_the_archive(archive, command, tmp_pa
     assert command("pull", "classic", "--study", study_uid, "--out", came, "--servers", archive.servers)[0] == 0
     assert pixels_by_position(came) == pixels_by_position(sent)
 
-    study = read_study(came / study_uid, detector="hemorrhage")
+    study = read_study(came / study_uid, requirements=find_kind("hemorrhage").requirements)
     finding = load_detector("hemorrhage").detector.run(study)
     assert finding.verdict.label == "positive"
     results = write_dicom_results(finding, study, tmp_path / "results")

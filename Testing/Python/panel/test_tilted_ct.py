@@ -13,6 +13,7 @@ if str(SCENE_TESTS) not in sys.path:
 
 from dicom_loading import add_volume, load_series  # noqa: E402
 
+from AcuteFindingsLib.detectors.registry import find_kind  # noqa: E402
 from AcuteFindingsLib.phantoms import make_phantom  # noqa: E402
 from AcuteFindingsLib.phantoms.as_study import phantom_study  # noqa: E402
 from AcuteFindingsLib.scene.navigation import current_slice, jump_to_slice  # noqa: E402
@@ -84,7 +85,7 @@ def run(loaded, worker, settings):
 
 def test_runs_as_loaded_and_hardened_as_the_command_reads_the_files(host, loaded, worker, settings, files):
     assert loaded.node.GetParentTransformNode() is not None
-    read = read_study(files[0].parent, detector="hemorrhage")
+    read = read_study(files[0].parent, requirements=find_kind("hemorrhage").requirements)
     result = run(loaded, worker, settings)
     uids = [source.sop_instance_uid for source in read.sources]
     assert [item.sop_instance_uid for item in result.finding.slices] == uids
@@ -122,7 +123,7 @@ def test_slicers_own_dicom_module_gives_the_study_of_the_command(host, scene, da
     from AcuteFindingsLib.scene.study_from_node import study_facts
     from AcuteFindingsLib.widgets.panel.series_check import instance_file
 
-    read = read_study(data_folder / "head-ct-dicom", detector="hemorrhage")
+    read = read_study(data_folder / "head-ct-dicom", requirements=find_kind("hemorrhage").requirements)
     with DICOMUtils.TemporaryDICOMDatabase(str(tmp_path / "database")) as database:
         DICOMUtils.importDicom(str(data_folder / "head-ct-dicom"), database)
         nodes = [

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
@@ -21,7 +22,7 @@ def test_the_study_is_the_one_that_reading_its_dicom_gives(
 ) -> None:
     phantom = make_phantom(kind, 5, positive=True, **options)
     made = phantom_study(phantom)
-    read = read_study(write_phantom(phantom, tmp_path) / "dicom", detector=detector)
+    read = read_study(write_phantom(phantom, tmp_path) / "dicom", requirements=find_kind(detector).requirements)
     assert (made.modality, made.intensity, made.orientation) == (read.modality, read.intensity, read.orientation)
     assert made.array.shape == read.array.shape
     # DICOM stores whole HU, and gray levels of a stated number of bits.

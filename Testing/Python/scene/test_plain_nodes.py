@@ -9,6 +9,7 @@ from PIL import Image
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.scene.application import new_scene
 from AcuteFindingsLib.scene.study_from_node import study_facts
 from AcuteFindingsLib.study.checks import check_study
@@ -55,7 +56,11 @@ def test_a_label_map_as_plain_volume_is_refused() -> None:
     labels = np.zeros((8, 64, 64), np.int16)
     labels[2:5, 20:40, 20:40] = 3
     study = study_facts(node_of(labels), "hemorrhage")
-    assert {notice.code for notice in check_study(study, "hemorrhage") if notice.severity == "refuse"} == {"label-map"}
+    assert {
+        notice.code
+        for notice in check_study(study, find_kind("hemorrhage").requirements)
+        if notice.severity == "refuse"
+    } == {"label-map"}
 
 
 def test_a_volume_of_leaning_axes_is_set_upright_and_says_so() -> None:

@@ -12,6 +12,7 @@ from dicom_loading import Loaded, stacked_matrix
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.scene.application import new_scene
 from AcuteFindingsLib.scene.nodes import show_finding
@@ -84,7 +85,7 @@ def head_ct(data_folder: Path, slicer_module) -> Loaded:
 
 @pytest.fixture(scope="module")
 def head_ct_read(data_folder: Path):
-    return read_study(data_folder / "head-ct-dicom", detector="hemorrhage")
+    return read_study(data_folder / "head-ct-dicom", requirements=find_kind("hemorrhage").requirements)
 
 
 def test_a_ct_from_a_node_has_the_readers_facts(head_ct: Loaded, head_ct_read) -> None:
@@ -142,7 +143,10 @@ def test_uneven_slices_are_told_where_slicer_stacked_them_evenly(head_ct: Loaded
     assert "slices lie 1.1 to 7.0 mm apart" in notices["uneven-spacing"].text
     assert "evenly, 5.3 mm apart" in notices["uneven-spacing"].text
     assert study.dicom.gantry_tilt_deg == 18.5
-    texts = [notice.text for notice in check_study(replace(study, array=np.asarray(study.array)), "hemorrhage")]
+    texts = [
+        notice.text
+        for notice in check_study(replace(study, array=np.asarray(study.array)), find_kind("hemorrhage").requirements)
+    ]
     assert not any("set upright before" in text for text in texts)
 
 
@@ -162,7 +166,7 @@ def even_series(data_folder: Path, tmp_path_factory) -> Path:
 def test_an_even_series_has_nothing_to_tell(even_series: Path, slicer) -> None:
     loaded = load(even_series, slicer)
     study = study_facts(loaded.node, "pe", instance_file=loaded.instance_file)
-    read = read_study(even_series, detector="pe")
+    read = read_study(even_series, requirements=find_kind("pe").requirements)
     assert study.notices == read.notices == ()
     assert study.dicom == read.dicom
     assert [one.sop_instance_uid for one in study.sources] == [one.sop_instance_uid for one in read.sources]
@@ -186,7 +190,7 @@ def test_a_radiograph_from_a_node_is_the_readers(data_folder: Path, slicer, numb
     file = sorted((data_folder / "chest-xray-dicom").glob("*.dcm"))[number]
     loaded = load(file.parent, slicer, only=file.name)
     study = study_facts(loaded.node, "pneumothorax", instance_file=loaded.instance_file)
-    read = read_study(file, detector="pneumothorax")
+    read = read_study(file, requirements=find_kind("pneumothorax").requirements)
     assert study.array.dtype == np.float32
     assert np.abs(study.array - read.array).max() < ONE_LEVEL
     assert np.allclose(study.ijk_to_ras, read.ijk_to_ras)
@@ -201,7 +205,9 @@ def test_a_radiograph_from_a_node_is_the_readers(data_folder: Path, slicer, numb
 def test_an_inverted_radiograph_without_its_header_is_turned_bright(data_folder: Path, slicer) -> None:
     loaded = load(data_folder / "chest-xray-dicom", slicer, only="monochrome1_twin.dcm")
     study = study_facts(loaded.node, "pneumothorax")
-    read = read_study(data_folder / "chest-xray-dicom" / "monochrome1_twin.dcm", detector="pneumothorax")
+    read = read_study(
+        data_folder / "chest-xray-dicom" / "monochrome1_twin.dcm", requirements=find_kind("pneumothorax").requirements
+    )
     assert np.abs(study.array - read.array).max() < ONE_LEVEL
     assert [notice.code for notice in study.notices] == ["inverted-grey", "side-assumed"]
 
@@ -251,7 +257,7 @@ def test_a_radiograph_is_read_as_its_header_asks(data_folder: Path, tmp_path: Pa
     header.save_as(plain)
     loaded = load(edited(plain, tmp_path / "x", **changes), slicer)
     study = study_facts(loaded.node, "pneumothorax", instance_file=loaded.instance_file)
-    read = read_study(tmp_path / "x", detector="pneumothorax")
+    read = read_study(tmp_path / "x", requirements=find_kind("pneumothorax").requirements)
     assert study.array.shape == read.array.shape
     assert np.allclose(study.array, read.array, atol=1e-5)
     assert [notice.code for notice in study.notices] == [notice.code for notice in read.notices]
@@ -306,7 +312,7 @@ def test_the_subject_hierarchy_gives_uids_and_modality(slicer) -> None:
     assert (study.dicom.study_instance_uid, study.dicom.series_instance_uid) == ("1.2.3", "1.2.3.4")
     assert study.modality == "MR"
     assert fits(node, "pe") == "modality MR, not CT"
-    assert [notice.code for notice in check_study(study, "pe")] == ["constant-image"]
+    assert [notice.code for notice in check_study(study, find_kind("pe").requirements)] == ["constant-image"]
 
 
 def test_files_that_are_gone_or_damaged_count_as_no_header(head_ct: Loaded, tmp_path: Path) -> None:

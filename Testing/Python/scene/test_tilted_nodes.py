@@ -12,6 +12,7 @@ from dicom_loading import Loaded, add_volume, load_series
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.scene.application import new_scene
 from AcuteFindingsLib.scene.corrections import save_correction
@@ -75,7 +76,7 @@ def facts(loaded: Loaded):
 
 
 def test_a_volume_under_an_acquisition_transform_is_the_study_of_its_files(loaded: Loaded, tmp_path: Path) -> None:
-    study, read = facts(loaded), read_study(tmp_path / "dicom", detector="hemorrhage")
+    study, read = facts(loaded), read_study(tmp_path / "dicom", requirements=find_kind("hemorrhage").requirements)
     assert not fits(loaded.node, "hemorrhage")
     assert study.array.shape == read.array.shape
     assert np.allclose(study.ijk_to_ras, read.ijk_to_ras, atol=1e-4)
@@ -141,7 +142,10 @@ def test_a_correction_is_saved_on_the_grid_of_its_mask(loaded: Loaded, tmp_path:
 
 def test_of_a_hardened_volume_the_source_slices_are_read_by_position(scene, write_series, tmp_path: Path) -> None:
     files = write_series(tmp_path / "dicom", head, **KINDS["tilted and uneven"])
-    loaded, read = load_series(files, scene), read_study(tmp_path / "dicom", detector="hemorrhage")
+    loaded, read = (
+        load_series(files, scene),
+        read_study(tmp_path / "dicom", requirements=find_kind("hemorrhage").requirements),
+    )
     assert loaded.node.HardenTransform()
     study = facts(loaded)
     assert np.allclose(study.ijk_to_ras, read.ijk_to_ras, atol=1e-4)
@@ -242,7 +246,10 @@ def test_a_leaning_volume_without_headers_is_set_upright(scene, slicer) -> None:
 
 def test_a_tilted_head_loaded_by_slicer_is_the_one_that_the_command_reads(data_folder: Path, scene) -> None:
     folder = data_folder / "head-ct-dicom"
-    study, read = facts(load_series(sorted(folder.glob("*.dcm")), scene)), read_study(folder, detector="hemorrhage")
+    study, read = (
+        facts(load_series(sorted(folder.glob("*.dcm")), scene)),
+        read_study(folder, requirements=find_kind("hemorrhage").requirements),
+    )
     assert np.allclose(study.ijk_to_ras, read.ijk_to_ras, atol=1e-5)
     assert np.abs(np.asarray(study.array) - read.array).max() < 0.01
     assert study.dicom == read.dicom

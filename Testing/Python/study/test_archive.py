@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from AcuteFindingsLib import budgets
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.archive import PREFIX, unpack_zip
 from AcuteFindingsLib.study.reader import read_study
@@ -173,5 +174,8 @@ def test_an_encrypted_zip_and_one_without_images_say_so(tmp_path: Path, study_fi
 def test_the_only_picture_of_a_zip_is_read(tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.fromarray(np.arange(4096, dtype=np.uint8).reshape(64, 64)).save(stream, "PNG")
-    study = read_study(zip_of(tmp_path / "x.zip", {"chest/Ü.png": stream.getvalue()}), detector="pneumothorax")
+    study = read_study(
+        zip_of(tmp_path / "x.zip", {"chest/Ü.png": stream.getvalue()}),
+        requirements=find_kind("pneumothorax").requirements,
+    )
     assert (study.array.shape, study.source_name) == ((1, 64, 64), "x.zip")

@@ -4,17 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.registry import find_kind, kinds
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.reader import read_study
-from AcuteFindingsLib.study.requirements import REQUIREMENTS
 from AcuteFindingsLib.study.study import DicomFacts, Study
 
 from .drawn import axial_study, ball, ctpa, head, radiograph
 
 
 def codes(study: Study, detector: str, severity: str | None = None) -> set[str]:
-    return {n.code for n in check_study(study, detector) if severity in (None, n.severity)}
+    return {n.code for n in check_study(study, find_kind(detector).requirements) if severity in (None, n.severity)}
 
 
 def with_facts(study: Study, **facts) -> Study:
@@ -78,7 +78,7 @@ def test_blood_without_enough_contrast_is_named(contrast, code, severity):
 
 def test_contrast_that_only_the_header_claims_is_refused_and_said_so():
     study = with_facts(ctpa(0.0), contrast_agent="Iohexol 350")
-    (notice,) = [n for n in check_study(study, "pe") if n.severity == "refuse"]
+    (notice,) = [n for n in check_study(study, find_kind("pe").requirements) if n.severity == "refuse"]
     assert notice.code == "no-contrast"
     assert "Although the header says that contrast was given" in notice.text
 
@@ -150,7 +150,11 @@ def test_a_fine_coronal_series_is_rebuilt_with_a_warning_and_a_coarse_one_refuse
 @pytest.mark.parametrize(("thickness", "severity"), [(3.0, None), (7.0, "warn"), (12.0, "refuse")])
 def test_thick_slices_are_warned_of_and_very_thick_ones_refused(thickness, severity):
     sources = tuple(replace(source, thickness_mm=thickness) for source in ctpa().sources)
-    found = {n.severity for n in check_study(replace(ctpa(), sources=sources), "pe") if n.code == "thick-slices"}
+    found = {
+        n.severity
+        for n in check_study(replace(ctpa(), sources=sources), find_kind("pe").requirements)
+        if n.code == "thick-slices"
+    }
     assert found == ({severity} if severity else set())
 
 
@@ -311,7 +315,7 @@ def test_small_inverted_and_unmeasured_radiographs_are_named():
 def test_what_reading_found_is_passed_on_once_and_refusals_come_first():
     notice = Notice("gantry-tilt", "info", "The stack leans.")
     study = replace(with_facts(ctpa(0.0), gantry_tilt_deg=18.5), notices=(notice,))
-    found = check_study(study, "pe")
+    found = check_study(study, find_kind("pe").requirements)
     assert [n for n in found if n.code == "gantry-tilt"] == [notice]
     assert found[0].severity == "refuse"
 
@@ -319,11 +323,15 @@ def test_what_reading_found_is_passed_on_once_and_refusals_come_first():
 def test_two_warnings_of_one_code_both_survive_and_a_refusal_is_not_hidden_by_a_warning():
     first, second = Notice("projection-slabs", "warn", "One."), Notice("projection-slabs", "warn", "Two.")
     study = replace(with_facts(ctpa(), series_description="AX MIP"), notices=(first, second))
-    assert [n.severity for n in check_study(study, "pe") if n.code == "projection-slabs"] == ["warn"] * 3
+    assert [n.severity for n in check_study(study, find_kind("pe").requirements) if n.code == "projection-slabs"] == [
+        "warn"
+    ] * 3
     unit = np.clip(ctpa().array / 80, 0, 1)
     read = Notice("window-burnt-in", "warn", "A window was burned in.")
     study = replace(ctpa(), array=unit, intensity="windowed", notices=(read,))
-    assert [n.severity for n in check_study(study, "pe") if n.code == "window-burnt-in"] == ["refuse"]
+    assert [n.severity for n in check_study(study, find_kind("pe").requirements) if n.code == "window-burnt-in"] == [
+        "refuse"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -357,7 +365,11 @@ def test_slices_that_are_not_axial_are_refused_as_such_and_not_for_lungs_that_ar
 
 
 def test_a_stated_tilt_of_which_the_slices_show_nothing_is_said_without_claiming_to_have_moved_them():
-    (notice,) = [n for n in check_study(with_facts(head(), gantry_tilt_deg=15.0), "hemorrhage") if "tilt" in n.code]
+    (notice,) = [
+        n
+        for n in check_study(with_facts(head(), gantry_tilt_deg=15.0), find_kind("hemorrhage").requirements)
+        if "tilt" in n.code
+    ]
     assert "upright" not in notice.text
     assert "left as they are" in notice.text
 
@@ -389,19 +401,14 @@ def test_a_trunk_that_is_labeled_head_and_legs_that_are_labeled_chest_are_refuse
 
 
 def test_limits_can_be_replaced():
-    limits = replace(REQUIREMENTS["pe"], blood_pool_warn_hu=600.0)
-    assert "weak-contrast" in {n.code for n in check_study(ctpa(), "pe", requirements=limits)}
-
-
-def test_an_unknown_detector_is_an_error():
-    with pytest.raises(ValueError, match="expected one of pe, hemorrhage, pneumothorax"):
-        check_study(ctpa(), "stroke")
+    limits = replace(find_kind("pe").requirements, blood_pool_warn_hu=600.0)
+    assert "weak-contrast" in {n.code for n in check_study(ctpa(), limits)}
 
 
 def test_every_notice_is_one_plain_sentence():
-    for detector in REQUIREMENTS:
+    for kind in kinds():
         for study in (ctpa(0.0), head(), radiograph(), part_of(ctpa(), slice(45, 75))):
-            for notice in check_study(study, detector):
+            for notice in check_study(study, kind.requirements):
                 assert notice.text.endswith(".")
                 assert notice.code == notice.code.lower().replace("_", "-")
                 assert len(notice.text) < 320
@@ -430,7 +437,9 @@ def test_real_radiographs_are_not_refused_for_pneumothorax(data_folder: Path):
     files = sorted((data_folder / "chest-xray-dicom").glob("*.dcm"))
     assert len(files) == 3
     for file in files:
-        assert not codes(read_study(file, detector="pneumothorax"), "pneumothorax", "refuse")
+        assert not codes(
+            read_study(file, requirements=find_kind("pneumothorax").requirements), "pneumothorax", "refuse"
+        )
 
 
 @pytest.mark.parametrize(("position", "told"), [("HFS", True), ("FFP", True), ("HFDR", False), ("", False)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
@@ -29,7 +30,7 @@ def study(array: np.ndarray, intensity: str = "HU") -> Study:
 
 
 def refused(one: Study, detector: str = "hemorrhage") -> set[str]:
-    return {notice.code for notice in check_study(one, detector) if notice.severity == "refuse"}
+    return {notice.code for notice in check_study(one, find_kind(detector).requirements) if notice.severity == "refuse"}
 
 
 def head_hu() -> np.ndarray:
@@ -86,7 +87,7 @@ def test_a_head_ct_in_a_window_keeps_its_skull(window: tuple[float, float]) -> N
 
 
 def test_real_images_are_none_of_these(data_folder: Path) -> None:
-    head = read_study(data_folder / "head-ct-dicom", detector="hemorrhage")
+    head = read_study(data_folder / "head-ct-dicom", requirements=find_kind("hemorrhage").requirements)
     assert not refused(head) & {"label-map", "no-skull"}
     windowed = (head.array.clip(0, 80) / 80 * 255).round() / np.float32(255)
     assert refused(replace(head, array=windowed, intensity="windowed")) == set()
@@ -101,5 +102,7 @@ def test_real_images_are_none_of_these(data_folder: Path) -> None:
 
 
 def test_the_mask_of_an_artery_is_refused_as_ct(data_folder: Path) -> None:
-    mask = read_study(data_folder / "cta-pulmonary-artery" / "pulmonary_artery.nii.gz", detector="pe")
+    mask = read_study(
+        data_folder / "cta-pulmonary-artery" / "pulmonary_artery.nii.gz", requirements=find_kind("pe").requirements
+    )
     assert refused(mask, "pe") == {"label-map"}

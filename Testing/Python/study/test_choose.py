@@ -6,12 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.study.choose import fitting_detectors
+from AcuteFindingsLib.detectors.registry import kinds
+from AcuteFindingsLib.study.choose import fitting
 from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.study.study import Study
 
 from .conftest import linear_field
 
 Writer = Callable[..., list[Path]]
+
+
+def fitting_detectors(study: Study) -> list[str]:
+    return fitting(study, {kind.id: kind.requirements for kind in kinds()})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.study import dicom_sample
 from AcuteFindingsLib.study.reader import read_study
 
@@ -33,7 +34,7 @@ def test_of_two_series_with_silent_headers_the_one_with_contrast_in_the_blood_is
     for number in (2, 3):
         hu = _chest(330.0 if number == enhanced else 45.0, 40 if number == enhanced else 42)
         write_series(tmp_path / f"{number}", hu, spacing=(STEP,) * 3, SeriesNumber=number, **SAME)
-    study = read_study(tmp_path, detector="pe")
+    study = read_study(tmp_path, requirements=find_kind("pe").requirements)
     assert study.dicom.series_number == enhanced
     told = {notice.code: notice.text for notice in study.notices}
     assert "series" in told["chosen-by-content"]
@@ -47,4 +48,4 @@ def test_nothing_is_sampled_where_there_is_no_choice(
 
     monkeypatch.setattr(dicom_sample, "_fits", refuse)
     write_series(tmp_path, _chest(45.0), spacing=(STEP,) * 3, **SAME)
-    assert len(read_study(tmp_path, detector="pe").sources) == 40
+    assert len(read_study(tmp_path, requirements=find_kind("pe").requirements).sources) == 40

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.reader import read_study
 
@@ -15,7 +16,9 @@ Writer = Callable[..., list[Path]]
 
 
 def _chosen(folder: Path, detector: str | None) -> str:
-    return read_study(folder, detector=detector).dicom.series_description
+    return read_study(
+        folder, requirements=find_kind(detector).requirements if detector else None
+    ).dicom.series_description
 
 
 def test_the_detector_decides_between_ct_and_radiograph(
@@ -39,7 +42,7 @@ def test_the_detector_decides_between_ct_and_radiograph(
     (tmp_path / "labels.csv").write_text("a,b\n1,2\n")
     assert _chosen(tmp_path, "hemorrhage") == "head"
     assert _chosen(tmp_path, "pe") == "CTPA"
-    study = read_study(tmp_path, detector="pneumothorax")
+    study = read_study(tmp_path, requirements=find_kind("pneumothorax").requirements)
     assert study.dicom.series_description == "pa"
     others = [notice for notice in study.notices if notice.code == "other-series"]
     assert len(others) == 3
@@ -77,7 +80,7 @@ def test_the_better_suited_of_two_ct_series_is_read(
     write_series(tmp_path / "a", linear_field, SeriesNumber=3, **part, **worse)
     write_series(tmp_path / "b", linear_field, SeriesNumber=4, **part, **better)
     write_series(tmp_path / "c", linear_field, SeriesNumber=3, **part, **worse)
-    study = read_study(tmp_path, detector=detector)
+    study = read_study(tmp_path, requirements=find_kind(detector).requirements if detector else None)
     if study.dicom.series_number == 2:
         pytest.fail("the builder's number was not replaced")
     assert study.dicom.series_number == 4
@@ -86,16 +89,19 @@ def test_the_better_suited_of_two_ct_series_is_read(
 def test_a_series_can_be_named_by_uid(tmp_path: Path, write_series: Writer) -> None:
     write_series(tmp_path / "a", linear_field, SeriesInstanceUID="1.2.3", BodyPartExamined="HEAD")
     write_series(tmp_path / "b", linear_field, SeriesInstanceUID="1.2.4", BodyPartExamined="FOOT")
-    assert read_study(tmp_path, detector="hemorrhage", series="1.2.4").dicom.body_part == "FOOT"
+    assert (
+        read_study(tmp_path, requirements=find_kind("hemorrhage").requirements, series="1.2.4").dicom.body_part
+        == "FOOT"
+    )
     with pytest.raises(StudyError, match=r"no series 9\.9.*1\.2\.3"):
         read_study(tmp_path, series="9.9")
 
 
 def test_other_modality_is_read_only_where_there_is_nothing_better(tmp_path: Path, write_series: Writer) -> None:
     write_series(tmp_path / "mr", linear_field, Modality="MR")
-    assert read_study(tmp_path / "mr", detector="hemorrhage").modality == "MR"
+    assert read_study(tmp_path / "mr", requirements=find_kind("hemorrhage").requirements).modality == "MR"
     write_series(tmp_path / "ct", linear_field)
-    assert read_study(tmp_path, detector="hemorrhage").modality == "CT"
+    assert read_study(tmp_path, requirements=find_kind("hemorrhage").requirements).modality == "CT"
 
 
 def test_lone_localizers_are_refused_with_a_sentence(tmp_path: Path, write_series: Writer) -> None:
@@ -125,6 +131,6 @@ def test_the_better_suited_of_two_radiographs_is_read(
     for name, attributes in (("a", worse), ("b", better), ("c", worse)):
         picture = np.arange(81).reshape(9, 9) + ord(name)
         write_radiograph(tmp_path / f"{name}.dcm", picture, StudyInstanceUID="1.2.3", **attributes)
-    study = read_study(tmp_path, detector="pneumothorax")
+    study = read_study(tmp_path, requirements=find_kind("pneumothorax").requirements)
     assert study.sources[0].file == tmp_path / "b.dcm"
     assert "equal-images" not in {notice.code for notice in study.notices}

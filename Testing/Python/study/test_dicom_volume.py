@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.grid import place_image
@@ -211,7 +212,7 @@ def test_a_single_slice_is_a_study_of_one_plane(tmp_path: Path, write_series: Wr
 
 
 def test_the_real_tilted_head_is_upright_and_every_slice_keeps_its_place(data_folder: Path) -> None:
-    study = read_study(data_folder / "head-ct-dicom", detector="hemorrhage")
+    study = read_study(data_folder / "head-ct-dicom", requirements=find_kind("hemorrhage").requirements)
     assert len({source.sop_instance_uid for source in study.sources}) == len(study.sources) == 28
     names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(data_folder / "head-ct-dicom"))
     assert [str(source.file) for source in study.sources] == list(names)
@@ -323,7 +324,7 @@ def test_hu_of_monochrome1_are_hu_and_not_called_turned(tmp_path: Path, write_se
     write_series(tmp_path, hu, PhotometricInterpretation="MONOCHROME1")
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.array, hu)
-    assert "monochrome1" not in [notice.code for notice in check_study(study, "hemorrhage")]
+    assert "monochrome1" not in [notice.code for notice in check_study(study, find_kind("hemorrhage").requirements)]
 
 
 def test_an_unusable_modality_table_leaves_the_rescale_and_is_told(tmp_path: Path, write_series: Writer) -> None:

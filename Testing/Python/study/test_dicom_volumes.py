@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
@@ -222,7 +223,7 @@ def test_series_without_uid_are_told_apart_by_number_and_kernel(tmp_path: Path, 
     write_series(tmp_path / "a", _slices(100), **none, SeriesNumber=2, ConvolutionKernel="H30s")
     write_series(tmp_path / "b", _slices(500, 40), spacing=(1.3, 0.5, 0.75), **none, SeriesNumber=3)
     write_series(tmp_path / "c", _slices(900), **none, SeriesNumber=2, ConvolutionKernel="H70h")
-    study = read_study(tmp_path, detector="hemorrhage")
+    study = read_study(tmp_path, requirements=find_kind("hemorrhage").requirements)
     assert len(_values(study)) == 1
     assert len(study.sources) in (12, 40)
 

@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.reader import read_study
 
@@ -39,7 +40,9 @@ def test_a_volume_file_keeps_hu_and_place(tmp_path: Path, name: str) -> None:
 
 
 def test_the_real_angiogram_is_read_like_itk_reads_it(data_folder: Path) -> None:
-    study = read_study(data_folder / "cta-pulmonary-artery" / "ct_cropped.nii.gz", detector="pe")
+    study = read_study(
+        data_folder / "cta-pulmonary-artery" / "ct_cropped.nii.gz", requirements=find_kind("pe").requirements
+    )
     image = sitk.ReadImage(str(data_folder / "cta-pulmonary-artery" / "ct_cropped.nii.gz"))
     np.testing.assert_array_equal(study.array, sitk.GetArrayFromImage(image))
     assert study.orientation == "axial"
@@ -67,7 +70,9 @@ def test_gray_levels_are_not_taken_for_hu(tmp_path: Path, array: np.ndarray | No
 
 @pytest.mark.parametrize("detector", ["pneumothorax", "hemorrhage"])
 def test_a_flat_file_is_a_radiograph_or_a_slice(tmp_path: Path, detector: str) -> None:
-    study = read_study(_write(tmp_path / "x.nrrd", GRAY, spacing=(0.2, 0.3)), detector=detector)
+    study = read_study(
+        _write(tmp_path / "x.nrrd", GRAY, spacing=(0.2, 0.3)), requirements=find_kind(detector).requirements
+    )
     assert study.array.shape == (1, 20, 30)
     np.testing.assert_allclose(study.array[0], GRAY / 255, atol=1e-6)
     assert study.intensity == ("unit" if detector == "pneumothorax" else "windowed")
@@ -111,7 +116,7 @@ def test_a_real_head_slice_is_a_ct_slice_for_ct_detectors(
     data_folder: Path, detector: str | None, intensity: str
 ) -> None:
     file = sorted((data_folder / "head-ct-slices" / "images").glob("*.png"))[0]
-    study = read_study(file, detector=detector)
+    study = read_study(file, requirements=find_kind(detector).requirements if detector else None)
     assert study.intensity == intensity
     assert study.orientation == ("axial" if detector else "projection")
     np.testing.assert_allclose(study.array[0], np.asarray(Image.open(file)) / 255, atol=1e-6)
@@ -138,6 +143,6 @@ def test_a_file_is_known_by_its_first_bytes(tmp_path: Path, write_radiograph, na
         _write(source, GRAY if kind == "png" else HU)
     (tmp_path / "in").mkdir()
     source.rename(tmp_path / "in" / name)
-    study = read_study(tmp_path / "in" / name, detector="pneumothorax")
+    study = read_study(tmp_path / "in" / name, requirements=find_kind("pneumothorax").requirements)
     assert study.array.shape == ((1, 20, 30) if kind in ("png", "dcm") else HU.shape)
     assert study.modality == {"dcm": "CR", "png": ""}.get(kind, "CT")

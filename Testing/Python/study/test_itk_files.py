@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.grid import image_ijk_to_ras, place_image
 from AcuteFindingsLib.study.itk_files import image_size, read_image, write_image
@@ -45,7 +46,7 @@ def test_pictures_below_any_name_are_written_and_read(tmp_path: Path) -> None:
     path = folder_of(tmp_path, b"Sch\xe4del") / "m\xe9.png"
     write_image(sitk.GetImageFromArray(MASK[0].astype(np.uint8)), path)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read_image(path)), MASK[0])
-    assert read_study(path, detector="hemorrhage").array.shape == (1, 6, 7)
+    assert read_study(path, requirements=find_kind("hemorrhage").requirements).array.shape == (1, 6, 7)
 
 
 def test_a_study_below_a_name_that_is_no_utf_8_is_read(tmp_path: Path) -> None:

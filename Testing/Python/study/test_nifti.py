@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.reader import read_study
 
@@ -71,7 +72,7 @@ def codes(study: Any) -> dict[str, str]:
 def test_every_version_order_and_packing_is_read(tmp_path: Path, version: int, order: str, packed: bool) -> None:
     content = nifti(version=version, order=order)
     file = write(tmp_path / ("a.nii.gz" if packed else "a.nii"), gzip.compress(content) if packed else content)
-    study = read_study(file, detector="hemorrhage")
+    study = read_study(file, requirements=find_kind("hemorrhage").requirements)
     np.testing.assert_array_equal(study.array, HU)
     np.testing.assert_allclose(study.ijk_to_ras[:3], FORM, atol=1e-6)
     assert study.notices == ()

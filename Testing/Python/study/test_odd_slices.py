@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.study.odd_slices import odd_slice_notices, odd_slices
 from AcuteFindingsLib.study.reader import read_study
 
@@ -14,7 +15,7 @@ RNG = np.random.default_rng(5)
 @pytest.mark.parametrize("step", [1, 3, 8])
 def test_real_ct_has_no_odd_slice_and_a_spoiled_one_is_found(data_folder: Path, step: int) -> None:
     for folder, detector in (("head-ct-dicom", "hemorrhage"), ("chest-ct-dicom", "pe")):
-        array = read_study(data_folder / folder, detector=detector).array[::step]
+        array = read_study(data_folder / folder, requirements=find_kind(detector).requirements).array[::step]
         assert odd_slices(array) == []
         place = len(array) // 2
         own = array[place].copy()

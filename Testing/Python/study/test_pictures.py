@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from AcuteFindingsLib.budgets import Budgets, budgets, set_budgets
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.reader import read_study
 
@@ -22,7 +23,7 @@ def chest(data_folder: Path) -> np.ndarray:
 
 
 def codes(file: Path, detector: str = "pneumothorax") -> list[str]:
-    return [notice.code for notice in read_study(file, detector=detector).notices]
+    return [notice.code for notice in read_study(file, requirements=find_kind(detector).requirements).notices]
 
 
 @pytest.mark.parametrize("name", ["a.png", "A.PNG", "a.tif", "a.tiff", "a.bmp"])
@@ -31,7 +32,7 @@ def test_every_kind_and_mode_of_a_gray_picture_is_the_same(tmp_path: Path, name:
     if name.endswith("bmp") and mode == "LA":
         pytest.skip("BMP has no such mode")
     Image.fromarray(GRAY).convert(mode).save(tmp_path / name)
-    study = read_study(tmp_path / name, detector="pneumothorax")
+    study = read_study(tmp_path / name, requirements=find_kind("pneumothorax").requirements)
     np.testing.assert_allclose(study.array[0], GRAY / 255, atol=1e-6)
     assert [notice.code for notice in study.notices] == ["side-assumed", "no-pixel-spacing"]
 
@@ -71,7 +72,10 @@ def test_a_negative_chest_is_turned_with_a_warning(tmp_path: Path, chest: np.nda
     scale = 1 if depth == 8 else 257
     for name, array in (("plain.png", chest), ("negative.png", 255 - chest)):
         Image.fromarray((array.astype(int) * scale).astype(np.uint8 if depth == 8 else np.uint16)).save(tmp_path / name)
-    plain, negative = (read_study(tmp_path / name, detector="pneumothorax") for name in ("plain.png", "negative.png"))
+    plain, negative = (
+        read_study(tmp_path / name, requirements=find_kind("pneumothorax").requirements)
+        for name in ("plain.png", "negative.png")
+    )
     assert [notice.code for notice in plain.notices] == ["side-assumed", "no-pixel-spacing"]
     assert [notice.code for notice in negative.notices] == ["inverted-grey", "side-assumed", "no-pixel-spacing"]
     np.testing.assert_allclose(negative.array, plain.array, atol=0.02)
@@ -95,22 +99,26 @@ def test_a_tiff_whose_lowest_value_is_white_is_turned(tmp_path: Path) -> None:
 def test_the_pages_of_a_tiff_are_the_slices_of_a_ct(tmp_path: Path) -> None:
     pages = [Image.fromarray(np.roll(GRAY, k, axis=0)) for k in range(7)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    study = read_study(tmp_path / "a.tif", detector="hemorrhage")
+    study = read_study(tmp_path / "a.tif", requirements=find_kind("hemorrhage").requirements)
     assert (study.array.shape, study.intensity, len(study.sources)) == ((7, 40, 60), "windowed", 7)
     for k in range(7):
         np.testing.assert_allclose(study.array[k], np.roll(GRAY, k, axis=0) / 255, atol=1e-6)
     with pytest.raises(StudyError, match="7 pages"):
-        read_study(tmp_path / "a.tif", detector="pneumothorax")
+        read_study(tmp_path / "a.tif", requirements=find_kind("pneumothorax").requirements)
     pages[0].save(tmp_path / "b.tif", save_all=True, append_images=[pages[1].resize((20, 20))])
     with pytest.raises(StudyError, match="different sizes"):
-        read_study(tmp_path / "b.tif", detector="hemorrhage")
+        read_study(tmp_path / "b.tif", requirements=find_kind("hemorrhage").requirements)
 
 
 def test_a_smaller_copy_in_a_tiff_is_no_page(tmp_path: Path) -> None:
     small = Image.fromarray(GRAY[::4, ::4])
     small.encoderinfo = {"tiffinfo": {254: 1}}
     Image.fromarray(GRAY).save(tmp_path / "a.tif", save_all=True, append_images=[small])
-    assert read_study(tmp_path / "a.tif", detector="pneumothorax").array.shape == (1, 40, 60)
+    assert read_study(tmp_path / "a.tif", requirements=find_kind("pneumothorax").requirements).array.shape == (
+        1,
+        40,
+        60,
+    )
 
 
 def test_a_float_tiff_is_read_by_its_values(tmp_path: Path) -> None:
@@ -120,7 +128,7 @@ def test_a_float_tiff_is_read_by_its_values(tmp_path: Path) -> None:
     hu = unit * 2000 - 1000
     hu[3, 4] = np.nan
     Image.fromarray(hu).save(tmp_path / "hu.tif")
-    study = read_study(tmp_path / "hu.tif", detector="hemorrhage")
+    study = read_study(tmp_path / "hu.tif", requirements=find_kind("hemorrhage").requirements)
     assert (study.intensity, study.modality, study.array[0, 3, 4]) == ("HU", "CT", -1024)
     assert codes(tmp_path / "hu.tif", "hemorrhage")[0] == "not-a-number"
     Image.fromarray(hu * np.nan).save(tmp_path / "nan.tif")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.plausibility import mend_wrapped
 from AcuteFindingsLib.study.slice_values import slice_values
@@ -17,7 +18,11 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 
 def notices(study: Study, detector: str) -> dict[str, str]:
-    return {notice.code: notice.severity for notice in check_study(study, detector) if notice.severity != "info"}
+    return {
+        notice.code: notice.severity
+        for notice in check_study(study, find_kind(detector).requirements)
+        if notice.severity != "info"
+    }
 
 
 def with_values(study: Study, change: Change) -> Study:
@@ -215,7 +220,7 @@ def test_a_slice_of_one_value_that_is_no_filling_is_warned_of_at_the_end_too() -
     lost[-1] = 36.0
     filled[-1] = -1024.0
     for array, warned in ((lost, True), (filled, False)):
-        notices = check_study(replace(head(), array=array), "hemorrhage")
+        notices = check_study(replace(head(), array=array), find_kind("hemorrhage").requirements)
         assert ("constant-slices" in {n.code for n in notices}) is warned
 
 

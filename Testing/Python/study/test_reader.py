@@ -21,6 +21,7 @@ from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from AcuteFindingsLib import budgets
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.reader import read_study
 
@@ -32,7 +33,11 @@ MB = 2**20
 
 def test_the_real_chest_is_read_whole_and_in_place(data_folder: Path) -> None:
     heard: list[tuple[str, float]] = []
-    study = read_study(data_folder / "chest-ct-dicom", detector="pe", progress=lambda *news: heard.append(news))
+    study = read_study(
+        data_folder / "chest-ct-dicom",
+        requirements=find_kind("pe").requirements,
+        progress=lambda *news: heard.append(news),
+    )
     assert study.array.shape == (275, 512, 512)
     assert study.spacing == pytest.approx((1.0, 0.78125, 0.78125))
     assert len({source.sop_instance_uid for source in study.sources}) == 275
@@ -280,13 +285,13 @@ def test_where_the_best_series_is_all_damaged_the_next_best_is_read_and_told(
     write_series(tmp_path / "other", linear_field, shape=(6, 8, 10), PatientID="", StudyInstanceUID="1.2.3")
     for file in best:
         file.write_bytes(file.read_bytes()[:-10])
-    study = read_study(tmp_path, detector="hemorrhage")
+    study = read_study(tmp_path, requirements=find_kind("hemorrhage").requirements)
     assert len(study.sources) == 6
     told = {notice.code: notice for notice in study.notices}
     assert told["unreadable-series"].severity == "warn"
     assert "series 7" in told["unreadable-series"].text
     with pytest.raises(StudyError, match="7FE0,0010"):
-        read_study(tmp_path / "best", detector="hemorrhage")
+        read_study(tmp_path / "best", requirements=find_kind("hemorrhage").requirements)
 
 
 @pytest.mark.parametrize(

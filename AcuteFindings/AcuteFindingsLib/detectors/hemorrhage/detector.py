@@ -11,6 +11,7 @@ from scipy.special import expit
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.detector import analysis_sources, identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
+from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
 from AcuteFindingsLib.detectors.measure import Density, abc_half, densities, volume_ml
 from AcuteFindingsLib.detectors.rules import consecutive_runs, consecutive_score, run_extent_mm
 from AcuteFindingsLib.models.predictor import Predictor
@@ -147,7 +148,7 @@ class HemorrhageDetector:
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a non-contrast head CT that the model can read."""
-        return check_study(study, self.name)
+        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

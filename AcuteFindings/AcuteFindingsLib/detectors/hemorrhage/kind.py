@@ -65,6 +65,7 @@ KIND = DetectorKind(
         coverage_mm=80.0,
         oblique_warn_deg=25.0,
         accepts_windowed=True,
+        unwanted_kernels=("bone", "lung"),
     ),
     codes=ReportCodes(
         label="Hemorrhage",

@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from AcuteFindingsLib.detectors.detector import analysis_sources, identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Measurement, Verdict
+from AcuteFindingsLib.detectors.pe.kind import KIND
 from AcuteFindingsLib.detectors.rules import consecutive_runs, run_extent_mm, window_starts
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.lungs_heart import lungs_heart_mask
@@ -208,7 +209,7 @@ class PEDetector:
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a CT pulmonary angiogram that the model can read."""
-        return check_study(study, self.name)
+        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

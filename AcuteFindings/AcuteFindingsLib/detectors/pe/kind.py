@@ -67,6 +67,9 @@ KIND = DetectorKind(
         coverage_mm=150.0,
         oblique_warn_deg=10.0,
         accepts_windowed=False,
+        examination="pulmonary angiogram",
+        unwanted_kernels=("lung",),
+        unwanted_parts=("head",),
     ),
     codes=ReportCodes(
         label="Pulmonary embolism",

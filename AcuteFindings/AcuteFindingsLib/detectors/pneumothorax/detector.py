@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Code, Finding, Heatmap, Mask, Measurement, Verdict
+from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
 from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
     Lungs,
     chest_heatmap,
@@ -94,7 +95,7 @@ class PneumothoraxDetector:
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a frontal chest radiograph."""
-        return check_study(study, self.name)
+        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

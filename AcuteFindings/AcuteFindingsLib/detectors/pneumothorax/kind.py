@@ -81,6 +81,7 @@ _LUNGS = ModelTask(
     stages=(("segment",),),
     single_images=True,
     image_masks=True,
+    probabilities=False,
     program=ProgramForm(
         parts=MappingProxyType({"": ProgramOutputs(("mask",))}),
         size=256,

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image, UnidentifiedImageError
 
+from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.errors import DataError, StudyError
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.progress import Progress, no_progress
@@ -84,7 +85,7 @@ def load_image(example: Example) -> np.ndarray:
     study = (
         _volume(path, example.task, _stamp(path))
         if is_volume(path)
-        else read_study(path, detector=detector_of(example.task), one_examination=True)
+        else read_study(path, requirements=kind_of_task(example.task).requirements, one_examination=True)
     )
     if example.frame >= len(study.array):
         raise DataError(f"{path.name} has {len(study.array)} planes; plane {example.frame + 1} was asked for.")
@@ -159,11 +160,6 @@ def load_mask(example: Example, shape: tuple[int, ...], *, name: str | None = No
     return np.asarray(picture) >= 128
 
 
-def detector_of(task: Task) -> str:
-    """Return the detector whose kind of image a task is about."""
-    return task if task in ("pe", "hemorrhage") else "pneumothorax"
-
-
 # A side of 500 pixels rounded to whole pixels differs by this.
 _PROPORTIONS = 0.01
 
@@ -186,7 +182,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=_VOLUMES_KEPT)
 def _volume(path: Path, task: Task, _stamp: tuple[int, int]) -> Study:
-    return read_study(path, detector=detector_of(task), one_examination=True)
+    return read_study(path, requirements=kind_of_task(task).requirements, one_examination=True)
 
 
 @lru_cache(maxsize=_VOLUMES_KEPT)

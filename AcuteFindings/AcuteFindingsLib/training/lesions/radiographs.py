@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, network_images
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 from AcuteFindingsLib.preprocessing.square import fit_square
 from AcuteFindingsLib.study.reader import read_study
@@ -130,7 +131,8 @@ def lesion_arrays(
 
 def _read(folder: Path, row: dict[str, str], longest: int | None) -> Radiograph:
     image, mask = (
-        read_study(folder / part / row["image"], detector="pneumothorax").array[0] for part in ("images", "masks")
+        read_study(folder / part / row["image"], requirements=find_kind("pneumothorax").requirements).array[0]
+        for part in ("images", "masks")
     )
     if longest and max(image.shape) > longest:
         rows, columns = (round(length * longest / max(image.shape)) for length in image.shape)

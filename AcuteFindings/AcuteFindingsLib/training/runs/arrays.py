@@ -11,6 +11,7 @@ import numpy as np
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pe.detector import PESettings, chest_slices
 from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, lung_masks, network_images, shown_box
+from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.find import find_package
 from AcuteFindingsLib.models.predictor import Predictor
@@ -198,7 +199,9 @@ def _labels(examples: Sequence[Example], plan: Preparation) -> np.ndarray:
 def _loaded(examples: Sequence[Example]) -> LoadedStudy:
     first = examples[0]
     if first.source is not None and is_picture(first.source):
-        return LoadedStudy(read_study(first.source, detector=first.task, one_examination=True), (first,))
+        return LoadedStudy(
+            read_study(first.source, requirements=kind_of_task(first.task).requirements, one_examination=True), (first,)
+        )
     if not first.series:
         # A single image is a series of one slice.
         first = replace(first, series=first.key)
