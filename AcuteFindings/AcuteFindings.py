@@ -85,7 +85,7 @@ class AcuteFindingsLogic(ModuleLogic):
         Parameters
         ----------
         task
-            "pe", "hemorrhage", "pneumothorax", "lungs" or "chest"; all when None.
+            What the models answer for, such as "lungs"; all when None.
         """
         import qt
 

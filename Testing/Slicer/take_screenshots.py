@@ -65,9 +65,9 @@ def open_module(name):
 
 def run_detector(widget, sample_name):
     """Run a module's detector on a sample, from choosing the volume to the result in the views."""
-    from AcuteFindingsLib.widgets.samples.sample_data import SAMPLES, load_sample
+    from AcuteFindingsLib.widgets.samples.sample_data import load_sample, samples
 
-    volume = load_sample(next(sample for sample in SAMPLES if sample.name == sample_name))
+    volume = load_sample(next(sample for sample in samples() if sample.name == sample_name))
     widget.ui.inputSelector.setCurrentNode(volume)
     wait(1)
     wait_until(lambda: "…" not in widget.ui.checkLabel.text, "the check of the series")

@@ -34,18 +34,18 @@ class ReportCodes:
     finding
         What the detector looks for.
     site
-        Where it looks (Finding Site).
+        Where it looks (Finding Site); None where that is not known.
     procedure
         The kind of examination (Procedure Reported).
     body_part
-        A term of PS3.16 Annex L for Body Part Examined (0018,0015).
+        A term of PS3.16 Annex L for Body Part Examined (0018,0015); empty where that is not known.
     """
 
     label: str
     finding: Code
-    site: Code
+    site: Code | None
     procedure: Code
-    body_part: str
+    body_part: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class DetectorKind:
     study
         What a volume that it reads is called, as at the beginning of a sentence.
     module, module_title
-        Name and title of its module in Slicer.
+        Name and title of its module in Slicer; a detector without a module has no name here.
     task
         What its model answers for. Its id is that of the detector.
     companions

@@ -68,10 +68,14 @@ def find_kind(name: str) -> DetectorKind:
     DetectionError
         There is none; names those that there are.
     """
-    for kind in kinds():
-        if kind.id == name:
-            return kind
+    if (kind := known_kind(name)) is not None:
+        return kind
     raise DetectionError(f"There is no detector {name!r}; choose one of {', '.join(detector_ids())}.")
+
+
+def known_kind(name: str) -> DetectorKind | None:
+    """Return the detector of a name that a scene or a finding holds; None where it is not installed here."""
+    return next((kind for kind in kinds() if kind.id == name), None)
 
 
 def detector_ids() -> tuple[str, ...]:

@@ -1,6 +1,9 @@
-"""Numbers of a finding as people read them, the same in panel, scene and report."""
+"""Names and numbers of a finding as people read them, the same in panel, scene and report."""
+
+from dataclasses import dataclass
 
 from AcuteFindingsLib.detectors.finding import Measurement
+from AcuteFindingsLib.detectors.registry import known_kind
 
 TUBES = ("chest_drain", "tracheostomy", "endotracheal", "nasogastric")
 """Labels of chest findings models that are tubes, not diseases."""
@@ -9,6 +12,33 @@ _OF_LABEL = "Probability: "
 _OF_PICTURE = " probability, "
 _UNITS = {"1": "", "mm2": "mm²", "mm3": "mm³", "[hnsf'U]": "HU"}
 _DECIMALS = {"mm2": 0, "mm3": 0, "mL": 1, "mm": 1, "%": 1, "[hnsf'U]": 0}
+
+
+@dataclass(frozen=True)
+class Names:
+    """`finding` as in a sentence's beginning, `short` as a node's first word, `study` as a volume is called.
+
+    `module` is the title of the module in Slicer.
+    """
+
+    finding: str
+    short: str
+    study: str
+    module: str
+
+
+def names_of(detector: str) -> Names:
+    """Return the names that belong to a detector; one that is not installed is called by its own identifier."""
+    kind = known_kind(detector)
+    if kind is not None:
+        return Names(kind.finding, kind.short, kind.study, kind.module_title)
+    said = detector.capitalize()
+    return Names(said, said, "Study", said)
+
+
+def in_sentence(name: str) -> str:
+    """Return a name as it stands within a sentence: ``"head CT"`` for ``"Head CT"``, ``"CT angiogram"`` as it is."""
+    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
 
 
 def probability_text(value: float) -> str:

@@ -20,6 +20,7 @@ from AcuteFindingsLib.evaluation.tables import (
     names,
     plain,
     read_table,
+    run_length_column,
     same_finding,
 )
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
@@ -97,12 +98,13 @@ def _of_study(image: str) -> str:
 def run_length_masks(table: Path) -> MaskSet | None:
     """Return the masks of a SIIM-ACR table (``EncodedPixels``); None where the table has none."""
     rows = read_table(table)
-    runs = find_column(rows, None, ("encodedpixels",), what="the run lengths", path=table)
+    runs = run_length_column(rows)
     case = find_column(rows, None, CASE_COLUMNS, what="the images", path=table)
     if runs is None or case is None:
         return None
-    by_image = {str(image): tuple(own) for image, own in rows.fillna("-1").groupby(case)[runs]}
-    return MaskSet({"pneumothorax": by_image}, frozenset(by_image), implied_empty=False)
+    column, label = runs
+    by_image = {str(image): tuple(own) for image, own in rows.fillna("-1").groupby(case)[column]}
+    return MaskSet({label: by_image}, frozenset(by_image), implied_empty=False)
 
 
 def score_masks(

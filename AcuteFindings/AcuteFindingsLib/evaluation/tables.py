@@ -3,11 +3,13 @@
 import ast
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from AcuteFindingsLib.detectors.registry import model_tasks
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.table_files import is_unclear, number, open_table
 
@@ -42,16 +44,6 @@ CASE_COLUMNS = (
 PATIENT_COLUMNS = ("patient", "patient_id", "patientid", "subject", "subject_id", "duplicate_group")
 STUDY_COLUMNS = ("study", "studyinstanceuid", "study_instance_uid", "seriesinstanceuid", "series_instance_uid", "scan")
 
-# One finding under the names that models, challenges and data sets give it (docs/sources.md 1 to 5).
-_SYNONYMS = (
-    {"any", "hemorrhage", "haemorrhage", "ich", "intracranial_hemorrhage"},
-    {"pe", "pe_present", "pe_present_on_image", "embolism", "pulmonary_embolism"},
-    {"pneumothorax", "ptx"},
-    {"effusion", "pleural_effusion"},
-    {"nasogastric", "nsg"},
-    {"chest_drain", "chest_drainage", "thoracostomy"},
-    {"pneumonia", "pneumonia_like"},
-)
 # Also the truth values that spreadsheets in German, French, Italian and Spanish write.
 PRESENT = {
     "1", "1.0", "true", "yes", "y", "t", "positive", "pos", "present", "wahr", "ja", "positiv", "vrai", "oui",
@@ -64,7 +56,6 @@ ABSENT = {
 # CheXpert and MIMIC-CXR write -1 where the report leaves it open (Irvin et al., AAAI 2019, "uncertain").
 UNCERTAIN = {"-1", "-1.0", "uncertain", "unsure", "indeterminate", "equivocal"}
 LIST_COLUMNS = ("finding_labels", "labels")
-_RUN_LENGTHS = "encodedpixels"
 _CHEXPERT = r"(?:^|/)(patient\d+)/study\d+/"
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii.gz", ".nii", ".nrrd", ".mha", ".tif", ".tiff")
 
@@ -122,15 +113,29 @@ def plain(name: str) -> str:
     return re.sub(r"_tube$", "", re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_"))
 
 
+@cache
+def _synonyms() -> tuple[frozenset[str], ...]:
+    """Return the names that models, challenges and data sets give each finding that has several."""
+    labels = (label for task in model_tasks().values() for label in task.labels if label.spellings)
+    return tuple({frozenset((label.name, *label.spellings)): None for label in labels})
+
+
+def run_length_column(table: pd.DataFrame) -> tuple[str, str] | None:
+    """Return the column that gives a finding's mask as run lengths, and the finding's label; None without one."""
+    by_name = {plain(name): name for name in reversed(list(table.columns))}
+    labels = (label for task in model_tasks().values() for label in task.labels)
+    return next(((by_name[label.run_lengths], label.name) for label in labels if label.run_lengths in by_name), None)
+
+
 def same_finding(first: str, second: str) -> bool:
     """Whether two names mean one finding."""
     first, second = plain(first), plain(second)
-    return first == second or any({first, second} <= group for group in _SYNONYMS)
+    return first == second or any({first, second} <= group for group in _synonyms())
 
 
 def is_finding(name: str) -> bool:
     """Whether a name is one of those that models and challenges give to a finding."""
-    return any(plain(name) in group for group in _SYNONYMS)
+    return any(plain(name) in group for group in _synonyms())
 
 
 def find_column(table: pd.DataFrame, wanted: str | None, known: Sequence[str], *, what: str, path: Path) -> str | None:
@@ -166,7 +171,7 @@ def loose_key(text: str) -> str:
 def one_row_a_case(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return a table whose rows are cases, whatever its form; rows that repeat each other are dropped.
 
-    Run-length masks (``EncodedPixels``, several rows an image) become a column ``pneumothorax``; the rows
+    Run-length masks (``EncodedPixels``, several rows an image) become a column of their label; the rows
     ``ID_…_subtype`` with one ``Label`` (RSNA intracranial hemorrhage) become a column a subtype; of CheXpert's ``Path``
     the patient becomes a column.
 
@@ -177,10 +182,12 @@ def one_row_a_case(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """
     by_name = {plain(name): name for name in table.columns}
     case = find_column(table, None, CASE_COLUMNS, what="the cases", path=path)
-    if case is not None and _RUN_LENGTHS in by_name:
-        masked = ~table[by_name[_RUN_LENGTHS]].fillna("-1").isin({"-1", ""})
+    run_lengths = run_length_column(table)
+    if case is not None and run_lengths is not None:
+        column, label = run_lengths
+        masked = ~table[column].fillna("-1").isin({"-1", ""})
         present = masked.groupby(table[case]).transform("any").astype(int).astype(str)
-        return table.drop(columns=by_name[_RUN_LENGTHS]).assign(pneumothorax=present).drop_duplicates(case)
+        return table.drop(columns=column).assign(**{label: present}).drop_duplicates(case)
     if case is not None and set(by_name) == {plain(case), "label"} and table[case].str.count("_").ge(2).all():
         parts = table[case].str.rsplit("_", n=1, expand=True)
         long = pd.DataFrame({case: parts[0], "subtype": parts[1], "value": table[by_name["label"]]}).drop_duplicates()

@@ -6,11 +6,13 @@ Codes of the schemes DCM and SCT are from PS3.16; units are UCUM. Names that PS3
 
 import hashlib
 import unicodedata
-from dataclasses import dataclass
 
 from highdicom.sr import CodedConcept
 
-from AcuteFindingsLib.detectors.finding import Code, Finding, Measurement
+from AcuteFindingsLib.detectors.code import Code
+from AcuteFindingsLib.detectors.finding import Finding, Measurement
+from AcuteFindingsLib.detectors.kind import ReportCodes
+from AcuteFindingsLib.detectors.registry import known_kind
 
 SCHEME = "99ACUTEFINDINGS"
 
@@ -29,46 +31,6 @@ _ASCII = str.maketrans(
 )
 
 
-@dataclass(frozen=True)
-class DetectorCodes:
-    """What a detector looks for, where, in which kind of examination; `label` names its segments and series.
-
-    `body_part` is a term of PS3.16 Annex L for Body Part Examined, empty where not known.
-    """
-
-    label: str
-    finding: Code
-    site: Code | None
-    procedure: Code
-    body_part: str = ""
-
-
-CATEGORY = Code("SCT", "49755003", "Morphologically Altered Structure")
-
-_KNOWN = {
-    "hemorrhage": DetectorCodes(
-        "Hemorrhage",
-        Code("SCT", "1386000", "Intracranial hemorrhage"),
-        Code("SCT", "12738006", "Brain"),
-        Code("SCT", "303653007", "Computed tomography of head"),
-        "HEAD",
-    ),
-    "pe": DetectorCodes(
-        "Pulmonary embolism",
-        Code("SCT", "59282003", "Pulmonary embolism"),
-        Code("SCT", "81040000", "Pulmonary artery"),
-        Code("SCT", "77477000", "Computed tomography"),
-        "CHEST",
-    ),
-    "pneumothorax": DetectorCodes(
-        "Pneumothorax",
-        Code("SCT", "36118008", "Pneumothorax"),
-        Code("SCT", "43799004", "Thoracic cavity structure"),
-        Code("SCT", "413815006", "Chest imaging"),
-        "CHEST",
-    ),
-}
-
 VERDICTS = {
     "positive": Code("SCT", "52101004", "Present"),
     "negative": Code("SCT", "272519000", "Absent"),
@@ -83,14 +45,15 @@ COMMENT = Code("DCM", "121106", "Comment")
 FAMILY = Code("DCM", "123110", "Artificial Intelligence")
 
 
-def codes_of(finding: Finding) -> DetectorCodes:
-    """Return what the detector of a finding looks for; of one that is not known here, what its first mask is of."""
-    if finding.detector in _KNOWN:
-        return _KNOWN[finding.detector]
+def codes_of(finding: Finding) -> ReportCodes:
+    """Return what the detector of a finding looks for; of one that is not installed, what its first mask is of."""
+    kind = known_kind(finding.detector)
+    if kind is not None:
+        return kind.codes
     label = finding.detector.replace("_", " ").capitalize()
-    kind = finding.masks[0].type if finding.masks else own_code("finding", label)
+    seen = finding.masks[0].type if finding.masks else own_code("finding", label)
     site = finding.masks[0].anatomy if finding.masks else None
-    return DetectorCodes(label, kind, site, Code("SCT", "363679005", "Imaging procedure"))
+    return ReportCodes(label, seen, site, Code("SCT", "363679005", "Imaging procedure"))
 
 
 def concept(code: Code) -> CodedConcept:

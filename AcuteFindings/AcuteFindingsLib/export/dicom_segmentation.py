@@ -18,9 +18,10 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
+from AcuteFindingsLib.detectors.code import ALTERED
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask
 from AcuteFindingsLib.errors import ExportError
-from AcuteFindingsLib.export.dicom_codes import CATEGORY, ascii_text, codes_of, concept
+from AcuteFindingsLib.export.dicom_codes import ascii_text, codes_of, concept
 from AcuteFindingsLib.export.dicom_object import HEATMAP, SEGMENTATION, algorithm, equipment_and_series, making
 from AcuteFindingsLib.export.dicom_source import SourceInstances, heights, same_orientation
 from AcuteFindingsLib.study.dicom_projection import as_seen
@@ -104,7 +105,7 @@ def segment_heatmap(finding: Finding, study: Study, source: SourceInstances) -> 
     known = codes_of(finding)
     said = f"{heatmap.name}: where the network looked, not a probability per pixel."
     described = [
-        _segment(finding, 1, f"Heat map: {known.label}", said, CATEGORY, known.finding, known.site, HEATMAP_COLOR)
+        _segment(finding, 1, f"Heat map: {known.label}", said, ALTERED, known.finding, known.site, HEATMAP_COLOR)
     ]
     arguments = equipment_and_series(finding, source, HEATMAP, f"{known.label} heat map (AcuteFindings)")
     with making("segmentation of the heat map"):

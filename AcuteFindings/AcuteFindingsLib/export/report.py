@@ -11,7 +11,7 @@ import jinja2
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.verdict_words import FORCED, is_forced, marks, verdict_words
-from AcuteFindingsLib.detectors.wording import probability_text
+from AcuteFindingsLib.detectors.wording import in_sentence, names_of, probability_text
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.export import report_tables as tables
 from AcuteFindingsLib.export.chart import slice_chart
@@ -24,11 +24,6 @@ REPORT = "report.html"
 _HERE = Path(__file__).resolve().parent
 _MIME = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 _SEVERITIES = (("refuse", "Does not fit"), ("warn", "Warning"), ("info", "Note"))
-_NAMES = {
-    "pe": ("Pulmonary embolism", "CT pulmonary angiogram"),
-    "hemorrhage": ("Intracranial hemorrhage", "Head CT"),
-    "pneumothorax": ("Pneumothorax", "Chest radiograph"),
-}
 _TIMINGS = {
     "read": "Reading the study",
     "preprocess": "Preparing the images",
@@ -130,17 +125,19 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters["probability"] = probability_text
-    title, study_kind = _NAMES.get(finding.detector, (finding.detector.capitalize(), "Study"))
+    names = names_of(finding.detector)
     pathologies, tubes = tables.label_rows(finding, [package, *companions])
     shown = [_shown(picture) for picture in pictures]
     return environment.get_template("report.html.jinja").render(
         css=(_HERE / "report.css").read_text(encoding="utf-8"),
         finding=finding,
-        title=title,
+        title=names.finding,
+        finding_words=in_sentence(names.finding),
+        image="radiograph" if study.orientation == "projection" else "slice",
         words=verdict_words(finding),
         forced=FORCED if is_forced(finding) else "",
         marks=marks(finding),
-        study_kind=study_kind,
+        study_kind=names.study,
         made=(made or datetime.now(UTC))
         .strftime("%Y-%m-%d %H:%M UTC" if made is None else "%Y-%m-%d %H:%M %Z")
         .strip(),

@@ -48,6 +48,8 @@ class KnownLabel:
         What charts and tables that people read call it; empty where that is the name itself.
     spellings
         Other names, in lower case, that data sets and challenges give the same finding.
+    run_lengths
+        Name, in lower case, of the column in which a challenge gives the finding's mask as run lengths.
     """
 
     name: str
@@ -55,6 +57,7 @@ class KnownLabel:
     code: str = ""
     heading: str = ""
     spellings: tuple[str, ...] = ()
+    run_lengths: str = ""
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for a name that cannot be one."""

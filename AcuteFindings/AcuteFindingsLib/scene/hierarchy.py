@@ -3,8 +3,8 @@
 from typing import Any
 
 from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.wording import names_of
 from AcuteFindingsLib.scene.application import load_slicer
-from AcuteFindingsLib.scene.naming import names_of
 from AcuteFindingsLib.study.study import Study
 
 # The plugins that own such items in Slicer. The application chooses them itself when a node is added, but not when a

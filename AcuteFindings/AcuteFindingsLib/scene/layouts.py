@@ -47,7 +47,11 @@ _LAYOUTS = {STACK_LAYOUT: STACK_XML, RADIOGRAPH_LAYOUT: RADIOGRAPH_XML}
 
 def layout_of(detector: str) -> int:
     """Return the id of the layout that shows a detector's results."""
-    return RADIOGRAPH_LAYOUT if detector == "pneumothorax" else STACK_LAYOUT
+    # Layouts are registered at Slicer's start, which looks for no detectors.
+    from AcuteFindingsLib.detectors.registry import known_kind
+
+    kind = known_kind(detector)
+    return RADIOGRAPH_LAYOUT if kind is not None and kind.layout == "radiograph" else STACK_LAYOUT
 
 
 def is_own_layout(number: int) -> bool:

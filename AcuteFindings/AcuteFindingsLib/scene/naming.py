@@ -1,44 +1,19 @@
-"""What people call the findings, their slices and their nodes."""
-
-from dataclasses import dataclass
+"""What people call the labels, slices and nodes of findings."""
 
 from AcuteFindingsLib.detectors.finding import Finding, SliceResult
+from AcuteFindingsLib.detectors.registry import known_kind
 from AcuteFindingsLib.detectors.verdict_words import APART, FORCED, is_forced, marks, verdict_words
-
-
-@dataclass(frozen=True)
-class Names:
-    """`finding` as in a sentence's beginning, `short` as a node's first word, `study` as a volume is called.
-
-    `module` is the title of the module in Slicer.
-    """
-
-    finding: str
-    short: str
-    study: str
-    module: str
-
-
-_NAMES = {
-    "pe": Names("Pulmonary embolism", "PE", "CT pulmonary angiogram", "PE Detect"),
-    "hemorrhage": Names("Intracranial hemorrhage", "Hemorrhage", "Head CT", "Hemorrhage Detect"),
-    "pneumothorax": Names("Pneumothorax", "Pneumothorax", "Chest radiograph", "Pneumothorax Seg"),
-}
-
-
-def names_of(detector: str) -> Names:
-    """Return the names that belong to a detector; an unknown one is called by its own identifier."""
-    said = detector.capitalize()
-    return _NAMES.get(detector, Names(said, said, "Study", said))
-
-
-_LABELS = {"any": "Any hemorrhage"}
+from AcuteFindingsLib.detectors.wording import names_of
 
 
 def label_words(finding: Finding, label: str) -> str:
     """Return what a label of a finding is called where people read it, for example ``"Any hemorrhage"``."""
-    known = names_of(finding.detector).finding if label == finding.main_label else label.replace("_", " ")
-    words = _LABELS.get(label, known)
+    kind = known_kind(finding.detector)
+    known = None if kind is None else kind.task.label(label)
+    if label == finding.main_label and (kind is None or known is None or known.meaning == kind.finding):
+        words = names_of(finding.detector).finding
+    else:
+        words = (known.heading if known else "") or label.replace("_", " ")
     return words[:1].upper() + words[1:]
 
 

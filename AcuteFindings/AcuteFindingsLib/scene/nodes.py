@@ -10,11 +10,11 @@ from numpy.typing import DTypeLike
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Mask
-from AcuteFindingsLib.detectors.wording import unit_text, value_text
+from AcuteFindingsLib.detectors.wording import names_of, unit_text, value_text
 from AcuteFindingsLib.scene.application import current_scene, load_slicer
 from AcuteFindingsLib.scene.chart_nodes import ChartNodes, add_chart, add_table
 from AcuteFindingsLib.scene.hierarchy import place_under_study
-from AcuteFindingsLib.scene.naming import names_of, verdict_line
+from AcuteFindingsLib.scene.naming import verdict_line
 from AcuteFindingsLib.scene.node_headers import PHANTOM
 from AcuteFindingsLib.scene.packed_mask import mask_box, pack_mask
 from AcuteFindingsLib.scene.picture_plan import suspicious_point

@@ -7,7 +7,8 @@ import numpy as np
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.detectors.finding import Finding, SliceResult
-from AcuteFindingsLib.scene.naming import names_of, slice_number, verdict_line
+from AcuteFindingsLib.detectors.wording import names_of
+from AcuteFindingsLib.scene.naming import slice_number, verdict_line
 from AcuteFindingsLib.study.study import Study
 
 Kind = Literal["slice", "reformat", "image", "mask", "heatmap", "chart"]

@@ -66,7 +66,7 @@ def results_in(scene: Any, detector: str | None = None) -> list[SceneResult]:
     scene
         A `vtkMRMLScene`.
     detector
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``; by default the results of all.
+        Id of its kind; by default the results of all.
     """
     found = (result_of(text) for text in _nodes(scene, "vtkMRMLTextNode"))
     return [item for item in found if item is not None and detector in (None, item.finding.detector)]

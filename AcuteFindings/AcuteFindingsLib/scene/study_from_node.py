@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from AcuteFindingsLib.detectors.registry import find_kind
+from AcuteFindingsLib.detectors.wording import names_of
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.scene.hardened import SLICES_READ, source_slices
-from AcuteFindingsLib.scene.naming import names_of
 from AcuteFindingsLib.scene.node_grid import NodeGrid, grid_of, own_grid
 from AcuteFindingsLib.scene.node_headers import InstanceFile, NodeHeaders, headers_of, hierarchy_facts
 from AcuteFindingsLib.scene.node_places import place_notices, placing_of, without_slices
@@ -61,7 +61,7 @@ def study_facts(volume_node: Any, detector: str, *, instance_file: InstanceFile 
     volume_node
         A `vtkMRMLScalarVolumeNode`.
     detector
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``; decides what a single slice without a header is.
+        Id of its kind; decides what a single slice without a header is.
     instance_file
         Gives the file of a SOP Instance UID: `slicer.dicomDatabase.fileForInstance`. Headers are then read from the
         files, never anything that names the patient; without it, the node alone speaks.

@@ -3,7 +3,8 @@
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.verdict_words import APART, FORCED, is_forced, marks
-from AcuteFindingsLib.scene.naming import names_of, verdict_line
+from AcuteFindingsLib.detectors.wording import names_of
+from AcuteFindingsLib.scene.naming import verdict_line
 
 WIDE = 480
 """Pixels from which on a view has room for a line of `RESEARCH_USE_ONLY`, in the letters of Slicer's corner texts."""

@@ -210,11 +210,11 @@ def test_home_opens_the_chosen_study_in_a_detectors_module(host, monkeypatch):
     for name in DETECTORS:
         host.load_module(ROOT / name / f"{name}.py")
     home = host.open_panel("AcuteFindings")
-    assert not home.ui.openPEButton.isEnabled()
+    assert not home.panel.open_buttons["pe"].isEnabled()
     host.choose(home.ui.studySelector, "Chest")
     opened = []
     monkeypatch.setattr(slicer.util, "selectModule", opened.append)
-    host.click(home.ui.openPneumothoraxButton)
+    host.click(home.panel.open_buttons["pneumothorax"])
     assert opened == ["PneumothoraxSeg"]
     assert slicer.util.getModuleWidget("PneumothoraxSeg").logic.getParameterNode().inputVolume is volume
 
@@ -264,7 +264,7 @@ def test_home_makes_the_chosen_sample_and_tells_when_it_cannot(host, monkeypatch
     assert home.ui.sampleLabel.text == "The disk is full."
     host.click(home.ui.loadSampleButton)
     assert home.ui.studySelector.currentNode().GetName() == "Chest phantom, pneumothorax"
-    assert home.ui.openPneumothoraxButton.isEnabled()
+    assert home.panel.open_buttons["pneumothorax"].isEnabled()
 
 
 def test_home_lists_every_model_that_ships(host):

@@ -33,12 +33,12 @@ def registered(scene):
 
 
 def test_there_is_a_positive_and_a_negative_for_each_detector(registered):
-    from AcuteFindingsLib.widgets.samples.sample_data import SAMPLES
+    from AcuteFindingsLib.widgets.samples.sample_data import samples
 
-    assert [source.sampleName for source in registered] == [sample.name for sample in SAMPLES]
+    assert [source.sampleName for source in registered] == [sample.name for sample in samples()]
     wanted = {(name, positive) for name in ("pe", "hemorrhage", "pneumothorax") for positive in (True, False)}
-    assert {(sample.detector, sample.positive) for sample in SAMPLES} == wanted
-    assert len(SAMPLES) == len(wanted)
+    assert {(sample.detector, sample.positive) for sample in samples()} == wanted
+    assert len(samples()) == len(wanted)
 
 
 def test_every_sample_has_a_picture_and_nothing_to_download(registered):
@@ -50,10 +50,10 @@ def test_every_sample_has_a_picture_and_nothing_to_download(registered):
 
 @pytest.mark.parametrize("detector", ["pe", "hemorrhage", "pneumothorax"])
 def test_the_samples_of_a_detector_differ_in_the_finding_alone(detector):
-    from AcuteFindingsLib.widgets.samples.sample_data import SAMPLES
+    from AcuteFindingsLib.widgets.samples.sample_data import samples
 
     small = {"ctpa": {"matrix": 64, "slice_spacing": 10.0}, "head-ct": {"matrix": 64, "slice_spacing": 10.0}}
-    pair = [sample for sample in SAMPLES if sample.detector == detector]
+    pair = [sample for sample in samples() if sample.detector == detector]
     made = [
         make_phantom(sample.kind, sample.seed, positive=sample.positive, **small.get(sample.kind, {"size": 128}))
         for sample in pair
@@ -180,10 +180,10 @@ def test_a_sample_is_shown_in_the_slice_views(scene, monkeypatch, tmp_path):
 
     monkeypatch.setattr(sample_data, "load_phantom", load)
     monkeypatch.setattr(sample_data, "ensure_packages", lambda _parent: True)
-    source = SimpleNamespace(sampleName=sample_data.SAMPLES[-2].name)
+    source = SimpleNamespace(sampleName=sample_data.samples()[-2].name)
     (node,) = sample_data.load_source(source)
-    assert asked == [("chest-xray", sample_data.SAMPLES[-2].seed, True, {})]
-    assert node.GetName() == sample_data.SAMPLES[-2].name
+    assert asked == [("chest-xray", sample_data.samples()[-2].seed, True, {})]
+    assert node.GetName() == sample_data.samples()[-2].name
     composite = scene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
     assert composite is None or composite.GetBackgroundVolumeID() == node.GetID()
 
@@ -192,7 +192,7 @@ def test_without_packages_nothing_is_made(scene, monkeypatch):
     from AcuteFindingsLib.widgets.samples import sample_data
 
     monkeypatch.setattr(sample_data, "ensure_packages", lambda _parent: False)
-    assert sample_data.load_source(SimpleNamespace(sampleName=sample_data.SAMPLES[0].name)) == []
+    assert sample_data.load_source(SimpleNamespace(sampleName=sample_data.samples()[0].name)) == []
     assert scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode") is None
 
 

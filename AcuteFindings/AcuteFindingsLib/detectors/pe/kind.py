@@ -19,7 +19,7 @@ _TASK = ModelTask(
             "Pulmonary embolism",
             "59282003",
             heading="PE in the slice",
-            spellings=("pe_present_on_image", "embolism", "pulmonary_embolism"),
+            spellings=("pe_present", "pe_present_on_image", "embolism", "pulmonary_embolism"),
         ),
         KnownLabel("pe_present", "Pulmonary embolism in the exam", heading="PE in the examination"),
         KnownLabel("left", "Left-sided embolism"),

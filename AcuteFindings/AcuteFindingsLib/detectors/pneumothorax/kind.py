@@ -9,7 +9,7 @@ from AcuteFindingsLib.study.requirements import RadiographRequirements
 
 _HERE = "AcuteFindingsLib.detectors.pneumothorax"
 _SETTINGS = f"{_HERE}.radiograph:RadiographSettings"
-_PNEUMOTHORAX = KnownLabel("pneumothorax", "Pneumothorax", "36118008", spellings=("ptx",))
+_PNEUMOTHORAX = KnownLabel("pneumothorax", "Pneumothorax", "36118008", spellings=("ptx",), run_lengths="encodedpixels")
 _THORAX = Code("SCT", "43799004", "Thoracic cavity structure")
 
 # The order of TorchXRayVision's outputs (its `DenseNet.targets`).

@@ -2,13 +2,17 @@
 
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.detectors.kind import DetectorKind
+from AcuteFindingsLib.detectors.registry import kinds
+from AcuteFindingsLib.detectors.wording import in_sentence
 from AcuteFindingsLib.errors import AcuteFindingsError
-from AcuteFindingsLib.widgets.models.loader import MODULES, ModelLoader
+from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages, missing_packages
-from AcuteFindingsLib.widgets.samples.sample_data import SAMPLES, load_sample
+from AcuteFindingsLib.widgets.samples.sample_data import load_sample, samples
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess, shared_worker
 
 
@@ -21,6 +25,11 @@ class HomePanel:
         The widgets of the .ui file by name, as `slicer.util.childWidgetVariables` gives them.
     worker
         The process that makes samples; by default the one that all modules share.
+
+    Attributes
+    ----------
+    open_buttons
+        By detector, the button that opens the chosen study in its module.
     """
 
     def __init__(self, ui: Any, *, worker: WorkerProcess | None = None) -> None:
@@ -28,14 +37,14 @@ class HomePanel:
         self._worker = worker
         self.model_loader = ModelLoader(None, worker=worker)
         ui.modelsCollapsibleButton.layout().addWidget(self.model_loader.widget)
-        for sample in SAMPLES:
+        self._samples = samples()
+        for sample in self._samples:
             ui.sampleComboBox.addItem(sample.name)
         ui.loadSampleButton.connect("clicked(bool)", lambda _checked: self.load_sample())
         ui.installButton.connect("clicked(bool)", lambda _checked: self.install())
         ui.stopWorkerButton.connect("clicked(bool)", lambda _checked: self.stop_worker())
         ui.studySelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self.refresh())
-        for detector, button in self._open_buttons().items():
-            button.connect("clicked(bool)", lambda _checked, detector=detector: self.open(detector))
+        self.open_buttons = {kind.id: self._open_button(kind) for kind in kinds() if kind.module}
         self.refresh()
 
     def refresh(self) -> None:
@@ -56,12 +65,12 @@ class HomePanel:
         )
         self.ui.stopWorkerButton.setEnabled(worker.running and not worker.busy)
         chosen = self.ui.studySelector.currentNode() is not None
-        for button in self._open_buttons().values():
+        for button in self.open_buttons.values():
             button.setEnabled(chosen)
 
     def load_sample(self) -> Any | None:
         """Make the chosen sample study and choose it; returns the volume node, None where there is none."""
-        sample = SAMPLES[self.ui.sampleComboBox.currentIndex]
+        sample = self._samples[self.ui.sampleComboBox.currentIndex]
         self.ui.loadSampleButton.setEnabled(False)
         self.ui.sampleLabel.setText(_("Making the phantom…"))
         node, reason = None, ""
@@ -78,9 +87,9 @@ class HomePanel:
         self.refresh()
         return node
 
-    def open(self, detector: str) -> None:
+    def open(self, kind: DetectorKind) -> None:
         """Open a detector's module with the chosen study."""
-        name = MODULES[detector]
+        name = kind.module
         module_logic = slicer.util.getModuleWidget(name).logic
         study = self.ui.studySelector.currentNode()
         module_logic.getParameterNode().inputVolume = study
@@ -102,9 +111,11 @@ class HomePanel:
         """Stop what is under way: the panel goes."""
         self.model_loader.close()
 
-    def _open_buttons(self) -> dict[str, Any]:
-        return {
-            "pe": self.ui.openPEButton,
-            "hemorrhage": self.ui.openHemorrhageButton,
-            "pneumothorax": self.ui.openPneumothoraxButton,
-        }
+    def _open_button(self, kind: DetectorKind) -> Any:
+        button = qt.QPushButton(_("Open in {module}").format(module=kind.module_title))
+        button.setObjectName(f"open{kind.module}Button")
+        tip = _("Look for {finding} in this {study}")
+        button.setToolTip(tip.format(finding=in_sentence(kind.finding), study=in_sentence(kind.study)))
+        button.connect("clicked(bool)", lambda _checked: self.open(kind))
+        self.ui.studyCollapsibleButton.layout().addRow("", button)
+        return button

@@ -9,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.widgets.models.archive import unpack_steps
 from AcuteFindingsLib.widgets.models.checks import ModelChecks
 from AcuteFindingsLib.widgets.models.download import ModelDownload
@@ -29,8 +30,6 @@ from AcuteFindingsLib.widgets.models.verification import ModelVerification
 from AcuteFindingsLib.widgets.stepper import Stepper
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess, shared_worker
 
-MODULES = {"pe": "PEDetect", "hemorrhage": "HemorrhageDetect", "pneumothorax": "PneumothoraxSeg"}
-
 
 class ModelLoader:
     """Lists models and keeps the choice of one; own `widget` belongs into a panel's layout.
@@ -38,7 +37,7 @@ class ModelLoader:
     Parameters
     ----------
     task
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``; None for a manager of all models, in which none is chosen.
+        Id of the detector that the model is for; None for a manager of all models, in which none is chosen.
     worker
         Process that examines the tensors on "Verify"; by default the one that all modules share.
     downloader
@@ -65,7 +64,7 @@ class ModelLoader:
         self.task = task
         self.on_changed: Callable[[str], Any] = lambda _model: None
         self._settings = settings if settings is not None else qt.QSettings()
-        self._key = f"AcuteFindings/{MODULES.get(task or '', 'AcuteFindings')}/model"
+        self._key = f"AcuteFindings/{find_kind(task).module if task else 'AcuteFindings'}/model"
         self._rows: list[ModelRow] = []
         self._model = ""
         self._wanted = self._remembered() if task else ""

@@ -100,7 +100,7 @@ def list_rows(
     folders
         Packages, or folders of packages.
     task
-        ``"pe"``, ``"hemorrhage"``, ...; all when None. A package that cannot be read belongs to every task.
+        What the models answer for; all when None. A package that cannot be read belongs to every task.
     cache, shipped
         Where else to look; by default `default_cache` and the extension's ``Resources/Models``.
     """

@@ -5,7 +5,7 @@ from typing import Any
 import qt
 import slicer
 
-from AcuteFindingsLib.scene.layouts import show_layout
+from AcuteFindingsLib.scene.layouts import RADIOGRAPH_LAYOUT, layout_of, show_layout
 from AcuteFindingsLib.scene.results import SceneResult, remove_result, result_of, results_in
 from AcuteFindingsLib.scene.sequence_frame import show_frame
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
@@ -25,12 +25,12 @@ from AcuteFindingsLib.widgets.worker.run_controller import IDLE, RunController
 
 
 class DetectorPanel:
-    """Puts the parts together; the three modules differ in `detector` alone.
+    """Puts the parts together; modules differ in `detector` alone.
 
     Parameters
     ----------
     detector
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``.
+        Id of its kind.
     ui
         The widgets of the module's .ui file by name, as `slicer.util.childWidgetVariables` gives them.
     module_widget
@@ -58,7 +58,7 @@ class DetectorPanel:
         self.selector = ResultSelector(self._choose_result, on_show=self.show_in_views, on_remove=self.remove_result)
         self.not_shown = NotShownNotice(self.show_in_views)
         self.results = ResultsPanel(detector, on_slice=lambda _index: self.corrections.show_slice())
-        self.radiograph = RadiographPanel() if detector == "pneumothorax" else None
+        self.radiograph = RadiographPanel() if layout_of(detector) == RADIOGRAPH_LAYOUT else None
         self.corrections = CorrectionsPanel(lambda: self.results.current, on_label=self.results.update_corrected)
         self.export = ExportPanel(worker=self._get_worker, folders=_model_folders)
         self.run_bar = RunBar(

@@ -25,7 +25,7 @@ class ResultsPanel:
     Parameters
     ----------
     detector
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``.
+        Id of its kind.
     on_slice
         Called with the index of the slice that a person chose here.
 

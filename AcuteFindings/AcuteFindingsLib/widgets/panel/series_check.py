@@ -10,8 +10,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.detectors.wording import names_of
 from AcuteFindingsLib.errors import AcuteFindingsError
-from AcuteFindingsLib.scene.naming import names_of
 from AcuteFindingsLib.scene.study_from_node import fits, study_facts
 from AcuteFindingsLib.widgets.models.packages import missing_packages
 from AcuteFindingsLib.widgets.panel.volume_copy import VolumeCopy
@@ -27,7 +27,7 @@ class SeriesCheck:
     Parameters
     ----------
     detector
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``.
+        Id of its kind.
     worker
         Gives the worker process, which looks at the voxels.
     on_text

@@ -5,7 +5,7 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.verdict_words import verdict_words
-from AcuteFindingsLib.scene.naming import names_of
+from AcuteFindingsLib.detectors.wording import names_of
 from AcuteFindingsLib.widgets.parts import text_label
 
 

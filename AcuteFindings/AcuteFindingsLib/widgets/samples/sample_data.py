@@ -8,6 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.detectors.registry import kinds
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.widgets.models.packages import ensure_packages
@@ -41,17 +42,22 @@ class Sample:
     thumbnail: str
 
 
-_CTPA = (("matrix", 320), ("slice_spacing", 4.0))
-_HEAD = (("matrix", 256), ("slice_spacing", 5.0))
-
-SAMPLES = (
-    Sample("CTPA phantom, embolism", "pe", "ctpa", 900_008, True, _CTPA, "SampleEmbolism.png"),
-    Sample("CTPA phantom, no embolism", "pe", "ctpa", 900_008, False, _CTPA, "SampleNoEmbolism.png"),
-    Sample("Head CT phantom, hemorrhage", "hemorrhage", "head-ct", 7, True, _HEAD, "SampleHemorrhage.png"),
-    Sample("Head CT phantom, no hemorrhage", "hemorrhage", "head-ct", 7, False, _HEAD, "SampleNoHemorrhage.png"),
-    Sample("Chest phantom, pneumothorax", "pneumothorax", "chest-xray", 15, True, (), "SamplePneumothorax.png"),
-    Sample("Chest phantom, no pneumothorax", "pneumothorax", "chest-xray", 15, False, (), "SampleNoPneumothorax.png"),
-)
+def samples() -> tuple[Sample, ...]:
+    """Return the sample studies of every detector that has any."""
+    return tuple(
+        Sample(
+            name=sample.name,
+            detector=kind.id,
+            kind=kind.phantoms.generator,
+            seed=kind.phantoms.seed,
+            positive=sample.positive,
+            options=tuple(kind.phantoms.options.items()),
+            thumbnail=sample.thumbnail,
+        )
+        for kind in kinds()
+        if kind.phantoms is not None
+        for sample in kind.phantoms.samples
+    )
 
 
 def register_samples() -> None:
@@ -62,7 +68,7 @@ def register_samples() -> None:
     # Slicer has titles for categories since 2026; before, the category's name is its title.
     if hasattr(logic, "registerCustomSampleDataCategory"):
         logic.registerCustomSampleDataCategory(CATEGORY, title=_("AcuteFindings (phantoms)"))
-    for sample in SAMPLES:
+    for sample in samples():
         # Without a uri nothing is downloaded; all lists have to be of one length.
         logic.registerCustomSampleDataSource(
             category=CATEGORY,
@@ -87,7 +93,7 @@ def load_source(source: Any) -> list[Any]:
         The volume node; empty where there is none.
     """
     try:
-        sample = next(sample for sample in SAMPLES if sample.name == source.sampleName)
+        sample = next(sample for sample in samples() if sample.name == source.sampleName)
         node = load_sample(sample)
     except AcuteFindingsError as error:
         slicer.util.errorDisplay(str(error), windowTitle=_("AcuteFindings"))

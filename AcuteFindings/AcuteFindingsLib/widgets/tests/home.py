@@ -8,8 +8,6 @@ import slicer
 from AcuteFindingsLib.widgets.tests.detector import ModuleTest as _ModuleTest
 from AcuteFindingsLib.widgets.tests.detector import wait_until
 
-TASKS = {"pe", "hemorrhage", "pneumothorax", "lungs", "chest"}
-
 
 class HomeModuleTest(_ModuleTest):
     """Models, samples, worker and panel.
@@ -25,7 +23,7 @@ class HomeModuleTest(_ModuleTest):
     def test_every_task_has_a_model_that_can_be_used(self) -> None:
         """What ships is found from here, and nothing is wrong with it."""
         shipped = [row for row in self.logicClass().models() if row.shipped]
-        self.assertEqual({row.task for row in shipped}, TASKS)
+        self.assertEqual({row.task for row in shipped}, _tasks())
         self.assertEqual([row.error for row in shipped if row.error], [])
 
     def test_the_worker_process_finds_the_library(self) -> None:
@@ -35,19 +33,19 @@ class HomeModuleTest(_ModuleTest):
 
         self.assertEqual(ask(shared_worker(), "ping", {}), {})
         models = ask(shared_worker(), "models", {"folders": []})["models"]
-        self.assertLessEqual(TASKS, {model["task"] for model in models})
+        self.assertLessEqual(_tasks(), {model["task"] for model in models})
 
     def test_sample_data_offers_a_positive_and_a_negative_for_each_detector(self) -> None:
         """The Sample Data module lists them once, each with a picture, and one of them loads."""
         from pathlib import Path
 
-        from AcuteFindingsLib.widgets.samples.sample_data import CATEGORY, SAMPLES, register_samples
+        from AcuteFindingsLib.widgets.samples.sample_data import CATEGORY, register_samples, samples
 
         register_samples()
         register_samples()
         sources = slicer.modules.sampleDataSources[CATEGORY]
-        self.assertEqual([source.sampleName for source in sources], [sample.name for sample in SAMPLES])
-        self.assertEqual({(sample.detector, sample.positive) for sample in SAMPLES}, _every_pair())
+        self.assertEqual([source.sampleName for source in sources], [sample.name for sample in samples()])
+        self.assertEqual({(sample.detector, sample.positive) for sample in samples()}, _every_pair())
         for source in sources:
             self.assertTrue(Path(source.thumbnailFileName).is_file(), f"{source.thumbnailFileName} is missing")
         smallest = sources[-1]
@@ -59,18 +57,30 @@ class HomeModuleTest(_ModuleTest):
         """The chosen volume is the other module's input."""
         import numpy as np
 
+        from AcuteFindingsLib.detectors.registry import kinds
+
         volume = slicer.util.addVolumeFromArray(np.zeros((4, 8, 8), np.int16), name="Study")
         widget = self.open_panel()
         try:
             widget.ui.studySelector.setCurrentNode(volume)
-            wait_until(widget.ui.openPEButton.isEnabled, 10, "the button that opens PE Detect")
+            kind = kinds()[0]
+            button = widget.panel.open_buttons[kind.id]
+            wait_until(button.isEnabled, 10, f"the button that opens {kind.module}")
             self.save_screenshot("AcuteFindings")
-            widget.ui.openPEButton.click()
-            chosen = slicer.util.getModuleWidget("PEDetect").logic.getParameterNode().inputVolume
+            button.click()
+            chosen = slicer.util.getModuleWidget(kind.module).logic.getParameterNode().inputVolume
             self.assertEqual(chosen.GetID(), volume.GetID())
         finally:
             self.close_panel(widget)
 
 
 def _every_pair() -> set[tuple[str, bool]]:
-    return {(detector, positive) for detector in ("pe", "hemorrhage", "pneumothorax") for positive in (True, False)}
+    from AcuteFindingsLib.detectors.registry import kinds
+
+    return {(kind.id, positive) for kind in kinds() if kind.phantoms is not None for positive in (True, False)}
+
+
+def _tasks() -> set[str]:
+    from AcuteFindingsLib.detectors.registry import model_tasks
+
+    return set(model_tasks())

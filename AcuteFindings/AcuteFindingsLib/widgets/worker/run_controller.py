@@ -11,9 +11,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.detectors.wording import names_of
 from AcuteFindingsLib.errors import CancelledError, DetectionError, named_error
 from AcuteFindingsLib.jobs.arrays import load_result
-from AcuteFindingsLib.scene.naming import names_of
 from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding_steps
 from AcuteFindingsLib.scene.results import SceneResult, result_of
 from AcuteFindingsLib.scene.sequence_frame import frame_of, set_frame
@@ -59,7 +59,7 @@ class RunController:
     Parameters
     ----------
     detector
-        ``"pe"``, ``"hemorrhage"`` or ``"pneumothorax"``.
+        Id of its kind.
     worker
         The process that detects; by default the one that all modules share.
     settings
