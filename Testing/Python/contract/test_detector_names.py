@@ -1,0 +1,125 @@
+"""Nothing outside a detector's folder names the detector: what is to be known of it stands in its kind.
+
+Its module in Slicer, its tests, recipes and model packages may name it. Of the library only the registry does, which
+says where the kinds of this library are.
+"""
+
+import re
+
+import pytest
+from extension_files import LIBRARY
+
+from AcuteFindingsLib.detectors.registry import BUILT_IN
+from AcuteFindingsLib.models.task import load_reference
+
+KINDS = [load_reference(reference) for reference in BUILT_IN]
+REGISTRY = "detectors/registry.py"
+
+STILL_NAMING = frozenset(
+    """
+    cli/import_model.py
+    detectors/bundle.py
+    detectors/single_image.py
+    evaluation/explain.py
+    jobs/demo.py
+    jobs/import_proof.py
+    models/bundle_config.py
+    models/importing/densenet.py
+    models/importing/findings.py
+    models/importing/keras_models.py
+    models/importing/monai_bundle.py
+    models/importing/programs.py
+    models/importing/segmentation_models.py
+    networks/__init__.py
+    networks/chest.py
+    phantoms/chest_xray/generate.py
+    phantoms/ctpa/generate.py
+    phantoms/head_ct/generate.py
+    phantoms/phantom.py
+    providers/blast_ct.py
+    providers/context.py
+    providers/hemorrhage_result.py
+    providers/load.py
+    providers/torchxrayvision.py
+    providers/torchxrayvision_detector.py
+    providers/totalsegmentator.py
+    training/card_parts.py
+    training/data/look/page.py
+    training/data/look/sample.py
+    training/data/read.py
+    training/data/readers/corrections.py
+    training/data/readers/head_slices.py
+    training/data/readers/nih.py
+    training/data/readers/padchest.py
+    training/data/readers/pe_study.py
+    training/data/readers/phantoms.py
+    training/data/readers/rsna_hemorrhage.py
+    training/data/readers/rsna_pe.py
+    training/data/readers/siim.py
+    training/data/table.py
+    training/first_arrays.py
+    training/first_chest.py
+    training/first_hemorrhage.py
+    training/first_lungs.py
+    training/first_models.py
+    training/first_pe.py
+    training/first_radiographs.py
+    training/hemorrhage_card.py
+    training/hemorrhage_phantoms.py
+    training/lesions/pneumothorax.py
+    training/lesions/radiographs.py
+    training/lesions/tubes.py
+    training/radiograph_sets.py
+    training/real_chest.py
+    training/real_heads.py
+    training/real_lesions.py
+    training/real_lungs.py
+    training/recipes/schema.py
+    training/runs/arrays.py
+    training/runs/labels.py
+    training/runs/measure.py
+    training/runs/module.py
+    training/runs/package.py
+    training/runs/score.py
+    """.split()
+)
+"""Files that still name a detector. It only shrinks."""
+
+
+def naming(text: str) -> list[str]:
+    """Return the lines in which a detector is named: its id as a text of its own, its folder, its module in Slicer."""
+    ids = "|".join(kind.id for kind in KINDS)
+    modules = "|".join(kind.module for kind in KINDS)
+    named = re.compile(rf"""["'`](?:{ids})["'`]|\bdetectors[./](?:{ids})\b|\b(?:{modules})\b""")
+    return [f"{number}: {line.strip()}" for number, line in enumerate(text.splitlines(), 1) if named.search(line)]
+
+
+def files_of_no_detector():
+    for path in sorted(LIBRARY.rglob("*.py")) + sorted(LIBRARY.rglob("*.jinja")):
+        place = path.relative_to(LIBRARY)
+        if place.parts[:2] not in [("detectors", kind.id) for kind in KINDS]:
+            yield place.as_posix(), path
+
+
+def test_no_file_outside_a_detectors_folder_names_it():
+    found = {place: naming(path.read_text(encoding="utf-8")) for place, path in files_of_no_detector()}
+    wrong = {place: lines for place, lines in found.items() if lines and place not in {REGISTRY, *STILL_NAMING}}
+    assert wrong == {}
+
+
+def test_the_registry_names_the_kinds_and_nothing_else():
+    lines = naming((LIBRARY / REGISTRY).read_text(encoding="utf-8"))
+    assert [line.partition(": ")[2].strip('",') for line in lines] == list(BUILT_IN)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.id)
+def test_a_planted_name_is_found(kind):
+    for line in (
+        f'if name == "{kind.id}":',
+        f"choose({{'{kind.id}': 1}})",
+        f"from AcuteFindingsLib.detectors.{kind.id}.detector import LABEL",
+        f"slicer.modules.{kind.module}",
+        f"``{kind.id}`` or another one",
+    ):
+        assert naming(f"x = 1\n{line}\n") == [f"2: {line}"]
+    assert naming(f"the {kind.id} of a sentence, {kind.finding}\n") == []
