@@ -17,7 +17,7 @@ from scipy.special import expit
 from AcuteFindingsLib.detectors.detector import analysis_sources
 from AcuteFindingsLib.detectors.hemorrhage.detector import HeadImages, HemorrhageRule, HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pe.detector import ChestSlices, PEDetector, PESettings, chest_slices
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, network_images, predict_flipped
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, predict_flipped
 from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.detectors.rules import consecutive_score
 from AcuteFindingsLib.errors import ModelError, StudyError

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxRule, outlines
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import chest_probabilities, lung_masks, radiograph_settings
+from AcuteFindingsLib.detectors.radiograph import chest_probabilities, lung_masks, radiograph_settings
 from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.find import default_package, find_id, find_package
 from AcuteFindingsLib.models.metadata import Task

@@ -13,7 +13,7 @@ from scipy.special import expit
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pe.detector import PEDetector, chest_slices
 from AcuteFindingsLib.detectors.pneumothorax.detector import outlines
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
+from AcuteFindingsLib.detectors.radiograph import (
     chest_probabilities,
     lung_masks,
     network_images,

@@ -13,7 +13,7 @@ from AcuteFindingsLib.detectors.hemorrhage.detector import (
     remove_small,
 )
 from AcuteFindingsLib.detectors.pe.detector import PEDetector, PESettings, chest_slices
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import two_largest
+from AcuteFindingsLib.detectors.radiograph import two_largest
 from AcuteFindingsLib.detectors.single_image import image_scorer
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.proof import DETECTOR_TOLERANCE, Source

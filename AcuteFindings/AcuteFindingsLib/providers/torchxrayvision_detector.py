@@ -9,13 +9,13 @@ import numpy as np
 from AcuteFindingsLib.detectors.detector import slice_results
 from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LABEL, LEFT_LUNG, RIGHT_LUNG
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
+from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
+from AcuteFindingsLib.detectors.radiograph import (
     chest_heatmap,
     chest_probabilities,
     lung_masks,
     split_lungs,
 )
-from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.detectors.single_image import Scores
 from AcuteFindingsLib.errors import DetectionError

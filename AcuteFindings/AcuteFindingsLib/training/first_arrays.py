@@ -6,7 +6,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pe.detector import PESettings, chest_slices
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, network_images
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.preprocessing.resample import fit_in_plane, resize_in_plane

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import chest_probabilities
+from AcuteFindingsLib.detectors.radiograph import chest_probabilities
 from AcuteFindingsLib.evaluation.intervals import auc_interval
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Network, OperatingPoint, TrainingData

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import lung_masks
+from AcuteFindingsLib.detectors.radiograph import lung_masks
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.intervals import mean_interval
 from AcuteFindingsLib.evaluation.masks import dice

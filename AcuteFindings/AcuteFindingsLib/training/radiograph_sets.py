@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.training.augment import augment
 from AcuteFindingsLib.training.first_arrays import chest_xray_arrays
 from AcuteFindingsLib.training.phantom_sets import Arrays, phantom_arrays
@@ -25,7 +25,7 @@ USE = "To show the software at work from study to report, and to test it. Not fo
 def radiograph_sets(cache: Path, first: int, count: int, workers: int) -> list[Arrays]:
     """Return radiograph phantoms from seed `first` on, as `chest_xray_arrays` gives them."""
     settings = {"size": SIZE, "flip": True}
-    sources = ("phantoms/chest_xray/*.py", "detectors/pneumothorax/radiograph.py")
+    sources = ("phantoms/chest_xray/*.py", "detectors/radiograph.py")
     return phantom_arrays(
         chest_xray_arrays,
         range(first, first + count),

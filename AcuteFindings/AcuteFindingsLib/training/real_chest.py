@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 from torch.nn import functional
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, network_images
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
 from AcuteFindingsLib.networks.chest import ChestClassifier
 from AcuteFindingsLib.training.augment import augment
 from AcuteFindingsLib.training.data import DataTable, read_data

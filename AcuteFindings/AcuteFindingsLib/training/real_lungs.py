@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, network_images
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.preprocessing.square import fit_square
 from AcuteFindingsLib.training.augment import augment, mask_loss

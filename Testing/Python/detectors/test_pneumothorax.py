@@ -5,13 +5,13 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
+from AcuteFindingsLib.detectors.pneumothorax.shortcut import altered_pictures, shortcut_notices
+from AcuteFindingsLib.detectors.radiograph import (
     RadiographSettings,
     network_images,
     split_lungs,
     two_largest,
 )
-from AcuteFindingsLib.detectors.pneumothorax.shortcut import altered_pictures, shortcut_notices
 from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.phantoms import Phantom, make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from AcuteFindingsLib.detectors.pneumothorax.detector import outlines
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, chest_probabilities, network_images
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, chest_probabilities, network_images
 from AcuteFindingsLib.detectors.single_image import load_image_scorer
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.package import ModelPackage

@@ -16,7 +16,7 @@ from PIL import Image
 import AcuteFindingsLib
 from AcuteFindingsLib.detectors.bundle import list_studies
 from AcuteFindingsLib.detectors.load import load_detector
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import network_images, predict_flipped, radiograph_settings
+from AcuteFindingsLib.detectors.radiograph import network_images, predict_flipped, radiograph_settings
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.detectors.single_image import load_image_scorer
 from AcuteFindingsLib.errors import ModelError, StudyError

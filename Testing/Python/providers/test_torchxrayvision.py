@@ -82,7 +82,7 @@ def test_probabilities_are_the_packages_own_at_its_operating_points(cache, chest
 
 
 def test_the_pictures_scale_is_the_packages(radiograph) -> None:
-    from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, network_images
+    from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
 
     settings = RadiographSettings.model_validate(
         package_of(task="chest", version="1", sha256="0" * 64).card.preprocessing

@@ -9,7 +9,7 @@ import torch
 import typer
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.evaluate import Request, evaluate

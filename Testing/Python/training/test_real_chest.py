@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.evaluation.calibration import calibration_error
 from AcuteFindingsLib.networks.chest import ChestClassifier
 from AcuteFindingsLib.training.first_chest64 import ENOUGH_PEOPLE, figures

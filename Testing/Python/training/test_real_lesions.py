@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.models.find import default_package
 from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.networks import build_network, stored_arguments

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.networks.chest import LungUNet
 from AcuteFindingsLib.training.data.load import load_mask
 from AcuteFindingsLib.training.real_lungs import RealLungs, cross_validate, fit_to_lungs, read_lungs

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Code, Finding, Heatmap, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
+from AcuteFindingsLib.detectors.pneumothorax.shortcut import ShortcutCheck, check_shortcuts
+from AcuteFindingsLib.detectors.radiograph import (
     Lungs,
     chest_heatmap,
     chest_probabilities,
@@ -21,7 +22,6 @@ from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
     split_lungs,
     unfit_shown,
 )
-from AcuteFindingsLib.detectors.pneumothorax.shortcut import ShortcutCheck, check_shortcuts
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.checks import check_study

@@ -8,7 +8,7 @@ from AcuteFindingsLib.models.task import KnownLabel, ModelTask, Point, ProgramFo
 from AcuteFindingsLib.study.requirements import RadiographRequirements
 
 _HERE = "AcuteFindingsLib.detectors.pneumothorax"
-_SETTINGS = f"{_HERE}.radiograph:RadiographSettings"
+_SETTINGS = "AcuteFindingsLib.detectors.radiograph:RadiographSettings"
 _PNEUMOTHORAX = KnownLabel("pneumothorax", "Pneumothorax", "36118008", spellings=("ptx",), run_lengths="encodedpixels")
 _THORAX = Code("SCT", "43799004", "Thoracic cavity structure")
 

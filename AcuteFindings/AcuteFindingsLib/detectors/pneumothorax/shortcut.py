@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.transform import resize
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import (
+from AcuteFindingsLib.detectors.radiograph import (
     Lungs,
     network_images,
     radiograph_settings,

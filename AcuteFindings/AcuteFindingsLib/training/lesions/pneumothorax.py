@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import split_lungs
+from AcuteFindingsLib.detectors.radiograph import split_lungs
 from AcuteFindingsLib.phantoms.chest_xray.pleural_air import Pneumothorax as Retraction
 
 SIDES = ("right", "left")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, network_images
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 from AcuteFindingsLib.preprocessing.square import fit_square

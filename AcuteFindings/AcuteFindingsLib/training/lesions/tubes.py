@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import split_lungs
+from AcuteFindingsLib.detectors.radiograph import split_lungs
 from AcuteFindingsLib.phantoms.chest_xray.anatomy import SIDES, Anatomy, draw_anatomy
 from AcuteFindingsLib.phantoms.chest_xray.drawing import Frame
 from AcuteFindingsLib.phantoms.chest_xray.tubes import TUBES, draw_tubes

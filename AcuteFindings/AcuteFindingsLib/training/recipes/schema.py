@@ -6,7 +6,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
 from AcuteFindingsLib.detectors.pe.detector import PESettings
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.training.recipes.data_plans import DATA, DataPlan, Drawn, Source, Split
 from AcuteFindingsLib.training.recipes.plans import (

@@ -10,7 +10,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pe.detector import PESettings, chest_slices
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, lung_masks, network_images, shown_box
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, lung_masks, network_images, shown_box
 from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.find import find_package

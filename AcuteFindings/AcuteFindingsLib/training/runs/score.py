@@ -10,7 +10,7 @@ from scipy.special import expit
 from torch import nn
 
 from AcuteFindingsLib.detectors.pe.detector import PEDetector
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, predict_flipped
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, predict_flipped
 from AcuteFindingsLib.detectors.rules import consecutive_score
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.progress import Progress, batches, never_cancelled, no_progress

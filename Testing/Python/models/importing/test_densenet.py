@@ -9,7 +9,7 @@ import torch
 from scipy.special import expit
 from torchvision.models import densenet121
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import RadiographSettings, chest_probabilities, network_images
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, chest_probabilities, network_images
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import import_model

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from AcuteFindingsLib.detectors.pe.detector import PEDetector
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import lung_masks
+from AcuteFindingsLib.detectors.radiograph import lung_masks
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import import_model

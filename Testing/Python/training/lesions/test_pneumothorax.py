@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from AcuteFindingsLib.detectors.pneumothorax.radiograph import split_lungs
+from AcuteFindingsLib.detectors.radiograph import split_lungs
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training.lesions.pneumothorax import (
     KINDS,
