@@ -80,7 +80,7 @@ class AcuteFindingsLogic(ModuleLogic):
     parameterNodeClass = AcuteFindingsParameterNode
 
     def models(self, task=None):
-        """Return what is known of every model package: id, task, version, size, licence, place and error.
+        """Return what is known of every model package: id, task, version, size, license, place and error.
 
         Parameters
         ----------

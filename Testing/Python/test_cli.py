@@ -100,6 +100,14 @@ def test_a_refused_study_ends_in_one_line(flat_ct: Path, tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
+def test_options_by_their_earlier_names_are_understood_and_the_new_name_is_told(in_process, tmp_path: Path) -> None:
+    status, _, err = in_process("models", "import", tmp_path / "none.pth", "--licence=CC-BY-4.0")
+    told, *_ = err.splitlines()
+    assert told == "acutefindings: --licence is called --license now."
+    assert status == 2
+    assert "--licence" not in err.removeprefix(told)
+
+
 @pytest.mark.parametrize(
     ("arguments", "holds"),
     [

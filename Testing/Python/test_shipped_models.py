@@ -95,8 +95,8 @@ def test_a_card_says_truthfully_what_the_weights_were_fitted_to(name: str) -> No
     if not data.phantoms_only:
         assert data.restriction
     if name == "lungs-unet-small":
-        assert "NC" in package.card.licence
-    assert ("non-commercial" in data.restriction.lower()) == ("NC" in package.card.licence)
+        assert "NC" in package.card.license
+    assert ("non-commercial" in data.restriction.lower()) == ("NC" in package.card.license)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_every_file_of_the_library_ships_and_nothing_else(wheel: Path) -> None:
     assert shipped == wanted
 
 
-def test_the_licence_is_in_the_wheel_and_in_its_metadata(wheel: Path) -> None:
+def test_the_license_is_in_the_wheel_and_in_its_metadata(wheel: Path) -> None:
     metadata = metadata_of(wheel)
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata.get_all("License-File") == ["LICENSE"]

@@ -45,6 +45,8 @@ app.add_typer(train.recipes_app, name="recipes", rich_help_panel="Research")
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _STOPPED = 130
+# Options by their earlier names, which keep working until the next release.
+_RENAMED = {"--licence": "--license", "--licence-file": "--license-file", "--accept-licence": "--accept-license"}
 
 
 def main() -> None:
@@ -59,7 +61,7 @@ def main() -> None:
 
 def _run() -> NoReturn:
     try:
-        status = app(standalone_mode=False)
+        status = app(_with_current_names(sys.argv[1:]), standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:
         context = getattr(error, "ctx", None)
@@ -74,6 +76,17 @@ def _run() -> NoReturn:
     if status == _STOPPED:
         _fail("stopped on request.", _STOPPED)
     sys.exit(status or 0)
+
+
+def _with_current_names(arguments: list[str]) -> list[str]:
+    """Replace options that were renamed, and say so in one line each."""
+    current = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name in _RENAMED:
+            print(f"acutefindings: {name} is called {_RENAMED[name]} now.", file=sys.stderr)
+        current.append(_RENAMED.get(name, name) + equals + value)
+    return current
 
 
 def _fail(text: str, status: int) -> NoReturn:

@@ -46,8 +46,8 @@ def models_import(
         str | None,
         typer.Option("--head", help="softmax where the outputs exclude each other, sigmoid where each is its own."),
     ] = None,
-    licence: Annotated[str | None, typer.Option("--licence", help="Licence of the weights.")] = None,
-    licence_file: Annotated[Path | None, typer.Option("--licence-file", help="Its full text.")] = None,
+    license: Annotated[str | None, typer.Option("--license", help="License of the weights.")] = None,
+    license_file: Annotated[Path | None, typer.Option("--license-file", help="Its full text.")] = None,
     trained_on: Annotated[str | None, typer.Option("--trained-on", help="What the weights were fitted to.")] = None,
     source_python: Annotated[
         Path | None, typer.Option("--source-python", help="A Python that has Keras, to compare with.")
@@ -80,9 +80,9 @@ def models_import(
         head=head,  # type: ignore[arg-type]
         source_python=source_python,
     )
-    said: dict[str, Any] = {"id": model_id, "title": title, "licence": licence, "trained_on": trained_on}
-    if licence_file is not None:
-        said["licence_text"] = licence_file.read_text(encoding="utf-8")
+    said: dict[str, Any] = {"id": model_id, "title": title, "license": license, "trained_on": trained_on}
+    if license_file is not None:
+        said["license_text"] = license_file.read_text(encoding="utf-8")
     identity = Identity(**{name: value for name, value in said.items() if value is not None})
     with progress_bar() as progress:
         package = import_model(

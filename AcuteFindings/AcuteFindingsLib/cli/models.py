@@ -35,7 +35,7 @@ def models_list(models_folder: ModelFolders = None) -> None:
     from AcuteFindingsLib.models.find import list_packages
 
     folders = tuple(models_folder or ())
-    table = Table(Column("id", no_wrap=True), "task", "version", "size", "licence", "trained on", "where")
+    table = Table(Column("id", no_wrap=True), "task", "version", "size", "license", "trained on", "where")
     packages = list_packages(folders=folders)
     for entry in packages:
         table.add_row(*entry.row())
@@ -93,7 +93,7 @@ def models_download(
     everything: Annotated[bool, typer.Option("--all", help="Every model that can be downloaded.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="Only list what the catalogue offers.")] = False,
     catalogue: CatalogueAddress = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Agree to the licences without being asked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to the licenses without being asked.")] = False,
 ) -> None:
     """Download models; a download that broke off goes on where it ended."""
     from AcuteFindingsLib.models.catalogue import load_catalogue
@@ -214,19 +214,19 @@ def models_mirror(
 
 
 def _agreed(entry: "CatalogueEntry", *, yes: bool) -> bool:
-    """Show licence and citations; ask, unless the user has agreed beforehand."""
+    """Show license and citations; ask, unless the user has agreed beforehand."""
     if entry.source.kind != "archive":
         # Nothing to agree to here: the download says how this one is had.
         return True
     out_console.print(f"{entry.id} {entry.version}: {entry.title} ({entry.size_text})")
-    out_console.print(f"  licence   {entry.licence}")
+    out_console.print(f"  license   {entry.license}")
     for citation in entry.citations:
         out_console.print(f"  cite      {citation}")
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise ModelError(f"Nobody is there to agree to the licence of {entry.id}; add --yes if you do.")
-    return typer.confirm("Download it under this licence?")
+        raise ModelError(f"Nobody is there to agree to the license of {entry.id}; add --yes if you do.")
+    return typer.confirm("Download it under this license?")
 
 
 def _print_catalogue(catalogue: "Catalogue") -> None:
@@ -242,7 +242,7 @@ def _print_catalogue(catalogue: "Catalogue") -> None:
         facts = [f"{entry.id} {entry.version}".rstrip(), f"for {', '.join(entry.tasks)}", entry.size_text]
         out_console.print("  ".join(fact for fact in facts if fact), style="bold")
         out_console.print(f"  {entry.title}")
-        out_console.print(f"  licence   {entry.licence}")
+        out_console.print(f"  license   {entry.license}")
         out_console.print(f"  how       {how}")
     if not catalogue.models:
         out_console.print("The catalogue lists no model.")

@@ -14,7 +14,7 @@ providers_app = typer.Typer(help="Public models used through their own packages:
 providers_app.callback(invoke_without_command=True)(help_without_command)
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="torchxrayvision, totalsegmentator or blast-ct.")]
-_Accept = Annotated[bool, typer.Option("--accept-licence", help="Agree to the terms without being asked.")]
+_Accept = Annotated[bool, typer.Option("--accept-license", help="Agree to the terms without being asked.")]
 
 
 @providers_app.command("list")
@@ -40,7 +40,7 @@ def providers_list() -> None:
 
 @providers_app.command("show")
 def providers_show(provider: _Id) -> None:
-    """Show what a provider gives, its licence and what to cite."""
+    """Show what a provider gives, its license and what to cite."""
     from AcuteFindingsLib.providers.provider import find_provider
 
     out_console.print(find_provider(provider).terms)
@@ -49,7 +49,7 @@ def providers_show(provider: _Id) -> None:
 @providers_app.command("consent")
 def providers_consent(
     provider: _Id,
-    accept_licence: _Accept = False,
+    accept_license: _Accept = False,
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Take an earlier consent back.")] = False,
 ) -> None:
     """Show the terms and agree to them; without this a provider is not used."""
@@ -60,18 +60,18 @@ def providers_consent(
     if withdraw:
         withdraw_consent(wanted)
         out_console.print(f"{wanted.id}: the consent is taken back; it is not used until you agree again.")
-    elif _agreed(wanted, accept_licence):
+    elif _agreed(wanted, accept_license):
         out_console.print(f"{wanted.id}: agreed.")
 
 
 @providers_app.command("install")
-def providers_install(provider: _Id, accept_licence: _Accept = False) -> None:
+def providers_install(provider: _Id, accept_license: _Accept = False) -> None:
     """Install a provider's package, once its terms are agreed to; weights are fetched at the first use."""
     from AcuteFindingsLib.providers.install import install
     from AcuteFindingsLib.providers.provider import find_provider
 
     wanted = find_provider(provider)
-    if not _agreed(wanted, accept_licence):
+    if not _agreed(wanted, accept_license):
         return
     with progress_bar() as progress:
         python = install(wanted, progress=progress)

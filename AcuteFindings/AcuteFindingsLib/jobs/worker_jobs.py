@@ -230,7 +230,7 @@ def catalogue(request: Request, _tools: Tools) -> dict[str, Any]:
     from AcuteFindingsLib.models.catalogue import load_catalogue
 
     listed = load_catalogue(request.optional_text("catalogue"))
-    return {"models": [entry.model_dump(mode="json") for entry in listed.models]}
+    return {"models": [entry.model_dump(mode="json", by_alias=True) for entry in listed.models]}
 
 
 def download(request: Request, tools: Tools) -> dict[str, Any]:
@@ -325,7 +325,7 @@ def _model_row(package: Any) -> dict[str, Any]:
         shipped = False
     where = {"id": package.id, "folder": str(package.folder), "shipped": shipped}
     if isinstance(package, DamagedPackage):
-        unknown = dict.fromkeys(("task", "title", "version", "licence", "trained_on", "sha256"), "")
+        unknown = dict.fromkeys(("task", "title", "version", "license", "trained_on", "sha256"), "")
         return {**where, **unknown, "size_mb": 0.0, "phantoms_only": False, "error": package.error}
     weights = package.folder / package.weights
     return {
@@ -334,7 +334,7 @@ def _model_row(package: Any) -> dict[str, Any]:
         "title": package.card.title,
         "version": package.version,
         "size_mb": round(weights.stat().st_size / 1e6, 1) if weights.is_file() else 0.0,
-        "licence": package.card.licence,
+        "license": package.card.license,
         "trained_on": package.card.training_data.summary,
         "phantoms_only": package.card.training_data.phantoms_only,
         "error": "" if weights.is_file() else f"{weights} is missing; fetch the package again.",

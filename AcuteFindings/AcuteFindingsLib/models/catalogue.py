@@ -1,4 +1,4 @@
-"""The catalogue: which models there are to be had, where from, under which licence, and how to tell they are whole.
+"""The catalogue: which models there are to be had, where from, under which license, and how to tell they are whole.
 
 One JSON file, `Resources/Models/catalogue.json`, with the schema beside it; a hospital's mirror is another such file.
 """
@@ -8,7 +8,16 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urljoin, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.fetch import is_web, read_bytes, shown_address
@@ -78,7 +87,9 @@ class CatalogueEntry(_Strict):
     tasks: list[Task] = Field(min_length=1)
     title: str = Field(min_length=1)
     version: str = ""
-    licence: str = Field(min_length=1)
+    license: str = Field(
+        min_length=1, validation_alias=AliasChoices("licence", "license"), serialization_alias="licence"
+    )
     citations: list[str] = Field(min_length=1)
     source: ShippedSource | ArchiveSource | ProviderSource = Field(discriminator="kind")
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from AcuteFindingsLib.names import detector_name, file_name, label_name, model_id, plain_text, version_name
 
@@ -115,7 +115,7 @@ class Card(_Strict):
     companions: dict[Task, ModelId] = Field(default_factory=dict)
     training_data: TrainingData
     evaluation: list[Interval]
-    licence: str
+    license: str = Field(validation_alias=AliasChoices("licence", "license"), serialization_alias="licence")
     intended_use: str
     limitations: str
     sources: list[str] = Field(default_factory=list)

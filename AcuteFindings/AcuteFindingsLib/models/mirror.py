@@ -81,7 +81,7 @@ def _entry(package: ModelPackage, source: ArchiveSource | ShippedSource) -> Cata
         tasks=[card.task],
         title=card.title,
         version=package.version,
-        licence=card.licence,
+        license=card.license,
         citations=list(card.sources) or [own],
         source=source,
     )

@@ -22,7 +22,7 @@ BuildNetwork = Callable[[str, dict[str, Any]], "torch.nn.Module"]
 METADATA = "configs/metadata.json"
 INFERENCE = "configs/inference.json"
 CARD_TEXT = "docs/README.md"
-LICENCE = "LICENSE"
+LICENSE = "LICENSE"
 CHECKSUMS = "checksums.json"
 # The first one that a package lists holds its weights.
 WEIGHTS = ("models/model.safetensors", "models/model.pt", "models/model.ts", "models/model.onnx")
@@ -76,11 +76,11 @@ class ModelPackage:
         return self.checksums[self.weights]
 
     def row(self) -> tuple[str, ...]:
-        """Return what a list shows of the model: id, task, version, size, licence, trained on, where."""
+        """Return what a list shows of the model: id, task, version, size, license, trained on, where."""
         path = self.folder / self.weights
         size = f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "missing"
         data = self.card.training_data
-        return self.id, self.card.task, self.version, size, self.card.licence, data.summary, str(self.folder)
+        return self.id, self.card.task, self.version, size, self.card.license, data.summary, str(self.folder)
 
     def read_card_text(self) -> str:
         """Return the model card, Markdown.

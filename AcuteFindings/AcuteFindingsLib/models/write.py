@@ -21,7 +21,7 @@ from AcuteFindingsLib.models.package import (
     CARD_TEXT,
     CHECKSUMS,
     INFERENCE,
-    LICENCE,
+    LICENSE,
     METADATA,
     WEIGHTS,
     BuildNetwork,
@@ -51,7 +51,7 @@ def write_package(
     copyright: str,
     network_data_format: dict[str, Any],
     card_text: str,
-    licence_text: str,
+    license_text: str,
     documents: Mapping[str, bytes] | None = None,
     half: bool = True,
     replace: bool = False,
@@ -77,8 +77,8 @@ def write_package(
         `network_data_format` and is left out is filled in (`complete_data_format`).
     card_text
         Free text for the model card, Markdown; its tables and sections come from `card`.
-    licence_text
-        Full text of the licence of the weights.
+    license_text
+        Full text of the license of the weights.
     documents
         Further files for `docs/` by name; the card's pictures must be among them.
     half
@@ -127,21 +127,24 @@ def write_package(
             "data_source": card.training_data.summary,
             "references": card.sources,
             "network_data_format": complete_data_format(card, network_data_format),
-            "acutefindings": card.model_dump(mode="json"),
+            "acutefindings": card.model_dump(mode="json", by_alias=True),
         },
         source=folder / METADATA,
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{uuid.uuid4().hex[:8]}.partial.{folder.name}")
     try:
-        _write_text(partial / METADATA, json.dumps(metadata.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
+        _write_text(
+            partial / METADATA,
+            json.dumps(metadata.model_dump(mode="json", by_alias=True), indent=2, allow_nan=False) + "\n",
+        )
         if not programs:
             inference = inference_config(card, weights=WEIGHTS[0])
             _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
         _write_text(partial / CARD_TEXT, render_card(metadata, card_text))
         for name, content in documents.items():
             (partial / CARD_TEXT).with_name(name).write_bytes(content)
-        _write_text(partial / LICENCE, licence_text.rstrip() + "\n")
+        _write_text(partial / LICENSE, license_text.rstrip() + "\n")
         if programs:
             for name, file in programs.items():
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +160,7 @@ def write_package(
 def rewrite_package(folder: Path | str, *, build: BuildNetwork | None = None) -> ModelPackage:
     """Write `configs/inference.json` and MONAI's fields of a package anew, with the same weights and the same card.
 
-    For packages of an earlier version of this library. Weights, model card and licence are copied byte for byte; after
+    For packages of an earlier version of this library. Weights, model card and license are copied byte for byte; after
     an error the package is as it was.
 
     Raises
@@ -168,7 +171,7 @@ def rewrite_package(folder: Path | str, *, build: BuildNetwork | None = None) ->
     package = read_package(folder)
     package.verify_files()
     folder = package.folder
-    stated = package.metadata.model_dump(mode="json")
+    stated = package.metadata.model_dump(mode="json", by_alias=True)
     stated |= {
         "schema": SCHEMA,
         "network_data_format": complete_data_format(package.card, package.metadata.network_data_format),
@@ -177,7 +180,10 @@ def rewrite_package(folder: Path | str, *, build: BuildNetwork | None = None) ->
     partial = folder.with_name(f".{uuid.uuid4().hex[:8]}.partial.{folder.name}")
     try:
         shutil.copytree(folder, partial)
-        _write_text(partial / METADATA, json.dumps(metadata.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
+        _write_text(
+            partial / METADATA,
+            json.dumps(metadata.model_dump(mode="json", by_alias=True), indent=2, allow_nan=False) + "\n",
+        )
         # TorchScript and ONNX files run as they are; there is no network for MONAI to build.
         if INFERENCE in package.checksums:
             inference = inference_config(package.card, weights=package.weights)

@@ -54,10 +54,10 @@ def provided_package(
         operating_points=list(facts.points),
         rule=facts.rule,
         training_data=TrainingData(
-            summary=provider.trained_on, phantoms_only=False, count="see the publications", restriction=provider.licence
+            summary=provider.trained_on, phantoms_only=False, count="see the publications", restriction=provider.license
         ),
         evaluation=[],
-        licence=provider.licence,
+        license=provider.license,
         intended_use="Research, as its authors publish it. Not for patients.",
         limitations=facts.limitations,
         sources=[*provider.citations, provider.source],
@@ -72,7 +72,7 @@ def provided_package(
         task=provider.title,
         description=provider.title,
         authors=provider.source,
-        copyright=provider.licence,
+        copyright=provider.license,
         network_data_format={},
         acutefindings=card,
     )

@@ -33,7 +33,7 @@ class Provider:
         What package and weights take on the disk, roughly.
     own_environment
         Whether it is installed apart, because it would replace packages that are in use.
-    licence, citations, remarks
+    license, citations, remarks
         Shown before the first use.
     source
         Where its authors publish it.
@@ -49,7 +49,7 @@ class Provider:
     package_mb: int
     weights_mb: int
     own_environment: bool
-    licence: str
+    license: str
     citations: tuple[str, ...]
     source: str
     trained_on: str
@@ -57,8 +57,8 @@ class Provider:
 
     @property
     def terms(self) -> str:
-        """Return what the user agrees to: licence, citations and remarks as plain text."""
-        lines = [self.title, f"Licence: {self.licence}", f"Source: {self.source}"]
+        """Return what the user agrees to: license, citations and remarks as plain text."""
+        lines = [self.title, f"License: {self.license}", f"Source: {self.source}"]
         lines += [f"Please cite: {citation}" for citation in self.citations]
         lines += list(self.remarks)
         size = f"about {self.package_mb} MB, its weights about {self.weights_mb} MB"

@@ -81,7 +81,7 @@ class Segmenter:
     def prepare(
         self, tasks: Sequence[str], *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
     ) -> Prepared:
-        """Have the package fetch the weights of these tasks, less those that need a licence which is not there.
+        """Have the package fetch the weights of these tasks, less those that need a license which is not there.
 
         Raises
         ------

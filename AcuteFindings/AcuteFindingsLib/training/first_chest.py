@@ -109,7 +109,7 @@ def _chest_card(network: Network, studies: int, steps: int, thresholds: dict[str
         ),
         evaluation=[],
         never_saw="a patient",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         intended_use=USE,
         limitations=(
             "Fitted to phantoms, in which a chest drain goes with a pneumothorax as it does in hospitals. On real "

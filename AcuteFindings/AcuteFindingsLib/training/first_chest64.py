@@ -182,7 +182,7 @@ def _card(network: Network, chests: RealChests, found: Arrays, steps: int) -> Ca
             ),
         ),
         evaluation=figures(chests, found),
-        licence="Apache-2.0",
+        license="Apache-2.0",
         intended_use=(
             "To compare training and calibration on few small radiographs, as source 5 does on many large ones. The "
             "pneumothorax detector does not use it. Research only."

@@ -78,7 +78,7 @@ def train(
     real_steps
         Of the second stage; `real_heads.STEPS` when None.
     sheets
-        Where the sheet of attention masks over the slices themselves is written; their licence keeps it out of the
+        Where the sheet of attention masks over the slices themselves is written; their license keeps it out of the
         package.
 
     Raises

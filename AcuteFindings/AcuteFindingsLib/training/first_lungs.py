@@ -60,7 +60,7 @@ def train_lungs(
         Folder of real images, with `chest-xray-lungs`. Cross-validated by patient first; the weights that ship are then
         fitted to all of them.
     sheets
-        Where the sheet of outlines over the radiographs themselves is written; their licence keeps it out of the
+        Where the sheet of outlines over the radiographs themselves is written; their license keeps it out of the
         package.
     """
     phantoms = [_smaller(item) for item in radiograph_sets.radiograph_sets(cache, TRAIN_SEED, studies, workers)]
@@ -241,7 +241,7 @@ def _card(network: Network, studies: int, steps: int, real: RealLungs | None) ->
             restriction=RESTRICTION if real else "",
         ),
         evaluation=[],
-        licence="CC-BY-NC-SA-4.0" if real else "Apache-2.0",
+        license="CC-BY-NC-SA-4.0" if real else "Apache-2.0",
         intended_use="To outline the lung fields of frontal radiographs for the pneumothorax detector. Research only.",
         limitations=(
             "Few real radiographs, most of them of adults with COVID-19; a collapsed lung was seen on phantoms only. "

@@ -94,7 +94,7 @@ def main(
         network_data_format=image_data_format(card, value_range=(-1, 1) if card.task == "pe" else (0, 1)),
         card_text=trained.text,
         documents=trained.documents,
-        licence_text=_licence(card),
+        license_text=_license(card),
         replace=True,
     )
     for figure in card.evaluation:
@@ -103,14 +103,14 @@ def main(
     print(package.folder)
 
 
-def _licence(card: Card) -> str:
+def _license(card: Card) -> str:
     root = Path(__file__).resolve().parents[3]
-    if card.licence.startswith("Apache-2.0"):
+    if card.license.startswith("Apache-2.0"):
         text = (root / "LICENSE").read_text(encoding="utf-8")
         restriction = card.training_data.restriction
         return f"{restriction}\n\nAs far as that leaves it to us:\n\n{text}" if restriction else text
     return (
-        f"{card.licence}\n\nThese weights were fitted to images under {card.licence}; the same terms hold for them.\n"
+        f"{card.license}\n\nThese weights were fitted to images under {card.license}; the same terms hold for them.\n"
         "https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode\n"
     )
 

@@ -272,7 +272,7 @@ def _card(studies: int, steps: int, study: float, slices: float, evaluation: lis
         ),
         evaluation=evaluation,
         never_saw="a patient",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         intended_use="To show the software at work from study to report, and to test it. Not for patients.",
         limitations=(
             "Never saw a patient. Real positives at hand are too few to measure (none): how well it finds a real "

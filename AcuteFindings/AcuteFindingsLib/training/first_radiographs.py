@@ -238,7 +238,7 @@ def _text(before: list[Interval], now: list[Interval], row_before: list[Panel], 
     lines = [
         "How the drawn figures are made: `python -m AcuteFindingsLib.training.real_lesions pneumothorax --data DATA "
         "--out OUT` draws a pneumothorax into real radiographs of patients kept aside, and skin folds, scapular edges, "
-        "bare patches and tubes into those with and without alike. It also writes the pictures, which the licence of "
+        "bare patches and tubes into those with and without alike. It also writes the pictures, which the license of "
         "the radiographs keeps out of this package."
     ]
     lines += [
@@ -281,7 +281,7 @@ def _card(fitted: _Fitted, study: float) -> Card:
         ),
         evaluation=[],
         never_saw="a real pneumothorax" if fitted.real else "a patient",
-        licence="CC-BY-NC-SA-4.0" if fitted.real else "Apache-2.0",
+        license="CC-BY-NC-SA-4.0" if fitted.real else "Apache-2.0",
         intended_use=USE,
         limitations=(
             f"{_LIMITS[bool(fitted.real)]} Reads {SIZE} pixels a side; the published segmenters read 512 to 1024."

@@ -82,7 +82,7 @@ def make_card(
         ),
         evaluation=[],
         never_saw="a whole scan of a patient" if real else "a patient",
-        licence="Apache-2.0; real images of unstated licence" if real else "Apache-2.0",
+        license="Apache-2.0; real images of unstated license" if real else "Apache-2.0",
         intended_use=(
             "To point out slices of non-contrast head CT that may show hemorrhage, in research. Not for patients."
             if real

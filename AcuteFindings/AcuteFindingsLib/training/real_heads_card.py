@@ -16,7 +16,7 @@ from AcuteFindingsLib.training.sheets import sheet_bytes
 
 FOLDER = "head-ct-slices"
 RESTRICTION = (
-    "The real slices are of the set “Head CT - hemorrhage” (F. Kitamura), whose source states no licence: ask its "
+    "The real slices are of the set “Head CT - hemorrhage” (F. Kitamura), whose source states no license: ask its "
     "author before any use beyond research."
 )
 _TABLES = {

@@ -28,7 +28,7 @@ REQUIRED = ("$schema", "category", "scm_url")
 CATEGORIES = ("Analysis", "Cardiac", "Chest Imaging Platform", "DICOM", "Informatics", "Neuroimaging", "Quantification",
               "Segmentation", "Utilities")  # fmt: skip
 """Those of the index's list that an extension such as this could take."""
-LICENCES = ("LICENSE", "LICENCE", "License.txt", "license.txt", "LICENSE.txt", "COPYING", "COPYING.txt")
+LICENSES = ("LICENSE", "LICENCE", "License.txt", "license.txt", "LICENSE.txt", "COPYING", "COPYING.txt")
 
 
 def description_mistakes(path: Path, root: Path) -> list[str]:
@@ -60,8 +60,8 @@ def description_mistakes(path: Path, root: Path) -> list[str]:
         mistakes.append("scm_url: neither git:// nor https://")
     if not Path(url.path).stem.startswith("Slicer"):
         mistakes.append("scm_url: the repository's name should start with Slicer")
-    if not any((root / name).is_file() for name in LICENCES):
-        mistakes.append("no licence file")
+    if not any((root / name).is_file() for name in LICENSES):
+        mistakes.append("no license file")
     return mistakes + _cmake_mistakes(path.stem, root / "CMakeLists.txt", told)
 
 

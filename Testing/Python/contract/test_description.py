@@ -56,9 +56,9 @@ def test_a_planted_mistake_is_found(copied, change, said):
     assert any(said in mistake for mistake in description_mistakes(path, copied))
 
 
-def test_another_project_name_or_a_missing_licence_is_found(copied):
+def test_another_project_name_or_a_missing_license_is_found(copied):
     (copied / "LICENSE").unlink()
     cmake = copied / "CMakeLists.txt"
     cmake.write_text(cmake.read_text().replace("project(AcuteFindings)", "project(Acute)"))
     mistakes = description_mistakes(copied / "AcuteFindings.json", copied)
-    assert mistakes == ["no licence file", "CMakeLists.txt: the project is not called AcuteFindings"]
+    assert mistakes == ["no license file", "CMakeLists.txt: the project is not called AcuteFindings"]

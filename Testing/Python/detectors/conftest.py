@@ -39,7 +39,7 @@ def make_card(task: str, *, labels: list[str], points: list[tuple[str, str, floa
             for level, label, threshold in points
         ],
         training_data=TrainingData(summary="nothing", phantoms_only=False, count="0"),
-        licence="Apache-2.0",
+        license="Apache-2.0",
         intended_use="tests",
         limitations="all",
         **{"preprocessing": {}, "evaluation": [measured(name) for name in labels], **fields},

@@ -108,7 +108,7 @@ def test_single_images_are_cut_by_the_lungs_model_that_ships(tmp_path, card) -> 
             copyright="test",
             network_data_format=image_data_format(made, value_range=(0, 1)),
             card_text="",
-            licence_text="test",
+            license_text="test",
         )
     study = phantom_study(make_phantom("chest-xray", 4, size=192))
     answers = {}

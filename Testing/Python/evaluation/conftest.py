@@ -79,7 +79,7 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ],
             training_data=TrainingData(summary="nothing: random weights", phantoms_only=True, count="0"),
             evaluation=[],
-            licence="Apache-2.0",
+            license="Apache-2.0",
             intended_use="Tests.",
             limitations="Knows nothing.",
         )
@@ -94,7 +94,7 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             copyright="AcuteFindings contributors",
             network_data_format={"inputs": {"image": {"num_channels": 1, "spatial_shape": [64, 64]}}, "outputs": {}},
             card_text="",
-            licence_text="Apache-2.0",
+            license_text="Apache-2.0",
         )
     return folder
 

@@ -57,7 +57,7 @@ def make_package(task: Any, labels: tuple[str, ...], *, level: Any = "slice", **
                 metric="Mask Dice", value=0.781, low=0.749, high=0.809, data="Held-out phantoms", count=60, command="x"
             ),
         ],
-        "licence": "Apache-2.0",
+        "license": "Apache-2.0",
         "intended_use": "Showing how the software works, and testing it.",
         "limitations": "Never saw a patient's image; small bleeds and postoperative heads were not among the phantoms.",
         **changes,

@@ -113,7 +113,7 @@ def test_text_from_outside_is_escaped(finding, package, study, pictures, render)
     trap = '<script>alert("x")</script>'
     verdict = replace(finding.verdict, rule=trap, explanation=trap)
     measurement = Measurement(trap, 1.0, trap)
-    card = package.card.model_copy(update={"title": trap, "licence": trap, "limitations": trap})
+    card = package.card.model_copy(update={"title": trap, "license": trap, "limitations": trap})
     trapped = replace(package, metadata=package.metadata.model_copy(update={"acutefindings": card}))
     changed = replace(
         finding, verdict=verdict, measurements=(measurement,), warnings=(Notice(trap, "warn", trap),), detector=trap

@@ -97,7 +97,7 @@ def write_tiny(task: str, folder: Path, *, threshold: float = 0.5) -> Path:
         ],
         training_data=TrainingData(summary="nothing: random weights", phantoms_only=True, count="0"),
         evaluation=[],
-        licence="Apache-2.0",
+        license="Apache-2.0",
         intended_use="Tests.",
         limitations="Knows nothing.",
     )
@@ -112,7 +112,7 @@ def write_tiny(task: str, folder: Path, *, threshold: float = 0.5) -> Path:
         copyright="AcuteFindings contributors",
         network_data_format={"inputs": {"image": {"num_channels": 1, "spatial_shape": [64, 64]}}, "outputs": {}},
         card_text="",
-        licence_text="Apache-2.0",
+        license_text="Apache-2.0",
     )
     return folder / card.id
 

@@ -88,7 +88,7 @@ def test_models_are_listed_with_the_damaged_and_missing_ones(
         "task": "pe",
         "title": "Tiny pe",
         "version": "0.0.1",
-        "licence": "Apache-2.0",
+        "license": "Apache-2.0",
         "trained_on": "nothing: random weights",
         "phantoms_only": True,
         "folder": str(tiny_models / "tiny-pe"),

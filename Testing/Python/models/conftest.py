@@ -71,7 +71,7 @@ def make_card(**changes: Any) -> Card:
                 metric="AUC", value=0.96, low=0.91, high=0.99, data="phantoms", count=80, command="acutefindings x"
             )
         ],
-        "licence": "BSD-3-Clause",
+        "license": "BSD-3-Clause",
         "intended_use": "Research on detection.",
         "limitations": "Sees phantoms only.",
         "sources": ["RADnet (2017)"],
@@ -96,7 +96,7 @@ def write(build: Any) -> Callable[..., ModelPackage]:
                 "outputs": {"labels": {"type": "probabilities"}},
             },
             "card_text": "A word more.",
-            "licence_text": "Do as you like.",
+            "license_text": "Do as you like.",
             "build": build,
         }
         return write_package(folder, state_dict=state_dict, **{**arguments, **changes})

@@ -52,7 +52,7 @@ def test_the_catalogue_that_ships_names_every_shipped_model_with_its_true_size_a
     assert set(listed) == set(found), hint
     for name, entry in listed.items():
         weights = found[name].folder / found[name].weights
-        assert (entry.version, entry.licence) == (found[name].version, found[name].card.licence), hint
+        assert (entry.version, entry.license) == (found[name].version, found[name].card.license), hint
         assert (entry.source.size, entry.source.sha256) == (weights.stat().st_size, package.file_sha256(weights)), hint
 
 
@@ -61,7 +61,7 @@ def test_the_catalogue_that_ships_says_of_the_providers_what_they_say():
     assert set(listed) == {provider.id for provider in list_providers()}
     for provider in list_providers():
         entry = listed[provider.id]
-        assert (entry.licence, tuple(entry.citations)) == (provider.licence, provider.citations)
+        assert (entry.license, tuple(entry.citations)) == (provider.license, provider.citations)
         assert (entry.source.requirement, entry.source.homepage) == (provider.requirement, provider.source)
         assert tuple(entry.tasks) == provider.tasks
 
@@ -127,7 +127,7 @@ def test_a_mirror_is_a_catalogue_with_archives_beside_it(package, tmp_path):
     assert isinstance(entry.source, ArchiveSource)
     assert entry.source.size == (tmp_path / "mirror" / "tiny-test-0.1.0.zip").stat().st_size
     assert json.loads(path.read_text())["models"][0]["source"]["urls"] == ["tiny-test-0.1.0.zip"]
-    assert (entry.licence, entry.citations) == ("BSD-3-Clause", ["RADnet (2017)"])
+    assert (entry.license, entry.citations) == ("BSD-3-Clause", ["RADnet (2017)"])
     again = load_catalogue(write_mirror([package], tmp_path / "again")).entry("tiny-test")
     assert again.source.sha256 == entry.source.sha256
 

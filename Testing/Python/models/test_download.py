@@ -134,8 +134,8 @@ def tiny_networks(monkeypatch, build):
 def server(tmp_path, network, write) -> Iterator[Behavior]:
     """A server with a mirror of one small package, its archive about 200 kB."""
     # Random, so that the archive does not shrink.
-    licence = random.Random(1).randbytes(150_000).hex()
-    package = write(tmp_path / "source" / "tiny-test", network.state_dict(), licence_text=licence)
+    license = random.Random(1).randbytes(150_000).hex()
+    package = write(tmp_path / "source" / "tiny-test", network.state_dict(), license_text=license)
     write_mirror([package], tmp_path / "mirror")
     behavior = Behavior(tmp_path / "mirror")
     handler = type("BoundHandler", (Handler,), {"behavior": behavior})
@@ -532,7 +532,7 @@ def test_the_command_lists_asks_and_downloads(server, acutefindings, tmp_path):
     status, out, _ = acutefindings("models", "download", "--list", *address)
     assert status == 0
     assert "tiny-test 0.1.0  for hemorrhage  0.2 MB" in out
-    assert "licence   BSD-3-Clause" in out
+    assert "license   BSD-3-Clause" in out
     status, out, err = acutefindings("models", "download", "tiny-test", *address)
     assert (status, "add --yes" in err) == (2, True)
     assert "cite      RADnet (2017)" in out

@@ -177,3 +177,14 @@ def test_a_model_fitted_to_phantoms_only_never_saw_a_patient_and_says_only_plain
         Card.model_validate({**seen, "never_saw": "a <b>patient</b>"})
     with pytest.raises(ValidationError, match="never_saw"):
         Card.model_validate({**seen, "never_saw": "a\npatient"})
+
+
+def test_a_card_is_read_with_license_in_either_spelling_and_written_as_packages_have_it(make_card):
+    card = make_card()
+    written = card.model_dump(mode="json", by_alias=True)
+    assert written["licence"] == "BSD-3-Clause"
+    assert "license" not in written
+    assert Card.model_validate(written) == card
+    assert (
+        Card.model_validate({"license" if key == "licence" else key: value for key, value in written.items()}) == card
+    )

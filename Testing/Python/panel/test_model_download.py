@@ -1,4 +1,4 @@
-"""Downloading models in the panel: the list with licences, the question before, progress, cancel, and what is left."""
+"""Downloading models in the panel: the list with licenses, the question before, progress, cancel, and what is left."""
 
 import json
 import runpy
@@ -13,7 +13,7 @@ from AcuteFindingsLib.models.mirror import write_mirror
 from AcuteFindingsLib.models.package import read_package
 from AcuteFindingsLib.widgets.models import checks as model_checks
 from AcuteFindingsLib.widgets.models import packages
-from AcuteFindingsLib.widgets.models.download import LICENCE, NAME, SIZE
+from AcuteFindingsLib.widgets.models.download import LICENSE, NAME, SIZE
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.rows import default_cache
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
@@ -153,17 +153,17 @@ def test_an_own_catalogue_is_listed_and_remembered(host, offered, open_loader, s
     table = offered.download.table
     size = json.loads((served[1] / "catalogue.json").read_text())["models"][0]["source"]["size"]
     assert table.item(0, SIZE).text() == f"{size / 1e6:.1f} MB"
-    assert table.item(0, LICENCE).text() == "Apache-2.0"
+    assert table.item(0, LICENSE).text() == "Apache-2.0"
     assert offered.download.button.enabled
     again = open_loader(None)
     host.wait_until(lambda: again.download.offers, 120)
     assert listed(again) == ["tiny-hemorrhage", "tiny-lungs"]
 
 
-def test_a_model_is_downloaded_after_its_licence_was_shown(host, offered):
+def test_a_model_is_downloaded_after_its_license_was_shown(host, offered):
     start(host, offered)
     asked = host.dialogs.asked[-1]
-    assert "Licence: Apache-2.0" in asked
+    assert "License: Apache-2.0" in asked
     assert "Please cite: AcuteFindings model tiny-hemorrhage" in asked
     assert "Size:" in asked
     assert offered.download.button.text == "Cancel"

@@ -60,7 +60,7 @@ def test_the_list_is_the_librarys_own(models, tmp_path):
 def test_a_row_says_what_the_package_says(models):
     row = read_row(models / "tiny-hemorrhage")
     assert (row.id, row.task, row.title, row.version) == ("tiny-hemorrhage", "hemorrhage", "Tiny hemorrhage", "0.0.1")
-    assert (row.licence, row.trained_on, row.phantoms_only) == ("Apache-2.0", "nothing: random weights", True)
+    assert (row.license, row.trained_on, row.phantoms_only) == ("Apache-2.0", "nothing: random weights", True)
     assert row.size_mb == pytest.approx((row.folder / "models/model.safetensors").stat().st_size / 1e6)
     assert row.error == ""
 

@@ -20,7 +20,7 @@ def test_the_list_says_what_is_agreed_to(capsys, all_agreed) -> None:
     assert run("list").exit_code == 0
 
 
-def test_show_prints_licence_and_citation(monkeypatch) -> None:
+def test_show_prints_license_and_citation(monkeypatch) -> None:
     printed = []
     monkeypatch.setattr(commands.out_console, "print", lambda *items, **_named: printed.extend(map(str, items)))
     run("show", "totalsegmentator")
@@ -37,10 +37,10 @@ def test_consent_is_asked_for_and_no_means_no(providers) -> None:
     assert not has_consent(providers["blast-ct"])
 
 
-def test_accept_licence_asks_nothing_but_shows_the_terms(providers, monkeypatch) -> None:
+def test_accept_license_asks_nothing_but_shows_the_terms(providers, monkeypatch) -> None:
     printed = []
     monkeypatch.setattr(commands.out_console, "print", lambda *items, **_named: printed.extend(map(str, items)))
-    run("consent", "torchxrayvision", "--accept-licence")
+    run("consent", "torchxrayvision", "--accept-license")
     assert has_consent(providers["torchxrayvision"])
     assert providers["torchxrayvision"].terms in printed
 
@@ -50,7 +50,7 @@ def test_nothing_is_installed_without_consent(monkeypatch, providers) -> None:
     run("install", "blast-ct", answer="n\n")
     called = []
     monkeypatch.setattr(install, "install", lambda provider, **_named: called.append(provider.id))
-    run("install", "blast-ct", "--accept-licence")
+    run("install", "blast-ct", "--accept-license")
     assert called == ["blast-ct"]
 
 

@@ -29,7 +29,7 @@ def test_consent_is_kept_for_that_provider_alone_and_can_be_withdrawn(providers)
 
 def test_consent_lapses_where_the_terms_change(providers) -> None:
     give_consent(providers["blast-ct"])
-    assert not has_consent(replace(providers["blast-ct"], licence="Another"))
+    assert not has_consent(replace(providers["blast-ct"], license="Another"))
 
 
 def test_the_file_says_when_and_to_what_but_not_who(providers, home) -> None:

@@ -49,7 +49,7 @@ class Theirs:
         if self.licensed:
             masks[LICENSED]["heart_ventricle_right"][2:18, 30:70, 10 : 10 + self.wide] = True
             masks[LICENSED]["heart_ventricle_left"][2:18, 30:70, 60:100] = True
-        return Segmented(masks, {} if self.licensed else {LICENSED: "it needs a licence of its authors"})
+        return Segmented(masks, {} if self.licensed else {LICENSED: "it needs a license of its authors"})
 
 
 @pytest.fixture
@@ -84,10 +84,10 @@ def test_the_ratio_is_measured_with_both_diameters(study, wide, ratio, severity)
         assert notice.severity == severity
 
 
-def test_without_the_licence_the_ratio_is_left_out_and_that_is_said(study) -> None:
+def test_without_the_license_the_ratio_is_left_out_and_that_is_said(study) -> None:
     finding = run(study, Theirs(licensed=False))
     assert not finding.measurements
-    assert "licence" in next(item.text for item in finding.warnings if item.code == "rv-lv-needs-licence")
+    assert "license" in next(item.text for item in finding.warnings if item.code == "rv-lv-needs-licence")
     assert [mask.name for mask in finding.masks] == ["Right lung"]
 
 

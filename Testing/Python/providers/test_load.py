@@ -68,7 +68,7 @@ def test_the_card_of_a_finding_is_made_again_from_its_identity(detector, name) -
     identity = ModelIdentity(name, "9.9", "ab" * 32, "")
     package = package_of_finding(detector, identity)
     assert (package.id, package.version, package.sha256) == (name, "9.9", "ab" * 32)
-    assert package.card.licence
+    assert package.card.license
     assert package_of_finding(detector, ModelIdentity("pe-sequence-small", "1", "", "")) is None
 
 

@@ -6,13 +6,13 @@ from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.providers.provider import TERMS, find_provider, list_providers
 
 
-def test_the_three_providers_are_listed_with_licence_and_citation() -> None:
+def test_the_three_providers_are_listed_with_license_and_citation() -> None:
     providers = list_providers()
     assert [provider.id for provider in providers] == ["blast-ct", "torchxrayvision", "totalsegmentator"]
     for provider in providers:
-        assert provider.licence
+        assert provider.license
         assert provider.citations
-        assert provider.licence in provider.terms
+        assert provider.license in provider.terms
         assert all(citation in provider.terms for citation in provider.citations)
 
 
@@ -36,5 +36,5 @@ def test_changed_terms_have_another_checksum(tmp_path) -> None:
 
     data = json.loads((TERMS / "blast-ct.json").read_text(encoding="utf-8"))
     changed = tmp_path / "blast-ct.json"
-    changed.write_text(json.dumps({**data, "licence": "Another"}), encoding="utf-8")
+    changed.write_text(json.dumps({**data, "license": "Another"}), encoding="utf-8")
     assert read_provider(changed).terms_sha256 != find_provider("blast-ct").terms_sha256

@@ -36,7 +36,7 @@ for name, task in TASKS.items():
     known[name] = {
         "needs": [*crop, config["task_id"]],
         "we fetch": list(task["weights"]),
-        "licence": requires_license(task["task"]),
+        "license": requires_license(task["task"]),
         "structures": sorted(class_map[task["task"]].values()),
     }
 print(json.dumps({
@@ -79,7 +79,7 @@ def test_the_package_still_has_the_interface_that_is_used(python) -> None:
     assert answer["statistics"]
     for name, known in answer["tasks"].items():
         assert known["needs"] == known["we fetch"], name
-        assert known["licence"] == (name == "heartchambers_highres")
+        assert known["license"] == (name == "heartchambers_highres")
     for task, segments in SEGMENTS.items():
         assert {part for _, parts, _, _ in segments for part in parts} <= set(answer["tasks"][task]["structures"])
     assert answer["tasks"]["cerebral_bleed"]["structures"] == ["intracerebral_hemorrhage"]
@@ -103,10 +103,10 @@ def test_a_head_ct_becomes_a_finding_and_nothing_is_sent(python, surroundings, m
     assert not (Path(surroundings["TOTALSEG_HOME_DIR"]) / "sent").exists()
 
 
-def test_the_licensed_task_is_left_out_without_a_licence(python, surroundings, make_ct) -> None:
+def test_the_licensed_task_is_left_out_without_a_license(python, surroundings, make_ct) -> None:
     axial = to_axial(make_ct(np.zeros((4, 8, 8))))
     segmented = Segmenter(python, "cpu", surroundings).run(axial, ["heartchambers_highres"], {})
-    assert "licence" in segmented.skipped["heartchambers_highres"]
+    assert "license" in segmented.skipped["heartchambers_highres"]
     assert segmented.masks == {}
 
 

@@ -144,7 +144,7 @@ def test_hemorrhage_goes_on_with_real_slices_and_its_card_can_be_checked(train, 
     card = package.card
     assert package.version == "0.2.0"
     assert not card.training_data.phantoms_only
-    assert "licence" in card.training_data.restriction
+    assert "license" in card.training_data.restriction
     assert card.training_data.restriction in (package.folder / "LICENSE").read_text()
     truth = real / "head-ct-slices" / "labels.csv"
     for words, name in (("as they are", "cross-validation.csv"), ("neutral", "cross-validation-neutral.csv")):

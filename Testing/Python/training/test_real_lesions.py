@@ -162,7 +162,7 @@ def test_training_with_real_radiographs_says_so_in_the_card(
     card = trained.card
     assert not card.training_data.phantoms_only
     assert "non-commercial" in card.training_data.restriction
-    assert card.licence.startswith("CC-BY-NC-SA")
+    assert card.license.startswith("CC-BY-NC-SA")
     assert "too few to measure" in card.limitations
     assert card.evaluation[0].metric == "AUC, study"
     drawn = [one for one in card.evaluation if one.metric.endswith("drawn findings")]

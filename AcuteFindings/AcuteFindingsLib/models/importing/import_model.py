@@ -61,7 +61,7 @@ class Identity:
     ----------
     id, title
         Of the package; made of file and architecture where None.
-    licence, licence_text
+    license, license_text
         Of the weights; unknown where nothing is said.
     trained_on
         What the weights were fitted to, in words.
@@ -69,8 +69,8 @@ class Identity:
 
     id: str | None = None
     title: str | None = None
-    licence: str = "unknown"
-    licence_text: str = _NO_TERMS
+    license: str = "unknown"
+    license_text: str = _NO_TERMS
     trained_on: str = "not known: the source file does not say"
 
 
@@ -188,7 +188,7 @@ def _card(path: Path, converted: Converted, identity: Identity, out: Path) -> Ca
         operating_points=list(converted.points),
         training_data=TrainingData(summary=identity.trained_on, phantoms_only=False, count="not known"),
         evaluation=[],
-        licence=identity.licence,
+        license=identity.license,
         intended_use="To start a training from; no detector runs it by itself. Not for patients."
         if part
         else "Research with a model that was trained elsewhere. Not for patients.",
@@ -239,7 +239,7 @@ def _write(out: Path, converted: Converted, card: Card, identity: Identity, *, r
         copyright="The copyright of the weights is with their authors.",
         network_data_format={"inputs": {"image": image}},
         card_text="",
-        licence_text=identity.licence_text,
+        license_text=identity.license_text,
         # The proof holds for these very numbers.
         half=False,
         replace=replace,

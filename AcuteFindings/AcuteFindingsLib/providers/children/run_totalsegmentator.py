@@ -2,7 +2,7 @@
 
 Request: ``tasks`` (names of `TASKS`), for a run also ``input`` (file) and ``device`` (``"cpu"``, ``"gpu:1"``).
 Result: ``version``, ``sha256`` by task, ``outputs`` (task → file with the labels), ``labels`` (task → name → number),
-``licence`` (whether one for the licensed tasks is installed), ``skipped`` (task → reason).
+``license`` (whether one for the licensed tasks is installed), ``skipped`` (task → reason).
 """
 
 import importlib.metadata
@@ -20,7 +20,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 """What each is called with, and the numbers of the weights it needs: first those it crops with, last its own."""
 
-NO_LICENCE = "it needs a licence of its authors, and none is installed"
+NO_LICENSE = "it needs a license of its authors, and none is installed"
 
 
 def work(request: dict[str, Any], folder: Path, tell: Telling) -> dict[str, Any]:
@@ -33,8 +33,8 @@ def work(request: dict[str, Any], folder: Path, tell: Telling) -> dict[str, Any]
     setup_nnunet()
     setup_totalseg()
     licensed = has_valid_license_offline()[0] == "yes"
-    # The licence rule is the package's own; a task it asks a licence for is never run without.
-    skipped = {name: NO_LICENCE for name in request["tasks"] if requires_license(TASKS[name]["task"]) and not licensed}
+    # The license rule is the package's own; a task it asks a license for is never run without.
+    skipped = {name: NO_LICENSE for name in request["tasks"] if requires_license(TASKS[name]["task"]) and not licensed}
     names = [name for name in request["tasks"] if name not in skipped]
     numbers = list(dict.fromkeys(number for name in names for number in TASKS[name]["weights"]))
     for done, number in enumerate(numbers):
@@ -42,7 +42,7 @@ def work(request: dict[str, Any], folder: Path, tell: Telling) -> dict[str, Any]
     result: dict[str, Any] = {
         "version": importlib.metadata.version("TotalSegmentator"),
         "sha256": {name: file_sha256(checkpoint_of(TASKS[name]["weights"][-1])) for name in names},
-        "licence": licensed,
+        "license": licensed,
         "skipped": skipped,
     }
     if request["do"] == "run":

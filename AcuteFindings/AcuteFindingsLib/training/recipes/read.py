@@ -123,7 +123,7 @@ def merged_recipe(path: Path, _chain: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def recipe_yaml(recipe: Recipe) -> str:
     """Return a recipe as YAML, complete: every default is written out."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    return yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True, width=110)
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AliasChoices, Field, ValidationError, model_validator
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
 from AcuteFindingsLib.detectors.pe.detector import PESettings
@@ -88,7 +88,9 @@ class CardWords(Strict):
     `never_saw` names what verdicts say the model never saw, for example "a patient".
     """
 
-    licence: str = "Apache-2.0"
+    license: str = Field(
+        default="Apache-2.0", validation_alias=AliasChoices("licence", "license"), serialization_alias="licence"
+    )
     intended_use: str = "To rerun a published experiment and to compare. Research only, not for patients."
     limitations: str = ""
     restriction: str = ""

@@ -16,7 +16,7 @@ from AcuteFindingsLib.training.runs.labels import card_labels
 from AcuteFindingsLib.training.runs.module import input_range
 from AcuteFindingsLib.training.runs.score import CONSECUTIVE
 
-_LICENCES = {
+_LICENSES = {
     "Apache-2.0": "Apache License, Version 2.0\nhttps://www.apache.org/licenses/LICENSE-2.0\n",
 }
 
@@ -53,7 +53,7 @@ def make_card(
         evaluation=list(evaluation),
         pictures=list(pictures),
         never_saw=recipe.card.never_saw,
-        licence=recipe.card.licence,
+        license=recipe.card.license,
         intended_use=recipe.card.intended_use,
         limitations=" ".join(part for part in (recipe.card.limitations, *_limits(recipe, phantoms_only)) if part),
         sources=[recipe.source],
@@ -91,7 +91,7 @@ def write_model(
         network_data_format=image_data_format(card, value_range=input_range(recipe)),
         card_text=text,
         documents=documents,
-        licence_text=_LICENCES.get(card.licence, card.licence),
+        license_text=_LICENSES.get(card.license, card.license),
         replace=True,
     )
 

@@ -1,4 +1,4 @@
-"""Models that can be had: the catalogue's list, licence and citation, and a download with progress and cancel."""
+"""Models that can be had: the catalogue's list, license and citation, and a download with progress and cancel."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ NEEDED = (
 )
 """What a download needs."""
 
-NAME, TASK, SIZE, LICENCE = range(4)
+NAME, TASK, SIZE, LICENSE = range(4)
 
 _MOST_ROWS = 5
 
@@ -42,7 +42,7 @@ class Offer:
     tasks: tuple[str, ...]
     title: str
     version: str
-    licence: str
+    license: str
     citations: tuple[str, ...]
     size: int
 
@@ -136,7 +136,7 @@ class ModelDownload:
         return self._offers[number] if 0 <= number < len(self._offers) else None
 
     def toggle(self) -> None:
-        """Download the selected model, after its licence was shown; or stop the download that is under way."""
+        """Download the selected model, after its license was shown; or stop the download that is under way."""
         if self.running:
             self.button.enabled = False
             self._tell(_("Stopping…"))
@@ -145,7 +145,7 @@ class ModelDownload:
         offer = self.current
         if offer is None or not self._packages_are_there():
             return
-        question = _("{facts}\n\nDownload this model under its licence? Research use only.")
+        question = _("{facts}\n\nDownload this model under its license? Research use only.")
         text = question.format(facts=_facts(offer))
         # Texts of a catalogue are shown as they are, not as markup.
         if not slicer.util.confirmOkCancelDisplay(
@@ -179,13 +179,13 @@ class ModelDownload:
     def _build(self) -> None:
         self.widget, layout = column()
         self.widget.setObjectName("modelDownload")
-        headers = [_("Model"), _("Task"), _("Size"), _("Licence")]
-        tip = _("Models that can be downloaded and are not installed yet. Select one to read its licence.")
+        headers = [_("Model"), _("Task"), _("Size"), _("License")]
+        tip = _("Models that can be downloaded and are not installed yet. Select one to read its license.")
         self.table = table(headers, tip, name="catalogueTable")
         self.table.setColumnHidden(TASK, bool(self._task))
         self.table.connect("itemSelectionChanged()", self._show_state)
         layout.addWidget(self.table)
-        self.facts = text_label(_("Licence, citation and size of the selected model."))
+        self.facts = text_label(_("License, citation and size of the selected model."))
         self.facts.setObjectName("modelFacts")
         layout.addWidget(self.facts)
         self.button = push_button(_("Download"), "", self.toggle, name="downloadButton")
@@ -222,7 +222,7 @@ class ModelDownload:
         ]
         self.table.setRowCount(len(self._offers))
         for number, offer in enumerate(self._offers):
-            cells = (offer.id, ", ".join(offer.tasks), f"{offer.size / 1e6:.1f} MB", offer.licence)
+            cells = (offer.id, ", ".join(offer.tasks), f"{offer.size / 1e6:.1f} MB", offer.license)
             for place, text in enumerate(cells):
                 tip = f"<qt>{escape(offer.title if place == NAME else text)}</qt>"
                 self.table.setItem(number, place, cell(text, tip, number=place == SIZE))
@@ -238,13 +238,13 @@ class ModelDownload:
         self.button.toolTip = (
             _("Stop the download; what has come is kept for the next time.")
             if self.running
-            else _("Download the selected model; its licence is shown first.")
+            else _("Download the selected model; its license is shown first.")
         )
         self.button.enabled = self.running or offer is not None
         self.table.enabled = self.address.enabled = not self.running
         if offer is None:
             nothing = _("The catalogue offers no further model. Another one can be named below.")
-            self.facts.text = _("Select a model to read its licence.") if self._offers else nothing
+            self.facts.text = _("Select a model to read its license.") if self._offers else nothing
         else:
             self.facts.text = _facts(offer)
 
@@ -281,7 +281,7 @@ class ModelDownload:
 
 def _facts(offer: Offer) -> str:
     lines = [f"{offer.title} ({offer.id} {offer.version})".replace(" )", ")")]
-    lines.append(_("Licence: {licence}").format(licence=offer.licence))
+    lines.append(_("License: {license}").format(license=offer.license))
     lines += [_("Please cite: {citation}").format(citation=citation) for citation in offer.citations]
     lines.append(_("Size: {size} MB").format(size=f"{offer.size / 1e6:.1f}"))
     return "\n".join(lines)
@@ -304,7 +304,7 @@ def _offers_of(models: list[dict[str, Any]]) -> list[Offer]:
             tasks=tuple(model["tasks"]),
             title=model["title"],
             version=model["version"],
-            licence=model["licence"],
+            license=model["licence"],
             citations=tuple(model["citations"]),
             size=int(model["source"]["size"]),
         )

@@ -301,7 +301,7 @@ class ModelLoader:
             further,
             "showDownloadButton",
             _("Download…"),
-            _("Show the models that can be downloaded, with their licences."),
+            _("Show the models that can be downloaded, with their licenses."),
             None,
         )
         self.download_button.setCheckable(True)

@@ -31,7 +31,7 @@ def _row(provider: Provider, task: str) -> ModelRow:
         title=provider.title,
         version=provider.installed_version(),
         size_mb=float(provider.weights_mb),
-        licence=provider.licence,
+        license=provider.license,
         trained_on=provider.trained_on,
         phantoms_only=False,
         folder=TERMS / f"{provider.id}.json",

@@ -34,7 +34,7 @@ class ModelRow:
 
     Attributes
     ----------
-    id, task, title, version, licence, trained_on
+    id, task, title, version, license, trained_on
         As the package's metadata says; a package that cannot be read has its folder's name as `id` and no `task`.
     size_mb
         Size of the weights in megabytes (10⁶ bytes).
@@ -54,7 +54,7 @@ class ModelRow:
     title: str
     version: str
     size_mb: float
-    licence: str
+    license: str
     trained_on: str
     phantoms_only: bool
     folder: Path
@@ -155,7 +155,7 @@ def read_row(folder: Path, *, place: str = "added") -> ModelRow:
             title=str(card["title"]),
             version=str(metadata["version"]),
             size_mb=path.stat().st_size / 1e6 if path.is_file() else 0.0,
-            licence=str(card["licence"]),
+            license=str(card["licence"]),
             trained_on=str(data["summary"]),
             phantoms_only=bool(data["phantoms_only"]),
             folder=folder,

@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.widgets.models.rows import ModelRow
 
-NAME, STATE, TASK, SIZE, LICENCE, TRAINED_ON, WHERE = range(7)
+NAME, STATE, TASK, SIZE, LICENSE, TRAINED_ON, WHERE = range(7)
 
 WIDEST = 260
 """Pixels of the widest column; longer texts are in the tooltip."""
@@ -31,7 +31,7 @@ class ModelTable:
         self.widget = table = qt.QTableWidget()
         table.setObjectName("modelTable")
         table.toolTip = _("The models that are installed. Select a row to use that model and to read about it.")
-        titles = (_("Name"), _("State"), _("Task"), _("Size"), _("Licence"), _("Trained on"), _("Where"))
+        titles = (_("Name"), _("State"), _("Task"), _("Size"), _("License"), _("Trained on"), _("Where"))
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(list(titles))
         table.setSelectionBehavior(qt.QTableWidget.SelectRows)
@@ -63,7 +63,7 @@ class ModelTable:
         }
         for number, row in enumerate(rows):
             trained = f"⚠ {row.trained_on}" if row.phantoms_only else row.trained_on
-            cells = (row.id, "", row.task, f"{row.size_mb:.1f} MB", row.licence, trained, places[row.place])
+            cells = (row.id, "", row.task, f"{row.size_mb:.1f} MB", row.license, trained, places[row.place])
             for column, text in enumerate(cells):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip({WHERE: str(row.folder), NAME: row.title}.get(column, text))
@@ -86,7 +86,7 @@ class ModelTable:
     def fit_columns(self) -> None:
         """Make the columns as wide as their texts, within reason."""
         self.widget.resizeColumnsToContents()
-        for column in (LICENCE, TRAINED_ON, WHERE):
+        for column in (LICENSE, TRAINED_ON, WHERE):
             self.widget.setColumnWidth(column, min(self.widget.columnWidth(column), WIDEST))
 
     def select(self, row: ModelRow | None) -> None:

@@ -101,9 +101,9 @@ def test_a_part_is_never_taken_for_a_detectors_model(tmp_path):
 
 
 def test_what_a_person_says_stands_in_the_card(weights, tmp_path):
-    said = Identity(id="mine", title="Mine", licence="CC-BY-4.0", licence_text="Do.", trained_on="40 radiographs")
+    said = Identity(id="mine", title="Mine", license="CC-BY-4.0", license_text="Do.", trained_on="40 radiographs")
     package = import_model(weights, architecture="densenet121", out=tmp_path / "x", options=SIZE, identity=said)
-    assert (package.id, package.card.title, package.card.licence) == ("mine", "Mine", "CC-BY-4.0")
+    assert (package.id, package.card.title, package.card.license) == ("mine", "Mine", "CC-BY-4.0")
     assert package.card.origin.file == "My Weights.pth"
     assert str(tmp_path) not in package.read_card_text()
 
