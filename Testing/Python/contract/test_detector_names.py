@@ -16,72 +16,7 @@ KINDS = [load_reference(reference) for reference in BUILT_IN]
 REGISTRY = "detectors/registry.py"
 
 STILL_NAMING = frozenset(
-    """
-    cli/import_model.py
-    detectors/bundle.py
-    detectors/single_image.py
-    evaluation/explain.py
-    jobs/demo.py
-    jobs/import_proof.py
-    models/bundle_config.py
-    models/importing/densenet.py
-    models/importing/findings.py
-    models/importing/keras_models.py
-    models/importing/monai_bundle.py
-    models/importing/programs.py
-    models/importing/segmentation_models.py
-    networks/__init__.py
-    networks/chest.py
-    phantoms/chest_xray/generate.py
-    phantoms/ctpa/generate.py
-    phantoms/head_ct/generate.py
-    phantoms/phantom.py
-    providers/blast_ct.py
-    providers/context.py
-    providers/hemorrhage_result.py
-    providers/load.py
-    providers/torchxrayvision.py
-    providers/torchxrayvision_detector.py
-    providers/totalsegmentator.py
-    training/card_parts.py
-    training/data/look/page.py
-    training/data/look/sample.py
-    training/data/read.py
-    training/data/readers/corrections.py
-    training/data/readers/head_slices.py
-    training/data/readers/nih.py
-    training/data/readers/padchest.py
-    training/data/readers/pe_study.py
-    training/data/readers/phantoms.py
-    training/data/readers/rsna_hemorrhage.py
-    training/data/readers/rsna_pe.py
-    training/data/readers/siim.py
-    training/data/table.py
-    training/first_arrays.py
-    training/first_chest.py
-    training/first_hemorrhage.py
-    training/first_lungs.py
-    training/first_models.py
-    training/first_pe.py
-    training/first_radiographs.py
-    training/hemorrhage_card.py
-    training/hemorrhage_phantoms.py
-    training/lesions/pneumothorax.py
-    training/lesions/radiographs.py
-    training/lesions/tubes.py
-    training/radiograph_sets.py
-    training/real_chest.py
-    training/real_heads.py
-    training/real_lesions.py
-    training/real_lungs.py
-    training/recipes/schema.py
-    training/runs/arrays.py
-    training/runs/labels.py
-    training/runs/measure.py
-    training/runs/module.py
-    training/runs/package.py
-    training/runs/score.py
-    """.split()
+    ["cli/import_model.py", "detectors/bundle.py", "detectors/single_image.py", "evaluation/explain.py", "jobs/demo.py", "jobs/import_proof.py", "models/bundle_config.py", "models/importing/densenet.py", "models/importing/findings.py", "models/importing/keras_models.py", "models/importing/monai_bundle.py", "models/importing/programs.py", "models/importing/segmentation_models.py", "networks/__init__.py", "networks/chest.py", "phantoms/chest_xray/generate.py", "phantoms/ctpa/generate.py", "phantoms/head_ct/generate.py", "phantoms/phantom.py", "providers/blast_ct.py", "providers/context.py", "providers/hemorrhage_result.py", "providers/load.py", "providers/torchxrayvision.py", "providers/torchxrayvision_detector.py", "providers/totalsegmentator.py", "training/card_parts.py", "training/data/look/page.py", "training/data/look/sample.py", "training/data/read.py", "training/data/readers/corrections.py", "training/data/readers/head_slices.py", "training/data/readers/nih.py", "training/data/readers/padchest.py", "training/data/readers/pe_study.py", "training/data/readers/phantoms.py", "training/data/readers/rsna_hemorrhage.py", "training/data/readers/rsna_pe.py", "training/data/readers/siim.py", "training/data/table.py", "training/first_arrays.py", "training/first_chest.py", "training/first_hemorrhage.py", "training/first_lungs.py", "training/first_models.py", "training/first_pe.py", "training/first_radiographs.py", "training/hemorrhage_card.py", "training/hemorrhage_phantoms.py", "training/lesions/pneumothorax.py", "training/lesions/radiographs.py", "training/lesions/tubes.py", "training/radiograph_sets.py", "training/real_chest.py", "training/real_heads.py", "training/real_lesions.py", "training/real_lungs.py", "training/recipes/schema.py", "training/runs/arrays.py", "training/runs/labels.py", "training/runs/measure.py", "training/runs/module.py", "training/runs/package.py", "training/runs/score.py"]
 )
 """Files that still name a detector. It only shrinks."""
 
