@@ -10,6 +10,7 @@ from AcuteFindingsLib.detectors.detector import Detector
 from AcuteFindingsLib.detectors.load import load_detector
 from AcuteFindingsLib.models.find import default_package, list_packages
 from AcuteFindingsLib.models.package import ModelPackage, read_package
+from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.resources import resource_path
@@ -69,7 +70,7 @@ def test_a_package_ships_for_every_task(task: str) -> None:
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_every_package_verifies(name: str) -> None:
-    read_package(MODELS / name).verify()
+    verify_package(read_package(MODELS / name))
 
 
 def test_all_that_ships_is_found_and_none_is_damaged(tmp_path: Path) -> None:

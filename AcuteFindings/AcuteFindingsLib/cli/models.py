@@ -14,7 +14,7 @@ from AcuteFindingsLib.detectors.registry import model_tasks
 from AcuteFindingsLib.errors import ModelError
 
 if TYPE_CHECKING:
-    from AcuteFindingsLib.models.catalogue import Catalogue, CatalogueEntry
+    from AcuteFindingsLib.models.download.catalogue import Catalogue, CatalogueEntry
     from AcuteFindingsLib.models.find import DamagedPackage
     from AcuteFindingsLib.models.package import ModelPackage
 
@@ -61,14 +61,17 @@ def models_verify(
     model: Annotated[str | None, typer.Argument(metavar="[ID|FOLDER]")] = None, models_folder: ModelFolders = None
 ) -> None:
     """Check every file's checksum and every tensor's name and shape; without an id, of all packages."""
-    from AcuteFindingsLib.models.find import find_package, list_packages
+    from AcuteFindingsLib.models.find import DamagedPackage, find_package, list_packages
+    from AcuteFindingsLib.models.verify import verify_package
 
     folders = tuple(models_folder or ())
     packages = [find_package(model, folders=folders)] if model else list_packages(folders=folders)
     if not packages:
         out_console.print(_NO_MODELS)
     for package in packages:
-        package.verify()
+        if isinstance(package, DamagedPackage):
+            raise ModelError(package.error)
+        verify_package(package)
         out_console.print(f"{package.id}: files, tensor names and shapes are as stated")
 
 
@@ -78,7 +81,7 @@ def models_catalogue(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a catalogue against its schema and list what it offers."""
-    from AcuteFindingsLib.models.catalogue import catalogue_text, load_catalogue
+    from AcuteFindingsLib.models.download.catalogue import catalogue_text, load_catalogue
 
     loaded = load_catalogue(catalogue)
     if as_json:
@@ -96,8 +99,8 @@ def models_download(
     yes: Annotated[bool, typer.Option("--yes", help="Agree to the licenses without being asked.")] = False,
 ) -> None:
     """Download models; a download that broke off goes on where it ended."""
-    from AcuteFindingsLib.models.catalogue import load_catalogue
-    from AcuteFindingsLib.models.download import download_model
+    from AcuteFindingsLib.models.download.catalogue import load_catalogue
+    from AcuteFindingsLib.models.download.install import download_model
 
     if listing + everything + (model is not None) > 1:
         raise ModelError("Name one model, or --all, or --list; not several of them.")
@@ -123,7 +126,7 @@ def models_install(
     default: Annotated[bool, typer.Option("--default", help="Use it where no model is named.")] = False,
 ) -> None:
     """Install a model package that was carried here by hand; it is used where it is named, or with --default."""
-    from AcuteFindingsLib.models.download import install_package
+    from AcuteFindingsLib.models.download.install import install_package
 
     if not path.exists():
         raise ModelError(f"{path} does not exist.")
@@ -199,8 +202,8 @@ def models_mirror(
     models_folder: ModelFolders = None,
 ) -> None:
     """Write packages as zip files with a catalogue, to be served inside a hospital or carried on a disk."""
+    from AcuteFindingsLib.models.download.mirror import write_mirror
     from AcuteFindingsLib.models.find import find_package, list_packages
-    from AcuteFindingsLib.models.mirror import write_mirror
     from AcuteFindingsLib.models.package import ModelPackage
 
     folders = tuple(models_folder or ())

@@ -24,7 +24,7 @@ from AcuteFindingsLib.errors import ModelError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
-from AcuteFindingsLib.models.torch_predictor import TorchPredictor
+from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.preprocessing.square import unfit_square
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study

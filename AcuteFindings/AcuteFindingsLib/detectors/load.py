@@ -77,7 +77,7 @@ def load_kind(
         A package is missing, damaged, or made for another task.
     """
     if load is None:
-        from AcuteFindingsLib.models.torch_predictor import load_predictor
+        from AcuteFindingsLib.models.load import load_predictor
 
         load = load_predictor
     if model:

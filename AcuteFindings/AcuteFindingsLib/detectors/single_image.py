@@ -13,9 +13,9 @@ from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxRule, o
 from AcuteFindingsLib.detectors.radiograph import chest_probabilities, lung_masks, radiograph_settings
 from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.find import default_package, find_id, find_package
+from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.study.study import Study
 
 

@@ -28,10 +28,11 @@ from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sh
 from AcuteFindingsLib.evaluation.gradcam import evidence, gradcam_maps
 from AcuteFindingsLib.evaluation.report import picture_source, render_page, write_text
 from AcuteFindingsLib.models.find import default_package, find_package
+from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.models.torch_predictor import TorchPredictor, load_predictor
+from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study

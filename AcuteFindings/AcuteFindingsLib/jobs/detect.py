@@ -72,7 +72,7 @@ def detect(
     CancelledError
         `cancelled` answered True.
     """
-    from AcuteFindingsLib.models.torch_predictor import load_predictor
+    from AcuteFindingsLib.models.load import load_predictor
 
     read = perf_counter() - started
 

@@ -16,8 +16,8 @@ from AcuteFindingsLib.study.notice import refusals
 if TYPE_CHECKING:
     from AcuteFindingsLib.detectors.finding import Finding
     from AcuteFindingsLib.detectors.kind import DetectorKind
+    from AcuteFindingsLib.models.load import PredictorCache
     from AcuteFindingsLib.models.package import ModelPackage
-    from AcuteFindingsLib.models.torch_predictor import PredictorCache
     from AcuteFindingsLib.study.study import Study
 
 KEPT_NETWORKS = 6
@@ -35,7 +35,7 @@ class WarmModels:
 
     def load(self, package: "ModelPackage", *, device: str) -> Any:
         """Verify and load a package, or take it from memory; the networks unused for longest make room."""
-        from AcuteFindingsLib.models.torch_predictor import PredictorCache, load_predictor
+        from AcuteFindingsLib.models.load import PredictorCache, load_predictor
 
         self.cache = self.cache or PredictorCache()
         predictor = load_predictor(package, device=device, cache=self.cache)
@@ -127,10 +127,11 @@ def card(request: Request, _tools: Tools) -> dict[str, Any]:
 def verify(request: Request, tools: Tools) -> dict[str, Any]:
     """Prove a model package: checksums, names, shapes and values."""
     from AcuteFindingsLib.models.package import read_package
+    from AcuteFindingsLib.models.verify import verify_package
 
     tools.at("Verifying the model", 0.0)
     try:
-        read_package(request.path("folder")).verify()
+        verify_package(read_package(request.path("folder")))
     except ModelError as error:
         return {"ok": False, "error": str(error)}
     return {"ok": True, "error": ""}
@@ -227,7 +228,7 @@ def phantom(request: Request, tools: Tools) -> dict[str, Any]:
 
 def catalogue(request: Request, _tools: Tools) -> dict[str, Any]:
     """List the models of a catalogue: the one that ships, or one named by file or address."""
-    from AcuteFindingsLib.models.catalogue import load_catalogue
+    from AcuteFindingsLib.models.download.catalogue import load_catalogue
 
     listed = load_catalogue(request.optional_text("catalogue"))
     return {"models": [entry.model_dump(mode="json", by_alias=True) for entry in listed.models]}
@@ -235,8 +236,8 @@ def catalogue(request: Request, _tools: Tools) -> dict[str, Any]:
 
 def download(request: Request, tools: Tools) -> dict[str, Any]:
     """Download a model of a catalogue, verify and install it; stopped, it keeps what has come for the next time."""
-    from AcuteFindingsLib.models.catalogue import load_catalogue
-    from AcuteFindingsLib.models.download import download_model
+    from AcuteFindingsLib.models.download.catalogue import load_catalogue
+    from AcuteFindingsLib.models.download.install import download_model
 
     tools.at("Reading the catalogue", 0.0)
     entry = load_catalogue(request.optional_text("catalogue")).entry(request.text("model"))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
 from AcuteFindingsLib.models.default_model import Choice, choose_default, chosen_defaults, newest
+from AcuteFindingsLib.models.files import METADATA
 from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.models.package import METADATA, ModelPackage, read_package
+from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.names import model_id
 from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.resources import resource_path
@@ -29,10 +30,6 @@ class DamagedPackage:
     def row(self) -> tuple[str, ...]:
         """Return the cells of `ModelPackage.row`, empty but for the name, the error and the place."""
         return self.id, "damaged", "", "", "", self.error, str(self.folder)
-
-    def verify(self) -> None:
-        """Raise the `ModelError` that reading gave."""
-        raise ModelError(self.error)
 
 
 def default_cache() -> Path:

@@ -1,7 +1,5 @@
-"""A model package on disk: reading it, and proving that it is what it says."""
+"""A model package on disk, read but not yet proven."""
 
-import hashlib
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,22 +8,21 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.files import (
+    CARD_TEXT,
+    METADATA,
+    WEIGHTS,
+    read_checksums,
+    read_json,
+    read_text,
+    verify_files,
+)
 from AcuteFindingsLib.models.metadata import Card, Metadata
-from AcuteFindingsLib.models.plain_files import read_json, read_text
-from AcuteFindingsLib.names import inner_path
 
 if TYPE_CHECKING:
     import torch
 
 BuildNetwork = Callable[[str, dict[str, Any]], "torch.nn.Module"]
-
-METADATA = "configs/metadata.json"
-INFERENCE = "configs/inference.json"
-CARD_TEXT = "docs/README.md"
-LICENSE = "LICENSE"
-CHECKSUMS = "checksums.json"
-# The first one that a package lists holds its weights.
-WEIGHTS = ("models/model.safetensors", "models/model.pt", "models/model.ts", "models/model.onnx")
 
 _NAMED_FAULTS = 3
 
@@ -34,7 +31,7 @@ _NAMED_FAULTS = 3
 class ModelPackage:
     """A folder in MONAI Bundle layout whose metadata and checksum list could be read.
 
-    Nothing of it is proven before `verify` has returned.
+    Nothing of it is proven before `models.verify.verify_package` has returned.
 
     Attributes
     ----------
@@ -72,7 +69,7 @@ class ModelPackage:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the weights file as `checksums.json` states it; proven by `verify`."""
+        """SHA-256 of the weights file as `checksums.json` states it; proven by `verify_files`."""
         return self.checksums[self.weights]
 
     def row(self) -> tuple[str, ...]:
@@ -100,43 +97,7 @@ class ModelPackage:
         ModelError
             Names the first file at fault.
         """
-        present = {path.relative_to(self.folder).as_posix(): path for path in _files_of(self.folder)}
-        present.pop(CHECKSUMS, None)
-        for name, expected in self.checksums.items():
-            path = present.pop(name, None)
-            if path is None:
-                raise ModelError(f"{self.folder / name} is missing from the model package; fetch the package again.")
-            if file_sha256(path) != expected:
-                raise ModelError(
-                    f"{path} is not the file that {CHECKSUMS} lists (its SHA-256 differs); fetch the package again."
-                )
-        if present:
-            raise ModelError(
-                f"{next(iter(present.values()))} does not belong to the model package ({CHECKSUMS} does not list it); "
-                "remove the file or fetch the package again."
-            )
-
-    def verify(self, *, build: BuildNetwork | None = None) -> None:
-        """Prove the whole package: checksums, then names, shapes and finite values of all tensors.
-
-        Parameters
-        ----------
-        build
-            Makes the network from its name and arguments; `AcuteFindingsLib.networks.build_network` when None.
-
-        Raises
-        ------
-        ModelError
-            Names the file, field or tensors at fault.
-        """
-        from AcuteFindingsLib.models.program_predictor import is_program, load_program_predictor
-
-        if is_program(self.card.network):
-            load_program_predictor(self, device="cpu")
-            return
-        from AcuteFindingsLib.models.safe_load import load_network
-
-        load_network(self, build=build)
+        verify_files(self.folder, self.checksums)
 
 
 def read_package(folder: Path | str) -> ModelPackage:
@@ -157,7 +118,7 @@ def read_package(folder: Path | str) -> ModelPackage:
     if not folder.is_dir():
         raise ModelError(f"{folder} is no model package: there is no such folder.")
     metadata = parse_metadata(read_json(folder / METADATA, inside=folder), source=folder / METADATA)
-    return ModelPackage(folder, metadata, _read_checksums(folder))
+    return ModelPackage(folder, metadata, read_checksums(folder))
 
 
 def parse_metadata(data: Any, *, source: Path) -> Metadata:
@@ -178,49 +139,3 @@ def parse_metadata(data: Any, *, source: Path) -> Metadata:
         )
         more = f"; and {len(faults) - _NAMED_FAULTS} more" if len(faults) > _NAMED_FAULTS else ""
         raise ModelError(f"{source} does not describe a model: {told}{more}.") from error
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _files_of(folder: Path) -> list[Path]:
-    """Every file below `folder`, sorted.
-
-    A link is refused, since it can point outside the package, and so is what is neither file nor folder.
-    """
-    found = []
-    for path in sorted(folder.rglob("*")):
-        mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            raise ModelError(f"{path} is a link; a model package may hold plain files only. Replace it by the file.")
-        if stat.S_ISREG(mode):
-            found.append(path)
-        elif not stat.S_ISDIR(mode):
-            raise ModelError(f"{path} is a pipe or a device; a model package may hold plain files only.")
-    return found
-
-
-def _read_checksums(folder: Path) -> dict[str, str]:
-    path = folder / CHECKSUMS
-    data = read_json(path, inside=folder)
-    if not isinstance(data, dict):
-        raise ModelError(f"{path} must hold one JSON object of file names and SHA-256 sums.")
-    for name, value in data.items():
-        try:
-            inner_path(name)
-        except ValueError as error:
-            raise ModelError(
-                f"{path} lists a file that lies outside the model package or may not be in one: {error}; do not use it."
-            ) from error
-        if not (isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")):
-            raise ModelError(f"{path}: the entry of {name!r} is no SHA-256 sum (64 lower-case hexadecimal digits).")
-    if len({name.casefold() for name in data}) < len(data):
-        raise ModelError(f"{path} lists names that differ in capitals only; not every system can hold both.")
-    if METADATA not in data:
-        raise ModelError(f"{path} does not list {METADATA}; fetch the package again.")
-    if not any(name in data for name in WEIGHTS):
-        raise ModelError(f"{path} lists no weights ({' or '.join(WEIGHTS)}); fetch the package again.")
-    return data

@@ -10,8 +10,8 @@ from AcuteFindingsLib.models.metadata import Card
 class Predictor(Protocol):
     """A model ready to answer: numpy batches in, named numpy arrays out.
 
-    By torch (`models.torch_predictor`), or a stored program (`models.program_predictor`). Outputs are logits exactly as
-    the network gives them, float32; a detector applies sigmoid where its rule asks for probabilities.
+    By torch (`models.runtime.torch_predictor`), or a stored program (`models.runtime.program`). Outputs are logits
+    exactly as the network gives them, float32; a detector applies sigmoid where its rule asks for probabilities.
 
     Attributes
     ----------

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from AcuteFindingsLib.errors import AcuteFindingsError
-from AcuteFindingsLib.models.mirror import refresh_catalogue
-from AcuteFindingsLib.models.package import METADATA
+from AcuteFindingsLib.models.download.mirror import refresh_catalogue
+from AcuteFindingsLib.models.files import METADATA
 from AcuteFindingsLib.models.write import rewrite_package
 from AcuteFindingsLib.resources import resource_path
 

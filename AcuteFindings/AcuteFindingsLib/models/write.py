@@ -14,22 +14,12 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format, inference_config
 from AcuteFindingsLib.models.card_text import render_card
-from AcuteFindingsLib.models.catalogue import CATALOGUE
+from AcuteFindingsLib.models.download.catalogue import CATALOGUE
+from AcuteFindingsLib.models.download.mirror import refresh_catalogue
+from AcuteFindingsLib.models.files import CARD_TEXT, CHECKSUMS, INFERENCE, LICENSE, METADATA, WEIGHTS, file_sha256
 from AcuteFindingsLib.models.metadata import Card
-from AcuteFindingsLib.models.mirror import refresh_catalogue
-from AcuteFindingsLib.models.package import (
-    CARD_TEXT,
-    CHECKSUMS,
-    INFERENCE,
-    LICENSE,
-    METADATA,
-    WEIGHTS,
-    BuildNetwork,
-    ModelPackage,
-    file_sha256,
-    parse_metadata,
-    read_package,
-)
+from AcuteFindingsLib.models.package import BuildNetwork, ModelPackage, parse_metadata, read_package
+from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.networks import stored_arguments
 
 if TYPE_CHECKING:
@@ -203,7 +193,7 @@ def _seal(partial: Path, folder: Path, *, build: BuildNetwork | None) -> None:
     files = (path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file())
     sums = {name: file_sha256(partial / name) for name in sorted(files) if name != CHECKSUMS}
     _write_text(partial / CHECKSUMS, json.dumps(sums, indent=2) + "\n")
-    read_package(partial).verify(build=build)
+    verify_package(read_package(partial), build=build)
     _take_place(partial, folder)
     if (folder.parent / CATALOGUE).is_file():
         refresh_catalogue(folder.parent)

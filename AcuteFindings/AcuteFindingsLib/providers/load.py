@@ -183,7 +183,7 @@ def _with_torchxrayvision(
     cancelled: Cancelled,
 ) -> LoadedDetector:
     """Return the outline model of a package with TorchXRayVision's lungs and chest findings beside it."""
-    from AcuteFindingsLib.models.torch_predictor import load_predictor
+    from AcuteFindingsLib.models.load import load_predictor
     from AcuteFindingsLib.providers.torchxrayvision import load_chest, load_lungs, package_of
 
     own: Task = "pneumothorax"
@@ -234,6 +234,6 @@ def _require_here(provider: Provider) -> None:
 
 
 def _device(device: str) -> str:
-    from AcuteFindingsLib.models.torch_predictor import choose_device
+    from AcuteFindingsLib.models.device import choose_device
 
     return choose_device(device)

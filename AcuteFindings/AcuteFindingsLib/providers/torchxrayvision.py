@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from AcuteFindingsLib.errors import ProviderError
+from AcuteFindingsLib.models.device import choose_device
+from AcuteFindingsLib.models.files import file_sha256
 from AcuteFindingsLib.models.metadata import Label, OperatingPoint
-from AcuteFindingsLib.models.package import ModelPackage, file_sha256
-from AcuteFindingsLib.models.torch_predictor import TorchPredictor, choose_device
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.providers.provided import ModelFacts, provided_package
 from AcuteFindingsLib.providers.provider import find_provider

@@ -19,7 +19,7 @@ from AcuteFindingsLib.detectors.radiograph import (
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.detectors.single_image import Scores
 from AcuteFindingsLib.errors import DetectionError
-from AcuteFindingsLib.models.torch_predictor import TorchPredictor
+from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.providers.provided import identity_of_package, provider_notices
 from AcuteFindingsLib.providers.provider import find_provider

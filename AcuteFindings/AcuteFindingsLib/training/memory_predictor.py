@@ -3,7 +3,7 @@
 from torch import nn
 
 from AcuteFindingsLib.models.metadata import Card
-from AcuteFindingsLib.models.torch_predictor import TorchPredictor
+from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 
 
 class MemoryPredictor(TorchPredictor):

@@ -245,7 +245,7 @@ def main(
 
     from AcuteFindingsLib.detectors.load import load_detector
     from AcuteFindingsLib.models.find import default_package, find_package
-    from AcuteFindingsLib.models.torch_predictor import load_predictor
+    from AcuteFindingsLib.models.load import load_predictor
 
     if task not in COUNTS:
         raise typer.BadParameter(f"TASK {task}: choose one of {', '.join(COUNTS)}.")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.models.package import read_package
-from AcuteFindingsLib.models.safe_load import load_network
+from AcuteFindingsLib.models.runtime.torch_weights import load_network
 
 
 def fitted_before(folder: Path, *, task: str, network: Network) -> nn.Module:

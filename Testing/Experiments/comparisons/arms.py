@@ -18,7 +18,7 @@ from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.find import default_package, find_package
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
-from AcuteFindingsLib.models.safe_load import load_network
+from AcuteFindingsLib.models.runtime.torch_weights import load_network
 from AcuteFindingsLib.training.data.read import read_data
 from AcuteFindingsLib.training.data.table import DataTable
 from AcuteFindingsLib.training.recipes.read import read_recipe, recipe_yaml

@@ -8,7 +8,7 @@ import torch
 from AcuteFindingsLib.evaluation.labels import roc_points
 from AcuteFindingsLib.evaluation.schema import Figure
 from AcuteFindingsLib.evaluation.thresholds import f1_threshold, youden_threshold
-from AcuteFindingsLib.models.safe_load import load_network
+from AcuteFindingsLib.models.runtime.torch_weights import load_network
 from AcuteFindingsLib.training.recipes.read import read_recipe
 from AcuteFindingsLib.training.runs.items import Item
 from AcuteFindingsLib.training.runs.module import input_range

@@ -11,7 +11,7 @@ from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetecto
 from AcuteFindingsLib.evaluation.operating_points import proportion
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.find import default_package
-from AcuteFindingsLib.models.torch_predictor import load_predictor
+from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.training.cache import DiskCache
 from comparisons.arms import Trained

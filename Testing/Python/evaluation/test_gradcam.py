@@ -8,7 +8,7 @@ from scipy.special import expit
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.gradcam import LabelLogits, evidence, gradcam_maps
 from AcuteFindingsLib.models.find import find_package
-from AcuteFindingsLib.models.torch_predictor import load_predictor
+from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.networks import build_network, list_networks
 
 MONAI_UNET = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "channels": [4, 8], "strides": [2]}

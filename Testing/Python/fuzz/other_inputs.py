@@ -67,7 +67,7 @@ def package(rng: np.random.Generator, folder: Path) -> Trial:
 
 
 def _zipped(files: dict[str, bytes], rng: np.random.Generator, folder: Path, told: str) -> Trial:
-    from AcuteFindingsLib.models.archive import extract_steps
+    from AcuteFindingsLib.models.download.archive import extract_steps
 
     out = BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -88,10 +88,11 @@ def _zipped(files: dict[str, bytes], rng: np.random.Generator, folder: Path, tol
 
 def _verify(folder: Path) -> None:
     from AcuteFindingsLib.models.package import read_package
+    from AcuteFindingsLib.models.verify import verify_package
 
     found = read_package(folder)
     found.row()
-    found.verify()
+    verify_package(found)
 
 
 @cache
@@ -235,7 +236,7 @@ def recipe(rng: np.random.Generator, folder: Path) -> Trial:
 
 def catalogue(rng: np.random.Generator, folder: Path) -> Trial:
     """A catalogue of models with changed values."""
-    from AcuteFindingsLib.models.catalogue import load_catalogue
+    from AcuteFindingsLib.models.download.catalogue import load_catalogue
 
     whole = json.loads(resource_path("Models", "catalogue.json").read_bytes())
     (folder / "catalogue.json").write_bytes(damage_json_bytes(whole, rng))

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from AcuteFindingsLib.models.files import CHECKSUMS, file_sha256
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
-from AcuteFindingsLib.models.package import CHECKSUMS, ModelPackage, file_sha256
+from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.write import write_package
 
 

@@ -21,9 +21,9 @@ from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.detectors.single_image import load_image_scorer
 from AcuteFindingsLib.errors import ModelError, StudyError
 from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format
+from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.package import ModelPackage, read_package
-from AcuteFindingsLib.models.safe_load import load_network
-from AcuteFindingsLib.models.torch_predictor import load_predictor
+from AcuteFindingsLib.models.runtime.torch_weights import load_network
 from AcuteFindingsLib.models.write import rewrite_package
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.package import CHECKSUMS, METADATA, read_package
+from AcuteFindingsLib.models.files import CHECKSUMS, METADATA
+from AcuteFindingsLib.models.package import read_package
 
 HARMFUL = [
     (("acutefindings", "id"), "providers"),

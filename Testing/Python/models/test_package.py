@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.files import CHECKSUMS, METADATA
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Origin
-from AcuteFindingsLib.models.package import CHECKSUMS, METADATA, read_package
+from AcuteFindingsLib.models.package import read_package
+from AcuteFindingsLib.models.verify import verify_package
 
 WEIGHTS = "models/model.safetensors"
 
@@ -21,7 +23,7 @@ def test_a_package_reads_back_what_was_written_and_verifies(package, build):
     assert (again.id, again.version, again.card.task) == ("tiny-test", "0.1.0", "hemorrhage")
     assert again.sha256 == json.loads((package.folder / CHECKSUMS).read_text())[WEIGHTS]
     assert set(again.checksums) == {METADATA, "configs/inference.json", WEIGHTS, "docs/README.md", "LICENSE"}
-    again.verify(build=build)
+    verify_package(again, build=build)
 
 
 def test_reading_needs_no_torch():
@@ -39,20 +41,20 @@ def test_one_changed_byte_in_the_weights_is_found_and_named(package, build):
     data[-3] ^= 1
     path.write_bytes(data)
     with pytest.raises(ModelError, match=r"model\.safetensors is not the file"):
-        read_package(package.folder).verify(build=build)
+        verify_package(read_package(package.folder), build=build)
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "docs/README.md", WEIGHTS])
 def test_a_missing_file_is_named(package, build, name):
     (package.folder / name).unlink()
     with pytest.raises(ModelError, match=f"{name} is missing"):
-        read_package(package.folder).verify(build=build)
+        verify_package(read_package(package.folder), build=build)
 
 
 def test_a_file_that_is_not_listed_is_named(package, build):
     (package.folder / "models" / "extra.py").write_text("print(1)")
     with pytest.raises(ModelError, match=r"extra\.py does not belong"):
-        package.verify(build=build)
+        verify_package(package, build=build)
 
 
 def test_a_link_out_of_the_package_is_refused(package, build, tmp_path):
@@ -60,7 +62,7 @@ def test_a_link_out_of_the_package_is_refused(package, build, tmp_path):
     (package.folder / "LICENSE").rename(outside)
     (package.folder / "LICENSE").symlink_to(outside)
     with pytest.raises(ModelError, match="LICENSE is a link"):
-        package.verify(build=build)
+        verify_package(package, build=build)
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "models/../../secret", "a\\..\\b", "c:/x"])
@@ -80,7 +82,7 @@ def test_tensors_that_do_not_fit_are_named_the_first_three(package, build, resea
     save_file(state, path)
     reseal(package.folder)
     with pytest.raises(ModelError) as caught:
-        read_package(package.folder).verify(build=build)
+        verify_package(read_package(package.folder), build=build)
     text = str(caught.value)
     assert "block.0.weight is missing" in text
     assert "head.weight is (3, 4), expected (2, 4)" in text
@@ -95,7 +97,7 @@ def test_weights_that_are_not_finite_are_refused_with_the_tensor_named(package, 
     save_file(state, path)
     reseal(package.folder)
     with pytest.raises(ModelError, match=r"not finite numbers, in head\.bias"):
-        read_package(package.folder).verify(build=build)
+        verify_package(read_package(package.folder), build=build)
 
 
 def test_a_network_that_is_not_known_is_named(package, build, reseal):
@@ -105,7 +107,7 @@ def test_a_network_that_is_not_known_is_named(package, build, reseal):
     path.write_text(json.dumps(data))
     reseal(package.folder)
     with pytest.raises(ModelError, match=r"acutefindings\.network.*unheard-of"):
-        read_package(package.folder).verify(build=build)
+        verify_package(read_package(package.folder), build=build)
 
 
 def test_a_wrong_metadata_field_is_named_in_one_sentence(package):

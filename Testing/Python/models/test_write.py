@@ -7,7 +7,8 @@ from safetensors.torch import load_file
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Picture
 from AcuteFindingsLib.models.package import read_package
-from AcuteFindingsLib.models.safe_load import load_network
+from AcuteFindingsLib.models.runtime.torch_weights import load_network
+from AcuteFindingsLib.models.verify import verify_package
 
 WEIGHTS = "models/model.safetensors"
 
@@ -61,7 +62,7 @@ def test_what_would_not_verify_is_not_written_and_the_old_package_stays(package,
         state["head.bias"] = torch.zeros(5)
     with pytest.raises(ModelError):
         write(package.folder, state, replace=True)
-    read_package(package.folder).verify(build=build)
+    verify_package(read_package(package.folder), build=build)
     assert [path.name for path in package.folder.parent.iterdir()] == ["tiny-test"]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from AcuteFindingsLib.models.mirror import write_mirror
+from AcuteFindingsLib.models.download.mirror import write_mirror
 from AcuteFindingsLib.models.package import read_package
 from AcuteFindingsLib.widgets.models import checks as model_checks
 from AcuteFindingsLib.widgets.models import packages

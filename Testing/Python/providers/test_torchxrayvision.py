@@ -9,7 +9,7 @@ import requests
 import torch
 
 from AcuteFindingsLib.errors import CancelledError, ModelError, ProviderError
-from AcuteFindingsLib.models.torch_predictor import TorchPredictor
+from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.providers import torchxrayvision as provider
 from AcuteFindingsLib.providers.torchxrayvision import (
     FINDINGS,

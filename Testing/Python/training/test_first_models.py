@@ -13,9 +13,10 @@ from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.evaluate import Request, evaluate
+from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.metadata import Interval
 from AcuteFindingsLib.models.package import ModelPackage, read_package
-from AcuteFindingsLib.models.torch_predictor import load_predictor
+from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.resources import resource_path
@@ -111,7 +112,7 @@ def test_a_training_writes_a_package_that_verifies_and_loads(task: str, train, m
             lambda truth, score, **words: Interval(value=0.5, low=0.5, high=0.5, count=len(truth), **words),
         )
     package = train(task, version="0.0.1")
-    package.verify()
+    verify_package(package)
     card = package.card
     assert (card.task, package.version) == (task, "0.0.1")
     assert card.training_data.phantoms_only
@@ -140,7 +141,7 @@ def test_hemorrhage_goes_on_with_real_slices_and_its_card_can_be_checked(train, 
     start = tmp_path / "start"
     train("hemorrhage", steps=1).folder.rename(start)
     package = train("hemorrhage", data=real, start=start)
-    package.verify()
+    verify_package(package)
     card = package.card
     assert package.version == "0.2.0"
     assert not card.training_data.phantoms_only
@@ -191,7 +192,7 @@ def figure_of(value: float) -> Interval:
 def test_lungs_are_measured_on_patients_that_were_not_fitted_to(train, builders, tmp_path: Path) -> None:
     builders.build_lung_masks(tmp_path / "data" / "chest-xray-lungs", patients=4)
     package = train("lungs", data=tmp_path / "data", steps=1)
-    package.verify()
+    verify_package(package)
     card = package.card
     assert package.version == "0.3.0"
     assert "non-commercial" in card.training_data.restriction
@@ -208,7 +209,7 @@ def test_chest_findings_at_64_pixels_say_how_well_they_are_told_and_calibrated(t
     with pytest.raises(typer.BadParameter, match="--data"):
         train("chest-64")
     package = train("chest-64", data=tmp_path / "data", steps=1)
-    package.verify()
+    verify_package(package)
     card = package.card
     assert (card.task, card.id) == ("chest", "chest-nih14-64")
     assert len(card.labels) == 14

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.models.find import default_package
-from AcuteFindingsLib.models.torch_predictor import load_predictor
+from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training import first_radiographs, radiograph_sets

@@ -25,7 +25,7 @@ from AcuteFindingsLib.models.importing.state_files import require_fit
 from AcuteFindingsLib.models.metadata import Card, Origin, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.models.program_predictor import ProgramPredictor, load_programs, program_parts
+from AcuteFindingsLib.models.runtime.program import ProgramPredictor, load_programs, program_parts
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.names import model_id
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
@@ -167,7 +167,7 @@ def _predictor(path: Path, converted: Converted, card: Card) -> Predictor:
         files = {name: converted.programs[part.file] for name, part in parts.items()}
         device, runs = load_programs(converted.network.name, files, device="cpu")
         return ProgramPredictor(card, "0", "", device, parts, runs)
-    from AcuteFindingsLib.models.torch_predictor import TorchPredictor
+    from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
     from AcuteFindingsLib.networks import build_stored_network
 
     network = build_stored_network(converted.network.name, converted.network.arguments)

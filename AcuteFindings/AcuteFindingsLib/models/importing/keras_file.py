@@ -13,7 +13,7 @@ import numpy as np
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.plain_files import parse_json
+from AcuteFindingsLib.models.files import parse_json
 
 if TYPE_CHECKING:
     import h5py

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.files import parse_json, read_text, require_bounded
 from AcuteFindingsLib.models.importing.converted import (
     Answers,
     Converted,
@@ -25,7 +26,6 @@ from AcuteFindingsLib.models.importing.heads import is_exclusive
 from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
 from AcuteFindingsLib.models.importing.state_files import read_state
 from AcuteFindingsLib.models.metadata import Label, Network
-from AcuteFindingsLib.models.plain_files import parse_json, read_text, require_bounded
 from AcuteFindingsLib.networks.monai_network import build_monai
 from AcuteFindingsLib.places import temporary_folder
 

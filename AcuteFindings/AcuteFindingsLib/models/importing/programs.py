@@ -21,10 +21,10 @@ from AcuteFindingsLib.models.importing.findings import XRV_LABELS
 from AcuteFindingsLib.models.importing.heads import is_exclusive
 from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
 from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint, Task
-from AcuteFindingsLib.models.onnx_check import answers_with_probabilities
-from AcuteFindingsLib.models.onnx_program import load_onnx
-from AcuteFindingsLib.models.program_predictor import PROGRAMS, ProgramPart, require_answer
-from AcuteFindingsLib.models.torchscript_program import load_torchscript
+from AcuteFindingsLib.models.runtime.onnx import load_onnx
+from AcuteFindingsLib.models.runtime.onnx_check import answers_with_probabilities
+from AcuteFindingsLib.models.runtime.program import PROGRAMS, ProgramPart, require_answer
+from AcuteFindingsLib.models.runtime.torchscript import load_torchscript
 
 # What the detector of each task asks: outputs by part, the first ones needed, the others taken where they are there.
 _ASKED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {

@@ -8,7 +8,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.find import shipped_versions
 from AcuteFindingsLib.models.importing.keras_file import read_keras_file
 from AcuteFindingsLib.models.importing.keras_weights import dense_shapes
-from AcuteFindingsLib.models.safe_load import read_state_dict
+from AcuteFindingsLib.models.runtime.torch_weights import read_state_dict
 from AcuteFindingsLib.names import LONGEST, model_id
 
 ENDINGS = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tar", ".ts", ".onnx", ".zip")

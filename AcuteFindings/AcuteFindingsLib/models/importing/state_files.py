@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.safe_load import read_state_dict
+from AcuteFindingsLib.models.runtime.torch_weights import read_state_dict
 
 _NAMED_FAULTS = 3
 _AVERAGE = re.compile(r"(^|[._])(ema|teacher|average|averaged|swa|momentum|shadow)([._]|$)")

@@ -14,8 +14,8 @@ from AcuteFindingsLib.detectors.radiograph import RadiographSettings, lung_masks
 from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.find import find_package
+from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.models.torch_predictor import load_predictor
 from AcuteFindingsLib.networks.pe import EXAM_LABELS
 from AcuteFindingsLib.preprocessing.lungs_heart import lungs_heart_mask
 from AcuteFindingsLib.preprocessing.orient import Axial

@@ -12,8 +12,8 @@ from torch import nn
 
 from AcuteFindingsLib.errors import TrainingError
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.models.device import choose_device
 from AcuteFindingsLib.models.find import default_package
-from AcuteFindingsLib.models.torch_predictor import choose_device
 from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.data.table import DataTable

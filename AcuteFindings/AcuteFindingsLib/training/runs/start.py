@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from AcuteFindingsLib.errors import TrainingError
 from AcuteFindingsLib.models.find import find_package
-from AcuteFindingsLib.models.safe_load import load_network
+from AcuteFindingsLib.models.runtime.torch_weights import load_network
 
 # Parts that a package may hold alone, by their names in whole networks.
 _PREFIXES = (

@@ -13,7 +13,7 @@ import numpy as np
 from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.errors import AcuteFindingsError, TrainingError
 from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.models.package import WEIGHTS
+from AcuteFindingsLib.models.files import WEIGHTS
 from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.cache import DiskCache
 from AcuteFindingsLib.training.data.table import DataTable, Example

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.archive import extract_steps
+from AcuteFindingsLib.models.download.archive import extract_steps
 from AcuteFindingsLib.names import model_id
 from AcuteFindingsLib.widgets.models.rows import check_steps, default_cache, read_row
 

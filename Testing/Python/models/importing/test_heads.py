@@ -11,7 +11,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.heads import is_exclusive
 from AcuteFindingsLib.models.importing.import_model import Identity, import_model
-from AcuteFindingsLib.models.torch_predictor import load_predictor
+from AcuteFindingsLib.models.load import load_predictor
 
 FILE = Path("m.pt")
 

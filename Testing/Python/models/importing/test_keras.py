@@ -20,7 +20,7 @@ from AcuteFindingsLib.models.importing.keras_models import (
     convert_slices,
 )
 from AcuteFindingsLib.models.importing.recognize import recognize
-from AcuteFindingsLib.models.torch_predictor import load_predictor
+from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.networks import build_network
 
 TOLERANCE = 1e-4

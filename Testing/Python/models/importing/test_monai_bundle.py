@@ -12,7 +12,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
-from AcuteFindingsLib.models.torch_predictor import load_predictor
+from AcuteFindingsLib.models.load import load_predictor
 
 UNET = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": [8, 8, 8, 8, 8, 8]}
 OPTIONS = Options(task="lungs", size=64)

@@ -10,8 +10,9 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.programs import convert_program
+from AcuteFindingsLib.models.load import PredictorCache, load_predictor
 from AcuteFindingsLib.models.package import read_package
-from AcuteFindingsLib.models.torch_predictor import PredictorCache, load_predictor
+from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.networks import build_network
 
 
@@ -85,7 +86,7 @@ def test_a_pe_model_of_two_files_serves_the_detector(tmp_path, kind):
     names = {"encode": ("encoding", "slice"), "sequence": ("slice", "stack")}
     options = Options(task="pe", size=32, also={"sequence": stack}, outputs=names, probabilities=False)
     package = import_model(slices, architecture=kind, out=tmp_path / "pe", options=options)
-    read_package(package.folder).verify()
+    verify_package(read_package(package.folder))
     predictor = load_predictor(package, device="cpu")
     encodings = predictor.predict(np.ones((3, 1, 32, 32), np.float32), part="encode")["encoding"]
     assert PEDetector(predictor).sequence(encodings).stack == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-5)
@@ -158,7 +159,7 @@ def test_a_card_cannot_name_a_program_outside_the_package(tmp_path):
     card = package.folder / "configs/metadata.json"
     card.write_text(card.read_text().replace("models/model.onnx", "../secret.onnx"))
     with pytest.raises(ModelError):
-        read_package(package.folder).verify()
+        verify_package(read_package(package.folder))
 
 
 class Odd(torch.nn.Module):

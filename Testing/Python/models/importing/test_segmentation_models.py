@@ -10,7 +10,7 @@ from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
 from AcuteFindingsLib.models.importing.recognize import recognize
-from AcuteFindingsLib.models.torch_predictor import load_predictor
+from AcuteFindingsLib.models.load import load_predictor
 
 
 def model(architecture="unet", **changes):

@@ -7,6 +7,7 @@ import pytest
 from small_runs import silent, small_recipe, small_request
 
 from AcuteFindingsLib.models.package import read_package
+from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.training.recipes.read import list_recipes
 from AcuteFindingsLib.training.runs.experiment import run_recipe
 
@@ -20,7 +21,7 @@ def test_a_recipe_trains_measures_and_writes_a_package(name: str, tmp_path: Path
     folder = data(recipe.data.kind, recipe.phantom_kind)
     run_recipe(small_request(recipe, tmp_path, told=told, data=folder, cache=cache_folder), progress=silent)
     package = read_package(tmp_path / "run" / "model")
-    package.verify()
+    verify_package(package)
     assert package.card.id == recipe.id
     assert package.card.training_data.phantoms_only == (recipe.data.kind == "phantoms")
     fold = json.loads((tmp_path / "run" / "run-0" / "fold-0" / "fold.json").read_text())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.torchscript_turns import may_not_end, turns
+from AcuteFindingsLib.models.runtime.torchscript_turns import may_not_end, turns
 
 # An operator is allowed where its schema takes texts only to choose a way of computing: never as a file's name.
 _TEXT_ARGUMENTS = frozenset(

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.safe_load import read_state_dict
+from AcuteFindingsLib.models.runtime.torch_weights import read_state_dict
 
 
 class Malicious:

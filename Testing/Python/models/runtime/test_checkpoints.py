@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.safe_load import read_state_dict
+from AcuteFindingsLib.models.runtime.torch_weights import read_state_dict
 
 WEIGHTS = {"weight": torch.full((2, 2), 3.0), "bias": torch.ones(2)}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.models.catalogue import (
+from AcuteFindingsLib.models.download.catalogue import (
     CATALOGUE,
     SCHEMA,
     ArchiveSource,
@@ -17,7 +17,8 @@ from AcuteFindingsLib.models.catalogue import (
     catalogue_text,
     parse_catalogue,
 )
-from AcuteFindingsLib.models.package import CHECKSUMS, METADATA, ModelPackage, file_sha256, read_package
+from AcuteFindingsLib.models.files import CHECKSUMS, METADATA, file_sha256
+from AcuteFindingsLib.models.package import ModelPackage, read_package
 
 # The oldest day that zip files know: the same package gives the same archive on every day.
 _DAY = (1980, 1, 1, 0, 0, 0)

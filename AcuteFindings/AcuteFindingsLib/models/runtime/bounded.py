@@ -1,16 +1,11 @@
 """Programs of models that may not end, in a process of their own with an end to its time and memory.
 
 What a file computes cannot be told from its code where that holds a loop whose turns are computed. Such a file is run
-here; one without runs in this process, at no cost. This module is both sides: `load_bounded` for the one that asks, and
-``python -m AcuteFindingsLib.models.bounded_program`` for the one that computes.
+here; one without runs in this process, at no cost. This module is the side that asks; `bounded_process` computes.
 """
 
-import faulthandler
-import importlib
 import io
 import json
-import os
-import signal
 import struct
 import subprocess
 import sys
@@ -25,12 +20,13 @@ import numpy as np
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.last_resort import killed, out_of_memory
+from AcuteFindingsLib.last_resort import killed
 
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]
 """A program: from a batch to its outputs by name, in their order."""
 
-_LIBRARY = Path(__file__).resolve().parents[2]
+_LIBRARY = Path(__file__).resolve().parents[3]
+_COMPUTING = "AcuteFindingsLib.models.runtime.bounded_process"
 # The process that computes ends itself so long after it should have been ended.
 _GRACE_S = 5.0
 # PyTorch from a slow disk; nothing of the file is run before.
@@ -71,7 +67,7 @@ class _Bounded:
             "bytes": budgets().program_bytes,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, json.dumps(settings)],
+            [sys.executable, "-m", _COMPUTING, json.dumps(settings)],
             cwd=_LIBRARY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -90,7 +86,7 @@ class _Bounded:
             raise ModelError(self._ended)
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(_pack({}, [batch]))
+            self._process.stdin.write(pack({}, [batch]))
             self._process.stdin.flush()
         except OSError:
             pass  # It has ended; `_answer` says how.
@@ -128,19 +124,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _listen(stream: IO[bytes], answers: "SimpleQueue[tuple[dict[str, Any], list[np.ndarray]] | None]") -> None:
-    while (message := _read(stream)) is not None:
+    while (message := unpack(stream)) is not None:
         answers.put(message)
     answers.put(None)
 
 
-def _pack(told: dict[str, Any], values: Sequence[np.ndarray]) -> bytes:
+def pack(told: dict[str, Any], values: Sequence[np.ndarray]) -> bytes:
     """Return one message: two lengths, JSON, and arrays as NumPy writes them."""
     text, arrays = json.dumps(told).encode(), io.BytesIO()
     np.savez(arrays, *values)
     return struct.pack(">QQ", len(text), arrays.tell()) + text + arrays.getbuffer()
 
 
-def _read(stream: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]] | None:
+def unpack(stream: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]] | None:
     """Return the next message, None where the stream ends."""
     head = stream.read(16)
     if len(head) < 16:
@@ -151,84 +147,3 @@ def _read(stream: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]] | None:
             return json.loads(text), [file[f"arr_{number}"] for number in range(len(file.files))]
     except (ValueError, OSError, EOFError):
         return None  # Cut off as the other side ended.
-
-
-def main() -> None:
-    """Load the program that the first argument names, then answer one batch after the other until the input ends."""
-    settings = json.loads(sys.argv[1])
-    # The one that asks is stopped by the keyboard, and ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    with open(os.devnull, "r+b") as nothing:  # noqa: PTH123
-        # What the program prints is not for anybody.
-        os.dup2(nothing.fileno(), 0)
-        os.dup2(nothing.fileno(), 1)
-    batches: SimpleQueue[np.ndarray] = SimpleQueue()
-    Thread(target=_take, args=(requests, batches), daemon=True).start()
-    if settings["kind"] == "onnx":
-        from AcuteFindingsLib.models.onnx_program import open_onnx as load
-
-        importlib.import_module("onnxruntime")
-    else:
-        from AcuteFindingsLib.models.torchscript_program import open_torchscript as load
-    _limit_memory(settings)
-    _send(answers, {})
-    run = _guarded(answers, settings, lambda: load(Path(settings["path"]), device=settings["device"]))
-    if run is None:
-        return
-    _send(answers, {})
-    while True:
-        batch = batches.get()
-        outputs = _guarded(answers, settings, lambda: run(batch))  # noqa: B023
-        if outputs is not None:
-            _send(answers, {"names": list(outputs)}, list(outputs.values()))
-
-
-def _take(stream: IO[bytes], batches: "SimpleQueue[np.ndarray]") -> None:
-    while (message := _read(stream)) is not None:
-        batches.put(message[1][0])
-    # Nobody asks any more, whatever is being computed.
-    os._exit(0)
-
-
-def _guarded(answers: IO[bytes], settings: dict[str, Any], work: Callable[[], Any]) -> Any:
-    """Return what `work` gives; None where it failed, which is then told. Ends this process when it takes too long."""
-    # Does not wait for Python's lock, which a program may hold.
-    faulthandler.dump_traceback_later(settings["seconds"], exit=True, file=2)
-    try:
-        return work()
-    except Exception as error:
-        name = Path(settings["path"]).name
-        if out_of_memory(error):
-            text = (
-                f"The program of {name} asks for more memory than there is or than a model may take "
-                f"({settings['bytes'] / 2**30:.0f} GB)."
-            )
-        else:
-            text = str(error) if isinstance(error, ModelError) else f"{name} could not be run: {type(error).__name__}."
-        _send(answers, {"error": text})
-        return None
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-def _send(answers: IO[bytes], told: dict[str, Any], values: Sequence[np.ndarray] = ()) -> None:
-    answers.write(_pack(told, values))
-    answers.flush()
-
-
-def _limit_memory(settings: dict[str, Any]) -> None:
-    """Limit the memory of this process where the system can (Linux); a graphics card needs addresses without limit."""
-    statm = Path("/proc/self/statm")
-    if settings["device"] != "cpu" or not statm.exists():
-        return
-    import resource
-
-    used = int(statm.read_text().split()[0]) * resource.getpagesize()
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = used + settings["bytes"]
-    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-
-
-if __name__ == "__main__":
-    main()

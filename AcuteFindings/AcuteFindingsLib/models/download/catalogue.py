@@ -20,9 +20,9 @@ from pydantic import (
 )
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.fetch import is_web, read_bytes, shown_address
+from AcuteFindingsLib.models.download.fetch import is_web, read_bytes, shown_address
+from AcuteFindingsLib.models.files import parse_json
 from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.models.plain_files import parse_json
 from AcuteFindingsLib.names import model_id
 from AcuteFindingsLib.resources import resource_path
 

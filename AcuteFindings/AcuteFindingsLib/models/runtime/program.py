@@ -9,9 +9,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.bounded_program import Run
+from AcuteFindingsLib.models.device import choose_device, choose_onnx_device
+from AcuteFindingsLib.models.files import METADATA
 from AcuteFindingsLib.models.metadata import Card, Network
-from AcuteFindingsLib.models.package import METADATA, ModelPackage
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.models.runtime.bounded import Run
 from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 
 PROGRAMS = {"torchscript": ".ts", "onnx": ".onnx"}
@@ -208,12 +210,11 @@ def load_programs(kind: str, files: Mapping[str, Path], *, device: str) -> tuple
         When a file is no such program or the device is not there.
     """
     if kind == "onnx":
-        from AcuteFindingsLib.models.onnx_program import choose_onnx_device, load_onnx
+        from AcuteFindingsLib.models.runtime.onnx import load_onnx
 
         chosen = choose_onnx_device(device)
         return chosen, {part: load_onnx(file, device=chosen) for part, file in files.items()}
-    from AcuteFindingsLib.models.torch_predictor import choose_device
-    from AcuteFindingsLib.models.torchscript_program import load_torchscript
+    from AcuteFindingsLib.models.runtime.torchscript import load_torchscript
 
     chosen = choose_device(device)
     return chosen, {part: load_torchscript(file, device=chosen) for part, file in files.items()}

@@ -5,36 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.bounded_program import Run, load_bounded
-from AcuteFindingsLib.models.onnx_check import check_onnx
-
-
-def choose_onnx_device(device: str) -> str:
-    """Return ``"cpu"`` or ``"cuda"`` for what the user asked.
-
-    Raises
-    ------
-    ModelError
-        When ONNX Runtime is not installed, or a graphics card was asked for and it has none.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ModelError(
-            "This model is an ONNX file, and running it needs ONNX Runtime: pip install 'acutefindings[import]'."
-        ) from error
-    has_card = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    if device == "auto":
-        return "cuda" if has_card else "cpu"
-    if device == "cpu":
-        return "cpu"
-    if device.partition(":")[0] != "cuda":
-        raise ModelError(f"There is no device {device!r}; choose auto, cpu or cuda.")
-    if not has_card:
-        raise ModelError(
-            "ONNX Runtime finds no CUDA graphics card here; choose auto or cpu, or install onnxruntime-gpu."
-        )
-    return "cuda"
+from AcuteFindingsLib.models.device import choose_onnx_device
+from AcuteFindingsLib.models.runtime.bounded import Run, load_bounded
+from AcuteFindingsLib.models.runtime.onnx_check import check_onnx
 
 
 def load_onnx(path: Path, *, device: str) -> Run:

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models import archive, package
-from AcuteFindingsLib.models.catalogue import (
+from AcuteFindingsLib.models import files
+from AcuteFindingsLib.models.download.catalogue import (
     CATALOGUE,
     SCHEMA,
     ArchiveSource,
@@ -14,8 +14,8 @@ from AcuteFindingsLib.models.catalogue import (
     catalogue_schema,
     load_catalogue,
 )
+from AcuteFindingsLib.models.download.mirror import refresh_catalogue, write_mirror
 from AcuteFindingsLib.models.find import list_packages
-from AcuteFindingsLib.models.mirror import refresh_catalogue, write_mirror
 from AcuteFindingsLib.providers.provider import list_providers
 from AcuteFindingsLib.resources import resource_path
 
@@ -53,7 +53,7 @@ def test_the_catalogue_that_ships_names_every_shipped_model_with_its_true_size_a
     for name, entry in listed.items():
         weights = found[name].folder / found[name].weights
         assert (entry.version, entry.license) == (found[name].version, found[name].card.license), hint
-        assert (entry.source.size, entry.source.sha256) == (weights.stat().st_size, package.file_sha256(weights)), hint
+        assert (entry.source.size, entry.source.sha256) == (weights.stat().st_size, files.file_sha256(weights)), hint
 
 
 def test_the_catalogue_that_ships_says_of_the_providers_what_they_say():
@@ -150,10 +150,6 @@ def test_writing_a_package_beside_a_catalogue_keeps_the_catalogue_true(network, 
     assert first.sha256 != second.sha256
 
 
-def test_what_the_archive_reader_looks_for_is_the_packages_metadata():
-    assert archive.METADATA == package.METADATA
-
-
 def test_a_catalogue_survives_being_written_and_read():
     catalogue = Catalogue(models=[ENTRY])
     assert Catalogue.model_validate(catalogue.model_dump(mode="json", by_alias=True)) == catalogue
@@ -165,7 +161,7 @@ def over_the_web(monkeypatch):
 
     def give(*entries):
         text = json.dumps({"format": 1, "models": list(entries)}).encode()
-        monkeypatch.setattr("AcuteFindingsLib.models.catalogue.read_bytes", lambda address, most: text)
+        monkeypatch.setattr("AcuteFindingsLib.models.download.catalogue.read_bytes", lambda address, most: text)
 
     return give
 

@@ -13,11 +13,12 @@ from typing import Any
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import DownloadError, ModelError
 from AcuteFindingsLib.files import sweep_abandoned
-from AcuteFindingsLib.models.archive import extract_steps
-from AcuteFindingsLib.models.catalogue import ArchiveSource, CatalogueEntry, ProviderSource
-from AcuteFindingsLib.models.fetch import PATIENCE, Patience, fetch_file
+from AcuteFindingsLib.models.download.archive import extract_steps
+from AcuteFindingsLib.models.download.catalogue import ArchiveSource, CatalogueEntry, ProviderSource
+from AcuteFindingsLib.models.download.fetch import PATIENCE, Patience, fetch_file
 from AcuteFindingsLib.models.find import default_cache
 from AcuteFindingsLib.models.package import ModelPackage, read_package
+from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
 
 PARTIAL_FOLDER = ".downloads"
@@ -229,7 +230,7 @@ def _verified(work: Path, path: Path) -> ModelPackage:
         if importlib.util.find_spec("torch") is None:
             package.verify_files()
         else:
-            package.verify()
+            verify_package(package)
     except ModelError as error:
         raise ModelError(str(error).replace(str(work), path.name)) from error
     return package

@@ -8,9 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.files import METADATA
 from AcuteFindingsLib.names import inner_path
-
-METADATA = "configs/metadata.json"
 
 READ_BYTES = 4 * 2**20
 

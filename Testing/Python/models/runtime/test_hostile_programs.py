@@ -19,8 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from AcuteFindingsLib.budgets import budgets, set_budgets
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.onnx_program import load_onnx
-from AcuteFindingsLib.models.torchscript_program import load_torchscript
+from AcuteFindingsLib.models.runtime.onnx import load_onnx
+from AcuteFindingsLib.models.runtime.torchscript import load_torchscript
 
 
 class FromFile(torch.nn.Module):
@@ -296,7 +296,7 @@ def test_a_program_ends_with_whoever_asked_it(tmp_path):
     code = (
         "import sys, os, threading, numpy as np\n"
         "from pathlib import Path\n"
-        "from AcuteFindingsLib.models.torchscript_program import load_torchscript\n"
+        "from AcuteFindingsLib.models.runtime.torchscript import load_torchscript\n"
         "run = load_torchscript(Path(sys.argv[1]), device='cpu')\n"
         "print(run._process.pid, flush=True)\n"
         "run(np.zeros((1, 1, 4, 4), np.float32))\n"

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from AcuteFindingsLib.errors import CancelledError, DownloadError, ModelError
-from AcuteFindingsLib.models import safe_load
-from AcuteFindingsLib.models.catalogue import ArchiveSource, CatalogueEntry, load_catalogue
-from AcuteFindingsLib.models.download import PARTIAL_FOLDER, download_model, install_package
-from AcuteFindingsLib.models.fetch import Patience
-from AcuteFindingsLib.models.mirror import write_mirror
+from AcuteFindingsLib.models.download.catalogue import ArchiveSource, CatalogueEntry, load_catalogue
+from AcuteFindingsLib.models.download.fetch import Patience
+from AcuteFindingsLib.models.download.install import PARTIAL_FOLDER, download_model, install_package
+from AcuteFindingsLib.models.download.mirror import write_mirror
+from AcuteFindingsLib.models.runtime import torch_weights
 
 QUICK = Patience(connect_s=2, read_s=1, retries=2, pause_s=0.01)
 
@@ -121,9 +121,9 @@ def no_proxy(monkeypatch):
 @pytest.fixture(autouse=True)
 def tiny_networks(monkeypatch, build):
     """Let the small package of these tests be verified with its own network."""
-    made = safe_load.make_network
+    made = torch_weights.make_network
     monkeypatch.setattr(
-        safe_load,
+        torch_weights,
         "make_network",
         lambda network, *, source, build=None: made(network, source=source, build=build or tiny),
     )
@@ -403,7 +403,7 @@ def test_a_disk_that_fills_up_on_the_way_is_told(entry, server, cache, monkeypat
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("AcuteFindingsLib.models.fetch._fetch_rest", full)
+    monkeypatch.setattr("AcuteFindingsLib.models.download.fetch._fetch_rest", full)
     with pytest.raises(DownloadError, match=r"could not be written to .*No space left on device"):
         get(entry, cache)
 

@@ -6,8 +6,9 @@ import torch
 from monai.visualize import GradCAM
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.device import choose_device
+from AcuteFindingsLib.models.load import PredictorCache, load_predictor
 from AcuteFindingsLib.models.metadata import Network
-from AcuteFindingsLib.models.torch_predictor import PredictorCache, choose_device, load_predictor
 from AcuteFindingsLib.networks import build_network, stored_arguments
 
 

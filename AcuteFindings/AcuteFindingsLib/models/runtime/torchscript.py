@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.bounded_program import Run, load_bounded
-from AcuteFindingsLib.models.torchscript_check import as_checked, check_torchscript
+from AcuteFindingsLib.models.runtime.bounded import Run, load_bounded
+from AcuteFindingsLib.models.runtime.torchscript_check import as_checked, check_torchscript
 
 
 def load_torchscript(path: Path, *, device: str) -> Run:

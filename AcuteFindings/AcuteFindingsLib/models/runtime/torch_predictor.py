@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,6 @@ import torch
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Card
-from AcuteFindingsLib.models.package import BuildNetwork, ModelPackage
-from AcuteFindingsLib.models.program_predictor import ProgramPredictor, is_program, load_program_predictor
-from AcuteFindingsLib.models.safe_load import load_network
 
 
 class TorchPredictor:
@@ -181,93 +177,6 @@ class TorchPredictor:
         # cuDNN's recurrent layers give gradients in training mode only; without cuDNN they do in evaluation mode too.
         recurrent = any(isinstance(module, torch.nn.RNNBase) for module in self.network.modules())
         return torch.backends.cudnn.flags(enabled=False) if recurrent and self.device != "cpu" else nullcontext()
-
-
-@dataclass
-class PredictorCache:
-    """Loaded predictors, so that each model is verified and loaded once for each device.
-
-    The caller owns it and decides how long the networks stay in memory.
-    """
-
-    predictors: dict[tuple[str, str, str], TorchPredictor | ProgramPredictor] = field(default_factory=dict)
-
-    def clear(self) -> None:
-        """Let go of every network."""
-        self.predictors.clear()
-
-
-def load_predictor(
-    package: ModelPackage,
-    *,
-    device: str = "auto",
-    cache: PredictorCache | None = None,
-    build: BuildNetwork | None = None,
-) -> "TorchPredictor | ProgramPredictor":
-    """Verify a package and load it onto a device; one of programs (TorchScript, ONNX) into what runs those.
-
-    Parameters
-    ----------
-    package
-        As `read_package` or `find_package` gives it.
-    device
-        ``"auto"`` (a CUDA graphics card where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-    cache
-        Where a predictor of the same metadata, weights and device is taken from, or kept; None loads anew.
-    build
-        Makes the network from its name and arguments; `AcuteFindingsLib.networks.build_network` when None.
-
-    Raises
-    ------
-    ModelError
-        When anything about the package is wrong, or the device is not there.
-    """
-    program = is_program(package.card.network)
-    # ONNX Runtime has devices of its own.
-    chosen = device if program else choose_device(device)
-    key = (package.sha256, package.metadata.model_dump_json(), chosen)
-    if cache is not None and key in cache.predictors:
-        return cache.predictors[key]
-    predictor: TorchPredictor | ProgramPredictor
-    if program:
-        predictor = load_program_predictor(package, device=device)
-    else:
-        predictor = TorchPredictor(
-            load_network(package, build=build),
-            card=package.card,
-            version=package.version,
-            sha256=package.sha256,
-            device=chosen,
-        )
-    if cache is not None:
-        cache.predictors[key] = predictor
-    return predictor
-
-
-def choose_device(device: str) -> str:
-    """Return ``"cpu"``, ``"cuda"`` or ``"cuda:N"`` for what the user asked.
-
-    Raises
-    ------
-    ModelError
-        When the device is unknown, or a graphics card was asked for and PyTorch finds none.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        return "cpu"
-    name, _, number = device.partition(":")
-    if name != "cuda" or (number and not number.isdigit()) or device.endswith(":"):
-        raise ModelError(f"There is no device {device!r}; choose auto, cpu or cuda.")
-    if not torch.cuda.is_available():
-        raise ModelError(
-            "The device cuda was asked for, but PyTorch finds no CUDA graphics card here; choose auto or cpu, or "
-            "install PyTorch with CUDA and the card's driver."
-        )
-    if number and int(number) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ModelError(f"There is no device {device!r}: PyTorch finds {count} CUDA graphics cards here.")
-    return device
 
 
 def _named(outputs: Any, name: str) -> Mapping[str, torch.Tensor]:

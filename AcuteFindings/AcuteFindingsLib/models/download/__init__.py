@@ -1,0 +1,1 @@
+"""Model packages from elsewhere: catalogues, downloads and archives."""
