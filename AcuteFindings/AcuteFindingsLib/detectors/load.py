@@ -81,9 +81,9 @@ def load_kind(
 
         load = load_predictor
     if model:
-        choice = Choice(find_package(model, task=kind.id, folders=folders), NAMED)
+        choice = Choice(find_package(model, task=kind.task.made_for, folders=folders), NAMED)
     else:
-        choice = default_choice(kind.id, folders=folders)
+        choice = default_choice(kind.task.made_for, folders=folders)
     package = choice.model
     beside = choose_companions(package, kind, folders=folders)
     companions = {task: other.model for task, other in beside.items()}
@@ -125,8 +125,8 @@ def choose_companions(
     """Return the further packages of a kind's model, each with why it is the one; raises `ModelError` as above."""
     named = package.card.companions
     return {
-        task.id: Choice(find_id(named[task.id], task=task.id, folders=folders), f"named by {package.id}")
+        task.id: Choice(find_id(named[task.id], task=task.made_for, folders=folders), f"named by {package.id}")
         if task.id in named
-        else default_choice(task.id, folders=folders)
+        else default_choice(task.made_for, folders=folders)
         for task in kind.companions
     }

@@ -363,7 +363,7 @@ def _packages_of(finding: "Finding", request: Request) -> "tuple[ModelPackage, l
         )
     if provider is not None:
         return package, []
-    companions = list(companion_packages(package, package.card.task, folders=folders).values())
+    companions = list(companion_packages(package, finding.detector, folders=folders).values())
     return package, companions
 
 

@@ -182,6 +182,9 @@ class ModelTask:
         Whether a model of this task answers with probabilities; else with masks alone.
     has_main_label
         Whether the first label is the one that a verdict rests on. Of a chest model all count alike.
+    models_of
+        The task whose models answer for this one: a detector of one label of a chest model has no models of its own.
+        Empty where models are made for this task itself.
     """
 
     id: str
@@ -196,6 +199,7 @@ class ModelTask:
     image_masks: bool = False
     probabilities: bool = True
     has_main_label: bool = True
+    models_of: str = ""
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for a name that cannot be one."""
@@ -204,6 +208,11 @@ class ModelTask:
             raise ValueError(f"a task cannot be called {PART!r}: that is a model that answers no question by itself")
         if not self.labels:
             raise ValueError(f"the task {self.id} needs at least one label")
+
+    @property
+    def made_for(self) -> str:
+        """The task that the cards of its models state."""
+        return self.models_of or self.id
 
     @property
     def main_label(self) -> str:

@@ -36,7 +36,7 @@ class ModelLoader:
 
     Parameters
     ----------
-    task
+    detector
         Id of the detector that the model is for; None for a manager of all models, in which none is chosen.
     worker
         Process that examines the tensors on "Verify"; by default the one that all modules share.
@@ -55,19 +55,21 @@ class ModelLoader:
 
     def __init__(
         self,
-        task: str | None,
+        detector: str | None,
         *,
         worker: WorkerProcess | None = None,
         downloader: WorkerProcess | None = None,
         settings: Any = None,
     ) -> None:
-        self.task = task
+        kind = find_kind(detector) if detector else None
+        self._detector = detector
+        self.task = kind.task.made_for if kind else None
         self.on_changed: Callable[[str], Any] = lambda _model: None
         self._settings = settings if settings is not None else qt.QSettings()
-        self._key = f"AcuteFindings/{find_kind(task).module if task else 'AcuteFindings'}/model"
+        self._key = f"AcuteFindings/{kind.module if kind else 'AcuteFindings'}/model"
         self._rows: list[ModelRow] = []
         self._model = ""
-        self._wanted = self._remembered() if task else ""
+        self._wanted = self._remembered() if detector else ""
         self._required = self._obstacle = ""
         self._unpacking: Stepper | None = None
         self._checks = ModelChecks(self._on_checked)
@@ -79,7 +81,7 @@ class ModelLoader:
         )
         self._import = ModelImport(worker=lambda: worker or shared_worker(), tell=self._tell, done=self._on_unpacked)
         self.download = ModelDownload(
-            task,
+            self.task,
             worker=downloader,
             settings=self._settings,
             installed=lambda: {row.id for row in list_rows(user_folders(self._settings))},
@@ -180,7 +182,7 @@ class ModelLoader:
     def refresh(self) -> None:
         """Read the list again."""
         folders = user_folders(self._settings)
-        self._rows = [*list_rows(folders, task=self.task), *provider_rows(self.task)]
+        self._rows = [*list_rows(folders, task=self.task), *provider_rows(self._detector)]
         self._table.show(self._rows)
         self._show_states()
         self._table.select(self.used)

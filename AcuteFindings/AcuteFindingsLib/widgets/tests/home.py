@@ -83,4 +83,4 @@ def _every_pair() -> set[tuple[str, bool]]:
 def _tasks() -> set[str]:
     from AcuteFindingsLib.detectors.registry import model_tasks
 
-    return set(model_tasks())
+    return {task.made_for for task in model_tasks().values()}
