@@ -67,7 +67,7 @@ def write_sample(detector: str, folder: Path) -> Path:
     """
     kind = SAMPLES[detector]
     code = (
-        "import sys; from pathlib import Path; from AcuteFindingsLib.phantoms import make_phantom; "
+        "import sys; from pathlib import Path; from AcuteFindingsLib.detectors.phantoms import make_phantom; "
         "from AcuteFindingsLib.phantoms.write_dicom import write_dicom; "
         "write_dicom(make_phantom(sys.argv[1], int(sys.argv[2]), positive=True), Path(sys.argv[3]))"
     )

@@ -206,7 +206,7 @@ def test_that_there_is_no_model_is_said(task: str, in_process, monkeypatch: pyte
 
 
 def test_phantom_writes_studies_with_their_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from AcuteFindingsLib import phantoms
+    from AcuteFindingsLib.detectors import phantoms
 
     real = phantoms.make_phantom
     monkeypatch.setattr(phantoms, "make_phantom", lambda kind, seed, **fields: real(kind, seed, size=96, **fields))

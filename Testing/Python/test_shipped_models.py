@@ -8,10 +8,10 @@ from scipy import ndimage
 
 from AcuteFindingsLib.detectors.detector import Detector
 from AcuteFindingsLib.detectors.load import load_detector
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.models.find import default_package, list_packages
 from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.verify import verify_package
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.training.real_lesions import COUNTS, lesions_command

@@ -26,6 +26,7 @@ from AcuteFindingsLib.cli.common import (
     progress_bar,
 )
 from AcuteFindingsLib.counting import counted
+from AcuteFindingsLib.detectors.phantoms import phantom_kinds
 from AcuteFindingsLib.detectors.registry import detector_ids, find_kind, image_tasks
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _print_failed(result: "ImagesResult") -> None:
 
 
 def phantom(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="head-ct, ctpa or chest-xray.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{listed(phantom_kinds())}.")],
     out: Out,
     count: Annotated[int, typer.Option("--count", min=1, help="How many studies.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the first; each further one is one more.")] = 0,
@@ -168,10 +169,10 @@ def phantom(
     ] = None,
 ) -> None:
     """Make procedural studies as DICOM with truth; they depict no person."""
-    from AcuteFindingsLib.phantoms import KINDS, make_phantom
+    from AcuteFindingsLib.detectors.phantoms import make_phantom
     from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 
-    one_of("KIND", kind, KINDS)
+    one_of("KIND", kind, phantom_kinds())
     with progress_bar() as progress:
         for number in range(count):
             progress(f"Making {kind} {seed + number}", number / count)

@@ -85,7 +85,9 @@ class SamplePhantoms:
     Attributes
     ----------
     generator
-        Name of the generator, as `phantoms.make_phantom` takes it.
+        Name of the kind of phantoms, as ``acutefindings phantom`` takes it.
+    make
+        ``"module:name"`` of the function that draws one: ``make(seed, positive=..., finding=..., **options)``.
     finding
         What the finding is called in the phantom's truth files: the mask's file, the columns of the tables.
     seed
@@ -97,6 +99,7 @@ class SamplePhantoms:
     """
 
     generator: str
+    make: str
     finding: str
     seed: int
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

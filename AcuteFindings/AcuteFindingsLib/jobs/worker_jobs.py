@@ -210,15 +210,15 @@ def dicom_sc(request: Request, tools: Tools) -> dict[str, Any]:
 
 def phantom(request: Request, tools: Tools) -> dict[str, Any]:
     """Make a phantom and write its DICOM and its truth."""
-    from AcuteFindingsLib.phantoms import KINDS, make_phantom
+    from AcuteFindingsLib.detectors.phantoms import make_phantom, phantom_kinds
     from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 
     seed, positive, options = (request.fields.get(name) for name in ("seed", "positive", "options"))
     if not isinstance(seed, int) or not isinstance(positive, bool | None) or not isinstance(options, dict | None):
         raise MessageError("A phantom needs a whole number as seed, positive true or false, and options by name.")
     kind = request.text("kind")
-    if kind not in KINDS:
-        raise MessageError(f"There is no phantom {kind!r}; choose one of {', '.join(KINDS)}.")
+    if kind not in phantom_kinds():
+        raise MessageError(f"There is no phantom {kind!r}; choose one of {', '.join(phantom_kinds())}.")
     tools.at("Making the phantom", 0.0)
     made = make_phantom(kind, seed, positive=positive, **(options or {}))
     tools.at("Writing DICOM", 0.7)

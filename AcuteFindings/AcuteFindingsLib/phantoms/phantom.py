@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+FINDING = "finding"
+"""What generators call the finding that they draw where nobody names it."""
+
 
 @dataclass(frozen=True)
 class Phantom:
@@ -23,8 +26,8 @@ class Phantom:
     spacing
         ``(z, y, x)`` in mm.
     masks
-        Segment name to uint8 array shaped as `array`. Always holds the lesion masks named in `slice_labels` or, for
-        radiographs, ``"pneumothorax"``; other structures (``"lungs"``, ``"heart"``) where the generator has them.
+        Segment name to uint8 array shaped as `array`. Always holds the finding, or the lesions named in
+        `slice_labels`; other structures (``"lungs"``, ``"heart"``) where the generator has them.
     slice_labels
         Label to ``(z,)`` bool array: in which slices the finding is present. The first label is the overall one.
     study_labels

@@ -6,8 +6,8 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.pe.detector import PESettings, chest_slices
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.preprocessing.resample import fit_in_plane, resize_in_plane
 from AcuteFindingsLib.preprocessing.square import fit_square

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.radiograph import chest_probabilities
 from AcuteFindingsLib.evaluation.intervals import auc_interval
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
 from AcuteFindingsLib.networks.chest import ChestClassifier
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training.card_parts import command_for, label_of
 from AcuteFindingsLib.training.first_arrays import PATHOLOGIES, TUBES
 from AcuteFindingsLib.training.fit import fit

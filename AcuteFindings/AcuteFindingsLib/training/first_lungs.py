@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.radiograph import lung_masks
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.intervals import mean_interval
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.preprocessing.square import fit_square
 from AcuteFindingsLib.training import radiograph_sets, real_lungs
 from AcuteFindingsLib.training.card_parts import command_for, label_of

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxRule, outlines
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
@@ -16,7 +17,6 @@ from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.networks import build_network, stored_arguments
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training.augment import mask_loss
 from AcuteFindingsLib.training.card_parts import command_for, label_of
 from AcuteFindingsLib.training.fit import fit

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.evaluation.intervals import auc_interval
 from AcuteFindingsLib.models.metadata import Interval
-from AcuteFindingsLib.phantoms import Phantom, make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.training.phantom_sets import TEST_SEED
 

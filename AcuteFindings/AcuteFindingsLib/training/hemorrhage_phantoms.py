@@ -18,7 +18,7 @@ from AcuteFindingsLib.evaluation.thresholds import youden_threshold
 from AcuteFindingsLib.models.metadata import Card, Interval
 from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.networks.radnet import RADnet
-from AcuteFindingsLib.phantoms import Phantom
+from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.training.augment import augment, mask_loss
 from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.first_arrays import BLEEDS, head_ct_arrays

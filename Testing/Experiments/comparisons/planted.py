@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from AcuteFindingsLib.phantoms import Phantom, make_phantom
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.chest_xray.generate import make_chest_xray
+from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.training.cache import DiskCache
 

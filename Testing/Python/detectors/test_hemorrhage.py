@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageDetector, HemorrhageSettings, head_images
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.errors import CancelledError
-from AcuteFindingsLib.phantoms import Phantom, make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
 LABELS = ["any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural"]

@@ -5,8 +5,8 @@ import pytest
 
 from AcuteFindingsLib.detectors.pe import detector as pe
 from AcuteFindingsLib.detectors.pe.detector import PEDetector, PESettings, chest_slices
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.errors import CancelledError
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.study.study import SourceSlice, Study
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import altered_pictures, shortcut_notices
 from AcuteFindingsLib.detectors.radiograph import (
@@ -13,8 +14,8 @@ from AcuteFindingsLib.detectors.radiograph import (
     two_largest,
 )
 from AcuteFindingsLib.errors import CancelledError
-from AcuteFindingsLib.phantoms import Phantom, make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.preprocessing.square import fit_square
 from AcuteFindingsLib.study.study import Study
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.pneumothorax.detector import outlines
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, chest_probabilities, network_images
 from AcuteFindingsLib.detectors.single_image import load_image_scorer
@@ -10,7 +11,6 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.networks import build_network
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.training.card_parts import image_data_format
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.errors import CancelledError, EvaluationError
 from AcuteFindingsLib.evaluation.explain import ExplainRequest, explain_images
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 
 

@@ -17,10 +17,10 @@ from highdicom.sr import srread
 from PIL import Image
 
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import CancelledError, ExportError
 from AcuteFindingsLib.export.dicom_results import SC, SEG, SR, CapturedPicture, DicomResults, write_dicom_results
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 import AcuteFindingsLib
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.models.default_model import set_default
 from AcuteFindingsLib.models.metadata import Card, Label, Network, OperatingPoint, TrainingData
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.networks import build_network
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 
 LIBRARY = str(Path(AcuteFindingsLib.__file__).parents[1])

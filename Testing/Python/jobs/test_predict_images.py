@@ -9,11 +9,11 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import CancelledError, ExportError, ModelError, StudyError
 from AcuteFindingsLib.jobs.image_files import in_table, listed_images, result_names
 from AcuteFindingsLib.jobs.predict_images import ImagesRequest, predict_images
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.reader import read_study

@@ -16,6 +16,7 @@ from PIL import Image
 import AcuteFindingsLib
 from AcuteFindingsLib.detectors.bundle import list_studies
 from AcuteFindingsLib.detectors.load import load_detector
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.radiograph import network_images, predict_flipped, radiograph_settings
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.detectors.single_image import load_image_scorer
@@ -25,7 +26,6 @@ from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.runtime.torch_weights import load_network
 from AcuteFindingsLib.models.write import rewrite_package
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.study.reader import read_study

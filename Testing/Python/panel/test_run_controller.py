@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.errors import CancelledError, DetectionError, ModelError, StudyRefusedError
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.widgets.models import packages
 from AcuteFindingsLib.widgets.models.rows import set_user_folders

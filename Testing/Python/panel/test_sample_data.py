@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, StudyError
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_dicom
 
 

@@ -13,8 +13,8 @@ if str(SCENE_TESTS) not in sys.path:
 
 from dicom_loading import add_volume, load_series  # noqa: E402
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom  # noqa: E402
 from AcuteFindingsLib.detectors.registry import find_kind  # noqa: E402
-from AcuteFindingsLib.phantoms import make_phantom  # noqa: E402
 from AcuteFindingsLib.phantoms.as_study import phantom_study  # noqa: E402
 from AcuteFindingsLib.scene.navigation import current_slice, jump_to_slice  # noqa: E402
 from AcuteFindingsLib.study.reader import read_study  # noqa: E402

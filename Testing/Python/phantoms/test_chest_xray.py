@@ -1,5 +1,6 @@
 """The chest radiograph phantom holds what its labels and masks say."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -7,9 +8,12 @@ import pytest
 from scipy import ndimage
 
 from AcuteFindingsLib.errors import AcuteFindingsError
-from AcuteFindingsLib.phantoms.chest_xray.generate import PATHOLOGIES, make_chest_xray
+from AcuteFindingsLib.phantoms.chest_xray import generate
+from AcuteFindingsLib.phantoms.chest_xray.generate import PATHOLOGIES
 from AcuteFindingsLib.phantoms.chest_xray.tubes import TUBES
 from AcuteFindingsLib.phantoms.phantom import Phantom
+
+make_chest_xray = partial(generate.make_chest_xray, finding="pneumothorax")
 
 SIZE = 192
 SEEDS = range(8)

@@ -1,13 +1,16 @@
 """The CT angiogram phantom: its HU, its anatomy and the truth it states about itself."""
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from AcuteFindingsLib.phantoms.ctpa.generate import SLICE_AREA_MM2, make_ctpa
+from AcuteFindingsLib.phantoms.ctpa import generate
+from AcuteFindingsLib.phantoms.ctpa.generate import SLICE_AREA_MM2
 from AcuteFindingsLib.phantoms.phantom import Phantom
+
+make_ctpa = partial(generate.make_ctpa, finding="pe")
 
 POSITIVE_SEEDS = (5, 18)
 RSNA_LABELS = {"pe", "central", "left", "right", "rv_lv_ge_1", "chronic", "acute_and_chronic", "indeterminate"}

@@ -1,14 +1,17 @@
 """The procedural head CT: same seed same voxels, anatomy in HU, each bleed where its mask says."""
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from AcuteFindingsLib.phantoms.head_ct import generate
 from AcuteFindingsLib.phantoms.head_ct.bleeds import BLEED_TYPES
-from AcuteFindingsLib.phantoms.head_ct.generate import MIN_SLICE_AREA_MM2, make_head_ct
+from AcuteFindingsLib.phantoms.head_ct.generate import MIN_SLICE_AREA_MM2
 from AcuteFindingsLib.phantoms.phantom import Phantom
+
+make_head_ct = partial(generate.make_head_ct, finding="hemorrhage")
 
 SPACING_MM = 6.0
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from AcuteFindingsLib.detectors.finding import load_finding
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.errors import ConsentError
 from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.providers import torchxrayvision as provider
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.study.blood_pool import blood_pool_hu
 from AcuteFindingsLib.study.content import ct_content

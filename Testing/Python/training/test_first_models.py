@@ -9,6 +9,7 @@ import torch
 import typer
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel
@@ -18,7 +19,6 @@ from AcuteFindingsLib.models.metadata import Interval
 from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.networks import build_network, stored_arguments
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.training import (
     clot_encoder,

@@ -8,11 +8,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings
 from AcuteFindingsLib.models.find import default_package
 from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.networks import build_network, stored_arguments
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training import first_radiographs, radiograph_sets
 from AcuteFindingsLib.training.first_arrays import chest_xray_arrays
 from AcuteFindingsLib.training.lesions.radiographs import draw_many, lesion_arrays, read_radiographs

@@ -81,6 +81,7 @@ KIND = DetectorKind(
     window=(40.0, 80.0),
     phantoms=SamplePhantoms(
         generator="head-ct",
+        make="AcuteFindingsLib.phantoms.head_ct.generate:make_head_ct",
         finding="hemorrhage",
         seed=7,
         options=MappingProxyType({"matrix": 256, "slice_spacing": 5.0}),

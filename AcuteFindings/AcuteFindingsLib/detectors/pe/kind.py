@@ -84,6 +84,7 @@ KIND = DetectorKind(
     window=(100.0, 700.0),
     phantoms=SamplePhantoms(
         generator="ctpa",
+        make="AcuteFindingsLib.phantoms.ctpa.generate:make_ctpa",
         finding="pe",
         seed=900_008,
         options=MappingProxyType({"matrix": 320, "slice_spacing": 4.0}),

@@ -152,6 +152,7 @@ KIND = DetectorKind(
     layout="radiograph",
     phantoms=SamplePhantoms(
         generator="chest-xray",
+        make="AcuteFindingsLib.phantoms.chest_xray.generate:make_chest_xray",
         finding="pneumothorax",
         seed=15,
         samples=(

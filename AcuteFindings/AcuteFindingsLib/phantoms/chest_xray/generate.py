@@ -28,7 +28,7 @@ from AcuteFindingsLib.phantoms.chest_xray.mimics import draw_mimics
 from AcuteFindingsLib.phantoms.chest_xray.pleural_air import KINDS, Pneumothorax, draw_pneumothorax
 from AcuteFindingsLib.phantoms.chest_xray.soft_tissue import soft_maps
 from AcuteFindingsLib.phantoms.chest_xray.tubes import TUBES, draw_tubes, draw_wires
-from AcuteFindingsLib.phantoms.phantom import Phantom
+from AcuteFindingsLib.phantoms.phantom import FINDING, Phantom
 
 PATHOLOGIES = ("cardiomegaly", "effusion", "consolidation", "atelectasis", "nodule")
 _POSITIVE_SHARE = 0.3
@@ -46,6 +46,7 @@ def make_chest_xray(
     collapse: str | None = None,
     tubes: Sequence[str] | None = None,
     size: int = 512,
+    finding: str = FINDING,
 ) -> Phantom:
     """A frontal chest radiograph with truth.
 
@@ -67,14 +68,16 @@ def make_chest_xray(
         None, with a chest drain in 50 % of the positive and 4 % of the negative pictures.
     size
         Rows and columns.
+    finding
+        What the pneumothorax is called in masks and labels.
 
     Returns
     -------
     Phantom
-        `array` `(1, y, x)`. Masks: ``"pneumothorax"``, ``"lungs"`` (both fields with pleural air, without heart and
+        `array` `(1, y, x)`. Masks: `finding`, ``"lungs"`` (both fields with pleural air, without heart and
         mediastinum), ``"left_lung"``, ``"right_lung"`` (the patient's sides), ``"heart"``, and one for each tube.
         `slice_labels`: pneumothorax, four tubes, five pathologies. `study_labels`: the same as 0/1 and
-        ``"pneumothorax_area_mm2"``, ``"pneumothorax_share"`` (of the hemithorax or hemithoraces it is in),
+        its area and share ``"..._area_mm2"``, ``"..._share"`` (of the hemithorax or hemithoraces it is in),
         ``"cardiothoracic_ratio"``, ``"view_ap"``.
 
     Raises
@@ -123,7 +126,7 @@ def make_chest_xray(
 
     exposure = draw_exposure(film, view_ap=anatomy.view_ap)
     truth = {
-        "pneumothorax": contents.pneumothorax,
+        finding: contents.pneumothorax,
         "lungs": contents.fields["left"] | contents.fields["right"],
         "left_lung": contents.fields["left"],
         "right_lung": contents.fields["right"],
@@ -138,8 +141,8 @@ def make_chest_xray(
     picture = expose(frame, attenuation, masks["lungs"][0] > 0, exposure, noise)
     picture = np.maximum(picture, 0.97 * marker_map(frame, exposure.marker, film)) * visible
 
-    labels = {"pneumothorax": positive, **{kind: kind in kinds for kind in TUBES}, **findings}
-    area = float(masks["pneumothorax"].sum()) * frame.mm**2
+    labels = {finding: positive, **{kind: kind in kinds for kind in TUBES}, **findings}
+    area = float(masks[finding].sum()) * frame.mm**2
     whole = sum(float(masks[f"{side}_lung"].sum()) for side in collapses) * frame.mm**2
     return Phantom(
         kind="chest-xray",
@@ -150,15 +153,15 @@ def make_chest_xray(
         slice_labels={name: np.array([present]) for name, present in labels.items()},
         study_labels={
             **{name: float(present) for name, present in labels.items()},
-            "pneumothorax_area_mm2": area,
-            "pneumothorax_share": area / whole if whole else 0.0,
+            f"{finding}_area_mm2": area,
+            f"{finding}_share": area / whole if whole else 0.0,
             "cardiothoracic_ratio": anatomy.cardiothoracic_ratio,
             "view_ap": float(anatomy.view_ap),
         },
         parameters={
             "view": "AP" if anatomy.view_ap else "PA",
             "sex": "F" if anatomy.female else "M",
-            "pneumothorax": [f"{one.side} {one.kind}" for one in collapses.values()],
+            finding: [f"{one.side} {one.kind}" for one in collapses.values()],
             "rotation_deg": exposure.rotation_deg,
             "marker": exposure.marker,
             "mediastinal_shift_mm": anatomy.shift,

@@ -13,7 +13,7 @@ from AcuteFindingsLib.phantoms.ctpa.marks import add_marks
 from AcuteFindingsLib.phantoms.ctpa.paint import Lumen, draw_lumen, paint_tissue, paint_vessels
 from AcuteFindingsLib.phantoms.ctpa.raster import Grid
 from AcuteFindingsLib.phantoms.ctpa.vessels import CENTRAL, LOBAR, SEGMENTAL, Branch
-from AcuteFindingsLib.phantoms.phantom import Phantom
+from AcuteFindingsLib.phantoms.phantom import FINDING, Phantom
 
 # Least area of clot that makes a slice positive, mm²: what a reader would still mark.
 SLICE_AREA_MM2 = 6.0
@@ -30,6 +30,7 @@ def make_ctpa(
     slice_spacing: float | None = None,
     contrast: float | None = None,
     burden: str | None = None,
+    finding: str = FINDING,
 ) -> Phantom:
     """A chest CT with contrast in the pulmonary arteries.
 
@@ -48,13 +49,15 @@ def make_ctpa(
     burden
         How much clot a positive study has: ``"large"``, ``"moderate"``, ``"small"``, or ``"many"``: 12 to 20 clots,
         more than any patient has, as training examples. Drawn where None.
+    finding
+        What the label of any embolus is called.
 
     Returns
     -------
     Phantom
         HU float32. Masks: ``embolus``, ``pulmonary_artery`` (lumen with clot), ``lungs``, ``heart``,
-        ``right_ventricle``, ``left_ventricle``. Slice labels: ``pe`` (at least 6 mm² of clot), ``central``, ``left``,
-        ``right``. Study labels: those of the RSNA pulmonary embolism challenge and ``clot_volume_ml``.
+        ``right_ventricle``, ``left_ventricle``. Slice labels: `finding` (at least 6 mm² of clot), ``central``,
+        ``left``, ``right``. Study labels: those of the RSNA pulmonary embolism challenge and ``clot_volume_ml``.
 
     Raises
     ------
@@ -91,9 +94,9 @@ def make_ctpa(
     marks = add_marks(rng["marks"], rng["noise"], volume, lungs | masks["heart"], grid, spacing, chest, pools)
 
     number = lumen.clot_number
-    slice_labels = _slice_labels(number, emboli, grid, spacing)
+    slice_labels = _slice_labels(finding, number, emboli, grid, spacing)
     masks = {"embolus": (number > 0).astype(np.uint8), "pulmonary_artery": lumen.mask, "lungs": lungs, **masks}
-    study_labels = _study_labels(slice_labels, emboli, ratio, poor)
+    study_labels = _study_labels(finding, slice_labels, emboli, ratio, poor)
     study_labels["clot_volume_ml"] = float(masks["embolus"].sum() * np.prod(spacing) / 1000)
     parameters = {
         "burden": burden,
@@ -166,7 +169,7 @@ def _clots(
 
 
 def _slice_labels(
-    number: np.ndarray, emboli: list[Embolus], grid: Grid, spacing: tuple[float, float, float]
+    finding: str, number: np.ndarray, emboli: list[Embolus], grid: Grid, spacing: tuple[float, float, float]
 ) -> dict[str, np.ndarray]:
     pixel_mm2 = spacing[1] * spacing[2]
 
@@ -181,7 +184,7 @@ def _slice_labels(
     middle = int(np.searchsorted(grid.axes[2], 20.0))
     sides = {side: [i for i in everything if emboli[i - 1].side == side] for side in (-1, 1)}
     return {
-        "pe": marked(list(everything)),
+        finding: marked(list(everything)),
         "central": marked([i for i in everything if emboli[i - 1].level == CENTRAL]),
         "left": marked(sides[1]) | marked(both, slice(middle, None)),
         "right": marked(sides[-1]) | marked(both, slice(0, middle)),
@@ -189,7 +192,7 @@ def _slice_labels(
 
 
 def _study_labels(
-    slice_labels: dict[str, np.ndarray], emboli: list[Embolus], ratio: float, poor: bool
+    finding: str, slice_labels: dict[str, np.ndarray], emboli: list[Embolus], ratio: float, poor: bool
 ) -> dict[str, float]:
     """The exam labels of the RSNA pulmonary embolism challenge, 0 or 1, with the RV/LV ratio itself."""
     found = {name: float(marked.any()) for name, marked in slice_labels.items()}
@@ -200,5 +203,5 @@ def _study_labels(
         "rv_lv_ge_1": float(ratio >= 1),
         "chronic": float(bool(old) and all(old)),
         "acute_and_chronic": float(any(old) and not all(old)),
-        "indeterminate": float(poor and not found["pe"]),
+        "indeterminate": float(poor and not found[finding]),
     }

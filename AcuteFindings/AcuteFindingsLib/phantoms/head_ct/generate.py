@@ -27,7 +27,7 @@ from AcuteFindingsLib.phantoms.head_ct.face import face_levels
 from AcuteFindingsLib.phantoms.head_ct.render import AIR_HU, Painter
 from AcuteFindingsLib.phantoms.head_ct.space import Space, make_space, ramp, rotation_matrix
 from AcuteFindingsLib.phantoms.noise import noise_sd, quantum_noise
-from AcuteFindingsLib.phantoms.phantom import Phantom
+from AcuteFindingsLib.phantoms.phantom import FINDING, Phantom
 
 # A slice counts as bloody from this area of one type on.
 MIN_SLICE_AREA_MM2 = 10.0
@@ -48,6 +48,7 @@ def make_head_ct(
     matrix: int = 512,
     slice_spacing: float | None = None,
     dose: float | None = None,
+    finding: str = FINDING,
 ) -> Phantom:
     """Make one head CT.
 
@@ -68,11 +69,13 @@ def make_head_ct(
         mm between slices (contiguous ones); None draws 2.5 to 5 mm.
     dose
         Relative dose, 1 a usual one; None draws it.
+    finding
+        What the union of all bleeds is called among the masks.
 
     Returns
     -------
     Phantom
-        ``masks`` hold the five types, ``"hemorrhage"`` (their union) and ``"brain"`` (all inside the skull);
+        ``masks`` hold the five types, `finding` (their union) and ``"brain"`` (all inside the skull);
         ``slice_labels`` and ``study_labels`` hold ``"any"`` and the five types; ``study_labels`` the ``"volume_ml"``.
 
     Raises
@@ -99,11 +102,11 @@ def make_head_ct(
         ventricle_swell=swollen_ventricles(bleeds),
         pixel_mm=pixel,
     )
-    array, masks = _paint_all(painter, space, matrix=matrix, sub_slices=sub_slices)
+    array, masks = _paint_all(painter, space, matrix=matrix, sub_slices=sub_slices, finding=finding)
     _add_head_holder(array, pixel, scan)
     array += _scan_noise(noise_rng, array, pixel, scan)
     np.clip(array, -1024, 3071, out=array)
-    return _with_labels(seed, np.round(array), (spacing, pixel, pixel), masks, head, bleeds, scan)
+    return _with_labels(seed, np.round(array), (spacing, pixel, pixel), masks, head, bleeds, scan, finding)
 
 
 def _choose_types(
@@ -211,18 +214,18 @@ def _hardening(space: Space, head: HeadDraw, rng: np.random.Generator) -> np.nda
 
 
 def _paint_all(
-    painter: Painter, space: Space, *, matrix: int, sub_slices: int
+    painter: Painter, space: Space, *, matrix: int, sub_slices: int, finding: str
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     depth = len(space.scanner_z) // sub_slices
     array = np.full((depth, matrix, matrix), AIR_HU, dtype=np.float32)
-    masks = {kind: np.zeros(array.shape, dtype=np.uint8) for kind in (*BLEED_TYPES, "hemorrhage", "brain")}
+    masks = {kind: np.zeros(array.shape, dtype=np.uint8) for kind in (*BLEED_TYPES, finding, "brain")}
     for index, (hu, shares, inside) in enumerate(painter.slices(sub_slices)):
         place = (index, space.rows, space.columns)
         array[place] = hu
         masks["brain"][place] = inside >= 0.5
         for kind, share in shares.items():
             masks[kind][place] = (share >= 0.5) & (inside >= _CLEAR_OF_BONE)
-            masks["hemorrhage"][place] |= masks[kind][place]
+            masks[finding][place] |= masks[kind][place]
     return array, masks
 
 
@@ -262,6 +265,7 @@ def _with_labels(
     head: HeadDraw,
     bleeds: Sequence[Bleed],
     scan: dict[str, float],
+    finding: str,
 ) -> Phantom:
     pixel_area = spacing[1] * spacing[2]
     slices = {
@@ -269,7 +273,7 @@ def _with_labels(
     }
     slice_labels = {"any": np.logical_or.reduce(list(slices.values())), **slices}
     study_labels = {name: float(label.any()) for name, label in slice_labels.items()}
-    study_labels["volume_ml"] = float(masks["hemorrhage"].sum(dtype=np.int64) * pixel_area * spacing[0] / 1000.0)
+    study_labels["volume_ml"] = float(masks[finding].sum(dtype=np.int64) * pixel_area * spacing[0] / 1000.0)
     return Phantom(
         kind="head-ct",
         seed=seed,

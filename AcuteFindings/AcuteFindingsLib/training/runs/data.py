@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from AcuteFindingsLib.detectors.phantoms import find_generator, make_phantom
 from AcuteFindingsLib.errors import DataError, TrainingError
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.cache import DiskCache
@@ -101,7 +101,7 @@ def open_data(
 def phantom_folder(recipe: Recipe, cache: Path, *, workers: int, progress: Progress, tell: Tell) -> Path:
     """Return the folder of the recipe's phantoms, as `acutefindings phantom` writes them; those missing are made."""
     plan = recipe.data.phantoms
-    folder = DiskCache(cache, make_phantom, write_phantom).path(recipe.phantom_kind, plan)
+    folder = DiskCache(cache, find_generator(recipe.phantom_kind), write_phantom).path(recipe.phantom_kind, plan)
     folder.mkdir(parents=True, exist_ok=True)
     seeds = range(plan.seed, plan.seed + plan.count)
     missing = [seed for seed in seeds if not (folder / f"{recipe.phantom_kind}-{seed:04d}" / "truth").is_dir()]

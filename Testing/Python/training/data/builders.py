@@ -13,7 +13,8 @@ import pydicom
 import SimpleITK as sitk
 from PIL import Image
 
-from AcuteFindingsLib.phantoms import Phantom, make_phantom
+from AcuteFindingsLib.detectors.phantoms import make_phantom
+from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_ct, write_phantom, write_radiograph
 from AcuteFindingsLib.study.rle import encode_runs
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.phantoms import make_phantom
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.preprocessing.head_slice import neutral_head
 from AcuteFindingsLib.preprocessing.windows import apply_window
 from AcuteFindingsLib.training.lesions.bleeds import KINDS, brain_region, draw_bleed, draw_calcium

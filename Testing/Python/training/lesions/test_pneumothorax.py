@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.radiograph import split_lungs
-from AcuteFindingsLib.phantoms import make_phantom
 from AcuteFindingsLib.training.lesions.pneumothorax import (
     KINDS,
     SIDES,
