@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from AcuteFindingsLib.detectors.finding import ModelIdentity
-from AcuteFindingsLib.models.metadata import Card, Label, Metadata, Network, OperatingPoint, Task, TrainingData
+from AcuteFindingsLib.models.metadata import Card, Label, Metadata, Network, OperatingPoint, Origin, Task, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.providers.provider import TERMS, Provider
 from AcuteFindingsLib.study.notice import Notice
@@ -61,6 +61,8 @@ def provided_package(
         intended_use="Research, as its authors publish it. Not for patients.",
         limitations=facts.limitations,
         sources=[*provider.citations, provider.source],
+        # Measured by its authors, so all its labels are reported.
+        origin=Origin(file=provider.source, sha256=sha256, form=f"{provider.package}, run by itself"),
     )
     metadata = Metadata(
         version=version,
