@@ -15,7 +15,7 @@ import pytest
 
 COUNT, SEED = 1600, 1
 HERE = Path(__file__).resolve().parent
-MOST_SECONDS = 1200
+MOST_SECONDS = 900
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from AcuteFindingsLib.providers.provider import find_provider
 from AcuteFindingsLib.providers.totalsegmentator import Segmenter, load_hemorrhage
 
 # Each process that imports nnU-Net takes seconds of processor time, minutes on a busy computer.
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(900)
 
 TOOLS = Path(__file__).resolve().parents[2] / "Providers"
 
