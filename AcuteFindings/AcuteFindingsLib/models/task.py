@@ -174,6 +174,8 @@ class ModelTask:
         What an imported model must have; None where none can be imported.
     stages
         The stages of training that a recipe may have, each a complete list in order.
+    data_sets
+        Layouts of data sets (`training.data.KINDS`) that are read for this task where nobody names another.
     single_images
         Whether a model of this task answers for one image by itself.
     image_masks
@@ -195,6 +197,7 @@ class ModelTask:
     settings: str
     program: ProgramForm | None = None
     stages: tuple[tuple[str, ...], ...] = ()
+    data_sets: tuple[str, ...] = ()
     single_images: bool = False
     image_masks: bool = False
     probabilities: bool = True

@@ -3,37 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from AcuteFindingsLib.detectors.registry import find_task, model_tasks
 from AcuteFindingsLib.models.metadata import Card, Label
-
-_MEANINGS = {
-    "pe": ("Pulmonary embolism", "59282003"),
-    "pe_present": ("Pulmonary embolism in the exam", ""),
-    "left": ("Left-sided embolism", ""),
-    "right": ("Right-sided embolism", ""),
-    "central": ("Central embolism", ""),
-    "rv_lv_ge_1": ("RV/LV ratio of 1 or more", ""),
-    "rv_lv_lt_1": ("RV/LV ratio below 1", ""),
-    "chronic": ("Chronic embolism", ""),
-    "acute_and_chronic": ("Acute and chronic embolism", ""),
-    "indeterminate": ("Indeterminate exam", ""),
-    "any": ("Any intracranial hemorrhage", "1386000"),
-    "epidural": ("Epidural hemorrhage", "428268007"),
-    "intraparenchymal": ("Intraparenchymal hemorrhage", "274100004"),
-    "intraventricular": ("Intraventricular hemorrhage", "23276006"),
-    "subarachnoid": ("Subarachnoid hemorrhage", "21454007"),
-    "subdural": ("Subdural hemorrhage", "35486000"),
-    "pneumothorax": ("Pneumothorax", "36118008"),
-    "effusion": ("Pleural effusion", "60046008"),
-    "atelectasis": ("Atelectasis", "46621007"),
-    "cardiomegaly": ("Cardiomegaly", "8186001"),
-    "consolidation": ("Consolidation", "95436008"),
-    "pneumonia": ("Pneumonia", "233604007"),
-    "chest_drain": ("Chest drain", "264957007"),
-    "tracheostomy": ("Tracheostomy tube", "129121000"),
-    "endotracheal": ("Endotracheal tube", "26412008"),
-    "nasogastric": ("Nasogastric tube", "17102003"),
-    "lungs": ("Lung fields", "39607008"),
-}
+from AcuteFindingsLib.models.task import KnownLabel
 
 
 def command_for(task: str, *, data: bool = False) -> str:
@@ -42,9 +14,10 @@ def command_for(task: str, *, data: bool = False) -> str:
 
 
 def label_of(name: str) -> Label:
-    """Return a label with its meaning and code; a name that is not known means itself."""
-    meaning, code = _MEANINGS.get(name, (name.replace("_", " ").capitalize(), ""))
-    return Label(name=name, meaning=meaning, code=code)
+    """Return a label with its meaning and code, as a task of some detector knows it; else the name means itself."""
+    known = (one for task in model_tasks().values() for one in task.labels if one.name == name)
+    label = next(known, KnownLabel(name, name.replace("_", " ").capitalize()))
+    return Label(name=name, meaning=label.meaning, code=label.code)
 
 
 def image_data_format(card: Card, *, value_range: Sequence[float]) -> dict[str, Any]:
@@ -53,7 +26,7 @@ def image_data_format(card: Card, *, value_range: Sequence[float]) -> dict[str, 
     `value_range` is that of what the network is shown.
     """
     size = card.preprocessing["size"]
-    tomography = card.task in ("pe", "hemorrhage")
+    modality = find_task(card.task).modality
     channels = int(card.preprocessing.get("channels", 1))
     names = ["image"] * channels
     if card.preprocessing.get("adjacent"):
@@ -63,8 +36,8 @@ def image_data_format(card: Card, *, value_range: Sequence[float]) -> dict[str, 
         "inputs": {
             "image": {
                 "type": "image",
-                "format": "hounsfield" if tomography else "magnitude",
-                "modality": "CT" if tomography else "CR",
+                "format": "hounsfield" if modality == "CT" else "magnitude",
+                "modality": modality,
                 "num_channels": channels,
                 "spatial_shape": [size, size],
                 "dtype": "float32",

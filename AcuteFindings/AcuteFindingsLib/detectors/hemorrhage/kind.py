@@ -32,6 +32,7 @@ _TASK = ModelTask(
     labels=_LABELS,
     scorer=f"{_HERE}.scorer:HemorrhageScorer",
     settings=f"{_HERE}.detector:HemorrhageSettings",
+    data_sets=("rsna-hemorrhage", "head-slices"),
     stages=(("scan",),),
     single_images=True,
     program=ProgramForm(

@@ -33,6 +33,7 @@ _TASK = ModelTask(
     ),
     scorer=f"{_HERE}.scorer:PEScorer",
     settings=f"{_HERE}.detector:PESettings",
+    data_sets=("rsna-pe", "pe-study"),
     stages=(("slice",), ("slice", "encode", "sequence")),
     program=ProgramForm(
         parts=MappingProxyType(

@@ -46,7 +46,7 @@ def read_data(
         The data set's own folder.
     task
         Which part to read where a folder holds several (phantoms, corrections), or what to read it for where its
-        images serve two (``"nih"`` and ``"padchest"``: ``"chest"`` or ``"pneumothorax"``). None takes the first.
+        images serve two (``"nih"`` and ``"padchest"``). None takes the first.
     cache
         Folder in which header facts are kept, so that the headers of a large data set are read once; None keeps none.
     progress

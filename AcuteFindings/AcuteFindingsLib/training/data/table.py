@@ -14,6 +14,9 @@ from AcuteFindingsLib.models.metadata import Task
 
 Severity = Literal["error", "warn", "info"]
 
+LUNGS = "lungs"
+"""The task, and the mask, of the lung fields; they stand beside the masks of findings on radiographs."""
+
 FIELDS = ("key", "patient", "group", "series", "order", "source", "frame")
 """Columns of `DataTable.rows`."""
 
@@ -94,7 +97,7 @@ class Example:
     order: float = float("nan")
     source: Path | None = None
     frame: int = 0
-    task: Task = "pneumothorax"
+    task: Task = ""
     labels: Mapping[str, float] = field(default_factory=dict)
     masks: Mapping[str, MaskSource] = field(default_factory=dict)
     facts: Mapping[str, str | float] = field(default_factory=dict)
@@ -102,8 +105,9 @@ class Example:
 
     @property
     def mask(self) -> MaskSource | None:
-        """The mask that the task is about; None where there is none."""
-        return next(iter(self.masks.values()), None)
+        """The mask that the task is about; None where there is none, or only that of the lungs around it."""
+        first = next(iter(self.masks), "")
+        return None if first == LUNGS and self.task != LUNGS else self.masks.get(first)
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@ class DataPlan(Strict):
         Which labels are trained on, in order; left out, those of the task.
     region
         Of radiographs: the ``whole`` picture, a ``lung-crop``, ``lungs-only`` or ``lungs-removed``.
+    leave_out
+        Patients who are neither trained nor measured on.
     per_class
         So many positive and negative slices or images are drawn at random before the split; left out, all.
     phantoms
@@ -104,6 +106,7 @@ class DataPlan(Strict):
     kind: DataKind
     labels: tuple[str, ...] | None = None
     region: Literal["whole", "lung-crop", "lungs-only", "lungs-removed"] = "whole"
+    leave_out: tuple[str, ...] = ()
     per_class: int | None = Field(default=None, ge=1)
     split: Split = Split()
     phantoms: Phantoms = Phantoms()

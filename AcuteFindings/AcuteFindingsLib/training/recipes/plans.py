@@ -166,6 +166,8 @@ class TrainStage(Strict):
         Share of the network's first layers that is never changed.
     freeze_batch_norm
         Batch norms keep the statistics that they came with.
+    start_from_frequency
+        ``findings`` only: the last layer starts from how often each finding occurs among the examples.
     keep
         ``best``: the epoch with the lowest loss on the validation part; ``last``: the last.
     patience
@@ -189,6 +191,7 @@ class TrainStage(Strict):
     frozen_rate: Positive = 1e-3
     freeze: Share = 0.0
     freeze_batch_norm: bool = False
+    start_from_frequency: bool = False
     keep: Literal["best", "last"] = "best"
     patience: int | None = Field(default=None, ge=1)
     crop: int | None = Field(default=None, ge=16)

@@ -11,7 +11,7 @@ from torch import nn
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.metadata import Interval, OperatingPoint, Picture
 from AcuteFindingsLib.progress import Progress
-from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.recipes.schema import Phantoms, Recipe
 from AcuteFindingsLib.training.runs.data import PHANTOMS, Parts, RunData, people
 from AcuteFindingsLib.training.runs.items import Item
 from AcuteFindingsLib.training.runs.measure import choose_points, default_points, measure
@@ -71,6 +71,7 @@ def conclude(
     command: str,
     version: str,
     root: Path,
+    phantoms: Callable[[Phantoms, str], list[Item]],
     tell: Callable[[str], None],
     progress: Progress,
 ) -> None:
@@ -86,6 +87,8 @@ def conclude(
         For the card and the package.
     root
         Folder of the run.
+    phantoms
+        Makes the items of phantoms, for operating points and figures; takes their plan and what they are for.
     """
     who = "phantoms" if data.table.kind == PHANTOMS else "patients"
     epochs = ", ".join(f"{stage['stage']} {stage['epochs']}" for stage in stages)
@@ -94,12 +97,13 @@ def conclude(
         "count": f"{people(part.train)} {who}, {count_words(chosen['train'])}; epochs: {epochs}",
         "phantoms_only": data.phantoms_only,
     }
+    judge = _Judge(network, recipe, facts, command, phantoms, progress)
     if turn.validated_in:
-        told = f"{count_words(chosen['train'])} of {people(part.train)} {who}"
-        judged = _cross_validated(recipe, chosen["train"], turn, told, command=command)
+        judged = judge.cross_validated(
+            chosen["train"], turn, f"{count_words(chosen['train'])} of {people(part.train)} {who}"
+        )
     else:
-        told = f"{people(part.test)} {who} kept aside, of {data.words}"
-        judged = _kept_aside(network, recipe, chosen, facts, told, command=command, progress=progress)
+        judged = judge.kept_aside(chosen, f"{people(part.test)} {who} kept aside, of {data.words}")
         if recipe.data.split.fit_all:
             keep_answers(judged.scored, turn.folder)
     tables = write_answers(recipe, judged.scored, turn.folder)
@@ -145,33 +149,55 @@ def count_words(items: Sequence[Item]) -> str:
     return f"{len(items)} series with {pictures} slices" if pictures > len(items) else f"{pictures} images"
 
 
-def _kept_aside(
-    network: nn.Module,
-    recipe: Recipe,
-    chosen: Chosen,
-    facts: dict[str, Any],
-    words: str,
-    *,
-    command: str,
-    progress: Progress,
-) -> _Judged:
-    """Choose operating points on the validation part and measure on the test part."""
-    card = make_card(recipe, points=default_points(recipe), evaluation=[], **facts)
-    where = f"the validation part, {count_words(chosen['validation'])}, that the weights were not fitted to"
-    validated = score_items(network, recipe, card, chosen["validation"], progress) if chosen["validation"] else None
-    points = choose_points(recipe, validated, where=where)
-    card = make_card(recipe, points=points, evaluation=[], **facts)
-    scored = score_items(network, recipe, card, chosen["test"], progress)
-    figures = measure(recipe, scored, points, data=words, command=command)
-    return _Judged(points, scored, chosen["test"], words, figures)
+@dataclass(frozen=True)
+class _Judge:
+    """Chooses operating points and measures; `facts` are what `make_card` needs besides."""
+
+    network: nn.Module
+    recipe: Recipe
+    facts: Mapping[str, Any]
+    command: str
+    phantoms: Callable[[Phantoms, str], list[Item]]
+    progress: Progress
+
+    def kept_aside(self, chosen: Chosen, words: str) -> _Judged:
+        """Choose operating points on the validation part and measure on the test part."""
+        validation = chosen["validation"]
+        where = f"the validation part, {count_words(validation)}, that the weights were not fitted to"
+        points = self._points([self._scored(validation)] if validation else [], where)
+        scored = self._scored(chosen["test"], points)
+        return _Judged(points, scored, chosen["test"], words, self._figures(scored, points, words))
+
+    def cross_validated(self, items: Sequence[Item], turn: Turn, words: str) -> _Judged:
+        """Choose operating points and measure on what the folds' networks said of those whom they had not seen."""
+        words = f"{words}, each by a network that saw nothing of its patient ({len(turn.validated_in)} folds)"
+        scored = read_answers(turn.validated_in)
+        points = self._points([scored], f"the answers of the cross-validation, {words}")
+        figures = self._figures(scored, points, words)
+        if any(figure.metric.startswith("CWCE") for figure in figures):
+            figures += without_looking(turn.validated_in, "study", data=words, command=self.command)
+        return _Judged(points, scored, items, words, figures)
+
+    def _points(self, scored: list[Scored], where: str) -> list[OperatingPoint]:
+        plan = self.recipe.data.tuned_on
+        if plan is not None:
+            scored = [*scored, self._scored(self.phantoms(plan, "operating points"))]
+            where = f"{where}, and on {_seeds(plan)} alike"
+        return choose_points(self.recipe, scored, where=where)
+
+    def _figures(self, scored: Scored, points: list[OperatingPoint], words: str) -> list[Interval]:
+        figures = measure(self.recipe, scored, points, data=words, command=self.command)
+        plan = self.recipe.data.measured_on
+        if plan is None:
+            return figures
+        answers = self._scored(self.phantoms(plan, "figures"), points)
+        further = measure(self.recipe, answers, points, data=_seeds(plan), command=self.command)
+        return [*figures, *(one.model_copy(update={"metric": f"{one.metric}, phantoms"}) for one in further)]
+
+    def _scored(self, items: Sequence[Item], points: Sequence[OperatingPoint] = ()) -> Scored:
+        card = make_card(self.recipe, points=points or default_points(self.recipe), evaluation=[], **self.facts)
+        return score_items(self.network, self.recipe, card, items, self.progress)
 
 
-def _cross_validated(recipe: Recipe, items: Sequence[Item], turn: Turn, words: str, *, command: str) -> _Judged:
-    """Choose operating points and measure on what the folds' networks said of those whom they had not seen."""
-    words = f"{words}, each by a network that saw nothing of its patient ({len(turn.validated_in)} folds)"
-    scored = read_answers(turn.validated_in)
-    points = choose_points(recipe, scored, where=f"the answers of the cross-validation, {words}")
-    figures = measure(recipe, scored, points, data=words, command=command)
-    if any(figure.metric.startswith("CWCE") for figure in figures):
-        figures += without_looking(turn.validated_in, "study", data=words, command=command)
-    return _Judged(points, scored, items, words, figures)
+def _seeds(plan: Phantoms) -> str:
+    return f"{plan.count} phantoms that nothing was fitted to, seeds {plan.seed} to {plan.seed + plan.count - 1}"

@@ -114,7 +114,9 @@ def phantom_folder(recipe: Recipe, cache: Path, *, workers: int, progress: Progr
 
 
 def drawn(recipe: Recipe, table: DataTable) -> DataTable:
-    """Return what the recipe takes of a data set: all, or so many of each class at random."""
+    """Return what the recipe takes of a data set: all but who is left out, or so many of each class at random."""
+    if recipe.data.leave_out:
+        table = table.take(~table.rows["patient"].isin(recipe.data.leave_out).to_numpy())
     count = recipe.data.per_class
     if count is None:
         return table

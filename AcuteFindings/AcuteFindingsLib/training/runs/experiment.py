@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,22 @@ from AcuteFindingsLib.models.device import choose_device
 from AcuteFindingsLib.models.find import default_package
 from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.progress import Progress
+from AcuteFindingsLib.training.data.read import read_data
 from AcuteFindingsLib.training.data.table import DataTable
-from AcuteFindingsLib.training.recipes.plans import EncodeStage
+from AcuteFindingsLib.training.recipes.plans import EncodeStage, Phantoms
 from AcuteFindingsLib.training.recipes.read import recipe_yaml
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.arrays import Preparation
 from AcuteFindingsLib.training.runs.batches import PictureSet, ScanSet, StackSet
 from AcuteFindingsLib.training.runs.conclude import EVERYBODY, MODEL, Turn, conclude, count_words
 from AcuteFindingsLib.training.runs.data import (
+    PHANTOMS,
     Parts,
     RunData,
     not_measured_on,
     open_data,
     parts,
+    phantom_folder,
     require_both_classes,
 )
 from AcuteFindingsLib.training.runs.encode import encode
@@ -159,16 +163,18 @@ def _claim_folder(request: RunRequest) -> None:
             partial.write_text(recipe_yaml(request.recipe), encoding="utf-8")
 
 
-def _prepare(request: RunRequest, data: RunData, progress: Progress) -> dict[str, Prepared]:
-    recipe = request.recipe
-    lungs = default_package("lungs").folder if recipe.data.region != "whole" else None
-    plan = Preparation(
+def _preparation(recipe: Recipe) -> Preparation:
+    return Preparation(
         task=recipe.task,
         settings=recipe.settings().model_dump(),
         labels=trained_labels(recipe),
         series=recipe.reads_series,
-        lungs=lungs,
+        lungs=default_package("lungs").folder if recipe.data.region != "whole" else None,
     )
+
+
+def _prepare(request: RunRequest, data: RunData, progress: Progress) -> dict[str, Prepared]:
+    plan = _preparation(request.recipe)
     found = {}
     for name, table in (("data", data.table), ("corrections", data.extra)):
         if table is None:
@@ -218,6 +224,7 @@ def _run_turn(
         command=request.command,
         version=request.version,
         root=request.out,
+        phantoms=partial(_phantoms, request, progress),
         tell=tell,
         progress=progress,
     )
@@ -278,6 +285,16 @@ def _examples(
         assert plan is not None
         return ScanSet(chosen[part], settings=settings, slices=plan.slices, seed=seed)
     return PictureSet(chosen[part], settings=settings)
+
+
+def _phantoms(request: RunRequest, progress: Progress, plan: Phantoms, _purpose: str) -> list[Item]:
+    """Return phantoms that are neither in the data set nor mixed with it."""
+    hardware = request.hardware
+    recipe = request.recipe.model_copy(update={"data": request.recipe.data.model_copy(update={"phantoms": plan})})
+    options: dict[str, Any] = {"workers": hardware.workers, "progress": progress}
+    folder = phantom_folder(recipe, request.cache / "phantoms", tell=hardware.tell, **options)
+    table = read_data(PHANTOMS, folder, task=recipe.task)
+    return _items(prepare(table, _preparation(recipe), request.cache / "arrays", **options), table, recipe)
 
 
 def _fold_words(turn: Turn, recipe: Recipe) -> str:

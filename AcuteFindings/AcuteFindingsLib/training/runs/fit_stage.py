@@ -28,6 +28,7 @@ from AcuteFindingsLib.training.runs.checkpoints import (
 )
 from AcuteFindingsLib.training.runs.module import StageModule
 from AcuteFindingsLib.training.runs.order import EpochOrder
+from AcuteFindingsLib.training.runs.start import start_from_frequency
 
 DONE = "stage.json"
 CHECKPOINTS = "checkpoints"
@@ -100,6 +101,8 @@ def fit_stage(
     if len(validation):
         loaders.append(_loader(validation, 1 if stage == "scan" else plan.batch, hardware))
     steps = len(loaders[0])
+    if plan.start_from_frequency:
+        start_from_frequency(network, [item.labels for item in train.items])
     module = StageModule(network, recipe, stage, steps=steps, seed=seed)
     checkpoints = epoch_checkpoints(folder / CHECKPOINTS, best=best)
     trainer = lightning.Trainer(

@@ -37,34 +37,36 @@ def default_points(recipe: Recipe) -> list[OperatingPoint]:
     ]
 
 
-def choose_points(recipe: Recipe, scored: Scored | None, *, where: str) -> list[OperatingPoint]:
+def choose_points(recipe: Recipe, scored: Sequence[Scored], *, where: str) -> list[OperatingPoint]:
     """Choose thresholds: Youden's index; for the slices of PE stacks the highest F1; for masks the highest Dice.
 
     Parameters
     ----------
     scored
-        Of the validation part; None where there is none.
+        Of the validation part, and of others that count as much for Youden's index; empty where there are none.
     where
-        What that part is, in words.
+        What those are, in words.
     """
     points: list[OperatingPoint] = []
     labels = trained_labels(recipe)
     for level, label in _wanted(recipe):
         value, chosen = _HALF, _NOT_CHOSEN
         if scored and level == "mask":
-            best = _best_mask_threshold(scored.masks)
+            best = _best_mask_threshold([mask for one in scored for mask in one.masks])
             value, chosen = (best, f"highest Dice on {where}") if best else (_HALF, "half")
         elif level == "empty" and recipe.card.empty_threshold is not None:
             value, chosen = recipe.card.empty_threshold, "as published"
         elif level == "empty":
             study = next(point for point in points if point.level == "study")
             value, chosen = 1 - study.threshold, "the complement of the study threshold"
-        elif scored and level in scored.levels:
-            answers = scored.levels[level]
-            truth, score = _known(answers, labels.index(label) if label in labels else 0)
+        elif any(level in one.levels for one in scored):
+            column = labels.index(label) if label in labels else 0
+            known = [_known(one.levels[level], column) for one in scored if level in one.levels]
+            truth, score = (np.concatenate(part) for part in zip(*known, strict=True))
             if truth.any() and not truth.all():
-                by_f1 = recipe.task == "pe" and level == "slice" and "study" in scored.levels
-                value = f1_threshold(truth, score) if by_f1 else youden_threshold(truth, score)
+                by_f1 = recipe.task == "pe" and level == "slice" and "study" in scored[0].levels
+                sets = np.repeat(np.arange(len(known)), [len(one) for one, _ in known]) if len(known) > 1 else None
+                value = f1_threshold(truth, score) if by_f1 else youden_threshold(truth, score, sets=sets)
                 chosen = f"{'highest F1' if by_f1 else 'Youden index'} on {where}"
         points.append(OperatingPoint(level=level, label=label, threshold=value, chosen=chosen))  # type: ignore[arg-type]
     return points

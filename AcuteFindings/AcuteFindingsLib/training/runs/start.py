@@ -1,8 +1,12 @@
 """Starting a network from the weights of a model package."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from scipy.special import logit
 from torch import Tensor, nn
 
 from AcuteFindingsLib.errors import TrainingError
@@ -45,6 +49,24 @@ def start_from(network: nn.Module, package: str | Path) -> str:
         raise TrainingError(f"start: no tensor of the model package {found.id} fits the network; name another one.")
     network.load_state_dict(best, strict=False)
     return f"{len(best)} of {len(own)} tensors start from {found.id} {found.version}"
+
+
+def start_from_frequency(network: Any, labels: Sequence[np.ndarray]) -> None:
+    """Let the last layers of a network of findings start from how often each finding occurs.
+
+    Parameters
+    ----------
+    labels
+        ``(n, L)`` each, in the order of the outputs; NaN where unknown.
+    """
+    every = np.concatenate(labels)
+    often = np.nan_to_num(np.nanmean(every, axis=0)).clip(1 / len(every), 0.5)
+    first = 0
+    for layer in (getattr(network, name, None) for name in ("pathologies", "tubes")):
+        if layer is not None:
+            with torch.no_grad():
+                layer.bias.copy_(torch.from_numpy(logit(often[first : first + layer.out_features])))
+            first += layer.out_features
 
 
 def _fitting(stored: Mapping[str, Tensor], own: Mapping[str, Tensor], given: str, wanted: str) -> dict[str, Tensor]:

@@ -31,7 +31,9 @@ def lungs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return data set and folder of a run of the lung recipe."""
     tmp_path = tmp_path_factory.mktemp("lungs")
     folder = build_lung_masks(tmp_path / "data", patients=4)
-    recipe = small_recipe("lungs-unet", FIT_ALL, "evidence={columns: 3, caption: Of a test.}")
+    phantoms = "{count: 3, seed: 800, options: {size: 64}}"
+    more = ("evidence={columns: 3, caption: Of a test.}", f"data.measured_on={phantoms}", f"data.tuned_on={phantoms}")
+    recipe = small_recipe("lungs-unet", FIT_ALL, *more)
     summary = run_recipe(small_request(recipe, tmp_path, data=folder), progress=silent)
     assert [fold["fold"] for fold in summary.folds] == ["all"]
     return folder, tmp_path / "run"
@@ -58,7 +60,9 @@ def test_figures_and_operating_points_are_those_of_the_cross_validation(lungs: t
     ).read_bytes()
     masks = read_answers([run / "run-0" / f"fold-{fold}" for fold in range(2)]).masks
     (point,) = package.card.operating_points
-    told = figure(package, "Dice")
+    told, phantoms = (figure(package, metric) for metric in ("Dice", "Dice, phantoms"))
+    assert (phantoms.count, "seeds 800 to 802" in phantoms.data) == (3, True)
+    assert "seeds 800 to 802" in point.chosen
     assert told.value == pytest.approx(np.mean([dice(one.truth, one.soft >= 255 * point.threshold) for one in masks]))
     assert told.count == len(masks)
     assert "saw nothing of its patient (2 folds)" in told.data

@@ -25,7 +25,7 @@ def mask(soft: float, *, shown: bool = True) -> MaskAnswer:
 
 def test_thresholds_are_chosen_on_the_validation_part() -> None:
     recipe = small_recipe("pneumothorax-unet")
-    points = choose_points(recipe, Scored({"study": answers()}, [mask(0.4)]), where="the validation part")
+    points = choose_points(recipe, [Scored({"study": answers()}, [mask(0.4)])], where="the validation part")
     by_level = {point.level: point for point in points}
     assert by_level["study"].threshold == pytest.approx(0.35)
     assert by_level["study"].chosen == "Youden index on the validation part"
@@ -35,13 +35,13 @@ def test_thresholds_are_chosen_on_the_validation_part() -> None:
 
 
 def test_the_fourth_places_empty_threshold_is_the_published_one() -> None:
-    points = choose_points(small_recipe("pneumothorax-fourth-place"), Scored({"study": answers()}), where="")
+    points = choose_points(small_recipe("pneumothorax-fourth-place"), [Scored({"study": answers()})], where="")
     assert [(point.threshold, point.chosen) for point in points if point.level == "empty"] == [(0.4, "as published")]
 
 
 def test_without_both_classes_half_stands_and_says_so() -> None:
     one_class = Scored({"study": answers(truth=np.zeros(6))})
-    for scored in (None, one_class):
+    for scored in ([], [one_class]):
         points = choose_points(small_recipe("pneumothorax-classifier"), scored, where="")
         assert points[0].threshold == 0.5
         assert "no case of one of the classes" in points[0].chosen

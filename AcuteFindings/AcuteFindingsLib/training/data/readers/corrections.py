@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 import SimpleITK as sitk
 from pydantic import BaseModel, Field, ValidationError
 
+from AcuteFindingsLib.detectors.registry import detector_ids, find_task
 from AcuteFindingsLib.errors import DataError, StudyError
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.names import below
@@ -20,7 +21,6 @@ from AcuteFindingsLib.training.data.table import DataTable, Example, MaskSource
 
 KIND = "corrections"
 RECORD = "correction.json"
-_LABELS = {"pe": "pe", "hemorrhage": "any", "pneumothorax": "pneumothorax"}
 _ANSWERS = {"present": 1.0, "absent": 0.0}
 
 
@@ -57,8 +57,9 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
         raise DataError(f"{folder.name} holds no correction that can be read (name/{RECORD}).")
     counts = Counter(str(record.get("detector")) for _, record in records)
     chosen = str(task)
-    if chosen not in _LABELS:
-        chosen = next((name for name, _ in counts.most_common() if name in _LABELS), "pneumothorax")
+    if chosen not in detector_ids():
+        chosen = next((name for name, _ in counts.most_common() if name in detector_ids()), detector_ids()[-1])
+    label = find_task(chosen).main_label
     others = [path.name for path, record in records if record.get("detector") != chosen]
     if others:
         text = f"{counted(others, 'correction')} of another detector than {chosen}; not read."
@@ -67,15 +68,13 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     mine = [(path, record) for path, record in records if record.get("detector") == chosen]
     for number, (path, record) in enumerate(mine):
         progress(f"Reading corrections: {number} of {len(mine)}", number / max(len(mine), 1))
-        examples += _examples(path, record, cast(Task, chosen), problems)
+        examples += _examples(path, record, chosen, label, problems)
     if not examples:
         problems.add("error", folder.name, "", f"no correction of the {chosen} detector can be used.")
     else:
         text = "corrections do not name the patient; images of one series are kept together, nothing more is known."
         problems.add("info", RECORD, "series_instance_uid", text)
-    return DataTable.from_examples(
-        KIND, cast(Task, chosen), [_LABELS[chosen]], examples, root=folder, problems=problems.sorted()
-    )
+    return DataTable.from_examples(KIND, chosen, [label], examples, root=folder, problems=problems.sorted())
 
 
 def _records(folder: Path, problems: Problems) -> list[tuple[Path, dict[str, Any]]]:
@@ -115,7 +114,7 @@ def _files_are_its_own(folder: Path, record: dict[str, Any]) -> bool:
         return False
 
 
-def _examples(folder: Path, record: dict[str, Any], task: Task, problems: Problems) -> list[Example]:
+def _examples(folder: Path, record: dict[str, Any], task: Task, label_name: str, problems: Problems) -> list[Example]:
     files = record.get("files", {})
     image = folder / str(files.get("image"))
     size = _size(image)
@@ -144,7 +143,7 @@ def _examples(folder: Path, record: dict[str, Any], task: Task, problems: Proble
                 source=image,
                 frame=plane,
                 task=task,
-                labels={_LABELS[task]: float("nan") if label is None else label},
+                labels={label_name: float("nan") if label is None else label},
                 masks={name: MaskSource(one.path, plane, one.value) for name, one in masks.items()},
                 facts={"annotated": float(plane in said)},
             )

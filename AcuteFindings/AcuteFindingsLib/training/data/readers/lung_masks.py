@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
+from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.data.checks import (
@@ -17,7 +18,8 @@ from AcuteFindingsLib.training.data.checks import (
     with_value,
     without_repeats,
 )
-from AcuteFindingsLib.training.data.table import DataTable, MaskSource
+from AcuteFindingsLib.training.data.table import LUNGS, DataTable, MaskSource
+from AcuteFindingsLib.training.data.tasks import task_of
 
 KIND = "lung-masks"
 TABLE = "index.csv"
@@ -34,7 +36,12 @@ def fits(folder: Path) -> bool:
 
 
 def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:  # noqa: ARG001
-    """Read and check it; masks only, no labels. An image whose mask is missing or has another shape is left out."""
+    """Read and check it; masks only, no labels. An image whose mask is missing or has another shape is left out.
+
+    For the finding that the lungs are outlined for, its label is unknown: such radiographs serve to draw it into.
+    """
+    own = task_of(KIND, task, [one.main_label for one in kind_of_task(LUNGS).tasks])
+    labels = [] if own.id == LUNGS else [own.main_label]
     problems = Problems()
     progress(f"Reading {TABLE}", 0.0)
     frame = read_csv(folder / TABLE, ["image", "patient"], dtype={"image": "object", "patient": str})
@@ -55,16 +62,17 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     frame["view"] = frame.get("view", pd.Series("", index=frame.index)).fillna("").astype(str).str.upper()
     stated = frame.get("intubation_present", pd.Series("", index=frame.index)).astype(str).str.upper().str[:1]
     frame["intubated"] = stated.map({"Y": 1.0, "N": 0.0})
+    frame[labels] = float("nan")
     masks = {
-        row: {"lungs": MaskSource(path=folder / mask)}
+        row: {LUNGS: MaskSource(path=folder / mask)}
         for row, mask in enumerate(kept)
         if mask and frame["image"][row] not in unlike
     }
     return build_table(
         frame,
         kind=KIND,
-        task="lungs",
-        label_names=[],
+        task=own.id,
+        label_names=labels,
         facts=("view", "intubated"),
         root=folder,
         problems=problems,

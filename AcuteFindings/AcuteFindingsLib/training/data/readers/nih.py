@@ -21,6 +21,7 @@ from AcuteFindingsLib.training.data.checks import (
     without_repeats,
 )
 from AcuteFindingsLib.training.data.table import Box, DataTable
+from AcuteFindingsLib.training.data.tasks import task_of
 
 KIND = "nih"
 FINDINGS = (
@@ -62,12 +63,12 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
         if (folder / name).is_file():
             listed = set((folder / name).read_text(encoding="utf-8").split())
             frame.loc[frame["key"].isin(listed), "published_split"] = part
-    chosen: Task = task if task in ("chest", "pneumothorax") else "chest"
+    labels = [name.lower() for name in FINDINGS]
     return build_table(
         frame,
         kind=KIND,
-        task=chosen,
-        label_names=[name.lower() for name in FINDINGS],
+        task=task_of(KIND, task, labels).id,
+        label_names=labels,
         facts=("sex", "age", "view", "spacing_mm", "follow_up", "published_split"),
         root=folder,
         problems=problems,

@@ -1,5 +1,7 @@
 """PadChest: ``PADCHEST_chest_x_ray_images_labels_160K*.csv`` and pictures in numbered folders (docs/sources.md 5)."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,34 +23,15 @@ from AcuteFindingsLib.training.data.checks import (
     without_repeats,
 )
 from AcuteFindingsLib.training.data.table import DataTable
+from AcuteFindingsLib.training.data.tasks import task_of
 
 KIND = "padchest"
 PROJECTIONS = ("PA", "AP", "AP_horizontal")
 """The projections that docs/sources.md 5 keeps."""
 
 # Label to PadChest's own words for it and for what lies below it in its tree.
-LABELS = MappingProxyType(
-    {
-        "pneumothorax": ("pneumothorax", "hydropneumothorax"),
-        "effusion": ("pleural effusion", "loculated pleural effusion", "loculated fissural effusion"),
-        "atelectasis": (
-            "atelectasis",
-            "total atelectasis",
-            "lobar atelectasis",
-            "segmental atelectasis",
-            "laminar atelectasis",
-            "round atelectasis",
-            "atelectasis basal",
-        ),
-        "cardiomegaly": ("cardiomegaly",),
-        "pneumonia": ("pneumonia", "atypical pneumonia"),
-        "consolidation": ("consolidation", "air bronchogram"),
-        "nodule": ("nodule", "multiple nodules"),
-        "chest_drain": ("chest drain tube",),
-        "tracheostomy": ("tracheostomy tube",),
-        "endotracheal": ("endotracheal tube",),
-        "nasogastric": ("nsg tube",),
-    }
+LABELS: Mapping[str, list[str]] = MappingProxyType(
+    json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 )
 # What stands for an image about which nothing is said.
 _SAYS_NOTHING = frozenset({"exclude", "unchanged", "suboptimal study", ""})
@@ -82,11 +65,10 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     frame["source"] = sources.fillna("").astype(object)
     frame["key"], frame["patient"] = frame["ImageID"], frame["PatientID"].str.strip()
     _read_facts(frame, path.name, problems)
-    chosen: Task = task if task in ("chest", "pneumothorax") else "chest"
     return build_table(
         frame,
         kind=KIND,
-        task=chosen,
+        task=task_of(KIND, task, LABELS).id,
         label_names=list(LABELS),
         facts=("sex", "age", "view", "projection", "findings", "label_method", "spacing_mm"),
         root=folder,

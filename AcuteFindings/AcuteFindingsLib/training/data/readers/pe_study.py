@@ -16,6 +16,7 @@ from AcuteFindingsLib.training.data.checks import (
 )
 from AcuteFindingsLib.training.data.readers.rsna_pe import TABLE
 from AcuteFindingsLib.training.data.table import DataTable
+from AcuteFindingsLib.training.data.tasks import task_of
 
 KIND = "pe-study"
 COLUMNS = (
@@ -37,17 +38,19 @@ def fits(folder: Path) -> bool:
 
 
 def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:  # noqa: ARG001
-    """Read and check it. The label ``pe`` is of the slice; ``pe_present`` is whether any slice of the series has it."""
+    """Read and check it. The main label is of the slice; ``pe_present`` is whether any slice of the series has it."""
     problems = Problems()
     progress("Reading train.csv", 0.0)
     frame = read_csv(folder / TABLE, COLUMNS, usecols=COLUMNS, dtype=dict.fromkeys(COLUMNS[:5], "object"))
     frame = with_value(frame, "PatientID", TABLE, problems)
     frame = without_repeats(frame, "SOPInstanceUID", TABLE, problems, labels=["label"])
-    frame["pe"] = binary(frame["label"], TABLE, problems)
+    own = task_of(KIND, task)
+    label = own.main_label
+    frame[label] = binary(frame["label"], TABLE, problems)
     frame["key"], frame["patient"], frame["series"] = (
         frame[name] for name in ("SOPInstanceUID", "PatientID", "SeriesInstanceUID")
     )
-    frame["pe_present"] = frame.groupby("series", sort=False)["pe"].transform("max")
+    frame["pe_present"] = frame.groupby("series", sort=False)[label].transform("max")
     progress("Looking for the images", 0.5)
     below = frame["StudyInstanceUID"] + "/" + frame["SeriesInstanceUID"] + "/" + frame["dcm_filename"]
     place = next((one for one in _PLACES if (folder / f"{one}{below.iloc[0]}").is_file()), _PLACES[0])
@@ -64,8 +67,8 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     return build_table(
         frame,
         kind=KIND,
-        task="pe",
-        label_names=["pe", "pe_present"],
+        task=own.id,
+        label_names=[label, "pe_present"],
         facts=("dataset_label",),
         root=folder,
         problems=problems,

@@ -23,6 +23,7 @@ from AcuteFindingsLib.training.data.checks import (
 )
 from AcuteFindingsLib.training.data.headers import scan_headers
 from AcuteFindingsLib.training.data.table import DataTable
+from AcuteFindingsLib.training.data.tasks import task_of
 
 KIND = "rsna-hemorrhage"
 SUBTYPES = ("any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -39,7 +40,7 @@ def fits(folder: Path) -> bool:
     return any(entry.endswith(tuple(f"_{one}" for one in SUBTYPES)) for row in rows for entry in row)
 
 
-def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:  # noqa: ARG001
+def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:
     """Read and check it; patient, series and position come from the headers, the table has none of them."""
     problems = Problems()
     path = table_with(folder, _TABLES, _COLUMNS) or only_one(folder, _TABLES, "table of labels")
@@ -59,7 +60,7 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     return build_table(
         frame,
         kind=KIND,
-        task="hemorrhage",
+        task=task_of(KIND, task).id,
         label_names=SUBTYPES,
         facts=("sex", "age", "spacing_mm", "thickness_mm"),
         root=folder,

@@ -16,14 +16,16 @@ from AcuteFindingsLib.training.data.checks import (
     without_repeats,
 )
 from AcuteFindingsLib.training.data.table import DataTable
+from AcuteFindingsLib.training.data.tasks import task_of
 
 KIND = "rsna-pe"
 TABLE = "train.csv"
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
-# Column to label: as the models of this project call them.
+# Of the slice: the main label of whom it is read for.
+MAIN = "pe_present_on_image"
+# Column to label of the examination: as the models of this project call them.
 LABELS = {
-    "pe_present_on_image": "pe",
     "negative_exam_for_pe": "negative_exam",
     "indeterminate": "indeterminate",
     "leftsided_pe": "left",
@@ -43,25 +45,27 @@ LABELS = {
 def fits(folder: Path) -> bool:
     """Whether the folder holds this data set."""
     table = folder / TABLE
-    return table.is_file() and {"pe_present_on_image", "StudyInstanceUID"} <= column_names(table)
+    return table.is_file() and {MAIN, "StudyInstanceUID"} <= column_names(table)
 
 
 def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:  # noqa: ARG001
     """Read and check it; `patient` is the study, of which the data set has one a patient.
 
-    The label ``pe`` is of the slice, all others are of the examination; ``pe_present`` is neither negative nor
+    The main label is of the slice, all others are of the examination; ``pe_present`` is neither negative nor
     indeterminate.
     """
     problems = Problems()
     progress("Reading train.csv", 0.0)
     types: dict[str, str] = {**dict.fromkeys(_UIDS[:2], "category"), _UIDS[2]: "object"}
-    frame = read_csv(folder / TABLE, [*_UIDS, *LABELS], usecols=[*_UIDS, *LABELS], dtype=types)
-    frame = without_repeats(frame, "SOPInstanceUID", TABLE, problems, labels=list(LABELS))
+    own = task_of(KIND, task)
+    names = {MAIN: own.main_label, **LABELS}
+    frame = read_csv(folder / TABLE, [*_UIDS, *names], usecols=[*_UIDS, *names], dtype=types)
+    frame = without_repeats(frame, "SOPInstanceUID", TABLE, problems, labels=list(names))
     progress("Checking labels", 0.4)
-    for column, name in LABELS.items():
+    for column, name in names.items():
         frame[name] = binary(frame[column], TABLE, problems)
     frame["pe_present"] = ((frame["negative_exam"] == 0) & (frame["indeterminate"] == 0)).astype(float)
-    _report_contradictions(frame, problems)
+    _report_contradictions(frame, own.main_label, problems)
     study, series = (frame[name].astype(object) for name in _UIDS[:2])
     frame["key"], frame["patient"], frame["series"] = frame["SOPInstanceUID"], study, series
     progress("Looking for the images", 0.6)
@@ -71,16 +75,16 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     return build_table(
         frame,
         kind=KIND,
-        task="pe",
-        label_names=["pe", "pe_present", *(name for name in LABELS.values() if name != "pe")],
+        task=own.id,
+        label_names=[own.main_label, "pe_present", *LABELS.values()],
         facts=(),
         root=folder,
         problems=problems,
     )
 
 
-def _report_contradictions(frame: pd.DataFrame, problems: Problems) -> None:
-    wrong = (frame["pe"] == 1) & (frame["negative_exam"] == 1)
+def _report_contradictions(frame: pd.DataFrame, label: str, problems: Problems) -> None:
+    wrong = (frame[label] == 1) & (frame["negative_exam"] == 1)
     if wrong.any():
         studies = frame.loc[wrong, "StudyInstanceUID"].nunique()
         text = f"{int(wrong.sum())} slices with embolism are in {studies} examinations called negative."

@@ -22,11 +22,11 @@ from AcuteFindingsLib.training.data.checks import (
 )
 from AcuteFindingsLib.training.data.headers import scan_headers
 from AcuteFindingsLib.training.data.table import DataTable, MaskSource
+from AcuteFindingsLib.training.data.tasks import task_of
 
 KIND = "siim"
 _COLUMNS = ("ImageId", "EncodedPixels")
 _TABLES = ("train-rle.csv", "stage_2_train.csv", "*train*rle*.csv*")
-_LABEL = "pneumothorax"
 
 
 def fits(folder: Path) -> bool:
@@ -34,9 +34,11 @@ def fits(folder: Path) -> bool:
     return table_with(folder, _TABLES, _COLUMNS) is not None
 
 
-def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:  # noqa: ARG001
+def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progress) -> DataTable:
     """Read and check it; one example an image, with all its masks. ``-1`` is an empty mask."""
     problems = Problems()
+    own = task_of(KIND, task)
+    label = own.main_label
     path = table_with(folder, _TABLES, _COLUMNS) or only_one(folder, _TABLES, "table of run-length masks")
     progress(f"Reading {path.name}", 0.0)
     rows = read_csv(path, ["ImageId", "EncodedPixels"], dtype=str, keep_default_na=False)
@@ -53,15 +55,13 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
         problems.add("info", path.name, "ImageId", text, unlisted)
     headers = scan_headers(folder, frame.loc[there, "source"].tolist(), cache=cache, progress=progress)
     frame = _with_headers(frame, headers, problems)
-    masks = _masks(frame, runs, path.name, problems)
-    frame[_LABEL] = [
-        float(bool(masks[row][_LABEL].runs)) if row in masks else float("nan") for row in range(len(frame))
-    ]
+    masks = _masks(frame, runs, label, path.name, problems)
+    frame[label] = [float(bool(masks[row][label].runs)) if row in masks else float("nan") for row in range(len(frame))]
     return build_table(
         frame,
         kind=KIND,
-        task="pneumothorax",
-        label_names=[_LABEL],
+        task=own.id,
+        label_names=[label],
         facts=("sex", "age", "view", "spacing_mm"),
         root=folder,
         problems=problems,
@@ -113,7 +113,7 @@ def _with_headers(frame: pd.DataFrame, headers: pd.DataFrame, problems: Problems
 
 
 def _masks(
-    frame: pd.DataFrame, runs: dict[str, tuple[str, ...]], file: str, problems: Problems
+    frame: pd.DataFrame, runs: dict[str, tuple[str, ...]], label: str, file: str, problems: Problems
 ) -> dict[int, dict[str, MaskSource]]:
     """Return the masks by row; those that do not fit their image are left out, and with them the label."""
     masks, wrong, turned = {}, [], []
@@ -125,7 +125,7 @@ def _masks(
         if texts and other_way == 1:
             turned.append(key)
         elif all(_fits(text, size) for text in texts):
-            masks[row] = {_LABEL: MaskSource(runs=texts, size=size)}
+            masks[row] = {label: MaskSource(runs=texts, size=size)}
         else:
             wrong.append(key)
     if wrong:
