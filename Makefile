@@ -43,6 +43,7 @@ check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python Testing/Python/contract/import_circles.py
 
 benchmark: $(VENV)/.test
 	$(BIN)/python -m pytest Testing/Benchmarks -o faulthandler_timeout=0 $(PYTEST_ARGS)

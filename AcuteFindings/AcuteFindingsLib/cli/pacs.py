@@ -203,7 +203,7 @@ def try_servers(
     servers: ServersFile = None,
 ) -> int:
     """Ask each server whether it is there and lets us in; exit status 1 where one does not."""
-    from AcuteFindingsLib.pacs.connection import connect
+    from AcuteFindingsLib.pacs.connect import connect
     from AcuteFindingsLib.pacs.servers import find_server, read_servers
 
     file = _servers_file(servers)
@@ -233,7 +233,7 @@ def _servers_file(servers: Path | None) -> Path:
 
 
 def _connect(name: str, servers: Path | None) -> "Connection":
-    from AcuteFindingsLib.pacs.connection import connect
+    from AcuteFindingsLib.pacs.connect import connect
     from AcuteFindingsLib.pacs.servers import find_server
 
     return connect(find_server(_servers_file(servers), name))

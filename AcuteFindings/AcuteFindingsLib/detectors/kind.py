@@ -7,20 +7,13 @@ imported when it is asked for: importing a kind takes milliseconds and neither n
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from AcuteFindingsLib.detectors.code import Code
 from AcuteFindingsLib.models.task import ModelTask, load_reference
 from AcuteFindingsLib.names import detector_name
 from AcuteFindingsLib.study.requirements import CtRequirements, RadiographRequirements
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from AcuteFindingsLib.detectors.load import LoadedDetector
-    from AcuteFindingsLib.models.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -212,19 +205,6 @@ class DetectorKind:
     def load_detector_class(self) -> Any:
         """Return the detector's class; importing it takes a second."""
         return load_reference(self.detector)
-
-    def load(
-        self,
-        *,
-        model: str | None = None,
-        device: str = "auto",
-        folders: tuple[Path, ...] = (),
-        load: "Callable[..., Predictor] | None" = None,
-    ) -> "LoadedDetector":
-        """Find, verify and load what the detector needs; parameters and errors as `detectors.load.load_kind`."""
-        from AcuteFindingsLib.detectors.load import load_kind
-
-        return load_kind(self, model=model, device=device, folders=folders, load=load)
 
     def scorer(self) -> Any:
         """Return what takes a study of its own task to probabilities and masks; importing it may take seconds."""

@@ -10,7 +10,8 @@ from AcuteFindingsLib.export.dicom_results import CapturedPicture
 from AcuteFindingsLib.export.report import write_report
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.progress import Progress, no_progress
-from AcuteFindingsLib.scene.pictures import Picture, draw_pictures
+from AcuteFindingsLib.scene.picture_plan import Picture
+from AcuteFindingsLib.scene.pictures import draw_pictures
 from AcuteFindingsLib.study.study import Study
 
 

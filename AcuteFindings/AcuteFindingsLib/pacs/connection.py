@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.instance_files import Inbox
 from AcuteFindingsLib.pacs.matches import InstanceMatch, SeriesMatch, StudyMatch, StudyQuery
-from AcuteFindingsLib.pacs.servers import Server
 from AcuteFindingsLib.progress import Cancelled
 
 KEPT = "what has come is kept, and the same command fetches the rest"
@@ -87,30 +85,6 @@ class Connection(Protocol):
     def store(self, files: Sequence[Outgoing], *, cancelled: Cancelled) -> Iterator[StoreAnswer]:
         """Send files as they are; yields one answer for each of them, whatever happens."""
         ...
-
-
-def connect(server: Server) -> Connection:
-    """Return the connection to a server; nothing is sent yet.
-
-    Raises
-    ------
-    PacsError
-        Where a secret or certificate cannot be read, or the package that speaks with this kind of server is missing.
-    """
-    try:
-        if server.kind == "dicomweb":
-            from AcuteFindingsLib.pacs.dicomweb import DicomwebConnection
-
-            return DicomwebConnection(server)
-        from AcuteFindingsLib.pacs.dimse import DimseConnection
-
-        return DimseConnection(server)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("dicomweb_client", "pynetdicom", "requests"):
-            raise
-        raise PacsError(
-            f"Archives need the package {error.name}, which is missing; install: pip install 'acutefindings[pacs]'"
-        ) from error
 
 
 def newest_first(studies: list[StudyMatch]) -> list[StudyMatch]:

@@ -20,8 +20,14 @@ from AcuteFindingsLib.scene.overlay_text import (
     note_lines,
     wanted_letters,
 )
-from AcuteFindingsLib.scene.picture_plan import HEATMAP_OPACITY, Plane, PlannedPicture, plan_pictures
-from AcuteFindingsLib.scene.pictures import Picture, as_pictures
+from AcuteFindingsLib.scene.picture_plan import (
+    HEATMAP_OPACITY,
+    Picture,
+    Plane,
+    PlannedPicture,
+    as_pictures,
+    plan_pictures,
+)
 from AcuteFindingsLib.study.study import Study
 
 DPI = 100

@@ -1,6 +1,7 @@
 """Which pictures show a finding, and what is on each: decided once, drawn by whatever can draw on this machine."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -59,6 +60,15 @@ class PlannedPicture:
         return RESEARCH_USE_ONLY
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file, what it shows in one sentence, and of which kind it is."""
+
+    path: Path
+    caption: str
+    kind: Kind
+
+
 def plan_pictures(finding: Finding, study: Study) -> tuple[PlannedPicture, ...]:
     """Plan the pictures of a finding.
 
@@ -72,6 +82,11 @@ def plan_pictures(finding: Finding, study: Study) -> tuple[PlannedPicture, ...]:
     else:
         plans = (*_plan_slices(finding, study), *_plan_reformats(finding, study), *_plan_chart(finding, study))
     return tuple(replace(plan, ruler=study.pixel_spacing_known) for plan in plans)
+
+
+def as_pictures(plans: tuple[PlannedPicture, ...], folder: Path) -> tuple[Picture, ...]:
+    """Return the drawn files of a plan."""
+    return tuple(Picture(folder / plan.file_name, plan.caption, plan.kind) for plan in plans)
 
 
 def main_plane(study: Study) -> Plane:

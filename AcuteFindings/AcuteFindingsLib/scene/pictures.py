@@ -1,23 +1,13 @@
 """The pictures of a finding: Slicer's own views where the machine can draw them, matplotlib's where it cannot."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.scene.nodes import FindingNodes
 from AcuteFindingsLib.scene.offscreen import offscreen_rendering_problem
-from AcuteFindingsLib.scene.picture_plan import Kind, PlannedPicture, plan_pictures
+from AcuteFindingsLib.scene.picture_plan import Picture, as_pictures, plan_pictures
 from AcuteFindingsLib.study.study import Study
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG file, what it shows in one sentence, and of which kind it is."""
-
-    path: Path
-    caption: str
-    kind: Kind
 
 
 def draw_pictures(
@@ -68,8 +58,3 @@ def render_pictures(finding: Finding, study: Study, nodes: FindingNodes, folder:
                 else:
                     view.draw(plan, finding, partial)
     return as_pictures(plans, folder)
-
-
-def as_pictures(plans: tuple[PlannedPicture, ...], folder: Path) -> tuple[Picture, ...]:
-    """Return the drawn files of a plan."""
-    return tuple(Picture(folder / plan.file_name, plan.caption, plan.kind) for plan in plans)

@@ -11,7 +11,7 @@ import pytest
 
 from AcuteFindingsLib.cli.pacs import _stop_on_interrupt
 from AcuteFindingsLib.errors import CancelledError
-from AcuteFindingsLib.pacs.connection import connect
+from AcuteFindingsLib.pacs.connect import connect
 from AcuteFindingsLib.pacs.instance_files import Inbox
 from AcuteFindingsLib.pacs.matches import StudyQuery
 from AcuteFindingsLib.pacs.pull import pull_studies

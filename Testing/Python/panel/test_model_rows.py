@@ -9,14 +9,8 @@ import pytest
 
 from AcuteFindingsLib.models.find import DamagedPackage, list_packages
 from AcuteFindingsLib.widgets.models import rows as model_rows
-from AcuteFindingsLib.widgets.models.rows import (
-    card_text,
-    check_steps,
-    list_rows,
-    read_row,
-    set_user_folders,
-    user_folders,
-)
+from AcuteFindingsLib.widgets.models.cards import card_text
+from AcuteFindingsLib.widgets.models.rows import check_steps, list_rows, read_row, set_user_folders, user_folders
 
 
 class Settings(dict):

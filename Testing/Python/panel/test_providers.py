@@ -9,10 +9,10 @@ from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.providers import install
 from AcuteFindingsLib.providers.consent import has_consent
 from AcuteFindingsLib.providers.provider import Provider, find_provider
+from AcuteFindingsLib.widgets.models.cards import card_text
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.provider_consent import chosen_provider, ensure_provider
 from AcuteFindingsLib.widgets.models.provider_rows import provider_of, provider_rows
-from AcuteFindingsLib.widgets.models.rows import card_text
 from AcuteFindingsLib.widgets.models.table import NAME, STATE, WHERE
 
 

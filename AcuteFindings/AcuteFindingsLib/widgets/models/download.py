@@ -15,7 +15,7 @@ from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.widgets.models.packages import Package, describe, ensure_packages, missing_packages
 from AcuteFindingsLib.widgets.models.rows import default_cache
-from AcuteFindingsLib.widgets.panel.time_left import TimeLeft
+from AcuteFindingsLib.widgets.panel.time_left import TimeLeft, time_left_text
 from AcuteFindingsLib.widgets.parts import cell, column, fit_height, push_button, row, table, text_label
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
@@ -261,8 +261,6 @@ class ModelDownload:
         self._show(_offers_of(result["models"]))
 
     def _on_progress(self, text: str, fraction: float) -> None:
-        from AcuteFindingsLib.widgets.panel.run_bar import time_left_text
-
         seconds = self._time_left.update(text, fraction)
         self.bar.setValue(round(100 * fraction))
         self._tell(f"{text} ({time_left_text(seconds)})" if seconds else text)

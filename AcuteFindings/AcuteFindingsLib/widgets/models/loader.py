@@ -11,13 +11,13 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.widgets.models.archive import unpack_steps
+from AcuteFindingsLib.widgets.models.cards import card_text
 from AcuteFindingsLib.widgets.models.checks import ModelChecks
 from AcuteFindingsLib.widgets.models.download import ModelDownload
 from AcuteFindingsLib.widgets.models.importing import ENDINGS, ModelImport
 from AcuteFindingsLib.widgets.models.provider_rows import provider_rows
 from AcuteFindingsLib.widgets.models.rows import (
     ModelRow,
-    card_text,
     default_row,
     list_rows,
     read_row,

@@ -169,18 +169,6 @@ def read_row(folder: Path, *, place: str = "added") -> ModelRow:
     return row
 
 
-def card_text(row: ModelRow) -> str:
-    """Return the model card, Markdown; where there is none, what is known of the model."""
-    if row.place == "provider":
-        from AcuteFindingsLib.widgets.models.provider_rows import terms_text
-
-        return terms_text(row.folder)
-    try:
-        return (row.folder / CARD_TEXT).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return f"# {row.title or row.id}\n\n{row.error}\n"
-
-
 def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Return name, size and time of every file of a package: where it has not changed, a check need not be repeated."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -10,6 +10,7 @@ from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages, missing_packages
 from AcuteFindingsLib.widgets.models.provider_consent import ensure_provider
+from AcuteFindingsLib.widgets.panel.time_left import time_left_text
 from AcuteFindingsLib.widgets.parts import single_click
 from AcuteFindingsLib.widgets.worker.run_controller import IDLE, RunController
 
@@ -139,10 +140,3 @@ class RunBar:
         question = _("{reason}\n\nRun the detector all the same? Its answer may mean nothing.").format(reason=text)
         if slicer.util.confirmYesNoDisplay(question):
             self._start(*self._last_run, force=True)
-
-
-def time_left_text(seconds: float) -> str:
-    """Return a remaining time as a person says it."""
-    if seconds < 60:
-        return _("about {count} s left").format(count=max(1, round(seconds)))
-    return _("about {count} min left").format(count=round(seconds / 60))

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from time import monotonic
 
+from slicer.i18n import tr as _
+
 SURE_SECONDS, SURE_SHARE = 2.0, 0.03
 """Before so much has been seen, a guess would jump about."""
 
@@ -30,3 +32,10 @@ class TimeLeft:
         if seconds < SURE_SECONDS or share < SURE_SHARE:
             return None
         return max(0.0, 1.0 - fraction) * seconds / share
+
+
+def time_left_text(seconds: float) -> str:
+    """Return a remaining time as a person says it."""
+    if seconds < 60:
+        return _("about {count} s left").format(count=max(1, round(seconds)))
+    return _("about {count} min left").format(count=round(seconds / 60))
