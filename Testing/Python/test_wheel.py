@@ -73,7 +73,7 @@ def test_every_file_of_the_library_ships_and_nothing_else(wheel: Path) -> None:
         for path in (ROOT / "Resources" / folder).rglob("*")
         if path.is_file()
     }
-    assert "AcuteFindingsLib/export/report.html.jinja" in wanted
+    assert "AcuteFindingsLib/pages/study.html.jinja" in wanted
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert shipped == wanted

@@ -26,13 +26,13 @@ from AcuteFindingsLib.detectors.single_image import lungs_for
 from AcuteFindingsLib.errors import EvaluationError, ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
 from AcuteFindingsLib.evaluation.gradcam import evidence, gradcam_maps
-from AcuteFindingsLib.evaluation.report import picture_source, render_page, write_text
 from AcuteFindingsLib.models.find import default_package, find_package
 from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
+from AcuteFindingsLib.pages.page import picture_source, render, write_page
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
@@ -347,9 +347,8 @@ def _write(
             )
         )
     sheet = write_sheet(cells, request.out / SHEET)
-    page = render_page(
+    page = render(
         "explanation.html.jinja",
-        made=None,
         label=label,
         package=package,
         total=total,
@@ -360,5 +359,5 @@ def _write(
             for path, seen in zip(pictures, chosen, strict=True)
         ],
     )
-    report = write_text(page, request.out / REPORT)
+    report = write_page(page, request.out / REPORT)
     return ExplainResult(sheet, report, tuple(pictures), label, total, len(chosen))

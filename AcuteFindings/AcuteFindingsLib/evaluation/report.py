@@ -1,28 +1,27 @@
 """Self-contained pages that show an evaluation, a comparison or an agreement to a person, and the JSON beside them."""
 
-import base64
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.resources import files
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
+import numpy as np
 from pydantic import BaseModel
 
-from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
-from AcuteFindingsLib.errors import EvaluationError
-from AcuteFindingsLib.evaluation import plots
 from AcuteFindingsLib.evaluation.schema import (
     Agreement,
     Comparison,
     Evaluation,
     Figure,
     LabelAgreement,
+    LabelResult,
     LevelComparison,
     LevelResult,
+    MaskResult,
+    Point,
 )
-from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.pages import curves
+from AcuteFindingsLib.pages.page import picture_source, render, write_page
 
 METRIC_NAMES = {
     "sensitivity": "Sensitivity (recall)",
@@ -41,7 +40,7 @@ def write_evaluation(result: Evaluation, folder: Path, *, made: datetime | None 
 
     Raises
     ------
-    EvaluationError
+    ExportError
         When they cannot be written.
     """
     return _write(result, folder, "evaluation", render_evaluation(result, made=made))
@@ -68,10 +67,7 @@ def render_evaluation(result: Evaluation, *, made: datetime | None = None) -> st
         metric_names=METRIC_NAMES,
         level_names=_LEVELS,
         figures=[_level_figures(level) for level in result.levels],
-        mask_figures=[
-            (plots.dice_figure(item.rows), plots.agreement_figure(item.rows, item.unit, item.limits_of_agreement))
-            for item in result.masks
-        ],
+        mask_figures=[_mask_figures(item) for item in result.masks],
     )
 
 
@@ -83,7 +79,7 @@ def render_comparison(result: Comparison, *, made: datetime | None = None) -> st
         result=result,
         level_names=_LEVELS,
         figures=[
-            [plots.roc_figure([("A", item.roc_a), ("B", item.roc_b)]) if item.roc_a.x else "" for item in level.labels]
+            [curves.roc({"A": item.roc_a, "B": item.roc_b}) if item.roc_a.x else "" for item in level.labels]
             for level in result.levels
         ],
     )
@@ -103,44 +99,15 @@ def render_agreement(
 
 
 def render_page(template: str, *, made: datetime | None, **values: Any) -> str:
-    """Return a page of this package's templates in the style of the study reports."""
-    package = files("AcuteFindingsLib")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(str(package / "evaluation"))),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    """Return a page whose template knows figures with intervals."""
+    filters: dict[str, Callable[..., str]] = {
         "number": number_text,
         "interval": interval_text,
         "others": other_intervals,
         "p": p_text,
         "cases": cases_text,
     }
-    css = [(package / "export" / "report.css"), (package / "evaluation" / "evaluation.css")]
-    return environment.get_template(template).render(
-        css="\n".join(item.read_text(encoding="utf-8") for item in css),
-        made=(made or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
-        software=__version__,
-        research_use_only=RESEARCH_USE_ONLY,
-        **values,
-    )
-
-
-def picture_source(path: Path) -> str:
-    """Return a PNG as it stands inside a page.
-
-    Raises
-    ------
-    EvaluationError
-        When it cannot be read.
-    """
-    try:
-        return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
-    except OSError as error:
-        raise EvaluationError(f"The picture {path} could not be read for the report: {error}.") from error
+    return render(template, made=made, filters=filters, **values)
 
 
 def number_text(figure: Figure | float | None, decimals: int = 3) -> str:
@@ -177,29 +144,9 @@ def cases_text(level: LevelResult | LevelComparison) -> str:
     return f"{text}, {level.patients:,} {kind} (column {level.grouped_by})"
 
 
-def write_json(result: BaseModel, target: Path) -> Path:
-    """Write a result as JSON, whole or not at all.
-
-    Raises
-    ------
-    EvaluationError
-        When it cannot be written.
-    """
-    return write_text(result.model_dump_json(indent=2), target)
-
-
-def write_text(text: str, target: Path) -> Path:
-    """Write a text, whole or not at all; raises as `write_json`."""
-    try:
-        with replace_when_written(target) as partial:
-            partial.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(f"{target} could not be written: {error}. Choose another folder or make room.") from error
-    return target
-
-
 def _write(result: BaseModel, folder: Path, name: str, page: str) -> tuple[Path, Path]:
-    return write_json(result, folder / f"{name}.json"), write_text(page, folder / f"{name}.html")
+    numbers = write_page(result.model_dump_json(indent=2), folder / f"{name}.json")
+    return numbers, write_page(page, folder / f"{name}.html")
 
 
 def _span(item: Any, decimals: int) -> str:
@@ -208,26 +155,13 @@ def _span(item: Any, decimals: int) -> str:
 
 def _level_figures(level: LevelResult) -> dict[str, Any]:
     return {
-        "labels": [
-            {
-                "roc": plots.roc_figure([(item.label, item.roc)], plots.operating_marks(item.points))
-                if item.roc.x
-                else "",
-                "precision_recall": plots.precision_recall_figure(
-                    [(item.label, item.precision_recall)], item.positives / item.cases if item.cases else None
-                )
-                if item.precision_recall.x
-                else "",
-                "reliability": plots.reliability_figure(item.calibration.bins) if item.cases else "",
-            }
-            for item in level.labels
-        ],
-        "overview": plots.forest_figure([(item.label, item.auc) for item in level.labels], title="AUC")
+        "labels": [_label_figures(item) for item in level.labels],
+        "overview": curves.forest([_forest_row(item.label, item.auc) for item in level.labels], title="AUC")
         if len(level.labels) > 1
         else "",
         "subgroups": [
-            plots.forest_figure(
-                [(f"{row.group} (n = {row.cases})", row.auc) for row in group.rows],
+            curves.forest(
+                [_forest_row(f"{row.group} (n = {row.cases})", row.auc) for row in group.rows],
                 title=f"AUC by {group.column}",
                 reference=next(item.auc.value for item in level.labels if item.label == group.label),
             )
@@ -238,10 +172,50 @@ def _level_figures(level: LevelResult) -> dict[str, Any]:
     }
 
 
+def _label_figures(item: LabelResult) -> dict[str, str]:
+    bins = [
+        (one.low, one.high, one.stated, one.observed, one.count)
+        for one in item.calibration.bins
+        if one.stated is not None and one.observed is not None
+    ]
+    return {
+        "roc": curves.roc({item.label: item.roc}, _operating_marks(item.points)) if item.roc.x else "",
+        "precision_recall": curves.precision_recall(item.label, item.precision_recall, item.positives / item.cases)
+        if item.precision_recall.x
+        else "",
+        "reliability": curves.reliability(item.label, bins) if item.cases else "",
+    }
+
+
+def _operating_marks(points: Sequence[Point]) -> list[tuple[float, float, str]]:
+    """Return where the operating points lie on a ROC curve; only the first three have words."""
+    marks = []
+    for number, item in enumerate(points):
+        sensitivity, specificity = item.figures["sensitivity"].value, item.figures["specificity"].value
+        if sensitivity is not None and specificity is not None:
+            words = f"{item.threshold:.2f}" if item.stated_beforehand else f"{item.threshold:.2f} (best here)"
+            marks.append((1 - specificity, sensitivity, words if number < 3 else ""))
+    return marks
+
+
+def _forest_row(name: str, figure: Figure) -> tuple[str, float | None, tuple[float, float] | None]:
+    span = figure.intervals[0] if figure.intervals else None
+    return name, figure.value, None if span is None else (span.low, span.high)
+
+
+def _mask_figures(item: MaskResult) -> tuple[str, str]:
+    true, size = np.array([row.true_size for row in item.rows]), np.array([row.size for row in item.rows])
+    dice = curves.dice([row.dice for row in item.rows if row.true_size > 0])
+    return dice, curves.size_difference(true, size, item.unit, item.limits_of_agreement)
+
+
 def _kappa_figure(item: LabelAgreement) -> str:
-    order: Sequence[str] = list(item.sets)
-    kappas: list[list[float | None]] = [[None] * len(order) for _ in order]
+    order = list(item.sets)
+    if len(order) < 3:
+        return ""
+    values = np.full((len(order), len(order)), np.nan)
     for pair in item.pairs:
-        a, b = order.index(pair.first), order.index(pair.second)
-        kappas[a][b] = kappas[b][a] = pair.kappa.value
-    return plots.kappa_figure(order, kappas, "Cohen's kappa") if len(order) > 2 else ""
+        if pair.kappa.value is not None:
+            a, b = order.index(pair.first), order.index(pair.second)
+            values[a, b] = values[b, a] = pair.kappa.value
+    return curves.kappas(order, values, "Cohen's kappa")

@@ -1,28 +1,21 @@
 """One self-contained page that shows a finding and its evidence to a person."""
 
-import base64
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import jinja2
-
-from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.verdict_words import FORCED, is_forced, marks, verdict_words
 from AcuteFindingsLib.detectors.wording import in_sentence, names_of, probability_text
-from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.export import report_tables as tables
-from AcuteFindingsLib.export.chart import slice_chart
-from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.export.chart import finding_chart
 from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.pages.page import picture_source, render, write_page
 from AcuteFindingsLib.study.study import Study
 
 REPORT = "report.html"
 
-_HERE = Path(__file__).resolve().parent
-_MIME = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 _SEVERITIES = (("refuse", "Does not fit"), ("warn", "Warning"), ("info", "Note"))
 _TIMINGS = {
     "read": "Reading the study",
@@ -98,13 +91,7 @@ def write_report(
         When a picture cannot be read, or the report cannot be written.
     """
     page = render_report(finding, study=study, package=package, pictures=pictures, companions=companions, made=made)
-    target = Path(folder) / REPORT
-    try:
-        with replace_when_written(target) as partial:
-            partial.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise ExportError(f"{target} could not be written: {error}. Choose another folder or make room.") from error
-    return target
+    return write_page(page, Path(folder) / REPORT)
 
 
 def render_report(
@@ -117,19 +104,13 @@ def render_report(
     made: datetime | None = None,
 ) -> str:
     """Return the page that `write_report` writes."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["probability"] = probability_text
     names = names_of(finding.detector)
     pathologies, tubes = tables.label_rows(finding, [package, *companions])
     shown = [_shown(picture) for picture in pictures]
-    return environment.get_template("report.html.jinja").render(
-        css=(_HERE / "report.css").read_text(encoding="utf-8"),
+    return render(
+        "study.html.jinja",
+        made=made,
+        filters={"probability": probability_text},
         finding=finding,
         title=names.finding,
         finding_words=in_sentence(names.finding),
@@ -138,16 +119,10 @@ def render_report(
         forced=FORCED if is_forced(finding) else "",
         marks=marks(finding),
         study_kind=names.study,
-        made=(made or datetime.now(UTC))
-        .strftime("%Y-%m-%d %H:%M UTC" if made is None else "%Y-%m-%d %H:%M %Z")
-        .strip(),
-        software=__version__,
-        research_use_only=RESEARCH_USE_ONLY,
         pictures=[picture for picture in shown if picture["kind"] != "chart"],
         charts=[picture for picture in shown if picture["kind"] == "chart"],
-        chart=slice_chart(finding),
-        meanings=tables.label_meanings(finding, [package, *companions]),
-        notices=_by_severity(finding),
+        chart=finding_chart(finding, tables.label_meanings(finding, [package, *companions])),
+        notices=[(key, name, item) for key, name in _SEVERITIES for item in finding.warnings if item.severity == key],
         facts=tables.series_facts(study),
         preparation=tables.preparation(finding, study),
         identifiers=tables.identifiers(finding, study),
@@ -163,20 +138,4 @@ def render_report(
 
 
 def _shown(picture: Picture) -> dict[str, str]:
-    path = Path(picture.path)
-    mime = _MIME.get(path.suffix.lower())
-    if mime is None:
-        raise ExportError(f"The picture {path} is no PNG or JPEG and cannot stand in a report.")
-    try:
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
-    except OSError as error:
-        raise ExportError(f"The picture {path} could not be read for the report: {error}.") from error
-    return {"source": f"data:{mime};base64,{data}", "caption": picture.caption, "kind": picture.kind}
-
-
-def _by_severity(finding: Finding) -> list[dict[str, Any]]:
-    groups = [
-        {"severity": key, "name": name, "notices": [item for item in finding.warnings if item.severity == key]}
-        for key, name in _SEVERITIES
-    ]
-    return [group for group in groups if group["notices"]]
+    return {"source": picture_source(Path(picture.path)), "caption": picture.caption, "kind": picture.kind}

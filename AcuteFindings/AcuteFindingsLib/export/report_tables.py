@@ -1,4 +1,4 @@
-"""What a report states, in words and rows; how it looks is `report.html.jinja`'s concern."""
+"""What a report states, in words and rows; how it looks is `study.html.jinja`'s concern."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.pages.charts import draw_slices
+from AcuteFindingsLib.pages.style import styled
 from AcuteFindingsLib.scene.chart_nodes import LINE_COLORS, RUN_COLOR, THRESHOLD_COLOR
 from AcuteFindingsLib.scene.naming import chart_title, label_words, slice_number, title_lines
 from AcuteFindingsLib.scene.nodes import HEATMAP_LOWEST
@@ -165,30 +167,27 @@ def _words(figure: Figure, finding: Finding, plan: PlannedPicture) -> None:
         figure.text(x, y, letter, ha=horizontal, va=vertical, **big)
 
 
+@styled
 def _chart(finding: Finding, plan: PlannedPicture) -> Figure:
-    figure = Figure(figsize=(10, 5.6), dpi=DPI)
+    figure = Figure(figsize=(10, 5.6), dpi=DPI, facecolor="white")
     axes = figure.add_axes((0.07, 0.13, 0.9, 0.79))
     numbers = [slice_number(result) for result in finding.slices]
     by_index = {result.index: slice_number(result) for result in finding.slices}
-    for place, (first, last) in enumerate(finding.positive_runs):
-        label = "Positive run" if place == 0 else None
-        axes.axvspan(by_index[first] - 0.5, by_index[last] + 0.5, color=RUN_COLOR, label=label)
-    for place, name in enumerate(sorted(finding.labels, key=lambda name: name != finding.main_label)):
-        values = [result.probabilities[name] for result in finding.slices]
-        width = 2.2 if name == finding.main_label else 1.2
-        axes.plot(
-            numbers,
-            values,
-            color=LINE_COLORS[place % len(LINE_COLORS)],
-            linewidth=width,
-            label=label_words(finding, name),
-        )
-    threshold = finding.slice_threshold
-    axes.axhline(threshold, color=THRESHOLD_COLOR, linestyle="--", label=f"Operating point {threshold:.2f}")
-    axes.set(xlabel="Slice", ylabel="Probability", xlim=(numbers[0] - 0.5, numbers[-1] + 0.5), ylim=(0, 1.02))
-    axes.set_title(chart_title(finding), fontweight="bold", fontsize=12)
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)
-    axes.legend(loc="upper right", fontsize=9)
+    main_first = sorted(finding.labels, key=lambda name: name != finding.main_label)
+    draw_slices(
+        axes,
+        numbers,
+        [(label_words(finding, name), [one.probabilities[name] for one in finding.slices]) for name in main_first],
+        threshold=finding.slice_threshold,
+        runs=[(by_index[first], by_index[last]) for first, last in finding.positive_runs],
+        colors=LINE_COLORS,
+        threshold_color=THRESHOLD_COLOR,
+        run_color=RUN_COLOR,
+    )
+    axes.set_title(chart_title(finding), fontsize=12)
+    names = [*(line.get_label() for line in axes.lines[:-1]), f"Operating point {finding.slice_threshold:.2f}"]
+    bands = [(axes.patches[0], "Positive run")] if axes.patches else []
+    handles = [*zip(axes.lines, names, strict=True), *bands]
+    axes.legend(*zip(*handles, strict=True), loc="upper right", fontsize=9, frameon=True, facecolor="white")
     figure.text(0.985, 0.012, plan.note, ha="right", color="0.4", fontsize=8)
     return figure

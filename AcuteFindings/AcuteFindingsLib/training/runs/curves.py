@@ -1,15 +1,13 @@
 """Loss by epoch, from the logs of all stages, as a picture."""
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from markupsafe import Markup
 
-_COLORS = {"train_loss": "#7f8c9b", "val_loss": "#0b6e99"}
+from AcuteFindingsLib.pages.charts import loss_curves
+
 _WORDS = {"train_loss": "training", "val_loss": "validation"}
 
 
@@ -25,31 +23,16 @@ def stage_log(folder: Path) -> pd.DataFrame:
     return rows.groupby("epoch").last().reset_index()
 
 
-def draw_curves(folders: Sequence[Path], names: Sequence[str]) -> str:
-    """Return the losses of the named stages of some folds as a PNG in base64; empty where nothing was logged."""
-    stages: dict[str, list[pd.DataFrame]] = {}
+def draw_curves(folders: Sequence[Path], names: Sequence[str]) -> Markup | None:
+    """Return the losses of the named stages of some folds as SVG; None where nothing was logged."""
+    stages: dict[str, list[dict[str, tuple[list[float], list[float]]]]] = {}
     for folder in folders:
         for name in names:
             log = stage_log(folder / name)
-            if "train_loss" in log or "val_loss" in log:
-                stages.setdefault(name, []).append(log)
-    if not stages:
-        return ""
-    figure = Figure(figsize=(4.6 * len(stages), 3.2), layout="constrained")
-    for number, (name, logs) in enumerate(stages.items(), 1):
-        axes = figure.add_subplot(1, len(stages), number)
-        for log in logs:
-            for column, color in _COLORS.items():
-                if column in log:
-                    known = log[["epoch", column]].dropna()
-                    label = _WORDS[column] if log is logs[0] else None
-                    axes.plot(known["epoch"] + 1, known[column], color=color, marker="o", markersize=3, label=label)
-        axes.set_title(f"stage: {name}", fontsize=10)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("loss")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False, fontsize=8)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=130)
-    return base64.b64encode(stream.getvalue()).decode()
+            known = {words: log[["epoch", column]].dropna() for column, words in _WORDS.items() if column in log}
+            if known:
+                drawn = {
+                    words: ((rows.iloc[:, 0] + 1).tolist(), rows.iloc[:, 1].tolist()) for words, rows in known.items()
+                }
+                stages.setdefault(name, []).append(drawn)
+    return loss_curves(stages) if stages else None

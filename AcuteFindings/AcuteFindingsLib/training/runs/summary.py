@@ -6,14 +6,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.pages.page import render
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.curves import draw_curves
-from AcuteFindingsLib.training.runs.page import Row, render_page
 from AcuteFindingsLib.training.runs.predictions import write_all_runs
 
 FOLD = "fold.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure over the folds and runs in which it was measured."""
+
+    metric: str
+    values: tuple[float, ...]
+    intervals: tuple[tuple[float, float], ...]
+    counts: tuple[int, ...]
+    published: float | None
+
+    @property
+    def mean(self) -> float:
+        """Return the mean over folds and runs."""
+        return float(np.mean(self.values))
+
+    @property
+    def spread(self) -> float:
+        """Return the standard deviation over folds and runs; 0 of a single one."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +114,13 @@ def summarize(recipe: Recipe, folders: Sequence[Path], out: Path) -> Summary:
         partial.write_text(_markdown(summary), encoding="utf-8")
     with replace_when_written(out / "summary.html") as partial:
         partial.write_text(
-            render_page(summary.recipe, summary.rows, told, draw_curves(folders, list(recipe.stages.present()))),
+            render(
+                "run.html.jinja",
+                recipe=recipe,
+                rows=summary.rows,
+                folds=told,
+                curves=draw_curves(folders, list(recipe.stages.present())),
+            ),
             encoding="utf-8",
         )
     # The same images are kept aside in every run of a fold.

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from AcuteFindingsLib.training.data import read_data
-from AcuteFindingsLib.training.data.look.charts import categories, histogram
 from AcuteFindingsLib.training.data.look.page import render_look, write_look
 from AcuteFindingsLib.training.data.look.sample import open_sample
 from AcuteFindingsLib.training.data.look.summary import summarize
@@ -99,24 +98,6 @@ def test_the_oldest_are_not_told_apart(builders, tmp_path) -> None:
     captions = [one.caption for one in open_sample(read_data("nih", tmp_path)).pictures]
     assert captions
     assert all("90 or older" in one and "97" not in one for one in captions)
-
-
-def test_a_histogram_counts_every_value_once() -> None:
-    values = np.array([1.0, 2, 2, 3, 9.5, np.nan])
-    chart = histogram("t", "a", {"all": values})
-    assert sum(int(bar.text.rpartition(" ")[2]) for bar in chart.bars) == 5
-    assert chart.series == ()
-    whole = histogram("t", "a", {"all": values[:4]}, whole=True)
-    assert [bar.text for bar in whole.bars] == ["all, 1: 1", "all, 2: 2", "all, 3: 1"]
-    assert histogram("t", "a", {"all": np.full(5, 3.0)}) is None
-
-
-def test_two_classes_are_drawn_in_percent_of_each() -> None:
-    chart = categories("t", {"positive": {"PA": 1, "AP": 1}, "negative": {"PA": 90, "AP": 10}})
-    heights = {bar.text.partition(":")[0]: bar.height for bar in chart.bars}
-    assert heights["positive, PA"] == heights["positive, AP"]
-    assert heights["negative, PA"] == pytest.approx(9 * heights["negative, AP"], rel=0.01)
-    assert categories("t", {"all": {}}) is None
 
 
 def test_the_command_writes_the_page_and_prints_what_is_wrong(builders, tmp_path, capsys, monkeypatch) -> None:

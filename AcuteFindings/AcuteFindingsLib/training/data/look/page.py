@@ -1,27 +1,24 @@
 """The look at a data set as one self-contained page and as JSON."""
 
 import json
-from datetime import UTC, datetime
-from importlib import resources
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
-from AcuteFindingsLib.errors import ExportError
-from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.training.data.look.charts import BarChart, categories, histogram
-from AcuteFindingsLib.training.data.look.sample import Sample, png_source
+from AcuteFindingsLib.evaluation.report import p_text
+from AcuteFindingsLib.pages.charts import categories, histogram
+from AcuteFindingsLib.pages.page import pixels_source, render, write_page
+from AcuteFindingsLib.training.data.look.sample import Sample
 from AcuteFindingsLib.training.data.look.summary import NUMBERS, WORDS, facts_of, summarize
 from AcuteFindingsLib.training.data.table import DataTable
 
 REPORT, NUMBERS_FILE = "explore.html", "explore.json"
 
-_HERE = Path(__file__).resolve().parent
 _TITLES = MappingProxyType(
     {
         "pe": "Pulmonary embolism on CT angiography",
@@ -55,34 +52,19 @@ def write_look(table: DataTable, sample: Sample, folder: Path, *, made: datetime
     numbers = summarize(table, sample)
     page = render_look(table, sample, numbers, made=made)
     text = json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    try:
-        for name, content in ((REPORT, page), (NUMBERS_FILE, text)):
-            with replace_when_written(folder / name) as partial:
-                partial.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise ExportError(f"{folder} could not be written: {error.strerror or error}. Choose another --out.") from error
-    return folder / REPORT, folder / NUMBERS_FILE
+    return write_page(page, folder / REPORT), write_page(text, folder / NUMBERS_FILE)
 
 
 def render_look(table: DataTable, sample: Sample, numbers: dict[str, Any], *, made: datetime | None = None) -> str:
     """Return the page."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    shared = resources.files("AcuteFindingsLib.export").joinpath("report.css").read_text(encoding="utf-8")
     folds = numbers["folds"]
-    return environment.get_template("page.html.jinja").render(
-        css=shared + (_HERE / "page.css").read_text(encoding="utf-8"),
+    return render(
+        "data.html.jinja",
+        made=made,
+        filters={"p": p_text},
         title=_TITLES[table.task],
         layout=f"layout {table.kind}",
-        software=__version__,
-        made=(made or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M %Z").strip(),
-        research_use_only=RESEARCH_USE_ONLY,
-        cards=_cards(table, numbers),
+        tiles=_tiles(table, numbers),
         problems=[*numbers["problems"], *_unreadable(sample)],
         labels=[{**row, "name": label_text(row["label"])} for row in numbers["labels"]],
         main_label=label_text(table.main_label) if table.main_label else "",
@@ -106,7 +88,7 @@ def label_text(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _cards(table: DataTable, numbers: dict[str, Any]) -> list[dict[str, Any]]:
+def _tiles(table: DataTable, numbers: dict[str, Any]) -> list[dict[str, Any]]:
     counts = numbers["counts"]
     cards: list[dict[str, Any]] = [
         {"value": f"{counts['images']:,}", "text": "slices" if counts["series"] else "images", "tone": False},
@@ -154,13 +136,13 @@ def _groups(table: DataTable, sample: Sample) -> list[Group]:
             else (f"known of {known[name]:,} of {len(table):,} images")
         )
 
-    def numbers(name: str, *, whole: bool = False) -> tuple[BarChart | None, str]:
+    def numbers(name: str, *, whole: bool = False) -> tuple[Markup | None, str]:
         series = {
             key: pd.to_numeric(one, errors="coerce").to_numpy(float) for key, one in by_class(facts[name]).items()
         }
         return histogram(NUMBERS[name].partition(" (")[0], NUMBERS[name], series, whole=whole), note(name)
 
-    def words(name: str) -> tuple[BarChart | None, str]:
+    def words(name: str) -> tuple[Markup | None, str]:
         series = {}
         for key, one in by_class(facts[name]).items():
             counts = one[one.notna() & (one != "")].astype(str).value_counts()
@@ -204,7 +186,7 @@ def _groups(table: DataTable, sample: Sample) -> list[Group]:
     return [group for group in kept if group["charts"] or group["same"]]
 
 
-def _slice_charts(table: DataTable) -> list[tuple[BarChart | None, str]]:
+def _slice_charts(table: DataTable) -> list[tuple[Markup | None, str]]:
     series = table.rows["series"]
     inside = (series != "").to_numpy()
     if not inside.any():
@@ -219,7 +201,7 @@ def _slice_charts(table: DataTable) -> list[tuple[BarChart | None, str]]:
     return charts
 
 
-def _mask_charts(sample: Sample) -> list[tuple[BarChart | None, str]]:
+def _mask_charts(sample: Sample) -> list[tuple[Markup | None, str]]:
     shares = 100 * sample.facts["mask_share"].dropna().to_numpy(float)
     marked = shares[shares > 0]
     if not len(marked):
@@ -241,4 +223,4 @@ def _heat(share: np.ndarray) -> str:
     unit = share / max(float(share.max()), 1e-9)
     colors = np.rint(255 * colormaps["inferno"](unit)[..., :3]).astype(np.uint8)
     large = Image.fromarray(colors).resize((256, 256), Image.Resampling.BICUBIC)
-    return png_source(np.asarray(large))
+    return pixels_source(np.asarray(large))

@@ -1,7 +1,5 @@
 """Some images of a data set, opened: what no table says about them, and pictures to look at."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.pages.page import pixels_source
 from AcuteFindingsLib.preprocessing.windows import PE_WINDOW
 from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.training.data.checks import Problems, plausible_age, sex
@@ -164,14 +163,7 @@ def _png(unit: np.ndarray, mask: np.ndarray | None) -> str:
     if mask is not None and mask.any():
         fitted = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
         pixels[ndimage.binary_dilation(fitted) & ~fitted] = _OUTLINE
-    return png_source(pixels)
-
-
-def png_source(pixels: np.ndarray) -> str:
-    """Return ``(y, x, 3)`` uint8 as the source of an image in a page."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return pixels_source(pixels)
 
 
 def _is_positive(example: Example, table: DataTable) -> bool | None:
