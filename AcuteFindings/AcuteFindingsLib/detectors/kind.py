@@ -83,6 +83,11 @@ class SamplePhantoms:
         ``"module:name"`` of the function that draws one: ``make(seed, positive=..., finding=..., **options)``.
     finding
         What the finding is called in the phantom's truth files: the mask's file, the columns of the tables.
+    mask
+        Name of the finding's mask, where that is another one.
+    exam_labels
+        ``"module:name"`` of the function from a row of ``study.csv`` to the labels of the whole examination that data
+        sets have; empty where labels are of slices alone.
     seed
         Fixes every voxel of the samples.
     options
@@ -97,6 +102,8 @@ class SamplePhantoms:
     seed: int
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     samples: tuple[Sample, ...] = ()
+    mask: str = ""
+    exam_labels: str = ""
 
 
 @dataclass(frozen=True)

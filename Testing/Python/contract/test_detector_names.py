@@ -39,7 +39,6 @@ STILL_NAMING: tuple[str, ...] = (
     "providers/totalsegmentator.py",
     "training/data/look/page.py",
     "training/data/look/sample.py",
-    "training/data/readers/phantoms.py",
     "training/first_arrays.py",
     "training/first_hemorrhage.py",
     "training/first_models.py",

@@ -1,16 +1,19 @@
 """Studies that `acutefindings phantom` writes: a folder a study, with ``dicom`` and ``truth``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
-from AcuteFindingsLib.errors import DataError, StudyError
+from AcuteFindingsLib.detectors.kind import SamplePhantoms
+from AcuteFindingsLib.detectors.registry import find_task, kind_of_task, kinds
+from AcuteFindingsLib.errors import DataError, EvaluationError, StudyError
+from AcuteFindingsLib.evaluation.table_files import first_rows
 from AcuteFindingsLib.models.metadata import Task
+from AcuteFindingsLib.models.task import load_reference
 from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.study.itk_files import image_size
 from AcuteFindingsLib.training.data.checks import Problems, binary, counted, read_csv
@@ -19,50 +22,18 @@ from AcuteFindingsLib.training.data.table import DataTable, Example, MaskSource
 KIND = "phantoms"
 
 
+# Columns of slices.csv that are no labels.
+_NAMES = ("slice", "sop_instance_uid")
+
+
 @dataclass(frozen=True)
 class _Plan:
-    """What a task takes from a kind of phantom: labels of the slice, labels of the study, the mask that comes first."""
+    """What a task takes from its phantoms: labels of slices, what reads those of examinations, masks to come first."""
 
     kind: str
-    slices: tuple[str, ...]
-    study: tuple[str, ...]
-    mask: str
-
-
-_PATHOLOGIES = ("pneumothorax", "effusion", "atelectasis", "cardiomegaly", "consolidation", "nodule")
-_TUBES = ("chest_drain", "tracheostomy", "endotracheal", "nasogastric")
-# Named as the readers of the public data sets name them.
-_PLANS = MappingProxyType(
-    {
-        "hemorrhage": _Plan(
-            "head-ct",
-            ("any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural"),
-            (),
-            "hemorrhage",
-        ),
-        "pe": _Plan(
-            "ctpa",
-            ("pe",),
-            (
-                "pe_present",
-                "negative_exam",
-                "indeterminate",
-                "left",
-                "right",
-                "central",
-                "rv_lv_ge_1",
-                "rv_lv_lt_1",
-                "chronic",
-                "acute_and_chronic",
-            ),
-            "embolus",
-        ),
-        "pneumothorax": _Plan("chest-xray", (*_PATHOLOGIES, *_TUBES), (), "pneumothorax"),
-        "chest": _Plan("chest-xray", (*_PATHOLOGIES, *_TUBES), (), "pneumothorax"),
-        "lungs": _Plan("chest-xray", (), (), "lungs"),
-    }
-)
-_FIRST_TASK = MappingProxyType({"head-ct": "hemorrhage", "ctpa": "pe", "chest-xray": "pneumothorax"})
+    labels: tuple[str, ...]
+    exam_labels: Callable[[Mapping[str, Any]], Mapping[str, float]]
+    masks: tuple[str, ...]
 
 
 def fits(folder: Path) -> bool:
@@ -80,8 +51,8 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
         raise DataError(f"{folder.name} holds no phantom (name/truth/study.csv); make some with acutefindings phantom.")
     problems = Problems()
     kinds = {study: _study_row(study).get("kind", "") for study in studies}
-    chosen = task or cast(Task, _FIRST_TASK.get(str(kinds[studies[0]]), "hemorrhage"))
-    plan = _PLANS[chosen]
+    chosen = task or _first_task(str(kinds[studies[0]]))
+    plan = _plan(chosen, [study for study in studies if kinds[study] == _phantoms(chosen).generator])
     others = [study.name for study in studies if kinds[study] != plan.kind]
     if others:
         text = f"{counted(others, 'phantom')} of another kind than {plan.kind}; not read."
@@ -93,8 +64,45 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
         examples += _examples(study, plan, chosen, problems)
     if not examples:
         problems.add("error", "study.csv", "kind", f"no {plan.kind} phantom is here; task {chosen} needs some.")
-    labels = (*plan.slices, *plan.study)
-    return DataTable.from_examples(KIND, chosen, labels, examples, root=folder, problems=problems.sorted())
+    labels = dict.fromkeys((*plan.labels, *(name for one in examples for name in one.labels)))
+    return DataTable.from_examples(KIND, chosen, tuple(labels), examples, root=folder, problems=problems.sorted())
+
+
+def _phantoms(task: Task) -> SamplePhantoms:
+    kind = kind_of_task(task)
+    if kind.phantoms is None:
+        raise DataError(f"No phantoms are drawn for the task {task}.")
+    return kind.phantoms
+
+
+def _first_task(generator: str) -> Task:
+    drawn = [kind for kind in kinds() if kind.phantoms is not None]
+    return next((kind.id for kind in drawn if kind.phantoms and kind.phantoms.generator == generator), drawn[0].id)
+
+
+def _plan(task: Task, studies: Sequence[Path]) -> _Plan:
+    """Return what a task takes of these phantoms: no labels where none has its main one, for outlines alone."""
+    phantoms, own = _phantoms(task), find_task(task)
+    columns = dict.fromkeys(name for study in studies for name in _columns(study) if name not in _NAMES)
+    if own.main_label not in columns:
+        return _Plan(phantoms.generator, (), _no_labels, (own.main_label,))
+    labels = (own.main_label, *(name for name in columns if name != own.main_label))
+    exam_labels = load_reference(phantoms.exam_labels) if phantoms.exam_labels else _no_labels
+    return _Plan(
+        phantoms.generator, labels, exam_labels, (own.main_label, phantoms.finding, phantoms.mask or phantoms.finding)
+    )
+
+
+def _no_labels(_row: Mapping[str, Any]) -> dict[str, float]:
+    return {}
+
+
+def _columns(study: Path) -> list[str]:
+    try:
+        return next(iter(first_rows(study / "truth" / "slices.csv")), [])
+    except EvaluationError:
+        # The study is left out, and told, when it is read.
+        return []
 
 
 def _examples(study: Path, plan: _Plan, task: Task, problems: Problems) -> list[Example]:
@@ -111,14 +119,14 @@ def _examples(study: Path, plan: _Plan, task: Task, problems: Problems) -> list[
         text = f"{len(files)} images, but labels of {len(slices)} slices; the phantom is left out."
         problems.add("warn", f"{study.name}/dicom", "", text)
         return []
-    missing = [name for name in plan.slices if name not in slices]
+    missing = [name for name in plan.labels if name not in slices]
     if missing:
         problems.add("warn", f"{where}/slices.csv", missing[0], "no such column; the label is unknown.")
     columns = {
-        name: binary(slices[name], f"{where}/slices.csv", problems).tolist() for name in plan.slices if name in slices
+        name: binary(slices[name], f"{where}/slices.csv", problems).tolist() for name in plan.labels if name in slices
     }
-    of_study = _study_labels(_study_row(study), plan.study)
-    masks = _mask_files(truth, plan.mask, len(files), problems, where)
+    of_study = plan.exam_labels(_study_row(study))
+    masks = _mask_files(truth, plan.masks, len(files), problems, where)
     key = [str(uid) for uid in slices["sop_instance_uid"]]
     return [
         Example(
@@ -136,9 +144,12 @@ def _examples(study: Path, plan: _Plan, task: Task, problems: Problems) -> list[
     ]
 
 
-def _mask_files(truth: Path, first: str, planes: int, problems: Problems, where: str) -> list[tuple[str, Path]]:
-    """Return the masks that fit the images, the one that the task is about first."""
+def _mask_files(
+    truth: Path, names: Sequence[str], planes: int, problems: Problems, where: str
+) -> list[tuple[str, Path]]:
+    """Return the masks that fit the images, the one that the task is about first: that of the earliest name."""
     found = []
+    first = next((name for name in names if (truth / f"{name}.nrrd").is_file()), names[-1])
     for path in sorted(truth.glob("*.nrrd"), key=lambda path: (path.stem != first, path.stem)):
         try:
             found_planes = image_size(path)[0]
@@ -163,18 +174,6 @@ def _study_row(study: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return rows[0] if rows else {}
-
-
-def _study_labels(row: dict[str, Any], names: Sequence[str]) -> dict[str, float]:
-    if not names:
-        return {}
-    positive = float(row.get("pe", "nan"))
-    known = {name: float(row[name]) for name in names if name in row}
-    # As the public data set: the ventricles are judged in examinations with embolism only.
-    known["pe_present"], known["negative_exam"] = positive, 1 - positive
-    known["rv_lv_lt_1"] = positive * (1 - known.get("rv_lv_ge_1", float("nan")))
-    known["rv_lv_ge_1"] = positive * known.get("rv_lv_ge_1", float("nan"))
-    return known
 
 
 def _facts(study: Path) -> dict[str, str | float]:
