@@ -204,11 +204,12 @@ def _write_weights(path: Path, state_dict: "Mapping[str, torch.Tensor]", *, half
 
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(
-        {name: _stored(tensor, half=half) for name, tensor in state_dict.items()}, path, metadata={"format": "pt"}
+        {name: stored_tensor(tensor, half=half) for name, tensor in state_dict.items()}, path, metadata={"format": "pt"}
     )
 
 
-def _stored(tensor: "torch.Tensor", *, half: bool) -> "torch.Tensor":
+def stored_tensor(tensor: "torch.Tensor", *, half: bool) -> "torch.Tensor":
+    """Return a tensor as a package keeps it (`write_package`)."""
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point():
         small = half and tensor.ndim > 1 and bool(tensor.abs().max() <= _HALF_LIMIT if tensor.numel() else True)

@@ -118,7 +118,11 @@ class PooledBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return ``(n, features)`` for ``(n, c, y, x)``."""
-        return self.feature_map(self.network(images)).mean(dim=(2, 3))
+        return self.maps(images).mean(dim=(2, 3))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last feature map ``(n, features, y', x')``."""
+        return self.feature_map(self.network(images))
 
 
 class ImageFeatures(nn.Module):

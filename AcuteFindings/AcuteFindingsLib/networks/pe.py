@@ -57,6 +57,10 @@ class SliceEncoder(Freezable):
     fields
         Not 0: what stands for a slice is its mask alone, the highest logit in each of `fields` by `fields` parts of the
         picture (`peaks_in_fields`); `encoding` is their number, and there is no hidden layer.
+    places
+        Say where in the picture a clot is, from the backbone's last feature map: slice labels alone leave
+        a small clot to chance on few studies; as in RADnet (docs/sources.md 4) a mask draws the attention to it. Only
+        without `decoder`, to teach a backbone that a decoder then goes on from.
     windows
         Lowest and highest gray, in -1..1, of each window on the images: the backbone sees all images through the first,
         then all through the second, each stretched to -1..1. None shows them once, as they are. Not published: how wide
@@ -71,6 +75,7 @@ class SliceEncoder(Freezable):
 
     has_decoder: Final[bool]
     in_fields: Final[bool]
+    in_places: Final[bool]
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class SliceEncoder(Freezable):
         decoder: bool = False,
         decoder_channels: int = 32,
         fields: int = 0,
+        places: bool = False,
         windows: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
@@ -94,6 +100,9 @@ class SliceEncoder(Freezable):
             in_channels *= len(windows)
         if fields and not (decoder and encoding == fields**2):
             raise ModelError(f"fields={fields} needs decoder=True and encoding={fields**2}, not {encoding}.")
+        if places and decoder:
+            raise ModelError("places and decoder cannot be combined; choose places=False.")
+        self.in_places = places
         self.has_decoder, self.in_fields, self.fields = decoder, fields > 0, fields
         self.first_map = 0
         if decoder:
@@ -108,6 +117,8 @@ class SliceEncoder(Freezable):
             pooled = PooledBackbone(backbone, in_channels=in_channels, pretrained=pretrained, drop_path=drop_path)
             self.backbone = pooled
             features = pooled.features
+            if places:
+                self.where = nn.Conv2d(features, 1, 1)
         self.feature_map = nn.Identity()
         self.encoded = encoding
         if fields:
@@ -131,6 +142,9 @@ class SliceEncoder(Freezable):
                 return {"features": peaks_in_fields(shown, self.fields), "mask": mask}
             pooled = self.feature_map(maps[-1]).mean(dim=(2, 3))
             return {"features": torch.cat([pooled, shown_by(mask)], dim=1), "mask": mask}
+        if self.in_places:
+            maps = self.backbone.maps(images)
+            return {"features": maps.mean(dim=(2, 3)), "where": self.where(maps)}
         return {"features": self.backbone(images)}
 
     def head(self, features: Tensor) -> dict[str, Tensor]:
@@ -146,6 +160,8 @@ class SliceEncoder(Freezable):
         answers = self.head(outputs["features"])
         if self.has_decoder:
             answers["mask"] = outputs["mask"]
+        if self.in_places:
+            answers["where"] = outputs["where"]
         return answers
 
 

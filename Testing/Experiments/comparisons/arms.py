@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.models.find import default_package, find_package
+from AcuteFindingsLib.models.find import find_package
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.runtime.torch_weights import load_network
@@ -23,12 +23,11 @@ from AcuteFindingsLib.training.data.read import read_data
 from AcuteFindingsLib.training.data.table import DataTable
 from AcuteFindingsLib.training.recipes.read import read_recipe, recipe_yaml
 from AcuteFindingsLib.training.recipes.schema import Recipe
-from AcuteFindingsLib.training.runs.arrays import Preparation
+from AcuteFindingsLib.training.runs.arrays import preparation_of
 from AcuteFindingsLib.training.runs.data import PHANTOMS, parts, phantom_folder
 from AcuteFindingsLib.training.runs.experiment import MODEL, RunRequest, run_recipe
 from AcuteFindingsLib.training.runs.fit_stage import Hardware
 from AcuteFindingsLib.training.runs.items import Item
-from AcuteFindingsLib.training.runs.labels import trained_labels
 from AcuteFindingsLib.training.runs.score import Scored, score_items
 from AcuteFindingsLib.training.runs.store import prepare
 from AcuteFindingsLib.training.runs.summary import FOLD
@@ -150,14 +149,7 @@ def kept_items(recipe: Recipe, place: Place, *, data: Path | None = None, part: 
         recipe, place.work / "phantoms", workers=place.workers, progress=_silent, tell=lambda line: None
     )
     table = _table(folder, recipe.task)
-    plan = Preparation(
-        task=recipe.task,
-        settings=recipe.settings().model_dump(),
-        labels=trained_labels(recipe),
-        series=recipe.reads_series,
-        lungs=default_package("lungs").folder if recipe.data.region != "whole" else None,
-    )
-    prepared = prepare(table, plan, place.work / "arrays", workers=place.workers, progress=_silent)
+    prepared = prepare(table, preparation_of(recipe), place.work / "arrays", workers=place.workers, progress=_silent)
     chosen = table if part is None else getattr(parts(recipe, table, 0), part)
     return prepared.of(chosen, series=recipe.reads_series)
 

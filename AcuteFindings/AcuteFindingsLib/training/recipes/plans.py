@@ -206,13 +206,21 @@ class TrainStage(Strict):
 
 
 class EncodeStage(Strict):
-    """Encodings of every slice by the encoder just fitted, kept on disk for the sequence network.
+    """What the network just fitted makes of every slice, kept on disk for the stages that read whole series.
 
-    `augmented` is the share of the negative series that is encoded a second time, changed at random, and
-    `augmented_positives` how many further versions of each positive series are (docs/sources.md 1).
+    Attributes
+    ----------
+    sources
+        Only series of these sources of a mixture are encoded to fit to; left out, all. Encodings of series that the
+        encoder was not fitted to are as good as they will be.
+    augmented
+        Share of the negative series that is encoded a second time, changed at random.
+    augmented_positives
+        How many further versions of each positive series are (docs/sources.md 1).
     """
 
     batch: int = Field(default=48, ge=1)
+    sources: tuple[str, ...] = ()
     augmented: Share = 0.0
     augmented_positives: int = Field(default=0, ge=0)
     augmentation: Augmentation = Augmentation()
@@ -295,6 +303,12 @@ class Stages(Strict):
     image: TrainStage | None = None
     segment: TrainStage | None = None
     findings: TrainStage | None = None
+
+    def fitted(self, name: str) -> TrainStage:
+        """Return how a stage that fits the network over epochs does so."""
+        stage = getattr(self, name)
+        assert isinstance(stage, TrainStage)
+        return stage
 
     def present(self) -> dict[str, Stage]:
         """Return the stages that the recipe has, by name, in order."""

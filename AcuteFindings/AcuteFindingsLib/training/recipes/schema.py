@@ -48,6 +48,8 @@ __all__ = [
 ]
 
 RecipeTask = Literal["pe", "hemorrhage", "pneumothorax", "chest", "lungs"]
+Form = Literal["slice", "series", "scan", "radiograph"]
+
 _SETTINGS: dict[str, type[PESettings] | type[HemorrhageSettings] | type[RadiographSettings]] = {
     "pe": PESettings,
     "hemorrhage": HemorrhageSettings,
@@ -189,11 +191,12 @@ class Recipe(Strict):
                 f"data.region: only radiographs of findings have lungs to cut to, not the task {self.task}"
             )
         for name, stage in self.stages.present().items():
-            sources = stage.sampler.sources if isinstance(stage, TrainStage) else None
+            place = "sampler.sources" if isinstance(stage, TrainStage) else "sources"
+            sources = stage.sampler.sources if isinstance(stage, TrainStage) else getattr(stage, "sources", ())
             unknown = sorted(set(sources or ()) - {DATA, *self.data.mix})
             if unknown:
                 known = ", ".join((DATA, *self.data.mix))
-                raise ValueError(f"stages.{name}.sampler.sources: there is no source {unknown[0]!r}; known: {known}")
+                raise ValueError(f"stages.{name}.{place}: there is no source {unknown[0]!r}; known: {known}")
         return self
 
     def settings(self) -> PESettings | HemorrhageSettings | RadiographSettings:
@@ -202,9 +205,25 @@ class Recipe(Strict):
         return _SETTINGS[self.task].model_validate({**self.preprocessing, **shown})
 
     @property
+    def form(self) -> Form:
+        """Return what is prepared together and how: a single ``slice``, a ``series``, a ``scan``, a ``radiograph``."""
+        if self.stages.scan is not None:
+            return "scan"
+        if self.stages.slice is None:
+            return "radiograph"
+        beside = self.preprocessing.get("adjacent", False)
+        return "series" if beside or self.stages.sequence or self.stages.close_ups else "slice"
+
+    @property
     def reads_series(self) -> bool:
         """Whether slices are read with their series, and not one by one."""
-        return self.task == "hemorrhage" or self.stages.sequence is not None
+        return self.form in ("series", "scan")
+
+    @property
+    def last(self) -> str:
+        """Return the stage whose answers are the model's."""
+        name = next(reversed(self.stages.present()))
+        return {"close_ups": "slice", "head": "scan"}.get(name, name)
 
     @property
     def phantom_kind(self) -> str:

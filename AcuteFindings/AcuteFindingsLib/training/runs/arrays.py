@@ -13,7 +13,7 @@ from AcuteFindingsLib.detectors.pe.detector import PESettings, chest_slices
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, lung_masks, network_images, shown_box
 from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.errors import DataError
-from AcuteFindingsLib.models.find import find_package
+from AcuteFindingsLib.models.find import default_package, find_package
 from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.networks.pe import EXAM_LABELS
@@ -26,7 +26,9 @@ from AcuteFindingsLib.study.images import is_picture
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.training.data.load import LoadedStudy, load_image, load_mask, load_study
 from AcuteFindingsLib.training.data.table import Example
+from AcuteFindingsLib.training.recipes.schema import Form, Recipe
 from AcuteFindingsLib.training.runs.items import Arrays
+from AcuteFindingsLib.training.runs.labels import trained_labels
 
 # Masks of clots are kept at a quarter of the picture's side, the finest that the encoder's decoder draws.
 _CLOT_REDUCTION = 4
@@ -42,21 +44,37 @@ class Preparation:
     ----------
     task
         Of the recipe.
+    form
+        What is prepared together, as `Recipe.form` says.
     settings
         Preprocessing numbers of the task's detector, complete.
     labels
         Names of the labels, in order.
-    series
-        Whether slices are read with their series.
     lungs
         Folder of the model package that outlines lungs where the data set does not; None where nobody asks for lungs.
     """
 
     task: str
+    form: Form
     settings: dict[str, Any]
     labels: tuple[str, ...]
-    series: bool
     lungs: Path | None = None
+
+    @property
+    def series(self) -> bool:
+        """Whether slices are read with their series."""
+        return self.form in ("series", "scan")
+
+
+def preparation_of(recipe: Recipe) -> Preparation:
+    """Return what shapes the arrays of a recipe."""
+    return Preparation(
+        task=recipe.task,
+        form=recipe.form,
+        settings=recipe.settings().model_dump(),
+        labels=trained_labels(recipe),
+        lungs=default_package("lungs").folder if recipe.data.region != "whole" else None,
+    )
 
 
 def prepared_arrays(examples: Sequence[Example], plan: Preparation) -> Arrays:
@@ -72,11 +90,11 @@ def prepared_arrays(examples: Sequence[Example], plan: Preparation) -> Arrays:
     DataError, StudyError
         Where an image cannot be read, or its mask does not lie on it.
     """
-    if plan.task == "pe":
-        return _ct_series(examples, plan) if plan.series else _ct_slice(examples[0], plan)
-    if plan.task == "hemorrhage":
-        return _head(examples, plan)
-    return _radiograph(examples[0], plan)
+    if plan.form == "series":
+        return _ct_series(examples, plan)
+    if plan.form == "scan":
+        return _scan(examples, plan)
+    return _ct_slice(examples[0], plan) if plan.form == "slice" else _radiograph(examples[0], plan)
 
 
 def _ct_series(examples: Sequence[Example], plan: Preparation) -> Arrays:
@@ -122,7 +140,7 @@ def _ct_slice(example: Example, plan: Preparation) -> Arrays:
     return _arrays((images + 1) / 2, masks, _labels([example], plan), np.array([clot is not None]), keys=[example.key])
 
 
-def _head(examples: Sequence[Example], plan: Preparation) -> Arrays:
+def _scan(examples: Sequence[Example], plan: Preparation) -> Arrays:
     settings = HemorrhageSettings.model_validate(plan.settings)
     loaded = _loaded(examples)
     prepared = head_images(loaded.study, settings)
@@ -160,7 +178,8 @@ def _radiograph(example: Example, plan: Preparation) -> Arrays:
     known = mask is not None
     if mask is None:
         mask = np.zeros(image.shape, bool)
-        known = plan.task == "pneumothorax" and bool(labels[0, 0] == 0)
+        # Where the finding is not, its mask is known to be empty.
+        known = bool((labels[0, :1] == 0).any())
     lungs = None if settings.region == "whole" else _lungs(example, image, plan)
     square = network_images([image], plain, None if lungs is None else [lungs])[0]
     box = shown_box(image.shape, settings, lungs)

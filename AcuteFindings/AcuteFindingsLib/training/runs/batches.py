@@ -28,6 +28,7 @@ class PictureSet(Dataset[Batch]):
         self.items, self.settings = list(items), settings
         self.places = [(item, z) for item in self.items for z in range(item.count)]
         self.positive = np.array([item.positive[z] for item, z in self.places], bool)
+        self.sources = np.array([item.source for item, _ in self.places])
 
     def __len__(self) -> int:
         """How many pictures there are."""
@@ -51,6 +52,7 @@ class ScanSet(Dataset[Batch]):
     def __init__(self, items: Sequence[Item], *, settings: BaseModel, slices: int | None, seed: int) -> None:
         self.items, self.settings, self.slices, self.seed = list(items), settings, slices, seed
         self.positive = np.array([item.positive.any() for item in self.items], bool)
+        self.sources = np.array([item.source for item in self.items])
 
     def __len__(self) -> int:
         """How many scans there are."""
@@ -93,12 +95,13 @@ class StackSet(Dataset[Batch]):
     Parameters
     ----------
     stacks
-        Of each series: encodings ``(n, e)``, labels ``(n,)`` and exam labels ``(k,)``, NaN where unknown.
+        Of each series: encodings ``(n, e)``, labels ``(n,)`` and exam labels ``(k,)``, NaN where unknown; its source.
     """
 
-    def __init__(self, stacks: Sequence[dict[str, np.ndarray]], *, length: int, seed: int) -> None:
+    def __init__(self, stacks: Sequence[dict[str, Any]], *, length: int, seed: int) -> None:
         self.stacks, self.length, self.seed = list(stacks), length, seed
         self.positive = np.array([bool((stack["slices"] >= 0.5).any()) for stack in self.stacks], bool)
+        self.sources = np.array([stack["source"] for stack in self.stacks])
 
     def __len__(self) -> int:
         """How many stacks there are."""
@@ -124,9 +127,39 @@ class StackSet(Dataset[Batch]):
         }
 
 
+class EncodedScanSet(Dataset[Batch]):
+    """Encodings of whole scans with the labels of their slices, in training half of them the other way up.
+
+    Parameters
+    ----------
+    stacks
+        As of `StackSet`, with all labels ``(n, L)`` under ``"labels"``.
+    """
+
+    def __init__(self, stacks: Sequence[dict[str, Any]], *, seed: int) -> None:
+        self.stacks, self.seed = list(stacks), seed
+        self.positive = np.array([bool((stack["slices"] >= 0.5).any()) for stack in self.stacks], bool)
+        self.sources = np.array([stack["source"] for stack in self.stacks])
+
+    def __len__(self) -> int:
+        """How many scans there are."""
+        return len(self.stacks)
+
+    def __getitem__(self, index: Index) -> Batch:
+        """Return one scan."""
+        stack = self.stacks[_number(index)]
+        backwards = isinstance(index, tuple) and np.random.default_rng((self.seed, index[1])).random() < 0.5
+        encodings, labels = (stack[name][:: -1 if backwards else 1].copy() for name in ("encodings", "labels"))
+        return {
+            "encodings": torch.from_numpy(encodings).float(),
+            "labels": torch.from_numpy(labels).float(),
+            "valid": torch.ones(len(labels), dtype=torch.bool),
+        }
+
+
 def join(parts: Sequence[Batch]) -> Batch:
     """Put examples into one batch; scans of different length are padded at the end with black slices."""
-    if "valid" in parts[0] and "images" in parts[0]:
+    if "valid" in parts[0] and "labels" in parts[0]:
         longest = max(len(part["valid"]) for part in parts)
         parts = [
             {name: value if value.ndim == 0 else _padded(value, longest) for name, value in part.items()}

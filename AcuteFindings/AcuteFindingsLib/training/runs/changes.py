@@ -1,5 +1,8 @@
 """A recipe's random changes of pictures and their masks, on tensors, wherever they lie."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -42,6 +45,21 @@ def apply_changes(
     return images, masks
 
 
+def at_random_size(images: Tensor, masks: Tensor, shares: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Return pictures and masks ``(n, c, y, x)`` with one of the shares of their pixels a side, drawn evenly."""
+    share = shares[int(torch.randint(len(shares), ()))] if shares else 1.0
+    if share == 1:
+        return images, masks
+    small, fewer = (_resized(planes, share) for planes in (images, masks))
+    return small, (fewer >= 0.5).to(masks.dtype)
+
+
+def _resized(planes: Tensor, share: float) -> Tensor:
+    """Return planes with a share of the pixels a side, every pixel the mean of what it covers."""
+    size = [max(round(share * length), 1) for length in planes.shape[-2:]]
+    return functional.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
+
+
 def _moved(images: Tensor, masks: Tensor | None, changes: list[Change], groups: int) -> tuple[Tensor, Tensor | None]:
     if not any(_moves(one) for one in changes):
         return images, masks
@@ -73,9 +91,16 @@ def _sample(planes: Tensor, theta: Tensor, field: Tensor, groups: int, *, mode: 
 
 
 def _retoned(images: Tensor, change: Change) -> Tensor:
-    contrast, brightness, noise, blur = (
-        float(_drawn([span])[0]) for span in (change.contrast, change.brightness, change.noise, change.blur)
+    contrast, brightness, noise, blur, gamma = (
+        float(_drawn([span])[0])
+        for span in (change.contrast, change.brightness, change.noise, change.blur, change.gamma)
     )
+    if gamma:
+        images = images.clamp(0, 1) ** math.exp(gamma)
+    if change.resolution != (1.0, 1.0):
+        size = images.shape[-2:]
+        images = _resized(images, float(_drawn([change.resolution])[0]))
+        images = functional.interpolate(images, size, mode="bilinear", align_corners=False)
     if blur > 0.05:
         images = gaussian_blur(images, kernel_size=2 * int(3 * blur + 1) + 1, sigma=blur)
     if contrast or brightness:

@@ -15,6 +15,7 @@ from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.changes import apply_changes
 from AcuteFindingsLib.training.runs.items import Arrays, Item
 from AcuteFindingsLib.training.runs.module import input_range
+from AcuteFindingsLib.training.runs.objectives import encoded, trained_part
 
 
 def encode(
@@ -27,13 +28,13 @@ def encode(
     seed: int,
     device: str,
     progress: Progress,
-) -> list[Arrays]:
+) -> list[dict[str, Any]]:
     """Return the stacks of encodings of some series, as `StackSet` takes them.
 
     Parameters
     ----------
     network
-        Whose `encode` gives ``"encoding"``.
+        Of slices, that has an encoder; of scans, whose `features` are kept.
     folder
         Where encodings are kept; their names hold a digest of the encoder's weights, the series and the changes.
     augmented
@@ -41,8 +42,7 @@ def encode(
     """
     plan = recipe.stages.encode
     assert plan is not None
-    weights = {name: value for name, value in network.state_dict().items() if name.startswith("encoder.")}
-    kept = DiskCache(folder, weights, plan)
+    kept = DiskCache(folder, trained_part("slice", network).state_dict(), plan)
     network = network.eval().to(device)
     jobs = [(item, version) for item in items for version in range(_versions(item, plan, seed) if augmented else 1)]
     stacks = []
@@ -55,7 +55,8 @@ def encode(
             return {"encodings": _encode_one(network, item, recipe, plan, changed=version > 0, device=device)}
 
         encodings = kept.arrays(*key, make=make)["encodings"]
-        stacks.append({"encodings": encodings, "slices": item.labels[:, 0], "exam": item.exam})
+        truth = {"slices": item.labels[:, 0], "labels": item.labels, "exam": item.exam}
+        stacks.append({"encodings": encodings, "source": item.source, **truth})
         progress(f"Encoding {number} of {len(jobs)}", number / len(jobs))
     return stacks
 
@@ -88,5 +89,5 @@ def _encode_one(
                 everything = torch.tensor([bool(positive.any())])
                 images, _ = apply_changes(images, None, plan.augmentation, positive=everything, groups=len(images))
             images = images * (high - low) + low
-            parts.append(network.encode(images)["encoding"].float().cpu())  # type: ignore[operator]
+            parts.append(encoded(network, images).float().cpu())
     return torch.cat(parts).numpy()

@@ -2,46 +2,37 @@
 
 import shutil
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from torch import nn
 
 from AcuteFindingsLib.errors import TrainingError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.device import choose_device
-from AcuteFindingsLib.models.find import default_package
 from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.progress import Progress
-from AcuteFindingsLib.training.data.read import read_data
 from AcuteFindingsLib.training.data.table import DataTable
-from AcuteFindingsLib.training.recipes.plans import EncodeStage, Phantoms
 from AcuteFindingsLib.training.recipes.read import recipe_yaml
 from AcuteFindingsLib.training.recipes.schema import Recipe
-from AcuteFindingsLib.training.runs.arrays import Preparation
-from AcuteFindingsLib.training.runs.batches import PictureSet, ScanSet, StackSet
+from AcuteFindingsLib.training.runs.arrays import Preparation, preparation_of
 from AcuteFindingsLib.training.runs.conclude import EVERYBODY, MODEL, Turn, conclude, count_words
 from AcuteFindingsLib.training.runs.data import (
-    PHANTOMS,
     Parts,
     RunData,
     not_measured_on,
     open_data,
     parts,
-    phantom_folder,
-    require_both_classes,
 )
-from AcuteFindingsLib.training.runs.encode import encode
-from AcuteFindingsLib.training.runs.fit_stage import Hardware, fit_stage
+from AcuteFindingsLib.training.runs.fit_stage import Hardware
 from AcuteFindingsLib.training.runs.items import Item
-from AcuteFindingsLib.training.runs.labels import trained_labels
+from AcuteFindingsLib.training.runs.package import stored_precision
 from AcuteFindingsLib.training.runs.start import start_from
 from AcuteFindingsLib.training.runs.store import Prepared, prepare, write_left_out
 from AcuteFindingsLib.training.runs.summary import FOLD, Summary, summarize
+from AcuteFindingsLib.training.stages.fit_stages import fit_stages
+from AcuteFindingsLib.training.stages.mixture import Workshop
 
 RECIPE = "recipe.yaml"
 
@@ -112,12 +103,13 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
         progress=progress,
         tell=tell,
     )
-    prepared = _prepare(request, data, progress)
+    plan = preparation_of(recipe)
+    prepared = _prepare(request, plan, data, progress)
     _claim_folder(request)
     turns = _turns(request)
     for turn in turns:
         if not (request.resume and (turn.folder / FOLD).is_file()):
-            _run_turn(request, data, prepared, turn, progress)
+            _run_turn(request, plan, data, prepared, turn, progress)
     if _is_helper():
         return Summary(recipe=recipe, folds=())
     counted = [turn.folder for turn in turns if turn.validated_in] or [turn.folder for turn in turns]
@@ -163,18 +155,7 @@ def _claim_folder(request: RunRequest) -> None:
             partial.write_text(recipe_yaml(request.recipe), encoding="utf-8")
 
 
-def _preparation(recipe: Recipe) -> Preparation:
-    return Preparation(
-        task=recipe.task,
-        settings=recipe.settings().model_dump(),
-        labels=trained_labels(recipe),
-        series=recipe.reads_series,
-        lungs=default_package("lungs").folder if recipe.data.region != "whole" else None,
-    )
-
-
-def _prepare(request: RunRequest, data: RunData, progress: Progress) -> dict[str, Prepared]:
-    plan = _preparation(request.recipe)
+def _prepare(request: RunRequest, plan: Preparation, data: RunData, progress: Progress) -> dict[str, Prepared]:
     found = {}
     for name, table in (("data", data.table), ("corrections", data.extra)):
         if table is None:
@@ -193,7 +174,12 @@ def _prepare(request: RunRequest, data: RunData, progress: Progress) -> dict[str
 
 
 def _run_turn(
-    request: RunRequest, data: RunData, prepared: dict[str, Prepared], turn: Turn, progress: Progress
+    request: RunRequest,
+    plan: Preparation,
+    data: RunData,
+    prepared: dict[str, Prepared],
+    turn: Turn,
+    progress: Progress,
 ) -> None:
     recipe, tell = request.recipe, request.hardware.tell
     nobody = data.table.take(np.empty(0, np.int64))
@@ -201,6 +187,8 @@ def _run_turn(
     chosen = {name: _items(prepared["data"], getattr(part, name), recipe) for name in ("train", "validation", "test")}
     if data.extra is not None:
         chosen["train"] += _items(prepared["corrections"], not_measured_on(data.extra, part), recipe)
+    workshop = Workshop(recipe, plan, request.cache, request.hardware.workers, progress)
+    chosen["train"] += workshop.mixed(prepared["data"], part.train)
     tell(
         f"Run {turn.run + 1} of {recipe.runs}, {_fold_words(turn, recipe)}: "
         + ", ".join(f"{count_words(items)} {name}" for name, items in chosen.items())
@@ -208,9 +196,20 @@ def _run_turn(
     torch.manual_seed(turn.seed)
     network = build_network(recipe.network.name, recipe.network.arguments)
     if recipe.start:
-        tell(start_from(network, recipe.start))
-    stages = _fit(network, request, chosen, turn, progress)
-    network.to(choose_device(_device(request.hardware)))
+        tell(start_from(network, recipe.start, phantoms_only=recipe.start_phantoms_only))
+    stages = fit_stages(
+        network,
+        workshop,
+        chosen,
+        folder=turn.folder,
+        encodings=request.cache / "encodings",
+        hardware=request.hardware,
+        seed=turn.seed,
+        resume=request.resume,
+    )
+    # What is measured is what the package will hold.
+    network.load_state_dict(stored_precision(network.state_dict()))
+    network.to(choose_device(request.hardware.torch_device))
     if _is_helper():
         return
     conclude(
@@ -224,77 +223,10 @@ def _run_turn(
         command=request.command,
         version=request.version,
         root=request.out,
-        phantoms=partial(_phantoms, request, progress),
+        phantoms=workshop.phantoms,
         tell=tell,
         progress=progress,
     )
-
-
-def _fit(
-    network: nn.Module, request: RunRequest, chosen: dict[str, list[Item]], turn: Turn, progress: Progress
-) -> list[dict[str, Any]]:
-    recipe = request.recipe
-    stacks: dict[str, list[Any]] = {}
-    told = []
-    for name, stage in recipe.stages.present().items():
-        if isinstance(stage, EncodeStage):
-            stacks = {
-                part: encode(
-                    network,
-                    chosen[part],
-                    recipe,
-                    request.cache / "encodings",
-                    augmented=part == "train",
-                    seed=turn.seed,
-                    device=choose_device(_device(request.hardware)),
-                    progress=progress,
-                )
-                for part in ("train", "validation")
-            }
-            network.cpu()
-            continue
-        sets = [_examples(name, recipe, chosen, stacks, part, turn.seed) for part in ("train", "validation")]
-        if recipe.task != "lungs":
-            require_both_classes(sets[0].positive, "examples")
-        told.append(
-            fit_stage(
-                network,
-                recipe,
-                name,
-                train=sets[0],
-                validation=sets[1],
-                folder=turn.folder / name,
-                hardware=request.hardware,
-                seed=turn.seed,
-                resume=request.resume,
-                progress=progress,
-            )
-        )
-    return told
-
-
-def _examples(
-    name: str, recipe: Recipe, chosen: dict[str, list[Item]], stacks: dict[str, list[Any]], part: str, seed: int
-) -> Any:
-    settings = recipe.settings()
-    if name == "sequence":
-        length = int(recipe.network.arguments.get("sequence", {}).get("length", 96))
-        return StackSet(stacks[part], length=length, seed=seed)
-    if name == "scan":
-        plan = recipe.stages.scan
-        assert plan is not None
-        return ScanSet(chosen[part], settings=settings, slices=plan.slices, seed=seed)
-    return PictureSet(chosen[part], settings=settings)
-
-
-def _phantoms(request: RunRequest, progress: Progress, plan: Phantoms, _purpose: str) -> list[Item]:
-    """Return phantoms that are neither in the data set nor mixed with it."""
-    hardware = request.hardware
-    recipe = request.recipe.model_copy(update={"data": request.recipe.data.model_copy(update={"phantoms": plan})})
-    options: dict[str, Any] = {"workers": hardware.workers, "progress": progress}
-    folder = phantom_folder(recipe, request.cache / "phantoms", tell=hardware.tell, **options)
-    table = read_data(PHANTOMS, folder, task=recipe.task)
-    return _items(prepare(table, _preparation(recipe), request.cache / "arrays", **options), table, recipe)
 
 
 def _fold_words(turn: Turn, recipe: Recipe) -> str:
@@ -308,10 +240,6 @@ def _items(prepared: Prepared, table: DataTable, recipe: Recipe) -> list[Item]:
 def _is_helper() -> bool:
     """Whether this is a further process of a run on several devices, which leaves writing to the first."""
     return bool(getattr(rank_zero_only, "rank", 0))
-
-
-def _device(hardware: Hardware) -> str:
-    return {"gpu": "cuda", "cuda": "cuda", "cpu": "cpu"}.get(hardware.accelerator, "auto")
 
 
 def _copy_best(summary: Summary, target: Path) -> None:

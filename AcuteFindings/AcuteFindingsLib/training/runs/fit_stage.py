@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ class Hardware:
     workers: int = 0
     tell: Callable[[str], None] = field(default=print)
 
+    @property
+    def torch_device(self) -> str:
+        """Return what torch calls the accelerator, or ``"auto"``."""
+        return {"gpu": "cuda", "cuda": "cuda", "cpu": "cpu"}.get(self.accelerator, "auto")
+
 
 def fit_stage(
     network: nn.Module,
@@ -70,6 +76,7 @@ def fit_stage(
     seed: int,
     resume: bool,
     progress: Progress,
+    plan: TrainStage | None = None,
 ) -> dict[str, Any]:
     """Fit one stage and leave its kept weights in `network`.
 
@@ -82,20 +89,22 @@ def fit_stage(
         when the stage is done.
     resume
         Go on after the last whole epoch that `folder` holds; a stage that is done is only loaded.
+    plan
+        How it is fitted; left out, as the recipe says of the stage.
 
     Returns
     -------
     dict
         What ``stage.json`` says: epochs, best validation loss and which checkpoint was kept.
     """
-    plan = recipe.stages.present()[stage]
-    assert isinstance(plan, TrainStage)
+    plan = plan or recipe.stages.fitted(stage)
+    given = deepcopy(network).cpu().state_dict() if plan.blend < 1 else {}
     best = plan.keep == "best" and len(validation) > 0
     done = folder / DONE
     if resume and done.is_file():
-        network.load_state_dict(network_state(kept_file(folder / CHECKPOINTS, best=best)))
+        _keep(network, network_state(kept_file(folder / CHECKPOINTS, best=best)), given, plan)
         return dict(json.loads(done.read_text(encoding="utf-8")))
-    order = EpochOrder(train.positive, plan.sampler, epochs=plan.epochs, seed=seed)
+    order = EpochOrder(train.positive, plan.sampler, epochs=plan.epochs, seed=seed, sources=train.sources)
     batch = min(plan.batch, len(order))
     loaders = [_loader(train, batch, hardware, order=order)]
     if len(validation):
@@ -103,7 +112,7 @@ def fit_stage(
     steps = len(loaders[0])
     if plan.start_from_frequency:
         start_from_frequency(network, [item.labels for item in train.items])
-    module = StageModule(network, recipe, stage, steps=steps, seed=seed)
+    module = StageModule(network, recipe, stage, steps=steps, seed=seed, plan=plan)
     checkpoints = epoch_checkpoints(folder / CHECKPOINTS, best=best)
     trainer = lightning.Trainer(
         accelerator=hardware.accelerator,
@@ -142,7 +151,7 @@ def fit_stage(
         ckpt_path=last if resume and last.is_file() else None,
         weights_only=True,
     )
-    network.load_state_dict(network_state(kept_file(folder / CHECKPOINTS, best=best)))
+    _keep(network, network_state(kept_file(folder / CHECKPOINTS, best=best)), given, plan)
     network.requires_grad_(True)
     told = {
         "stage": stage,
@@ -156,6 +165,14 @@ def fit_stage(
         with replace_when_written(done) as partial:
             partial.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return told
+
+
+def _keep(network: nn.Module, fitted: dict[str, Any], given: dict[str, Any], plan: TrainStage) -> None:
+    """Load what was fitted, or what lies between that and what was given."""
+    for name, before in given.items():
+        if before.is_floating_point():
+            fitted[name] = torch.lerp(before, fitted[name], plan.blend)
+    network.load_state_dict(fitted)
 
 
 def _loader(examples: Dataset[Any], batch: int, hardware: Hardware, *, order: EpochOrder | None = None) -> Any:

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
+from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.preprocessing.pe_input import as_channels, with_neighbors
+from AcuteFindingsLib.training.recipes.data_plans import DATA
 
 TRUTH = "truth.npz"
 IMAGES = "images.npy"
@@ -26,6 +29,8 @@ class Item:
         Of the example, or of the series.
     patient
         Whose it is.
+    source
+        Of a mixture, or ``data``.
     folder
         Where its arrays are: ``images.npy`` ``(n, y, x)`` and ``masks.npy`` ``(n, y', x')`` as bytes, and
         ``truth.npz``.
@@ -34,6 +39,7 @@ class Item:
     key: str
     patient: str
     folder: Path
+    source: str = DATA
 
     @cached_property
     def _truth(self) -> Arrays:
@@ -69,6 +75,17 @@ class Item:
     def count(self) -> int:
         """How many slices."""
         return len(self.labels)
+
+    @classmethod
+    def write(cls, arrays: Arrays, folder: Path) -> None:
+        """Write what `arrays.prepared_arrays` gives to where an item is kept, whole or not at all."""
+        rest: dict[str, Any] = dict(arrays)
+        # Pictures lie in files of their own, to be mapped.
+        with replace_when_written(folder) as partial:
+            partial.mkdir()
+            np.save(partial / IMAGES, rest.pop("images"))
+            np.save(partial / MASKS, rest.pop("masks"))
+            np.savez(partial / TRUTH, **rest)
 
     def images(self, part: slice = slice(None)) -> np.ndarray:
         """Return some pictures ``(n, y, x)`` as bytes."""

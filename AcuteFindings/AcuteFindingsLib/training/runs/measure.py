@@ -110,7 +110,7 @@ def measure(
 def _wanted(recipe: Recipe) -> list[tuple[str, str]]:
     """Return levels and labels of the operating points that a detector needs."""
     main = (*trained_labels(recipe), "lungs")[0]
-    stage = next(reversed(recipe.stages.present()))
+    stage = recipe.last
     if stage == "findings":
         return [("study", label) for label in trained_labels(recipe)]
     levels = {

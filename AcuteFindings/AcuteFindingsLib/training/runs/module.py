@@ -13,7 +13,7 @@ from AcuteFindingsLib.errors import RecipeError
 from AcuteFindingsLib.training.losses import WeightedLoss
 from AcuteFindingsLib.training.recipes.plans import Optimiser, TrainStage
 from AcuteFindingsLib.training.recipes.schema import Recipe
-from AcuteFindingsLib.training.runs.changes import apply_changes, random_crops
+from AcuteFindingsLib.training.runs.changes import apply_changes, at_random_size, random_crops
 from AcuteFindingsLib.training.runs.objectives import Batch, Step, step_for, trained_part
 
 _OPTIMISERS: dict[str, Any] = {
@@ -38,14 +38,24 @@ class StageModule(lightning.LightningModule):
         The experiment, and which of its stages this is.
     steps
         Optimiser steps an epoch.
+    plan
+        How the stage is fitted; left out, as the recipe says.
     seed
         Fixes all that is random in each epoch, so that a resumed run goes on as if it had not been stopped.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, stage: str, *, steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        stage: str,
+        *,
+        steps: int,
+        seed: int,
+        plan: TrainStage | None = None,
+    ) -> None:
         super().__init__()
-        plan = recipe.stages.present()[stage]
-        assert isinstance(plan, TrainStage)
+        plan = plan or recipe.stages.fitted(stage)
         self.network, self.recipe, self.stage, self.plan = network, recipe, stage, plan
         self.steps, self.seed = max(steps, 1), seed
         self.step = step_for(stage, recipe)
@@ -158,7 +168,7 @@ def ready(batch: Batch, recipe: Recipe, plan: TrainStage | None) -> Batch:
         if plan.crop:
             images, moved = random_crops(images, moved, plan.crop)
         assert moved is not None
-        masks = moved
+        images, masks = at_random_size(images, moved, plan.augmentation.sizes)
     low, high = input_range(recipe)
     images = images * (high - low) + low
     if scans:
@@ -213,11 +223,12 @@ def freeze(network: Any, plan: TrainStage, *, epoch: int) -> None:
     """
     network.requires_grad_(True)
     if plan.freeze:
-        if not hasattr(network, "freeze_first"):
+        first: Any = network if hasattr(network, "freeze_first") else getattr(network, "backbone", None)
+        if not hasattr(first, "freeze_first"):
             raise RecipeError(
                 f"freeze: the network {type(network).__name__} cannot freeze its first layers; leave it out."
             )
-        network.freeze_first(plan.freeze)
+        first.freeze_first(plan.freeze)
     if epoch < plan.frozen_epochs:
         backbone = getattr(network, "backbone", None) or getattr(getattr(network, "parts", None), "encoder", None)
         if not isinstance(backbone, nn.Module):

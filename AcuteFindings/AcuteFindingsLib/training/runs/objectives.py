@@ -6,11 +6,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from AcuteFindingsLib.networks.pe import PADDED_LOGIT
 from AcuteFindingsLib.training.augment import at_size
 from AcuteFindingsLib.training.recipes.schema import Recipe
 
 Batch = dict[str, Tensor]
+# Cells of the mask around a close-up that are cut with it and not shown.
+CLOSE_UP_RIM = 2
+# A cell so far from a finding is free of it, in cells.
+_CLOSE_BY = 2
+# Pixels of which a finding must hold so many, for the mask to show one where only the label is known.
+_SEEN_PIXELS = 60
 # Slices that go through a network at once where no gradients are kept.
 _CHUNK = 32
 
@@ -43,13 +51,18 @@ def step_for(stage: str, recipe: Recipe) -> Callable[[nn.Module, Batch], Step]:
         arguments = recipe.network.arguments
         groups = {name: len(arguments.get(name, ())) for name in ("pathologies", "tubes")}
         return lambda network, batch: _findings(network, batch, groups)
-    return {"slice": _slice, "sequence": _sequence, "scan": _scan, "image": _image, "segment": _segment}[stage]
+    return _STEPS[stage]
 
 
 def trained_part(stage: str, network: nn.Module) -> nn.Module:
     """Return the part of a network that a stage fits: of slice encoder and sequence network in one, either."""
-    part = {"slice": "encoder", "sequence": "sequence_network"}.get(stage, "")
+    part = {"slice": "encoder", "close_ups": "encoder", "sequence": "sequence_network"}.get(stage, "")
     return getattr(network, part, network) if part else network
+
+
+def encoded(network: Any, images: Tensor) -> Tensor:
+    """Return what a network keeps of each slice ``(n, e)`` for the stages that read whole series."""
+    return network.encode(images)["encoding"] if hasattr(network, "encoder") else network.features(images)["features"]
 
 
 def _slice(network: nn.Module, batch: Batch) -> Step:
@@ -58,6 +71,24 @@ def _slice(network: nn.Module, batch: Batch) -> Step:
     targets = {"slice": labels.nan_to_num(), **_mask_targets(outputs, batch["mask"])}
     known = {"slice": (~labels.isnan()).float(), **_mask_known(outputs, batch["mask_known"])}
     return Step(outputs, targets, known, "slice")
+
+
+def _close_ups(network: nn.Module, batch: Batch) -> Step:
+    """Hold close-ups against their masks; of what was cut, the rim that turning it leaves bare is not shown."""
+    rim = CLOSE_UP_RIM * (batch["images"].shape[-1] // batch["mask"].shape[-1])
+    images = batch["images"][..., rim:-rim, rim:-rim].contiguous(memory_format=torch.channels_last)
+    mask: Tensor = trained_part("close_ups", network).features(images)["mask"]  # type: ignore[operator]
+    truth = at_size(batch["mask"][..., CLOSE_UP_RIM:-CLOSE_UP_RIM, CLOSE_UP_RIM:-CLOSE_UP_RIM], mask.shape[-2:])
+    near = functional.max_pool2d(truth, 2 * _CLOSE_BY + 1, 1, _CLOSE_BY) > 0
+    there = truth.flatten(1).amax(dim=1, keepdim=True)
+    outputs = {"mask": mask, "mistaken": _surest(mask, near), "found": _surest(mask, truth == 0)}
+    targets = {"mask": truth, "mistaken": torch.zeros_like(there), "found": torch.ones_like(there)}
+    return Step(outputs, targets, {**_mask_known(outputs, batch["mask_known"]), "found": there}, "mask")
+
+
+def _surest(mask: Tensor, covered: Tensor) -> Tensor:
+    """Return the highest logit of each picture ``(n, 1)`` where nothing is `covered`."""
+    return mask.float().masked_fill(covered, PADDED_LOGIT).flatten(1).amax(dim=1, keepdim=True)
 
 
 def _sequence(network: nn.Module, batch: Batch) -> Step:
@@ -73,24 +104,37 @@ def _sequence(network: nn.Module, batch: Batch) -> Step:
 def _scan(network: Any, batch: Batch) -> Step:
     images = batch["images"]
     scans, slices = images.shape[0], images.shape[1]
-    flat = images.flatten(0, 1)
+    inside = batch["valid"].flatten()
+    flat = images.flatten(0, 1)[inside]
     if torch.is_grad_enabled():
         outputs = network.features(flat)
     else:
         parts = [network.features(part) for part in flat.split(_CHUNK)]
         outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    features = outputs.pop("features").float().reshape(scans, slices, -1)
-    outputs["slice"] = network.head(features, batch["valid"])["slice"]
+    # Shorter scans are padded; what is shown of each slice hangs on slices alone.
+    shown = outputs.pop("features").float()
+    features = shown.new_zeros(scans * slices, shown.shape[1])
+    features[inside] = shown
+    labels, outlined = batch["labels"], batch["mask_known"].flatten()[inside]
+    targets = _mask_targets(outputs, batch["mask"].flatten(0, 1)[inside])
+    known = _mask_known(outputs, outlined)
+    if "mask" in outputs:
+        # Where a finding is there and nobody outlined it, the mask must show it somewhere.
+        highest = outputs["mask"].float().flatten(1)
+        outputs["seen"] = highest.topk(min(_SEEN_PIXELS, highest.shape[1]), dim=1).values.mean(dim=1, keepdim=True)
+        there = labels.flatten(0, 1)[inside][:, :1] >= 0.5
+        targets["seen"], known["seen"] = torch.ones_like(outputs["seen"]), there * (1 - outlined[:, None])
+    outputs["slice"] = network.head(features.reshape(scans, slices, -1), batch["valid"])["slice"]
+    targets["slice"] = labels.nan_to_num()
+    known["slice"] = (~labels.isnan()).float() * batch["valid"].unsqueeze(2)
+    return Step(outputs, targets, known, "slice")
+
+
+def _head(network: Any, batch: Batch) -> Step:
     labels = batch["labels"]
     known = (~labels.isnan()).float() * batch["valid"].unsqueeze(2)
-    inside = batch["mask_known"].flatten() * batch["valid"].flatten()
-    masks = batch["mask"].flatten(0, 1)
-    return Step(
-        outputs,
-        {"slice": labels.nan_to_num(), **_mask_targets(outputs, masks)},
-        {"slice": known, **_mask_known(outputs, inside)},
-        "slice",
-    )
+    answers = network.head(batch["encodings"], batch["valid"])["slice"]
+    return Step({"slice": answers}, {"slice": labels.nan_to_num()}, {"slice": known}, "slice")
 
 
 def _image(network: nn.Module, batch: Batch) -> Step:
@@ -120,9 +164,26 @@ def _findings(network: nn.Module, batch: Batch, groups: Mapping[str, int]) -> St
 
 
 def _mask_targets(outputs: Mapping[str, Tensor], masks: Tensor) -> dict[str, Tensor]:
-    """Return the truth for every output that is a map, at that output's size."""
-    return {name: at_size(masks, value.shape[-2:]) for name, value in outputs.items() if value.ndim == 4}
+    """Return the truth for every output that is a map, at that output's size; a place holds what any of it shows."""
+    return {
+        name: functional.adaptive_max_pool2d(masks, value.shape[-2:])
+        if name == "where"
+        else at_size(masks, value.shape[-2:])
+        for name, value in outputs.items()
+        if value.ndim == 4
+    }
 
 
 def _mask_known(outputs: Mapping[str, Tensor], known: Tensor) -> dict[str, Tensor]:
     return {name: known.reshape(-1, 1, 1, 1) for name, value in outputs.items() if value.ndim == 4}
+
+
+_STEPS: dict[str, Callable[[nn.Module, Batch], Step]] = {
+    "slice": _slice,
+    "close_ups": _close_ups,
+    "sequence": _sequence,
+    "scan": _scan,
+    "head": _head,
+    "image": _image,
+    "segment": _segment,
+}

@@ -1,6 +1,6 @@
 """Which examples an epoch shows, in which order: the same for the same seed and epoch, also after a resume."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from torch import distributed
@@ -27,6 +27,8 @@ class EpochOrder(TorchSampler[tuple[int, int]]):
         Over which a falling share falls.
     seed
         Of the run.
+    sources
+        ``(n,)``: which source of a mixture each example is of; left out, there is one only.
 
     Raises
     ------
@@ -34,7 +36,9 @@ class EpochOrder(TorchSampler[tuple[int, int]]):
         Where positives are asked for and there are none, or no negatives.
     """
 
-    def __init__(self, positive: np.ndarray, plan: Sampler, *, epochs: int, seed: int) -> None:
+    def __init__(
+        self, positive: np.ndarray, plan: Sampler, *, epochs: int, seed: int, sources: np.ndarray | None = None
+    ) -> None:
         self.plan, self.epochs, self.seed = plan, epochs, seed
         self.epoch = 0
         self.positive, self.negative = np.flatnonzero(positive), np.flatnonzero(~np.asarray(positive, bool))
@@ -45,6 +49,9 @@ class EpochOrder(TorchSampler[tuple[int, int]]):
                 f"fit to is {lacking}; add data, or choose --set stages.*.sampler.name=natural."
             )
         self.count = plan.examples or len(positive)
+        self.pools = [(np.arange(len(positive)), self.count)]
+        if plan.sources is not None and sources is not None:
+            self.pools = _pools(plan.sources, sources, self.count)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, from 0."""
@@ -60,11 +67,16 @@ class EpochOrder(TorchSampler[tuple[int, int]]):
     def chosen(self) -> np.ndarray:
         """Return the example numbers of this epoch in order, over all processes."""
         generator = np.random.default_rng((self.seed, self.epoch))
-        if self.plan.name == "natural":
-            everything = generator.permutation(len(self.positive) + len(self.negative))
-            return np.resize(everything, self.count)
-        positives = round(self.count * self.share())
-        drawn = [_drawn(self.positive, positives, generator), _drawn(self.negative, self.count - positives, generator)]
+        parts = [self._of(pool, count, generator) for pool, count in self.pools]
+        return parts[0] if len(parts) == 1 else generator.permutation(np.concatenate(parts))
+
+    def _of(self, pool: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+        """Draw so many of one source; one that holds a single class is drawn from as it is."""
+        positive, negative = np.intersect1d(pool, self.positive), np.intersect1d(pool, self.negative)
+        if self.plan.name == "natural" or not (len(positive) and len(negative)):
+            return np.resize(generator.permutation(pool), count)
+        positives = round(count * self.share())
+        drawn = [_drawn(positive, positives, generator), _drawn(negative, count - positives, generator)]
         return generator.permutation(np.concatenate(drawn))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -78,6 +90,16 @@ class EpochOrder(TorchSampler[tuple[int, int]]):
     def __len__(self) -> int:
         """How many examples this process shows."""
         return max(self.count // _place()[1], 1)
+
+
+def _pools(shares: Mapping[str, float], sources: np.ndarray, count: int) -> list[tuple[np.ndarray, int]]:
+    """Return the examples of each source and how many of them an epoch shows, together `count`."""
+    ends = [round(count * end) for end in np.cumsum([0, *shares.values()])]
+    pools = [(np.flatnonzero(sources == one), b - a) for one, a, b in zip(shares, ends[:-1], ends[1:], strict=True)]
+    for name, (pool, wanted) in zip(shares, pools, strict=True):
+        if wanted and not len(pool):
+            raise TrainingError(f"The sampler draws from the source {name!r}, but none of its examples is fitted to.")
+    return pools
 
 
 def _drawn(pool: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
-from AcuteFindingsLib.models.write import write_package
+from AcuteFindingsLib.models.write import stored_tensor, write_package
 from AcuteFindingsLib.networks import stored_arguments
 from AcuteFindingsLib.training.card_parts import image_data_format
 from AcuteFindingsLib.training.recipes.schema import Recipe
@@ -58,6 +58,11 @@ def make_card(
         limitations=" ".join(part for part in (recipe.card.limitations, *_limits(recipe, phantoms_only)) if part),
         sources=[recipe.source],
     )
+
+
+def stored_precision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights as a package keeps them."""
+    return {name: stored_tensor(value, half=True).to(value.dtype) for name, value in weights.items()}
 
 
 def write_model(

@@ -70,7 +70,7 @@ def score_items(network: nn.Module, recipe: Recipe, card: Card, items: Sequence[
         Names the labels; its preprocessing and operating points serve the detectors' rules.
     """
     predictor = _OnDevice(network, card)
-    score = _SCORERS[next(reversed(recipe.stages.present()))]
+    score = _SCORERS[recipe.last]
     rows: dict[str, list[_Row]] = {}
     masks: list[MaskAnswer] = []
     for number, item in enumerate(items, 1):

@@ -26,17 +26,28 @@ _PREFIXES = (
 )
 
 
-def start_from(network: nn.Module, package: str | Path) -> str:
+def start_from(network: nn.Module, package: str | Path, *, phantoms_only: bool = False) -> str:
     """Fill a network with the tensors of a package that agree in name and shape; returns how many, in words.
 
     The package may hold the same network, a part of it, or one that shares a part.
 
+    Parameters
+    ----------
+    phantoms_only
+        Refuse weights that have seen more than phantoms: figures on real images that they were fitted to would be of
+        what they learned by heart.
+
     Raises
     ------
     TrainingError
-        Where none fits.
+        Where no tensor fits, or the package has seen more than it may.
     """
     found = find_package(package)
+    if phantoms_only and not found.card.training_data.phantoms_only:
+        raise TrainingError(
+            f"start: the model package {found.id} was fitted to more than phantoms; figures on real images would "
+            "flatter it. Name one that was not."
+        )
     own = network.state_dict()
     best: dict[str, Tensor] = {}
     stored = load_network(found).state_dict()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.cache import DiskCache
 from AcuteFindingsLib.training.data.table import DataTable, Example
 from AcuteFindingsLib.training.runs.arrays import Preparation, prepared_arrays
-from AcuteFindingsLib.training.runs.items import IMAGES, MASKS, TRUTH, Item
+from AcuteFindingsLib.training.runs.items import TRUTH, Item
 
 # Fewer than this are made here: starting processes would take longer.
 _FEW = 16
@@ -109,15 +108,9 @@ def _make(plan: Preparation, job: _Job) -> tuple[str, str]:
     """Prepare one item; returns its key and, where that is not possible, the reason."""
     key, examples, place = job
     try:
-        arrays: dict[str, Any] = prepared_arrays(examples, plan)
+        Item.write(prepared_arrays(examples, plan), place)
     except AcuteFindingsError as error:
         return key, str(error)
-    # Pictures lie in files of their own, to be mapped.
-    with replace_when_written(place) as partial_folder:
-        partial_folder.mkdir()
-        np.save(partial_folder / IMAGES, arrays.pop("images"))
-        np.save(partial_folder / MASKS, arrays.pop("masks"))
-        np.savez(partial_folder / TRUTH, **arrays)
     return key, ""
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from builders import BUILDERS, build_phantoms
 
+from AcuteFindingsLib.training.recipes.plans import TrainStage
 from AcuteFindingsLib.training.recipes.read import read_recipe
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.experiment import RunRequest
@@ -14,9 +15,9 @@ PATIENTS, SIZE = 10, 64
 _EVERYWHERE = (
     "data.split={folds: 1, test: 0.34, validation: 0.34}",
     "runs=1",
-    "stages.*.batch=2",
 )
-_TRAINED = ("epochs=1", "frozen_epochs=0", "sampler={name: balanced, examples: 4}", "patience=null", "crop=null")
+_TRAINED = ("epochs=1", "frozen_epochs=0", "patience=null", "crop=null", "batch=2")
+_PHANTOMS = "{count: 4, seed: 6, options: {matrix: 64, slice_spacing: 10.0}}"
 _NETWORKS = {
     "pe": ("network.arguments.encoder.backbone=test_resnet", "network.arguments.encoder.pretrained=false"),
     "pe_slice_cnn": ("network.arguments.filters=[4, 4]", "network.arguments.size=64", "network.arguments.dense=[8]"),
@@ -32,7 +33,16 @@ _NETWORKS = {
 def small_overrides(recipe: Recipe, *, more: tuple[str, ...] = ()) -> list[str]:
     """Return the --set values that make a recipe small."""
     changes = [*_EVERYWHERE, *_NETWORKS[recipe.network.name], f"preprocessing.size={SIZE}"]
-    changes += [f"stages.{name}.{one}" for name in recipe.stages.present() if name != "encode" for one in _TRAINED]
+    for name, stage in recipe.stages.present().items():
+        if isinstance(stage, TrainStage):
+            changes += [f"stages.{name}.{one}" for one in _TRAINED]
+            mixed = stage.sampler.sources is not None
+            changes.append(f"stages.{name}.sampler" + (".examples=8" if mixed else "={name: balanced, examples: 4}"))
+    changes += [f"data.mix.{name}.phantoms={_PHANTOMS}" for name, one in recipe.data.mix.items() if one.phantoms]
+    changes += [f"data.{name}={_PHANTOMS}" for name in ("tuned_on", "measured_on") if getattr(recipe.data, name)]
+    if recipe.stages.close_ups:
+        changes += ["stages.close_ups.rounds=[{steps: 1, rate: 0.001}, {steps: 2, rate: 0.001}]"]
+        changes += [f"stages.close_ups.fresh={_PHANTOMS}"] if recipe.stages.close_ups.fresh else []
     if recipe.task == "lungs":
         # Every radiograph has lungs.
         changes.append("stages.segment.sampler.name=natural")
@@ -50,7 +60,7 @@ def small_overrides(recipe: Recipe, *, more: tuple[str, ...] = ()) -> list[str]:
     return [*changes, *more]
 
 
-def small_recipe(name: str, *more: str) -> Recipe:
+def small_recipe(name: str | Path, *more: str) -> Recipe:
     """Return a recipe that ships, cut down."""
     return read_recipe(name, overrides=small_overrides(read_recipe(name), more=more))
 

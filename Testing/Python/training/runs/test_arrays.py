@@ -20,7 +20,7 @@ def plan_of(name: str, *more: str, **changes) -> Preparation:
         "task": recipe.task,
         "settings": recipe.settings().model_dump(),
         "labels": trained_labels(recipe),
-        "series": recipe.reads_series,
+        "form": recipe.form,
     }
     return Preparation(**{**values, **changes})
 

@@ -1,0 +1,54 @@
+"""The recipes of the successors of the shipped models, each from data to package at two steps."""
+
+from pathlib import Path
+
+import pytest
+from small_runs import silent, small_recipe, small_request
+
+from AcuteFindingsLib.errors import TrainingError
+from AcuteFindingsLib.models.load import load_predictor
+from AcuteFindingsLib.models.package import ModelPackage, read_package
+from AcuteFindingsLib.models.verify import verify_package
+from AcuteFindingsLib.training.runs.experiment import run_recipe
+
+RECIPES = Path(__file__).parents[4] / "Tools" / "shipped_models" / "recipes"
+# Each goes on from what the one before left.
+CHAINS = {
+    "hemorrhage-radnet-small": ("hemorrhage-radnet-small-phantoms", "hemorrhage-radnet-small"),
+    "pe-sequence-small": ("pe-sequence-small-places", "pe-sequence-small-coarse", "pe-sequence-small"),
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def run(name: str, out: Path, data, cache: Path, *more: str) -> ModelPackage:
+    recipe = small_recipe(RECIPES / f"{name}.yaml", *more)
+    folder = data(recipe.data.kind, recipe.phantom_kind)
+    run_recipe(small_request(recipe, out, data=folder, cache=cache), progress=silent)
+    return read_package(out / "run" / "model")
+
+
+@pytest.mark.parametrize("model", CHAINS)
+def test_each_recipe_goes_on_from_the_one_before_to_a_package_that_loads(
+    model: str, tmp_path: Path, data, cache: Path
+) -> None:
+    start: tuple[str, ...] = ()
+    for name in CHAINS[model]:
+        package = run(name, tmp_path / name, data, cache, *start)
+        start = (f"start={package.folder}",)
+    verify_package(package)
+    card = package.card
+    assert card.id == model
+    assert "pretrained" not in str(card.network.arguments)
+    assert load_predictor(package, device="cpu").card == card
+    assert any("that nothing was fitted to" in figure.data for figure in card.evaluation)
+    for figure in card.evaluation:
+        assert figure.low <= figure.value <= figure.high
+
+
+def test_what_has_seen_more_than_phantoms_starts_no_measurement_on_real_images(tmp_path: Path, data, cache) -> None:
+    with pytest.raises(TrainingError, match="more than phantoms"):
+        run("hemorrhage-radnet-small", tmp_path, data, cache, "start=hemorrhage-radnet-small")
