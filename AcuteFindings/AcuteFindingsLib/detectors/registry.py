@@ -6,7 +6,7 @@ that could have entry points.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
 
@@ -30,12 +30,8 @@ _log = logging.getLogger(__name__)
 def kinds() -> tuple[DetectorKind, ...]:
     """Return every detector: this library's own first, then those of other packages in the order of their names.
 
-    A detector of another package that cannot be imported is named in a warning and left out.
-
-    Raises
-    ------
-    DetectionError
-        Two detectors have one id, or a task of one is a task of another.
+    A detector of another package that cannot be imported, or that uses a name of one before it for itself or for a
+    task, is named in a warning and left out: the others work without it.
     """
     return collect_kinds(BUILT_IN, ((point.name, point.value) for point in entry_points(group=GROUP)))
 
@@ -51,12 +47,19 @@ def collect_kinds(built_in: Iterable[str], brought: Iterable[tuple[str, str]]) -
         Name and reference of the entry points. One that repeats a reference adds nothing.
     """
     found: dict[str, DetectorKind] = {reference: load_reference(reference) for reference in built_in}
+    owner = {task.id: reference for reference, kind in found.items() for task in kind.tasks}
     for name, reference in sorted(brought):
-        if reference not in found:
-            kind = _brought_kind(name, reference)
-            if kind is not None:
-                found[reference] = kind
-    _refuse_twins(found)
+        if reference in found:
+            continue
+        try:
+            kind = _brought_kind(reference, owner)
+        # The code of another package may fail in any way; the other detectors work without it.
+        except Exception as error:
+            told = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+            _log.warning("The detector %r of another package (%s) was left out: %s.", name, reference, told)
+            continue
+        found[reference] = kind
+        owner.update({task.id: reference for task in kind.tasks})
     return tuple(found.values())
 
 
@@ -113,32 +116,12 @@ def explained_tasks() -> tuple[str, ...]:
     return tuple(name for name, task in model_tasks().items() if task.probabilities)
 
 
-def _brought_kind(name: str, reference: str) -> DetectorKind | None:
-    try:
-        kind = load_reference(reference)
-    # The code of another package may fail in any way; the other detectors work without it.
-    except Exception as error:
-        told = " ".join(str(error).split()) or type(error).__name__
-        _log.warning("The detector %r of another package (%s) was left out: %s.", name, reference, told.rstrip("."))
-        return None
+def _brought_kind(reference: str, owner: Mapping[str, str]) -> DetectorKind:
+    """Return the kind behind a reference; `owner` says which reference uses the name of a task already."""
+    kind = load_reference(reference)
     if not isinstance(kind, DetectorKind):
-        _log.warning(
-            "The detector %r of another package (%s) was left out: it is not a DetectorKind but a %s.",
-            name,
-            reference,
-            type(kind).__name__,
-        )
-        return None
+        raise TypeError(f"it is not a DetectorKind but a {type(kind).__name__}")
+    for task in kind.tasks:
+        if task.id in owner:
+            raise ValueError(f"the name {task.id!r} is that of {owner[task.id]}; uninstall the package of one of them")
     return kind
-
-
-def _refuse_twins(found: dict[str, DetectorKind]) -> None:
-    owner: dict[str, str] = {}
-    for reference, kind in found.items():
-        for task in kind.tasks:
-            other = owner.setdefault(task.id, reference)
-            if other != reference:
-                raise DetectionError(
-                    f"Two detectors use the name {task.id!r}: {other} and {reference}. "
-                    "Uninstall the package that brings one of them."
-                )

@@ -131,17 +131,34 @@ def test_a_broken_detector_of_another_package_is_named_and_left_out(
     assert "left out" in said
 
 
-def test_two_detectors_of_one_name_are_refused_and_both_are_named(stranger: ModuleType) -> None:
+def test_a_second_detector_of_one_name_is_left_out_and_both_are_named(
+    stranger: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
     stranger.KIND = renamed(find_kind("pneumothorax"), "pe")
-    with pytest.raises(DetectionError, match=r"'pe': AcuteFindingsLib\.detectors\.pe.* and strangers_detector:KIND"):
-        collect_kinds(BUILT_IN, [("mine", "strangers_detector:KIND")])
+    with caplog.at_level(logging.WARNING):
+        found = collect_kinds(BUILT_IN, [("mine", "strangers_detector:KIND")])
+    assert found == collect_kinds(BUILT_IN, ())
+    (said,) = caplog.messages
+    assert "strangers_detector:KIND" in said
+    assert "'pe' is that of AcuteFindingsLib.detectors.pe.kind:KIND" in said
 
 
-def test_a_companion_of_another_package_cannot_take_a_name_of_ours(stranger: ModuleType) -> None:
+def test_a_companion_of_another_package_cannot_take_a_name_of_ours(
+    stranger: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
     chest = find_kind("pneumothorax")
     stranger.KIND = replace(renamed(chest, "effusion"), companions=chest.companions)
-    with pytest.raises(DetectionError, match="'lungs'"):
-        collect_kinds(BUILT_IN, [("mine", "strangers_detector:KIND")])
+    with caplog.at_level(logging.WARNING):
+        assert collect_kinds(BUILT_IN, [("mine", "strangers_detector:KIND")]) == collect_kinds(BUILT_IN, ())
+    assert "'lungs'" in caplog.text
+
+
+def test_of_two_strangers_with_one_name_the_first_stays(stranger: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
+    stranger.FIRST, stranger.SECOND = (renamed(find_kind(name), "stroke") for name in ("pe", "hemorrhage"))
+    brought = [("b", "strangers_detector:SECOND"), ("a", "strangers_detector:FIRST")]
+    with caplog.at_level(logging.WARNING):
+        assert collect_kinds(BUILT_IN, brought)[3:] == (stranger.FIRST,)
+    assert "SECOND) was left out" in caplog.text
 
 
 def test_names_in_a_kind_are_checked() -> None:
