@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from AcuteFindingsLib.cli.common import out_console, progress_bar
+from AcuteFindingsLib.cli.common import listed, out_console, progress_bar
+from AcuteFindingsLib.detectors.registry import importers, model_tasks
 from AcuteFindingsLib.errors import ModelError
 
-_TASKS = ("pe", "hemorrhage", "pneumothorax", "lungs", "chest")
 _AS = (
-    "What the file is: pe-source, pe-slices, pe-sequence, inception-resnet-v2 (Keras); densenet121, segmentation-model "
-    "(PyTorch); monai-bundle; torchscript; onnx."
+    f"What the file is: {', '.join(importer.name for importer in importers())}; inception-resnet-v2 (Keras); "
+    "densenet121, segmentation-model (PyTorch); monai-bundle; torchscript; onnx."
 )
 
 
@@ -22,7 +22,7 @@ def models_import(
     also: Annotated[
         list[str] | None, typer.Option("--also", metavar="PART=FILE", help="A further file, such as sequence=lstm.h5.")
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", help="pe, hemorrhage, pneumothorax, lungs or chest.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help=f"{listed(model_tasks())}.")] = None,
     model_id: Annotated[str | None, typer.Option("--id", help="Id of the model; by default the folder's name.")] = None,
     title: Annotated[str | None, typer.Option("--title", help="What the model is called in lists.")] = None,
     size: Annotated[int | None, typer.Option("--size", min=32, help="Pixels a side of the pictures.")] = None,
@@ -56,17 +56,18 @@ def models_import(
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an earlier package.")] = False,
 ) -> None:
     """Import weights as a model package, and prove that it answers as they did where they come from."""
-    from AcuteFindingsLib.jobs.import_proof import detector_difference
+    from AcuteFindingsLib.detectors.import_proof import detector_difference
+    from AcuteFindingsLib.detectors.importing import import_model
     from AcuteFindingsLib.models.card_text import differences
     from AcuteFindingsLib.models.importing.converted import Options
-    from AcuteFindingsLib.models.importing.import_model import Identity, import_model
+    from AcuteFindingsLib.models.importing.import_model import Identity
 
-    if task is not None and task not in _TASKS:
-        raise ModelError(f"--task {task}: choose one of {', '.join(_TASKS)}.")
+    if task is not None and task not in model_tasks():
+        raise ModelError(f"--task {task}: choose one of {', '.join(model_tasks())}.")
     if head not in (None, "softmax", "sigmoid"):
         raise ModelError(f"--head {head}: choose softmax or sigmoid.")
     options = Options(
-        task=task,  # type: ignore[arg-type]
+        task=task,
         also={part: Path(name) for part, name in _pairs("--also", also).items()},
         size=size,
         mean=_numbers("--mean", mean),

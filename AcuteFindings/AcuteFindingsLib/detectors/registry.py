@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
 
-from AcuteFindingsLib.detectors.kind import DetectorKind
+from AcuteFindingsLib.detectors.kind import DetectorKind, Importer
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.task import ModelTask, load_reference
 
@@ -104,6 +104,11 @@ def kind_of_task(name: str) -> DetectorKind:
     """Return the detector whose model, or whose companion, has a task; raises `DetectionError` as `find_task`."""
     find_task(name)
     return next(kind for kind in kinds() if name in [task.id for task in kind.tasks])
+
+
+def importers() -> tuple[Importer, ...]:
+    """Return the forms of model files that only one detector has."""
+    return tuple(importer for kind in kinds() for importer in kind.importers)
 
 
 def image_tasks() -> tuple[str, ...]:

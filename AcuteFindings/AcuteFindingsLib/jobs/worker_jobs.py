@@ -139,11 +139,12 @@ def verify(request: Request, tools: Tools) -> dict[str, Any]:
 
 def import_model(request: Request, tools: Tools) -> dict[str, Any]:
     """Make a model package of weights from elsewhere, in the folder of downloaded packages."""
-    from AcuteFindingsLib.jobs.import_proof import detector_difference
+    from AcuteFindingsLib.detectors.import_proof import detector_difference
+    from AcuteFindingsLib.detectors.importing import import_model as import_file
+    from AcuteFindingsLib.detectors.importing import recognize
     from AcuteFindingsLib.models.find import default_cache
     from AcuteFindingsLib.models.importing.converted import Options
-    from AcuteFindingsLib.models.importing.import_model import import_model as import_file
-    from AcuteFindingsLib.models.importing.recognize import free_id, recognize
+    from AcuteFindingsLib.models.importing.recognize import free_id
 
     file = request.path("file")
     tools.at(f"Reading {file.name}", 0.0)

@@ -81,20 +81,20 @@ def complete_data_format(card: Card, given: dict[str, Any]) -> dict[str, Any]:
 
     The fields are those of the "Tensor format specifiers" in MONAI's bundle specification and the required ones of its
     schema (`SCHEMA`): type, format, modality, num_channels, spatial_shape, dtype, value_range, is_patch_data,
-    channel_def. An unknown range or shape is ``[]``, as the specification asks.
+    channel_def. An unknown range or shape is ``[]``, as the specification asks. An image of which
+    nothing is said is a radiograph.
 
     Parameters
     ----------
     card
-        Says what the labels are called and which kind of image is read.
+        Says what the labels are called.
     given
         ``inputs`` and ``outputs``; empty ones become one image and one set of probabilities.
     """
-    ct = card.task in ("pe", "hemorrhage")
     image: dict[str, Any] = {
         "type": "image",
-        "format": "hounsfield" if ct else "magnitude",
-        "modality": "CT" if ct else "CR",
+        "format": "magnitude",
+        "modality": "CR",
         "num_channels": 1,
         "spatial_shape": [],
         "dtype": "float32",

@@ -138,22 +138,21 @@ class Card(_Strict):
             self.never_saw = "a patient"
         return self
 
-    @property
-    def measured_labels(self) -> tuple[str, ...]:
+    def measured_labels(self, *, main: bool = True) -> tuple[str, ...]:
         """Names of the labels that a figure of `evaluation` is about, in the model's order; others are not reported.
 
         A figure names its label as a part of `Interval.metric` (``"AUC, slice, subdural hemorrhage"``); one that names
-        none is about the first label, but for chest models, which have no main label. An imported model that states no
-        figures was measured where it comes from: all its labels count.
+        none is about the first label, where that is the `main` one: of a chest model all count alike. An imported model
+        that states no figures was measured where it comes from: all its labels count.
         """
         if self.origin is not None and not self.evaluation:
             return tuple(label.name for label in self.labels)
         parts = {part.strip().casefold() for figure in self.evaluation for part in figure.metric.split(",")}
-        main = "" if self.task == "chest" or not self.labels else self.labels[0].name
+        first = self.labels[0].name if main and self.labels else ""
         return tuple(
             label.name
             for label in self.labels
-            if label.name == main or parts & {label.name.casefold(), label.meaning.casefold()}
+            if label.name == first or parts & {label.name.casefold(), label.meaning.casefold()}
         )
 
     def threshold(self, level: str, label: str) -> float:

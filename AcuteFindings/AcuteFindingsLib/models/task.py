@@ -124,7 +124,8 @@ class ProgramForm:
     normalized
         Whether images are normalized with a mean and a deviation, as radiographs are; else the range is all there is.
     label_sets
-        Names of the outputs of public models, in order; the set with as many names as the model has outputs is taken.
+        Names of the outputs of public models, in order, by the importer that reads these; of an importer's sets the one
+        with as many names as the model has outputs is taken.
     single_label
         Whether a model without stated labels has the first label of the task alone.
     labeled_outputs
@@ -143,7 +144,7 @@ class ProgramForm:
     size: int
     value_range: tuple[float, float] = (0.0, 1.0)
     normalized: bool = True
-    label_sets: tuple[tuple[str, ...], ...] = ()
+    label_sets: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=lambda: MappingProxyType({}))
     single_label: bool = False
     labeled_outputs: tuple[str, ...] = ("slice",)
     points: tuple[Point, ...] = ()
@@ -172,6 +173,9 @@ class ModelTask:
         ``"module:name"`` of the pydantic class of the preprocessing numbers.
     program
         What an imported model must have; None where none can be imported.
+    proof
+        ``"module:name"`` of the function that lets the detector with an imported model, and the model's source, judge
+        one phantom and returns the largest difference; empty where they are not compared.
     stages
         The stages of training that a recipe may have, each a complete list in order.
     data_sets
@@ -182,8 +186,6 @@ class ModelTask:
         Whether the answer for a single image holds a mask.
     probabilities
         Whether a model of this task answers with probabilities; else with masks alone.
-    has_main_label
-        Whether the first label is the one that a verdict rests on. Of a chest model all count alike.
     models_of
         The task whose models answer for this one: a detector of one label of a chest model has no models of its own.
         Empty where models are made for this task itself.
@@ -196,12 +198,12 @@ class ModelTask:
     scorer: str
     settings: str
     program: ProgramForm | None = None
+    proof: str = ""
     stages: tuple[tuple[str, ...], ...] = ()
     data_sets: tuple[str, ...] = ()
     single_images: bool = False
     image_masks: bool = False
     probabilities: bool = True
-    has_main_label: bool = True
     models_of: str = ""
 
     def __post_init__(self) -> None:

@@ -148,9 +148,8 @@ def _keras(path: Path) -> bytes:
 
 def source(rng: np.random.Generator, folder: Path) -> Trial:
     """A file of another program to import, damaged."""
+    from AcuteFindingsLib.detectors.importing import import_model, recognize
     from AcuteFindingsLib.models.importing.converted import Options
-    from AcuteFindingsLib.models.importing.import_model import import_model
-    from AcuteFindingsLib.models.importing.recognize import recognize
 
     kinds = _sources()
     kind = list(kinds)[int(rng.integers(len(kinds)))]

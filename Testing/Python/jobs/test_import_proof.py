@@ -9,17 +9,16 @@ import segmentation_models_pytorch as smp
 import torch
 from torchvision.models import densenet121
 
+from AcuteFindingsLib.detectors import import_proof, radiograph
 from AcuteFindingsLib.detectors.hemorrhage import detector as hemorrhage
+from AcuteFindingsLib.detectors.import_proof import detector_difference
+from AcuteFindingsLib.detectors.importing import import_model
 from AcuteFindingsLib.detectors.pe import detector as pe
 from AcuteFindingsLib.detectors.pneumothorax import detector as pneumothorax
-from AcuteFindingsLib.detectors.pneumothorax import radiograph
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.jobs import import_proof
-from AcuteFindingsLib.jobs.import_proof import detector_difference
 from AcuteFindingsLib.models.importing import import_model as module
 from AcuteFindingsLib.models.importing import proof
 from AcuteFindingsLib.models.importing.converted import Options
-from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
 
 UNET = Options(size=64, channel=1, encoder="resnet18", decoder="unet")
@@ -199,4 +198,4 @@ def test_slices_of_the_phantoms_show_something(tmp_path, monkeypatch):
     "values", [np.linspace(0.2, 0.8, 500), np.full(500, 0.7), np.repeat([0.0, 1.0], 250), 0.5 + 1e-8 * np.arange(500)]
 )
 def test_thresholds_lie_clear_of_every_number(values):
-    assert np.abs(values - import_proof._between(values)).min() > 4e-6
+    assert np.abs(values - import_proof.between(values)).min() > 4e-6

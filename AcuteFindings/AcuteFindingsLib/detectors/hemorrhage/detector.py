@@ -142,7 +142,7 @@ class HemorrhageDetector:
         self.settings = HemorrhageSettings.model_validate(predictor.card.preprocessing)
         self.rule = HemorrhageRule.model_validate(predictor.card.rule)
         self.labels = tuple(label.name for label in predictor.card.labels)
-        self.reported = predictor.card.measured_labels
+        self.reported = predictor.card.measured_labels()
         self.slice_threshold = predictor.card.threshold("slice", self.labels[0])
         self.mask_threshold = predictor.card.threshold("mask", self.labels[0])
 

@@ -24,6 +24,7 @@ _LABELS = (
     KnownLabel("subarachnoid", "Subarachnoid hemorrhage", "21454007"),
     KnownLabel("subdural", "Subdural hemorrhage", "35486000"),
 )
+_NAMES = tuple(label.name for label in _LABELS)
 
 _TASK = ModelTask(
     id="hemorrhage",
@@ -35,6 +36,7 @@ _TASK = ModelTask(
     data_sets=("rsna-hemorrhage", "head-slices"),
     stages=(("scan",),),
     single_images=True,
+    proof=f"{_HERE}.import_proof:difference",
     program=ProgramForm(
         parts=MappingProxyType(
             {
@@ -44,7 +46,7 @@ _TASK = ModelTask(
         ),
         size=250,
         normalized=False,
-        label_sets=(tuple(label.name for label in _LABELS),),
+        label_sets=MappingProxyType({"onnx": (_NAMES,), "torchscript": (_NAMES,)}),
         points=(Point("slice"), Point("mask")),
         settings=MappingProxyType({"batch": 8}),
     ),

@@ -203,7 +203,7 @@ class PEDetector:
         self.settings = PESettings.model_validate(predictor.card.preprocessing)
         self.rule = PERule.model_validate(predictor.card.rule)
         self.exam_labels = predictor.card.labels[1:]
-        self.reported = predictor.card.measured_labels
+        self.reported = predictor.card.measured_labels()
         self.study_threshold = predictor.card.threshold("study", "pe")
         self.slice_threshold = predictor.card.threshold("slice", "pe")
 

@@ -35,6 +35,7 @@ _TASK = ModelTask(
     settings=f"{_HERE}.detector:PESettings",
     data_sets=("rsna-pe", "pe-study"),
     stages=(("slice",), ("slice", "encode", "sequence")),
+    proof=f"{_HERE}.import_proof:difference",
     program=ProgramForm(
         parts=MappingProxyType(
             {

@@ -143,7 +143,8 @@ class PneumothoraxDetector:
         timings["explain"] = perf_counter() - clock
 
         # What was never measured may warn of a shortcut, but is not reported.
-        chest = {name: value for name, value in chest.items() if name in self.chest.card.measured_labels}
+        measured = self.chest.card.measured_labels(main=False)
+        chest = {name: value for name, value in chest.items() if name in measured}
         others = {name: value for name, value in chest.items() if name != LABEL}
         probabilities = {LABEL: outline.probability, **others}
         verdict = self._verdict(outline, mask)

@@ -62,6 +62,7 @@ _TASK = ModelTask(
     stages=(("image",), ("segment",)),
     single_images=True,
     image_masks=True,
+    proof=f"{_HERE}.import_proof:difference",
     program=ProgramForm(
         parts=MappingProxyType({"": ProgramOutputs(("mask",), ("empty",))}),
         size=512,
@@ -84,6 +85,7 @@ _LUNGS = ModelTask(
     single_images=True,
     image_masks=True,
     probabilities=False,
+    proof=f"{_HERE}.import_proof:difference",
     program=ProgramForm(
         parts=MappingProxyType({"": ProgramOutputs(("mask",))}),
         size=256,
@@ -112,16 +114,22 @@ _CHEST = ModelTask(
         KnownLabel("endotracheal", "Endotracheal tube", "26412008"),
         KnownLabel("nasogastric", "Nasogastric tube", "17102003", spellings=("nsg",)),
     ),
-    has_main_label=False,
     scorer=f"{_HERE}.scorer:ChestScorer",
     settings=_SETTINGS,
     data_sets=("nih", "padchest"),
     stages=(("findings",),),
     single_images=True,
+    proof=f"{_HERE}.import_proof:difference",
     program=ProgramForm(
         parts=MappingProxyType({"": ProgramOutputs(("pathologies",), ("tubes",))}),
         size=224,
-        label_sets=(XRV_LABELS, CHEXNET_LABELS, (_PNEUMOTHORAX.name,)),
+        label_sets=MappingProxyType(
+            {
+                "onnx": (XRV_LABELS,),
+                "torchscript": (XRV_LABELS,),
+                "densenet121": (XRV_LABELS, CHEXNET_LABELS, (_PNEUMOTHORAX.name,)),
+            }
+        ),
         labeled_outputs=("pathologies", "tubes"),
         points=(Point("study", every_label=True),),
         default_of=("densenet121",),

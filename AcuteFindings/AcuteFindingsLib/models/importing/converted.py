@@ -1,6 +1,6 @@
 """What every import hands on: a network with weights, or programs, and how to ask its source the same question."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import torch
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint, Task
+from AcuteFindingsLib.models.task import ModelTask, ProgramForm
 
 Answers = Mapping[str, np.ndarray]
 Head = Literal["softmax", "sigmoid"]
@@ -27,6 +28,8 @@ class Options:
     ----------
     task
         What the model is for; None for what its architecture is mostly used for.
+    tasks
+        All tasks that a model can be for, by name.
     also
         Further files by the part that they hold: ``{"sequence": Path("lstm.h5")}``.
     size
@@ -51,6 +54,7 @@ class Options:
     """
 
     task: Task | None = None
+    tasks: Mapping[str, ModelTask] = field(default_factory=dict)
     also: Mapping[str, Path] = field(default_factory=dict)
     size: int | None = None
     mean: tuple[float, ...] | None = None
@@ -180,6 +184,70 @@ def normalized(gray: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]
     """Return gray pictures ``(n, 1, y, x)`` as a source is shown them: ``(n, c, y, x)``."""
     shape = (1, -1, 1, 1)
     return ((gray - np.reshape(mean, shape)) / np.reshape(std, shape)).astype(np.float32)
+
+
+def task_of(options: Options, importer: str, serves: Callable[[ProgramForm], bool], *, file: str) -> ModelTask:
+    """Return the task that a file is imported for: the one asked for, else the one that such files are mostly for.
+
+    Parameters
+    ----------
+    importer
+        Name of the form of file, as `ProgramForm.default_of` and `ProgramForm.label_sets` have it.
+    serves
+        Whether such a file can answer for a task of this form.
+    file
+        Name of the file, for messages.
+
+    Raises
+    ------
+    ModelError
+        No task is named and none is the usual one, or the file cannot answer for the one that is named.
+    """
+    fitting = {name: task for name, task in options.tasks.items() if task.program is not None and serves(task.program)}
+    usual = (name for name, task in fitting.items() if task.program and importer in task.program.default_of)
+    name = options.task or next(usual, None)
+    if name is None:
+        raise ModelError(f"{file} does not say what it is for: choose --task {', '.join(fitting)}.")
+    if name not in fitting:
+        raise ModelError(f"{file} cannot serve {name}; choose --task {', '.join(fitting)}.")
+    return fitting[name]
+
+
+def draws_mask(form: ProgramForm) -> bool:
+    """Whether a model of one part that draws a mask answers for a task."""
+    return [outputs.needed for outputs in form.parts.values()] == [("mask",)]
+
+
+def names_findings(form: ProgramForm) -> bool:
+    """Whether a model of one part that gives a probability a finding answers for a task."""
+    return [outputs.needed for outputs in form.parts.values()] == [("pathologies",)]
+
+
+def public_names(form: ProgramForm) -> frozenset[str]:
+    """Return the names that public models of a task give their outputs."""
+    return frozenset(name for sets in form.label_sets.values() for names in sets for name in names)
+
+
+def form_of(task: ModelTask) -> ProgramForm:
+    """Return what an imported model of a task must have; raises `ModelError` where none can be imported."""
+    if task.program is None:
+        raise ModelError(f"Models for {task.id} cannot be imported.")
+    return task.program
+
+
+def labels_of(task: ModelTask, names: Iterable[str]) -> tuple[Label, ...]:
+    """Return labels with what is known of them."""
+    known = (task.label(name) for name in names)
+    return tuple(Label(name=one.name, meaning=one.meaning, code=one.code) for one in known)
+
+
+def points_of(task: ModelTask, labels: Sequence[Label]) -> tuple[OperatingPoint, ...]:
+    """Return the operating points that an imported model of a task starts with."""
+    return tuple(
+        OperatingPoint(level=point.level, label=label.name, threshold=point.threshold, chosen=point.chosen or HALF)
+        for point in form_of(task).points
+        for label in (labels if point.every_label else labels[:1])
+    )
 
 
 HALF = "half, for the source states none; choose it anew on studies of your own"

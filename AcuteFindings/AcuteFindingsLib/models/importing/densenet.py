@@ -15,36 +15,25 @@ from AcuteFindingsLib.models.importing.converted import (
     Options,
     Probe,
     SourceMissingError,
-    half_points,
+    form_of,
+    labels_of,
+    names_findings,
     normalization,
     normalized,
+    points_of,
+    public_names,
     random_pictures,
     softmax,
+    task_of,
 )
-from AcuteFindingsLib.models.importing.findings import CHEXNET_LABELS, XRV_LABELS
 from AcuteFindingsLib.models.importing.heads import head_remark, is_exclusive
 from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
-from AcuteFindingsLib.models.metadata import Label, Network
+from AcuteFindingsLib.models.metadata import Network
+from AcuteFindingsLib.models.task import PART, ProgramForm
 from AcuteFindingsLib.networks.gray_input import IMAGENET_MEAN, IMAGENET_STD
 
-_CODES = {
-    "atelectasis": "46621007",
-    "cardiomegaly": "8186001",
-    "consolidation": "95436008",
-    "edema": "19242006",
-    "effusion": "60046008",
-    "emphysema": "87433001",
-    "fibrosis": "51615001",
-    "hernia": "39839004",
-    "pneumonia": "233604007",
-    "pneumothorax": "36118008",
-}
-_MEANINGS = {
-    "edema": "Pulmonary edema",
-    "effusion": "Pleural effusion",
-    "fibrosis": "Pulmonary fibrosis",
-    "hernia": "Diaphragmatic hernia",
-}
+IMPORTER = "densenet121"
+_XRV_OUTPUTS, _CHEXNET_OUTPUTS = 18, 14
 _ANCHOR = "features.conv0.weight"
 # torchvision before 0.2.1 named the parts of a dense layer `norm.1`, which modules may not be called any more.
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
@@ -75,11 +64,12 @@ def convert_densenet(path: Path, options: Options) -> Converted:
 
     if not options.labels and form == "imagenet":
         return _backbone(path, state, torchvision_state, channels)
-    labels = _labels(path, count, options)
-    arguments: dict = {"backbone": "densenet121", "in_channels": channels, "pathologies": list(labels), "tubes": []}
+    task = task_of(options, IMPORTER, names_findings, file=path.name)
+    names = _names(path, count, form_of(task), options)
+    arguments: dict = {"backbone": "densenet121", "in_channels": channels, "pathologies": list(names), "tubes": []}
     network_state = {f"backbone.network.{name}": value for name, value in state.items()}
     network_state |= {"pathologies.weight": weight, "pathologies.bias": bias}
-    exclusive = points is None and is_exclusive(path, labels, options.head)
+    exclusive = points is None and is_exclusive(path, names, options.head, findings=public_names(form_of(task)))
     if exclusive:
         arguments["exclusive"] = True
     if points is not None:
@@ -101,8 +91,9 @@ def convert_densenet(path: Path, options: Options) -> Converted:
         arguments |= {"grey_mean": list(mean), "grey_std": list(std)}
     gray = random_pictures(1, preprocessing["size"], low=0, high=1)
     xrv = points is not None or form == "torchxrayvision"
+    labels = labels_of(task, names)
     return Converted(
-        task="chest",
+        task=task.id,
         title=f"DenseNet121 with {count} findings, imported ({_TOLD[form]})",
         network=Network(name="chest_classifier", arguments=arguments),
         state=network_state,
@@ -119,14 +110,14 @@ def convert_densenet(path: Path, options: Options) -> Converted:
             ),
         ),
         preprocessing=preprocessing,
-        labels=tuple(Label(name=name, meaning=_meaning(name), code=_CODES.get(name, "")) for name in labels),
-        points=half_points(*(("study", name) for name in labels)),
+        labels=labels,
+        points=points_of(task, labels),
         image=(
             1,
             preprocessing["size"],
             *((-mean[0] / std[0], (1 - mean[0]) / std[0]) if channels == 1 else (0.0, 1.0)),
         ),
-        remarks=(*_remarks(form, points, labels, options), head_remark(exclusive)),
+        remarks=(*_remarks(form, points, names, options), head_remark(exclusive)),
         sources=tuple(paper for paper in (_DENSENET, _PAPERS.get(form)) if paper),
     )
 
@@ -147,15 +138,15 @@ def _classifier(path: Path, state: dict[str, torch.Tensor], part: str) -> torch.
 
 
 def _form(channels: int, count: int, points: torch.Tensor | None, old: bool) -> str:
-    if points is not None or (channels == 1 and count == len(XRV_LABELS)):
+    if points is not None or (channels == 1 and count == _XRV_OUTPUTS):
         return "torchxrayvision"
     if count == 1000:
         return "imagenet"
-    return "chexnet" if count == len(CHEXNET_LABELS) and (old or channels == 3) else "other"
+    return "chexnet" if count == _CHEXNET_OUTPUTS and (old or channels == 3) else "other"
 
 
-def _labels(path: Path, count: int, options: Options) -> tuple[str, ...]:
-    known = {len(XRV_LABELS): XRV_LABELS, len(CHEXNET_LABELS): CHEXNET_LABELS, 1: ("pneumothorax",)}
+def _names(path: Path, count: int, form: ProgramForm, options: Options) -> tuple[str, ...]:
+    known = {len(names): names for names in form.label_sets.get(IMPORTER, ())}
     labels = options.labels or known.get(count, ())
     if len(labels) != count or len(set(labels)) != count:
         raise ModelError(
@@ -163,10 +154,6 @@ def _labels(path: Path, count: int, options: Options) -> tuple[str, ...]:
             "--labels a,b,c."
         )
     return tuple(labels)
-
-
-def _meaning(name: str) -> str:
-    return _MEANINGS.get(name, name.replace("_", " ").capitalize())
 
 
 def _range(form: str, channels: int) -> dict[str, tuple[float, ...]]:
@@ -231,7 +218,7 @@ def _backbone(
             return {"features": network.eval()(torch.from_numpy(batch)).numpy()}
 
     return Converted(
-        task="part",
+        task=PART,
         title="DenseNet121 without its classes, imported",
         network=Network(name="image_features", arguments={"backbone": "densenet121", "in_channels": channels}),
         state={f"backbone.network.{name}": value for name, value in state.items()},

@@ -1,11 +1,10 @@
 """Whether several outputs exclude each other (softmax) or each stand for themselves (sigmoid)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Head
-from AcuteFindingsLib.models.importing.findings import CHEXNET_LABELS, XRV_LABELS
 
 _NOTHING = frozenset(
     ["normal", "negative", "background", "healthy", "none", "no_finding", "nofinding", "no", "absent", "other", "rest"]
@@ -14,11 +13,11 @@ _NOTHING = frozenset(
 _CHEXPERT = 14
 
 
-def is_exclusive(path: Path, labels: Sequence[str], head: Head | None) -> bool:
+def is_exclusive(path: Path, labels: Sequence[str], head: Head | None, *, findings: Collection[str]) -> bool:
     """Return whether a classifier's labels exclude each other.
 
     Of two labels one of which is "normal" or the like, one is true and the other is not: softmax. Findings by their
-    usual names are each true or not: sigmoid. What is not plain is asked.
+    usual names (`findings`) are each true or not: sigmoid. What is not plain is asked.
 
     Raises
     ------
@@ -33,7 +32,7 @@ def is_exclusive(path: Path, labels: Sequence[str], head: Head | None) -> bool:
     nothing = any(label in _NOTHING or label.startswith(("no_", "non_", "not_", "without_")) for label in plain)
     if len(labels) == 2 and nothing:
         return True
-    both = set(plain) <= {*XRV_LABELS, *CHEXNET_LABELS}
+    both = set(plain) <= set(findings)
     if (len(labels) == 2 and not both) or (nothing and len(labels) != _CHEXPERT):
         raise ModelError(
             f"{path.name} gives {len(labels)} numbers ({', '.join(labels)}), and they may exclude each other or not: "

@@ -1,21 +1,18 @@
 """From a file that people have to a model package that is proven to answer as that file does."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.find import shipped_versions
 from AcuteFindingsLib.models.importing.converted import Converted, Options
 from AcuteFindingsLib.models.importing.densenet import convert_densenet
-from AcuteFindingsLib.models.importing.keras_models import (
-    convert_backbone,
-    convert_pe,
-    convert_sequence,
-    convert_slices,
-)
+from AcuteFindingsLib.models.importing.keras_models import convert_backbone
 from AcuteFindingsLib.models.importing.monai_bundle import convert_bundle
 from AcuteFindingsLib.models.importing.programs import convert_program
 from AcuteFindingsLib.models.importing.proof import Say, compare
@@ -26,6 +23,7 @@ from AcuteFindingsLib.models.metadata import Card, Origin, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.runtime.program import ProgramPredictor, load_programs, program_parts
+from AcuteFindingsLib.models.task import PART, ModelTask
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.names import model_id
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
@@ -33,12 +31,6 @@ from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_p
 Convert = Callable[[Path, Options], Converted]
 
 _ARCHITECTURES: dict[str, tuple[Convert, str]] = {
-    "pe-source": (
-        convert_pe,
-        "slice model of the PE source from Keras, with its sequence model (--also sequence=FILE)",
-    ),
-    "pe-slices": (convert_slices, "the slice model of the PE source alone, to train on"),
-    "pe-sequence": (convert_sequence, "the sequence model of the PE source alone, to train on"),
     "inception-resnet-v2": (convert_backbone, "InceptionResNetV2 from Keras, one channel (NIH) or three (ImageNet)"),
     "densenet121": (convert_densenet, "DenseNet121 from torchvision, timm, TorchXRayVision or CheXNet"),
     "segmentation-model": (convert_segmentation_model, "a checkpoint of segmentation-models-pytorch"),
@@ -75,7 +67,7 @@ class Identity:
 
 
 def architectures() -> dict[str, str]:
-    """Return what can be imported, by the name to give, with what it is."""
+    """Return the general forms of file that can be imported, by the name to give, with what they are."""
     return {name: told for name, (_, told) in _ARCHITECTURES.items()}
 
 
@@ -89,6 +81,7 @@ def import_model(
     prove: bool = True,
     say: Say | None = None,
     replace: bool = False,
+    more: Mapping[str, Convert] = MappingProxyType({}),
     progress: Progress = no_progress,
     cancelled: Cancelled = never_cancelled,
 ) -> ModelPackage:
@@ -102,7 +95,7 @@ def import_model(
     path
         The file or folder to import.
     architecture
-        One of `architectures`.
+        One of `architectures`, or a name in `more`.
     out
         Folder of the new package.
     options
@@ -112,9 +105,11 @@ def import_model(
     prove
         Ask the source framework the same question, where it is installed, and fail above `proof.TOLERANCE`.
     say
-        Compares what the model's detector says of a phantom too, as `jobs.import_proof.detector_difference`.
+        Compares what the model's detector says of a phantom too, as `detectors.import_proof.detector_difference`.
     replace
         Put the new package in the place of an old one.
+    more
+        How further forms of file are read, by name.
     progress, cancelled
         Told what is being done and how far it is (0..1); asked whether to stop.
 
@@ -128,8 +123,9 @@ def import_model(
     """
     path, out = Path(path), Path(out)
     options, identity = options or Options(), identity or Identity()
-    if architecture not in _ARCHITECTURES:
-        raise ModelError(f"There is no architecture {architecture!r}; choose {', '.join(_ARCHITECTURES)}.")
+    known = {**more, **{name: convert for name, (convert, _) in _ARCHITECTURES.items()}}
+    if architecture not in known:
+        raise ModelError(f"There is no architecture {architecture!r}; choose {', '.join(known)}.")
     if out.exists() and not replace:
         raise ModelError(f"{out} exists already; choose another folder or ask to replace it.")
     if not path.exists():
@@ -143,7 +139,7 @@ def import_model(
     if twice:
         raise ModelError(f"--labels names {twice[0]!r} twice; give each output a name of its own.")
     at(f"Reading {path.name}", 0.0)
-    converted = _ARCHITECTURES[architecture][0](path, options)
+    converted = known[architecture](path, options)
     at("Building the network", 0.2)
     card = _card(path, converted, identity, out)
     if card.id in shipped_versions():
@@ -156,7 +152,14 @@ def import_model(
     else:
         origin = (card.origin or _origin(path, converted)).model_copy(update={"remark": "Left out on request."})
     at("Writing the package", 0.8)
-    package = _write(out, converted, card.model_copy(update={"origin": origin}), identity, replace=replace)
+    package = _write(
+        out,
+        converted,
+        card.model_copy(update={"origin": origin}),
+        identity,
+        task=options.tasks.get(converted.task),
+        replace=replace,
+    )
     at("Done", 1.0)
     return package
 
@@ -177,7 +180,7 @@ def _predictor(path: Path, converted: Converted, card: Card) -> Predictor:
 
 
 def _card(path: Path, converted: Converted, identity: Identity, out: Path) -> Card:
-    part = converted.task == "part"
+    part = converted.task == PART
     return Card(
         id=_id(identity.id or plain_id(out.name)),
         task=converted.task,
@@ -224,9 +227,13 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _write(out: Path, converted: Converted, card: Card, identity: Identity, *, replace: bool) -> ModelPackage:
+def _write(
+    out: Path, converted: Converted, card: Card, identity: Identity, *, task: ModelTask | None, replace: bool
+) -> ModelPackage:
     channels, size, low, high = converted.image
-    image = {"num_channels": channels, "spatial_shape": [size, size], "value_range": [low, high]}
+    image: dict[str, Any] = {"num_channels": channels, "spatial_shape": [size, size], "value_range": [low, high]}
+    if task is not None:
+        image |= {"modality": task.modality, "format": "hounsfield" if task.modality == "CT" else "magnitude"}
     return write_package(
         out,
         state_dict=converted.state,

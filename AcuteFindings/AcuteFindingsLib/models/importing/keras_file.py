@@ -24,6 +24,7 @@ _NUMBERED = {
     "Dense": ("kernel", "bias"),
     "LSTM": ("kernel", "recurrent_kernel", "bias"),
 }
+_ENDINGS = (".h5", ".hdf5", ".keras")
 _STATISTICS = ("moving_mean", "moving_variance")
 
 
@@ -73,6 +74,11 @@ class KerasFile:
     model: Mapping[str, Any] | None
     version: str
     nested: bool = False
+
+
+def is_keras(path: Path) -> bool:
+    """Whether a file's ending is one of Keras."""
+    return path.is_file() and path.suffix.lower() in _ENDINGS
 
 
 def read_keras_file(path: Path) -> KerasFile:

@@ -1,82 +1,16 @@
-"""The networks of docs/sources.md 1 from Keras: slice models, sequence models, both together, or the backbone alone."""
+"""Backbones from Keras."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing import keras_networks
-from AcuteFindingsLib.models.importing.converted import Converted, Options, Probe, half_points, random_pictures
+from AcuteFindingsLib.models.importing.converted import Converted, Options, Probe, random_pictures
 from AcuteFindingsLib.models.importing.keras_file import KerasFile, read_keras_file
 from AcuteFindingsLib.models.importing.keras_source import ask_keras
 from AcuteFindingsLib.models.importing.keras_weights import dense_shapes, first_channels, torch_weights
-from AcuteFindingsLib.models.metadata import Label, Network
+from AcuteFindingsLib.models.metadata import Network
+from AcuteFindingsLib.models.task import PART
 
-_FEATURES = 1536
-_PE_SIZE = 386
-_SOURCES = (
-    "Huhtanen H. et al., BMC Medical Imaging 22, 2022, doi:10.1186/s12880-022-00763-z",
-    "Szegedy C. et al., Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning, 2016",
-)
-_LABEL = Label(name="pe", meaning="Pulmonary embolism", code="59282003")
-
-
-def convert_pe(path: Path, options: Options) -> Converted:
-    """Read the slice model of docs/sources.md 1, and the sequence model from ``options.also["sequence"]``.
-
-    Raises
-    ------
-    ModelError
-        When a file is damaged, is another network, or the sequence model is not named.
-    """
-    if "sequence" not in options.also:
-        raise ModelError(
-            f"{path.name} reads slices only, and a verdict needs the sequence model too: name its file with "
-            "--also sequence=FILE, or import the slice model alone with --as pe-slices."
-        )
-    slices, sequence = (
-        _slices(path, options, "encoder."),
-        _sequence(options.also["sequence"], options, "sequence_network."),
-    )
-    # What the sequence network is asked is read by the part of that name.
-    encoder, reader = slices.network.arguments, sequence.network.arguments
-    if encoder["encoding"] != reader["encoding"]:
-        raise ModelError(
-            f"{path.name} gives {encoder['encoding']} numbers a slice, and {options.also['sequence'].name} takes "
-            f"{reader['encoding']}: they do not belong together."
-        )
-    (see,), (read,) = slices.probes, sequence.probes
-    channels, size = slices.image[:2]
-    return Converted(
-        task="pe",
-        title="InceptionResNetV2 and LSTM, imported from Keras",
-        network=Network(name="pe", arguments={"encoder": encoder, "sequence": reader}),
-        state={**(slices.state or {}), **(sequence.state or {})},
-        form=f"{slices.form}; {sequence.form} in {options.also['sequence'].name}",
-        framework="Keras",
-        probes=(
-            Probe(see.batch, see.ask, "encode", see.probabilities),
-            Probe(read.batch, read.ask, "sequence", read.probabilities),
-        ),
-        preprocessing={"size": size, "channels": channels, "window": reader["length"], "batch": 8},
-        labels=(_LABEL,),
-        points=half_points(("study", "pe"), ("slice", "pe")),
-        image=slices.image,
-        remarks=(*slices.remarks, *sequence.remarks),
-        sources=_SOURCES,
-    )
-
-
-def convert_slices(path: Path, options: Options) -> Converted:
-    """Read the slice model of docs/sources.md 1 alone: a part to train a sequence model on."""
-    return _slices(path, options, "")
-
-
-def convert_sequence(path: Path, options: Options) -> Converted:
-    """Read the sequence model of docs/sources.md 1 alone."""
-    return _sequence(path, options, "")
+_SOURCE = "Szegedy C. et al., Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning, 2016"
 
 
 def convert_backbone(path: Path, options: Options) -> Converted:
@@ -94,11 +28,11 @@ def convert_backbone(path: Path, options: Options) -> Converted:
     many = f"{len(left)} layers after it were" if len(left) > 1 else "The layer of classes was"
     remark = f"{many} left out ({', '.join(left)})." if left else ""
     return Converted(
-        task="part",
-        title=f"InceptionResNetV2 for {_told(channels)} pictures, imported from Keras",
+        task=PART,
+        title=f"InceptionResNetV2 for {channels_told(channels)} pictures, imported from Keras",
         network=Network(name="image_features", arguments={"backbone": "inception_resnet_v2", "in_channels": channels}),
         state=state,
-        form=_form(file, channels),
+        form=keras_form(file, channels),
         framework="Keras",
         probes=(Probe(batch, lambda batch: ask_keras(path, spec, batch.transpose(0, 2, 3, 1), options.source_python)),),
         preprocessing={"size": size, "channels": channels, "mean": 0.5, "std": 0.5},
@@ -106,118 +40,15 @@ def convert_backbone(path: Path, options: Options) -> Converted:
         points=(),
         image=(channels, size, -1.0, 1.0),
         remarks=(remark,) if remark else (),
-        sources=_SOURCES[1:],
+        sources=(_SOURCE,),
     )
 
 
-def _slices(path: Path, options: Options, prefix: str) -> Converted:
-    file = read_keras_file(path)
-    channels = first_channels(file)
-    dense = dense_shapes(file)
-    hidden, encoding = _head(path, dense)
-    state, _ = torch_weights(
-        file,
-        keras_networks.slice_network(prefix, hidden=hidden, encoding=encoding),
-        name="the slice network of the PE source (InceptionResNetV2, three dense layers)",
-    )
-    size = options.size or _PE_SIZE
-    batch = random_pictures(channels, size, low=-1, high=1)
-    spec = {"network": "slices", "channels": channels, "size": size, "hidden": hidden, "encoding": encoding}
-    spec["nested"] = file.nested
-    arguments = {"backbone": "inception_resnet_v2", "in_channels": channels, "hidden": hidden, "encoding": encoding}
-    return Converted(
-        task="part",
-        title=f"Slice encoder for {_told(channels)} pictures, imported from Keras",
-        network=Network(name="pe_slice_encoder", arguments=arguments),
-        state=state,
-        form=_form(file, channels),
-        framework="Keras",
-        probes=(
-            Probe(
-                batch,
-                lambda batch: ask_keras(path, spec, batch.transpose(0, 2, 3, 1), options.source_python),
-                probabilities=frozenset({"slice"}),
-            ),
-        ),
-        preprocessing={"size": size, "channels": channels, "window_level": 100.0, "window_width": 700.0},
-        labels=(_LABEL,),
-        points=half_points(("slice", "pe")),
-        image=(channels, size, -1.0, 1.0),
-        sources=_SOURCES,
-    )
+def keras_form(file: KerasFile, channels: int) -> str:
+    """Return in words what a file is: version and layout."""
+    return f"Keras {file.version or 'of unknown version'}, {channels_told(channels)} layout"
 
 
-def _head(path: Path, dense: list[tuple[int, ...]]) -> tuple[int, int]:
-    """Find hidden units and encoding length among the dense layers, whatever their order in the file."""
-    hidden = next((shape[1] for shape in dense if shape[0] == _FEATURES), 0)
-    encoding = next((shape[1] for shape in dense if shape[0] == hidden), 0)
-    if len(dense) != 3 or (encoding, 1) not in dense:
-        told = ", ".join("×".join(map(str, shape)) for shape in dense) or "none"
-        raise ModelError(
-            f"{path.name} is no slice model of the PE source: its dense layers are {told}; expected {_FEATURES}×512, "
-            "512×64 and 64×1. Import a backbone alone with --as inception-resnet-v2."
-        )
-    return hidden, encoding
-
-
-def _sequence(path: Path, options: Options, prefix: str) -> Converted:
-    file = read_keras_file(path)
-    arguments = _sequence_arguments(file)
-    graph = keras_networks.sequence_network(prefix, hidden=arguments["hidden"], dense=arguments["dense"])
-    state, _ = torch_weights(file, graph, name="the sequence network of the PE source (BiLSTM, four dense layers)")
-    length, encoding = arguments["length"], arguments["encoding"]
-    batch = np.random.default_rng(21).normal(0, 1, (2, length, encoding)).astype(np.float32)
-    # The source pads short stacks with zeros and reads them like slices.
-    batch[1, -length // 4 :] = 0
-    spec = {"network": "sequence", **arguments}
-    return Converted(
-        task="part",
-        title="Sequence network, imported from Keras",
-        network=Network(name="pe_sequence", arguments={**arguments, "exam_head": False, "mask_padding": False}),
-        state=state,
-        form=f"Keras {file.version or 'of unknown version'}, sequence model",
-        framework="Keras",
-        probes=(
-            Probe(
-                batch,
-                lambda batch: ask_keras(path, spec, batch, options.source_python),
-                probabilities=frozenset({"slice", "stack"}),
-            ),
-        ),
-        preprocessing={"window": length},
-        labels=(_LABEL,),
-        points=half_points(("study", "pe"), ("slice", "pe")),
-        image=(1, encoding, -1.0, 1.0),
-        sources=_SOURCES[:1],
-    )
-
-
-def _sequence_arguments(file: KerasFile) -> dict[str, Any]:
-    arrays: Mapping[str, np.ndarray] = next((layer.arrays for layer in file.layers if layer.kind == "LSTM"), {})
-    needed = ("forward/kernel", "forward/recurrent_kernel", "backward/kernel", "backward/recurrent_kernel")
-    dense = dense_shapes(file)
-    if any(name not in arrays for name in needed) or len(dense) != 4:
-        raise ModelError(
-            f"{file.path.name} is no sequence model of the PE source: a bidirectional LSTM and four dense layers "
-            "belong in it."
-        )
-    hidden = arrays["forward/recurrent_kernel"].shape[0]
-    first = next((shape for shape in dense if shape[0] == 2 * hidden), (0, 0))
-    second = next((shape for shape in dense if shape[0] == first[1]), (0, 0))
-    rest = [shape for shape in dense if shape not in (first, second, (second[1], 1))]
-    if len(rest) != 1 or rest[0][1] != 1:
-        raise ModelError(f"{file.path.name} is no sequence model of the PE source: its dense layers are {dense}.")
-    return {
-        "length": int(rest[0][0]),
-        "encoding": int(arrays["forward/kernel"].shape[0]),
-        "hidden": int(hidden),
-        "dense": [int(first[1]), int(second[1])],
-    }
-
-
-def _form(file: KerasFile, channels: int) -> str:
-    return f"Keras {file.version or 'of unknown version'}, {_told(channels)} layout"
-
-
-def _told(channels: int) -> str:
+def channels_told(channels: int) -> str:
+    """Return in words how many channels pictures have."""
     return {1: "one-channel (NIH)", 3: "three-channel (ImageNet)"}.get(channels, f"{channels}-channel")

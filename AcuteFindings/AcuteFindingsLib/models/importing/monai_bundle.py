@@ -16,16 +16,21 @@ from AcuteFindingsLib.models.importing.converted import (
     Converted,
     Options,
     Probe,
-    half_points,
+    draws_mask,
+    form_of,
+    labels_of,
+    names_findings,
     normalization,
     normalized,
+    points_of,
+    public_names,
     random_pictures,
     softmax,
+    task_of,
 )
 from AcuteFindingsLib.models.importing.heads import is_exclusive
-from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
 from AcuteFindingsLib.models.importing.state_files import read_state
-from AcuteFindingsLib.models.metadata import Label, Network
+from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.networks.monai_network import build_monai
 from AcuteFindingsLib.places import temporary_folder
 
@@ -44,7 +49,8 @@ def convert_bundle(path: Path, options: Options) -> Converted:
     path
         The bundle.
     options
-        `task` is ``"pneumothorax"``, ``"lungs"`` or ``"chest"``; `channel` says which of several classes is meant.
+        `task` is one whose models draw a mask on a picture or name its findings; `channel` says which of several
+        classes is meant.
 
     Raises
     ------
@@ -52,9 +58,8 @@ def convert_bundle(path: Path, options: Options) -> Converted:
         When it is no bundle, its network is not MONAI's own or needs code to be built, is made for volumes, or the
         weights do not fit.
     """
-    task = options.task
-    if task not in ("pneumothorax", "lungs", "chest"):
-        raise ModelError(f"{path.name} does not say what it is for: choose --task pneumothorax, lungs or chest.")
+    task = task_of(options, "monai-bundle", lambda form: draws_mask(form) or names_findings(form), file=path.name)
+    findings = names_findings(form_of(task))
     with _unpacked(path) as folder:
         metadata = (
             _read_config(folder / "configs/metadata.json") if (folder / "configs/metadata.json").is_file() else {}
@@ -70,12 +75,16 @@ def convert_bundle(path: Path, options: Options) -> Converted:
     sides = [side for side in image.get("spatial_shape", ()) if isinstance(side, int)]
     size = options.size or (sides[-1] if sides else 256)
     answer = metadata.get("network_data_format", {}).get("outputs", {}).get("pred", {})
-    output = "pathologies" if task == "chest" else "mask"
+    output = "pathologies" if findings else "mask"
     count = int(arguments.get("out_channels", arguments.get("num_classes", answer.get("num_channels", 1))))
-    classes, names = _classes(path, task, count, answer, options)
+    classes, names = _classes(path, None if findings else task.main_label, count, answer, options)
     mean, std = normalization(channels, options)
     own: dict[str, Any] = {"target": target, "arguments": arguments, "output": output, "in_channels": channels}
-    exclusive = is_exclusive(path, names, options.head) if output == "pathologies" else options.head != "sigmoid"
+    exclusive = (
+        is_exclusive(path, names, options.head, findings=public_names(form_of(task)))
+        if findings
+        else options.head != "sigmoid"
+    )
     own |= {"classes": classes, "softmax": exclusive and count > 1}
     preprocessing: dict[str, Any] = {"size": size, "flip": False, "equalise": False}
     if channels == 1:
@@ -90,9 +99,9 @@ def convert_bundle(path: Path, options: Options) -> Converted:
             logits = source.eval()(torch.from_numpy(normalized(pictures, mean, std))).numpy()
         return {output: (softmax(logits) if own["softmax"] else logits)[:, classes]}
 
-    labels = tuple(LABELS.get(name, Label(name=name, meaning=name.replace("_", " ").capitalize())) for name in names)
+    labels = labels_of(task, names)
     return Converted(
-        task=task,
+        task=task.id,
         title=f"{metadata.get('name') or target}, imported from a MONAI bundle",
         network=Network(name="monai", arguments=own),
         state={f"network.{name}": value for name, value in state.items()},
@@ -108,7 +117,7 @@ def convert_bundle(path: Path, options: Options) -> Converted:
         ),
         preprocessing=preprocessing,
         labels=labels,
-        points=segmenter_points(task) if task != "chest" else half_points(*(("study", name) for name in names)),
+        points=points_of(task, labels),
         image=(1, size, 0.0, 1.0),
         remarks=("The bundle's own transforms are not used: --mean, --std and --size say how pictures are prepared.",),
         sources=(_SOURCE,),
@@ -210,14 +219,14 @@ def _literal(path: Path, key: str, value: Any, config: Mapping[str, Any], depth:
 
 
 def _classes(
-    path: Path, task: str, count: int, answer: Mapping[str, Any], options: Options
+    path: Path, drawn: str | None, count: int, answer: Mapping[str, Any], options: Options
 ) -> tuple[list[int], tuple[str, ...]]:
-    if task != "chest":
+    if drawn is not None:
         # Of two classes that exclude each other the first is the background.
         chosen = options.channel if options.channel is not None else {1: 0, 2: 1}.get(count)
         if chosen is None or not 0 <= chosen < count:
             raise ModelError(f"{path.name} draws {count} classes; say which is meant with --channel 0 to {count - 1}.")
-        return [chosen], (task,)
+        return [chosen], (drawn,)
     stated = answer.get("channel_def", {})
     names = options.labels or tuple(
         str(stated.get(str(n), f"class_{n}")).strip().lower().replace(" ", "_") for n in range(count)

@@ -13,30 +13,21 @@ from AcuteFindingsLib.models.importing.converted import (
     Converted,
     Options,
     Probe,
-    half_points,
+    form_of,
+    labels_of,
     normalized,
+    points_of,
+    public_names,
     random_pictures,
+    task_of,
 )
-from AcuteFindingsLib.models.importing.findings import XRV_LABELS
 from AcuteFindingsLib.models.importing.heads import is_exclusive
-from AcuteFindingsLib.models.importing.segmentation_models import LABELS, segmenter_points
-from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint, Task
+from AcuteFindingsLib.models.metadata import Label, Network
 from AcuteFindingsLib.models.runtime.onnx import load_onnx
 from AcuteFindingsLib.models.runtime.onnx_check import answers_with_probabilities
 from AcuteFindingsLib.models.runtime.program import PROGRAMS, ProgramPart, require_answer
 from AcuteFindingsLib.models.runtime.torchscript import load_torchscript
-
-# What the detector of each task asks: outputs by part, the first ones needed, the others taken where they are there.
-_ASKED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    "pe": {"encode": (("encoding", "slice"), ("mask",)), "sequence": (("slice", "stack"), ("exam",))},
-    "hemorrhage": {"features": (("features", "mask"), ()), "head": (("slice",), ())},
-    "pneumothorax": {"": (("mask",), ("empty",))},
-    "lungs": {"": (("mask",), ())},
-    "chest": {"": (("pathologies",), ("tubes",))},
-}
-_SIZES = {"pe": 386, "hemorrhage": 250, "pneumothorax": 512, "lungs": 256, "chest": 224}
-_LABELS = {**LABELS, "pe": Label(name="pe", meaning="Pulmonary embolism", code="59282003")}
-_RADNET_LABELS = ("any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
+from AcuteFindingsLib.models.task import ModelTask, ProgramForm, ProgramOutputs
 
 
 def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
@@ -56,59 +47,62 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
     ModelError
         When a file is damaged or missing, or its outputs are not those that the detector asks for.
     """
-    if options.task not in _ASKED:
-        raise ModelError(f"{path.name} does not say what it is for: choose --task {', '.join(_ASKED)}.")
-    task: Task = options.task
-    asked = _ASKED[task]
+    task = task_of(options, kind, lambda _form: True, file=path.name)
+    form = form_of(task)
+    asked = form.parts
     first, *others = asked
     missing = [part for part in others if part not in options.also]
     if missing:
         raise ModelError(
-            f"{path.name} is one part of a model for {task}; name the file of the other with --also {missing[0]}=FILE."
+            f"{path.name} is one part of a model for {task.id}; name the file of the other with "
+            f"--also {missing[0]}=FILE."
         )
     files = {first: path, **{part: options.also[part] for part in others}}
-    size = options.size or _SIZES[task]
+    size = options.size or form.size
     channels = 1
-    pictures = random_pictures(channels, size, low=-1 if task == "pe" else 0, high=1)
-    radiograph = task not in ("pe", "hemorrhage")
+    low, high = form.value_range
+    pictures = random_pictures(channels, size, low=low, high=high)
     mean, std = (options.mean or (0.0,))[:1], (options.std or (1.0,))[:1]
-    batches: dict[str, np.ndarray] = {first: normalized(pictures, mean, std) if radiograph else pictures}
+    batches: dict[str, np.ndarray] = {first: normalized(pictures, mean, std) if form.normalized else pictures}
     parts: dict[str, ProgramPart] = {}
     probes = []
     outputs: dict[str, np.ndarray] = {}
     for part, file in files.items():
         if not file.is_file():
             raise ModelError(f"There is no file {file}; correct the path.")
-        batch = batches[part] if part in batches else _second_batch(task, outputs)
+        batch = batches[part] if part in batches else _second_batch(asked[part], outputs)
         name = f"models/{part if part != first else 'model'}{PROGRAMS[kind]}"
         run = (load_onnx if kind == "onnx" else load_torchscript)(file, device="cpu")
         answers = run(batch)
         given = list(answers)
         names = _names(file, given, asked[part], options.outputs.get(part, ()))
         outputs = dict(zip(names, answers.values(), strict=True))
-        for output in (*asked[part][0], *asked[part][1]):
+        for output in (*asked[part].needed, *asked[part].optional):
             if output in outputs:
                 require_answer(output, np.asarray(outputs[output]), batch, source=file.name)
-        flat = _probabilities(file, kind, dict(zip(names, given, strict=True)), outputs, options)
-        _require_one_class(file, outputs, flat, options)
+        read = {asked[other].reads for other in others}
+        flat = _probabilities(file, kind, dict(zip(names, given, strict=True)), outputs, options, numbers=read)
+        _require_one_class(file, form, outputs, flat, options)
         parts[part] = ProgramPart(file=name, outputs=names, probabilities=flat)
-        shown = partial(normalized, mean=mean, std=std) if radiograph else np.asarray
+        shown = partial(normalized, mean=mean, std=std) if form.normalized else np.asarray
         probes.append(
-            Probe(batch, _asker(run, names, shown), part, frozenset(flat), pictures=pictures if radiograph else None)
+            Probe(
+                batch, _asker(run, names, shown), part, frozenset(flat), pictures=pictures if form.normalized else None
+            )
         )
-    labels = _labels(task, outputs, options)
+    labels = _labels(task, kind, outputs, options)
     return Converted(
-        task=task,
-        title=f"{kind} model for {task}, imported as it is",
+        task=task.id,
+        title=f"{kind} model for {task.id}, imported as it is",
         network=Network(name=kind, arguments={"parts": {part: value.model_dump() for part, value in parts.items()}}),
         programs={value.file: files[part] for part, value in parts.items()},
         form={"onnx": "ONNX", "torchscript": "TorchScript"}[kind],
         framework={"onnx": "ONNX Runtime", "torchscript": "PyTorch"}[kind],
         probes=tuple(probes),
-        preprocessing=_preprocessing(task, size, outputs, options),
+        preprocessing=_preprocessing(form, size, outputs, options),
         labels=labels,
-        points=_points(task, labels),
-        image=(channels, size, -1.0 if task == "pe" else 0.0, 1.0),
+        points=points_of(task, labels),
+        image=(channels, size, low, high),
         remarks=("A TorchScript file is a program: run only those that you trust.",) if kind == "torchscript" else (),
     )
 
@@ -121,18 +115,22 @@ def _asker(run: Any, names: list[str], shown: Callable[[np.ndarray], np.ndarray]
 
 
 def _probabilities(
-    file: Path, kind: str, theirs: dict[str, str], outputs: dict[str, np.ndarray], options: Options
+    file: Path,
+    kind: str,
+    theirs: dict[str, str],
+    outputs: dict[str, np.ndarray],
+    options: Options,
+    *,
+    numbers: set[str],
 ) -> list[str]:
-    """Return which outputs are probabilities: as told, else as the file shows.
+    """Return which outputs are probabilities: as told, else as the file shows; `numbers` are what the next part reads.
 
     Raises
     ------
     ModelError
         It is told wrongly, or neither told nor to be seen.
     """
-    answers = {
-        name: value for name, value in outputs.items() if name in theirs and name not in ("encoding", "features")
-    }
+    answers = {name: value for name, value in outputs.items() if name in theirs and name not in numbers}
     within = {name for name, value in answers.items() if value.size and value.min() >= 0 and value.max() <= 1}
     if options.probabilities:
         outside = sorted(set(answers) - within)
@@ -159,7 +157,9 @@ def _probabilities(
     return []
 
 
-def _require_one_class(file: Path, outputs: dict[str, np.ndarray], flat: list[str], options: Options) -> None:
+def _require_one_class(
+    file: Path, form: ProgramForm, outputs: dict[str, np.ndarray], flat: list[str], options: Options
+) -> None:
     """Refuse what the detector would read as another answer: a mask of several classes, a softmax that is to come."""
     mask = outputs.get("mask")
     if mask is not None and (mask.ndim != 4 or mask.shape[1] != 1):
@@ -168,24 +168,22 @@ def _require_one_class(file: Path, outputs: dict[str, np.ndarray], flat: list[st
             "with its softmax and the channel of the finding alone."
         )
     logits = "pathologies" in outputs and "pathologies" not in flat and len(options.labels) > 1
-    if logits and is_exclusive(file, options.labels, options.head):
+    if logits and is_exclusive(file, options.labels, options.head, findings=public_names(form)):
         raise ModelError(
             f"{file.name} gives logits of labels that exclude each other ({', '.join(options.labels)}); export it "
             "with its softmax, so that it answers with probabilities."
         )
 
 
-def _second_batch(task: str, outputs: dict[str, np.ndarray]) -> np.ndarray:
+def _second_batch(asked: ProgramOutputs, outputs: dict[str, np.ndarray]) -> np.ndarray:
     """Make the second part's input of the first one's output: a whole stack."""
-    length, numbers = (96, outputs["encoding"].shape[1]) if task == "pe" else (12, outputs["features"].shape[1])
-    return np.random.default_rng(22).normal(0, 1, (2, length, numbers)).astype(np.float32)
+    shape = (2, asked.length, outputs[asked.reads].shape[1])
+    return np.random.default_rng(22).normal(0, 1, shape).astype(np.float32)
 
 
-def _names(
-    file: Path, given: list[str], asked: tuple[tuple[str, ...], tuple[str, ...]], stated: tuple[str, ...]
-) -> list[str]:
-    needed, welcome = asked
-    known = {*needed, *welcome}
+def _names(file: Path, given: list[str], asked: ProgramOutputs, stated: tuple[str, ...]) -> list[str]:
+    needed = asked.needed
+    known = {*needed, *asked.optional}
     if not stated:
         if len(given) == 1 and given[0] not in known and len(needed) == 1:
             return [needed[0]]
@@ -198,33 +196,23 @@ def _names(
     return list(stated)
 
 
-def _labels(task: str, outputs: dict[str, np.ndarray], options: Options) -> tuple[Label, ...]:
-    if task in _LABELS and not options.labels:
-        return (_LABELS[task],)
-    count = sum(outputs[name].shape[-1] for name in ("pathologies", "tubes", "slice") if name in outputs)
-    plain = _RADNET_LABELS if task == "hemorrhage" else XRV_LABELS
-    names = options.labels or (plain if count == len(plain) else ())
-    if task in ("chest", "hemorrhage") and len(names) != count:
+def _labels(task: ModelTask, kind: str, outputs: dict[str, np.ndarray], options: Options) -> tuple[Label, ...]:
+    form = form_of(task)
+    if form.single_label:
+        return labels_of(task, options.labels or (task.main_label,))
+    count = sum(outputs[name].shape[-1] for name in form.labeled_outputs if name in outputs)
+    public = next((names for names in form.label_sets.get(kind, ()) if len(names) == count), ())
+    names = options.labels or public
+    if len(names) != count:
         raise ModelError(
             f"The model gives {count} numbers, and {len(names)} names are known; name them with --labels a,b,c."
         )
-    return tuple(Label(name=name, meaning=name.replace("_", " ").capitalize()) for name in names)
+    return labels_of(task, names)
 
 
-def _points(task: str, labels: tuple[Label, ...]) -> tuple[OperatingPoint, ...]:
-    if task in ("pneumothorax", "lungs"):
-        return segmenter_points(task)
-    if task == "pe":
-        return half_points(("study", "pe"), ("slice", "pe"))
-    if task == "hemorrhage":
-        return half_points(("slice", labels[0].name), ("mask", labels[0].name))
-    return half_points(*(("study", label.name) for label in labels))
-
-
-def _preprocessing(task: str, size: int, outputs: dict[str, np.ndarray], options: Options) -> dict[str, Any]:
-    if task == "pe":
-        return {"size": size, "channels": 1, "window": outputs["slice"].shape[1], "batch": 8}
-    if task == "hemorrhage":
-        return {"size": size, "batch": 8}
+def _preprocessing(form: ProgramForm, size: int, outputs: dict[str, np.ndarray], options: Options) -> dict[str, Any]:
+    if not form.normalized:
+        length = {form.length_setting: outputs["slice"].shape[1]} if form.length_setting else {}
+        return {"size": size, **form.settings, **length}
     mean, std = options.mean or (0.0,), options.std or (1.0,)
     return {"size": size, "mean": mean[0], "std": std[0], "flip": False, "equalise": False}

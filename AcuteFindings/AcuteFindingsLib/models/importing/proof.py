@@ -9,6 +9,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Converted, Probe, SourceMissingError
 from AcuteFindingsLib.models.metadata import Origin
 from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.models.task import PART
 
 TOLERANCE = 1e-4
 """Largest difference between source and import that counts as the same answer."""
@@ -88,8 +89,8 @@ class Source:
             )
 
 
-Say = Callable[[Predictor, Source], float]
-"""Lets a model's detector and its source judge one phantom, and returns the largest difference."""
+Say = Callable[[Predictor, Source], float | None]
+"""Lets a model's detector and its source judge one phantom; returns the largest difference, None if it has none."""
 
 
 def compare(converted: Converted, predictor: Predictor, *, origin: Origin, say: Say | None = None) -> Origin:
@@ -108,7 +109,7 @@ def compare(converted: Converted, predictor: Predictor, *, origin: Origin, say: 
     source = Source(converted, predictor, file=origin.file)
     said = None
     try:
-        if say is not None and converted.task != "part":
+        if say is not None and converted.task != PART:
             said = say(predictor, source)
         source.ask_the_rest()
     except SourceMissingError as error:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.find import shipped_versions
-from AcuteFindingsLib.models.importing.keras_file import read_keras_file
-from AcuteFindingsLib.models.importing.keras_weights import dense_shapes
+from AcuteFindingsLib.models.importing.keras_file import is_keras, read_keras_file
 from AcuteFindingsLib.models.runtime.torch_weights import read_state_dict
 from AcuteFindingsLib.names import LONGEST, model_id
 
@@ -16,7 +15,7 @@ ENDINGS = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".ckpt", ".safetensors", ".b
 
 
 def recognize(path: Path) -> str:
-    """Return the architecture, as `import_model` names it, that a file's ending and content show.
+    """Return the general architecture, as `import_model` names it, that a file's ending and content show.
 
     Raises
     ------
@@ -30,8 +29,9 @@ def recognize(path: Path) -> str:
         return {".onnx": "onnx", ".ts": "torchscript"}[ending]
     if ending == ".zip":
         return "monai-bundle"
-    if ending in (".h5", ".hdf5", ".keras"):
-        return _keras(path)
+    if is_keras(path):
+        read_keras_file(path)
+        return "inception-resnet-v2"
     if ending not in ENDINGS:
         raise ModelError(f"{path.name} is of no kind that can be imported; these are: {', '.join(ENDINGS)}.")
     names = read_state_dict(path)
@@ -62,10 +62,3 @@ def plain_id(name: str) -> str:
         return model_id(plain)
     except ValueError:
         return f"imported-{plain}".strip("-.")
-
-
-def _keras(path: Path) -> str:
-    file = read_keras_file(path)
-    if any(layer.kind == "LSTM" for layer in file.layers):
-        return "pe-sequence"
-    return "pe-slices" if len(dense_shapes(file)) == 3 else "inception-resnet-v2"

@@ -1,4 +1,4 @@
-"""Checkpoints of segmentation-models-pytorch as pneumothorax or lung segmenters."""
+"""Checkpoints of segmentation-models-pytorch as models that draw a mask on a picture."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,17 @@ from AcuteFindingsLib.models.importing.converted import (
     Converted,
     Options,
     Probe,
-    half_points,
+    draws_mask,
+    labels_of,
     normalization,
     normalized,
+    points_of,
     random_pictures,
     softmax,
+    task_of,
 )
 from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
-from AcuteFindingsLib.models.metadata import Label, Network, OperatingPoint
+from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.networks.gray_input import IMAGENET_MEAN, IMAGENET_STD
 
 _SIZE = 512
@@ -42,10 +45,6 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "upsampling": (4,),
     "activation": (None,),
 }
-LABELS = {
-    "pneumothorax": Label(name="pneumothorax", meaning="Pneumothorax", code="36118008"),
-    "lungs": Label(name="lungs", meaning="Lung fields", code="39607008"),
-}
 _SOURCE = "Iakubovskii P., Segmentation Models PyTorch, 2019"
 
 
@@ -57,7 +56,7 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
     path
         A file of weights (then `options` must name encoder and decoder), or a folder with ``config.json``.
     options
-        `task` is ``"pneumothorax"`` or ``"lungs"``; `channel` says which of several classes is meant.
+        `task` is one whose models draw a mask; `channel` says which of several classes is meant.
 
     Raises
     ------
@@ -65,9 +64,7 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
         When the file is damaged, wants to run code, is another network, or it is not said which.
     """
     weights, config = _files(path)
-    task = options.task or "pneumothorax"
-    if task not in LABELS:
-        raise ModelError(f"A segmentation model serves pneumothorax or lungs, not {task}; choose with --task.")
+    task = task_of(options, "segmentation-model", draws_mask, file=path.name)
     state = fill_counters(read_state(weights, anchor=_ANCHOR))
     dropped = [name for name in state if name.startswith("classification_head.")]
     state = {name: value for name, value in state.items() if name not in dropped}
@@ -114,8 +111,9 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
         remarks.append(
             f"The classification head ({len(dropped)} tensors) was left out: what it answers is not in the file."
         )
+    labels = labels_of(task, (task.main_label,))
     return Converted(
-        task=task,
+        task=task.id,
         title=f"{decoder} on {encoder}, imported from segmentation-models-pytorch",
         network=Network(name="pneumothorax_segmenter", arguments=arguments),
         state={f"parts.{name}": value for name, value in state.items()},
@@ -130,20 +128,12 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
             ),
         ),
         preprocessing=preprocessing,
-        labels=(LABELS[task],),
-        points=segmenter_points(task),
+        labels=labels,
+        points=points_of(task, labels),
         image=(1, size, 0.0, 1.0),
         remarks=tuple(remarks),
         sources=(_SOURCE,),
     )
-
-
-def segmenter_points(task: str) -> tuple[OperatingPoint, ...]:
-    """Return the operating points that a segmenter's detector asks for; 0.4 empties a mask (docs/sources.md 3)."""
-    if task == "lungs":
-        return half_points(("mask", "lungs"))
-    empty = OperatingPoint(level="empty", label="pneumothorax", threshold=0.4, chosen="published for another model")
-    return (*half_points(("study", "pneumothorax"), ("mask", "pneumothorax")), empty)
 
 
 def _files(path: Path) -> tuple[Path, dict[str, Any]]:

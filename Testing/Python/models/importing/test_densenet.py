@@ -9,12 +9,11 @@ import torch
 from scipy.special import expit
 from torchvision.models import densenet121
 
+from AcuteFindingsLib.detectors.importing import import_model, recognize
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, chest_probabilities, network_images
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
-from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
-from AcuteFindingsLib.models.importing.recognize import recognize
 from AcuteFindingsLib.models.load import load_predictor
 
 SIZE = Options(size=64)

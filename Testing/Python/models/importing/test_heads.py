@@ -7,36 +7,38 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 
+from AcuteFindingsLib.detectors.importing import import_model
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.heads import is_exclusive
-from AcuteFindingsLib.models.importing.import_model import Identity, import_model
+from AcuteFindingsLib.models.importing.import_model import Identity
 from AcuteFindingsLib.models.load import load_predictor
 
 FILE = Path("m.pt")
+FINDINGS = ("pneumothorax", "effusion", "edema")
 
 
 @pytest.mark.parametrize("labels", [("normal", "pneumothorax"), ("No Finding", "effusion"), ("edema", "no_edema")])
 def test_of_two_labels_one_of_which_is_nothing_one_is_true(labels):
-    assert is_exclusive(FILE, labels, None)
+    assert is_exclusive(FILE, labels, None, findings=FINDINGS)
 
 
 @pytest.mark.parametrize("labels", [("pneumothorax",), ("pneumothorax", "effusion"), tuple("abcde")])
 def test_findings_stand_each_for_itself(labels):
-    assert not is_exclusive(FILE, labels, None)
+    assert not is_exclusive(FILE, labels, None, findings=FINDINGS)
 
 
 @pytest.mark.parametrize("labels", [("benign", "malignant"), ("class_0", "class_1"), ("normal", "viral", "bacterial")])
 def test_what_is_not_plain_is_asked_and_may_be_said(labels):
     with pytest.raises(ModelError, match="--head softmax"):
-        is_exclusive(FILE, labels, None)
-    assert is_exclusive(FILE, labels, "softmax")
-    assert not is_exclusive(FILE, labels, "sigmoid")
+        is_exclusive(FILE, labels, None, findings=FINDINGS)
+    assert is_exclusive(FILE, labels, "softmax", findings=FINDINGS)
+    assert not is_exclusive(FILE, labels, "sigmoid", findings=FINDINGS)
 
 
 def test_a_softmax_of_one_number_is_refused():
     with pytest.raises(ModelError, match="always 1"):
-        is_exclusive(FILE, ("pneumothorax",), "softmax")
+        is_exclusive(FILE, ("pneumothorax",), "softmax", findings=FINDINGS)
 
 
 def test_a_mask_of_several_classes_is_their_softmax_and_the_proof_asks_for_it(tmp_path):

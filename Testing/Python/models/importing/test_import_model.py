@@ -9,12 +9,13 @@ from torchvision.models import densenet121
 from typer.testing import CliRunner
 
 from AcuteFindingsLib.cli import app
+from AcuteFindingsLib.detectors.importing import architectures, import_model
 from AcuteFindingsLib.errors import CancelledError, ModelError
 from AcuteFindingsLib.models.find import default_package, list_packages
 from AcuteFindingsLib.models.importing import densenet
 from AcuteFindingsLib.models.importing import import_model as module
 from AcuteFindingsLib.models.importing.converted import Options, Probe, SourceMissingError
-from AcuteFindingsLib.models.importing.import_model import Identity, architectures, import_model
+from AcuteFindingsLib.models.importing.import_model import Identity
 from AcuteFindingsLib.models.importing.proof import largest_difference
 
 SIZE = Options(size=64)

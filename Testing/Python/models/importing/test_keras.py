@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.jobs.import_proof import detector_difference
-from AcuteFindingsLib.models.importing.converted import Options
-from AcuteFindingsLib.models.importing.import_model import import_model
-from AcuteFindingsLib.models.importing.keras_file import read_keras_file
-from AcuteFindingsLib.models.importing.keras_models import (
-    convert_backbone,
+from AcuteFindingsLib.detectors.import_proof import detector_difference
+from AcuteFindingsLib.detectors.importing import import_model, recognize
+from AcuteFindingsLib.detectors.pe.keras_models import (
     convert_pe,
     convert_sequence,
     convert_slices,
 )
-from AcuteFindingsLib.models.importing.recognize import recognize
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.importing.converted import Options
+from AcuteFindingsLib.models.importing.keras_file import read_keras_file
+from AcuteFindingsLib.models.importing.keras_models import convert_backbone
 from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.networks import build_network
 

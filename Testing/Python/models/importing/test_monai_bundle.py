@@ -8,9 +8,9 @@ import pytest
 import torch
 from monai.networks.nets import BasicUNet, DenseNet121
 
+from AcuteFindingsLib.detectors.importing import import_model
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
-from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
 from AcuteFindingsLib.models.load import load_predictor
 

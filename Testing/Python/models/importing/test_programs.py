@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from AcuteFindingsLib.detectors.importing import import_model
 from AcuteFindingsLib.detectors.pe.detector import PEDetector
 from AcuteFindingsLib.detectors.radiograph import lung_masks
+from AcuteFindingsLib.detectors.registry import model_tasks
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
-from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.programs import convert_program
 from AcuteFindingsLib.models.load import PredictorCache, load_predictor
 from AcuteFindingsLib.models.package import read_package
 from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.networks import build_network
+
+LUNGS = Options(task="lungs", tasks=model_tasks(), size=64, probabilities=False)
 
 
 class Bright(torch.nn.Module):
@@ -192,7 +195,11 @@ class Odd(torch.nn.Module):
 def test_answers_that_no_detector_can_use_are_refused_with_what_they_are(tmp_path, kind, told):
     torch.jit.script(Odd(kind)).save(str(tmp_path / "m.ts"))
     with pytest.raises(ModelError, match=told):
-        convert_program(tmp_path / "m.ts", Options(task="lungs", size=64, probabilities=False), kind="torchscript")
+        convert_program(
+            tmp_path / "m.ts",
+            Options(task="lungs", tasks=model_tasks(), size=64, probabilities=False),
+            kind="torchscript",
+        )
 
 
 def test_one_name_for_two_outputs_is_refused(tmp_path):
@@ -206,4 +213,4 @@ def test_one_name_for_two_outputs_is_refused(tmp_path):
 def test_a_sigmoid_that_shows_in_the_file_is_not_taken_for_a_logit(tmp_path):
     to_onnx(Flat(), torch.rand(1, 1, 64, 64), tmp_path / "m.onnx", ["mask"])
     with pytest.raises(ModelError, match="leave --logits out"):
-        convert_program(tmp_path / "m.onnx", Options(task="lungs", size=64, probabilities=False), kind="onnx")
+        convert_program(tmp_path / "m.onnx", LUNGS, kind="onnx")

@@ -5,11 +5,10 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 
+from AcuteFindingsLib.detectors.importing import import_model, recognize
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
-from AcuteFindingsLib.models.importing.import_model import import_model
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
-from AcuteFindingsLib.models.importing.recognize import recognize
 from AcuteFindingsLib.models.load import load_predictor
 
 
