@@ -1,4 +1,4 @@
-"""Intracranial hemorrhage on head CT without contrast, as data (SOURCES.md 4)."""
+"""Intracranial hemorrhage on head CT without contrast, as data (docs/sources.md 4)."""
 
 from types import MappingProxyType
 

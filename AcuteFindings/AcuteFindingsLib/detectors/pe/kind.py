@@ -1,4 +1,4 @@
-"""Pulmonary embolism on CT pulmonary angiograms, as data (SOURCES.md 1)."""
+"""Pulmonary embolism on CT pulmonary angiograms, as data (docs/sources.md 1)."""
 
 from types import MappingProxyType
 

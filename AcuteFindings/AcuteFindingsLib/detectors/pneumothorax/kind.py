@@ -1,4 +1,4 @@
-"""Pneumothorax on frontal chest radiographs, with its lung and chest models, as data (SOURCES.md 3 and 5)."""
+"""Pneumothorax on frontal chest radiographs, with its lung and chest models, as data (docs/sources.md 3 and 5)."""
 
 from types import MappingProxyType
 
@@ -67,7 +67,7 @@ _TASK = ModelTask(
         parts=MappingProxyType({"": ProgramOutputs(("mask",), ("empty",))}),
         size=512,
         single_label=True,
-        # 0.4 empties a mask (SOURCES.md 3).
+        # 0.4 empties a mask (docs/sources.md 3).
         points=(Point("study"), Point("mask"), Point("empty", 0.4, "published for another model")),
         default_of=("segmentation-model",),
     ),
