@@ -15,6 +15,7 @@ from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.schema import Agreement
 from AcuteFindingsLib.evaluation.tables import case_key, plain
 from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.pages.style import styled
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 
 _BACK, _INK, _SOFT = "#12171d", "#e8edf2", "#a3b0bd"
@@ -22,6 +23,7 @@ _DPI = 110
 _LOWEST, _OPACITY = 0.15, 0.55
 _MASK_COLOR = "#3ddc84"
 _SHEET_COLUMNS = 4
+_LETTERS_PER_INCH = 14
 _DISAGREEMENT_COLUMNS = 6
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -93,6 +95,7 @@ def disagreement_sheets(
     return sheets
 
 
+@styled
 def _write(rows: Sequence[Sequence[Panel]], target: Path, *, columns: int, side: float) -> Path:
     lines = max((panel.title.count("\n") + 1 for row in rows for panel in row if panel.title), default=0)
     height = side + 0.2 * lines + (0.2 if any(panel.note for row in rows for panel in row) else 0)
@@ -103,13 +106,13 @@ def _write(rows: Sequence[Sequence[Panel]], target: Path, *, columns: int, side:
         axes.set_axis_off()
     for row, line in enumerate(rows):
         for column, panel in enumerate(line):
-            _draw(grid[row, column], panel)
+            _draw(grid[row, column], panel, int(_LETTERS_PER_INCH * side))
     with replace_when_written(target) as partial:
         FigureCanvasAgg(figure).print_png(str(partial))
     return target
 
 
-def _draw(axes: Axes, panel: Panel) -> None:
+def _draw(axes: Axes, panel: Panel, letters: int) -> None:
     axes.imshow(panel.image, cmap="gray", vmin=0, vmax=1, interpolation="bilinear")
     if panel.heat is not None:
         axes.imshow(
@@ -122,7 +125,8 @@ def _draw(axes: Axes, panel: Panel) -> None:
         )
     if panel.outline is not None and panel.outline.any():
         axes.contour(panel.outline.astype(float), levels=[0.5], colors=[_MASK_COLOR], linewidths=1.1)
-    axes.set_title(panel.title, color=_INK, fontsize=8, pad=3)
+    title = "\n".join(one if len(one) <= letters else f"…{one[1 - letters :]}" for one in panel.title.splitlines())
+    axes.set_title(title, color=_INK, fontsize=8, fontweight="normal", pad=3)
     if panel.note:
         axes.text(0.5, -0.02, panel.note, color=_SOFT, fontsize=7, ha="center", va="top", transform=axes.transAxes)
 

@@ -52,6 +52,7 @@ _VARIABLES = {INK: "ink", SOFT: "soft", RULE: "rule", PAGE: "page"} | {
 }
 _TIP = "tip:"
 _LONGEST_NAME = 40
+_PIXELS_PER_INCH = 115
 
 
 def canvas(width: float, height: float, **grid: Any) -> tuple[Figure, Any]:
@@ -97,10 +98,13 @@ def as_svg(figure: Figure, described: str) -> Markup:
     text = re.sub(r' clip-path="[^"]*"', "", text)
     text = re.sub(rf'<g id="{_TIP}([^"]*)">', r"<g><title>\1</title>", text)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
-    words = escape(described)
+    words, widest = escape(described), round(_PIXELS_PER_INCH * figure.get_figwidth())
     text = re.sub(
         r'<svg [^>]*?(viewBox="[^"]*")[^>]*>',
-        lambda found: f'<svg class="plot" {found[1]} role="img" aria-label="{words}"><title>{words}</title>',
+        lambda found: (
+            f'<svg class="plot" style="max-width: {widest}px" {found[1]} role="img" aria-label="{words}">'
+            f"<title>{words}</title>"
+        ),
         text,
         count=1,
     )

@@ -98,6 +98,7 @@ def cut(array: np.ndarray, ijk_to_ras: np.ndarray, plane: Plane, position_ras: t
     return Cut(image, (extent[0], extent[1], extent[2], extent[3]))
 
 
+@styled
 def _slice(finding: Finding, study: Study, plan: PlannedPicture) -> Figure:
     figure = Figure(figsize=(8, 8), dpi=DPI, facecolor="black")
     axes = figure.add_axes((0, 0, 1, 1))

@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
 from AcuteFindingsLib.evaluation.schema import Curve, Figure
+from AcuteFindingsLib.pages.style import ACCENT, DOTTED, INK, RULE, SERIES, SOFT
 
-COLORS = ("#1f5f99", "#b3261e", "#17633f", "#8a5300")
-_INK, _SOFT, _RULE = "#1b2530", "#566473", "#d5dce3"
+COLORS = (ACCENT, SERIES[0], *SERIES[2:])
 _DPI = 110
 
 
@@ -40,7 +40,7 @@ def bars(
         axes.bar(x, values, 0.92 * width, color=COLORS[number], label=name)
         for at, one in zip(x, figures, strict=True):
             if one is not None and one.intervals:
-                axes.plot([at, at], [one.intervals[0].low, one.intervals[0].high], color=_INK, linewidth=1.1)
+                axes.plot([at, at], [one.intervals[0].low, one.intervals[0].high], color=INK, linewidth=1.1)
         if published:
             marked = [(at, value) for at, value in zip(x, published[number], strict=True) if value is not None]
             for order, (at, value) in enumerate(marked):
@@ -51,16 +51,16 @@ def bars(
     axes.set_xticks(places, groups)
     axes.set(ylabel=label, ylim=(0, 1.02))
     _tidy(axes, grid="y")
-    axes.figure.legend(loc="outside uppercenter", ncols=4, frameon=False, fontsize=8)
+    axes.figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
 
 
 def roc(axes: Axes, curves: Sequence[tuple[str, Curve]], title: str) -> None:
     """Draw ROC curves."""
-    axes.plot([0, 1], [0, 1], color=_SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, linestyle=DOTTED)
     for number, (name, curve) in enumerate(curves):
         axes.plot(curve.x, curve.y, color=COLORS[number], linewidth=1.8, label=name)
     axes.set(xlabel="1 − specificity", ylabel="Sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    axes.set_title(title, fontsize=10, color=_INK)
+    axes.set_title(title, fontsize=10, color=INK)
     axes.legend(loc="lower right", frameon=False, fontsize=8)
     _tidy(axes, grid="both")
 
@@ -71,7 +71,7 @@ def picture(axes: Axes, image: np.ndarray, title: str, outlines: Sequence[tuple[
     for mask, color in outlines:
         if mask.any() and not mask.all():
             axes.contour(mask.astype(float), [0.5], colors=[color], linewidths=1.3)
-    axes.set_title(title, fontsize=8.5, color=_INK)
+    axes.set_title(title, fontsize=8.5, color=INK)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
@@ -85,7 +85,7 @@ def save(drawing: Canvas, file: Path) -> None:
 
 def _tidy(axes: Axes, *, grid: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_SOFT)
-    axes.grid(visible=True, axis=grid, color=_RULE, linewidth=0.6)  # type: ignore[arg-type]
+    axes.spines[["left", "bottom"]].set_color(SOFT)
+    axes.grid(visible=True, axis=grid, color=RULE, linewidth=0.6)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
-    axes.tick_params(colors=_SOFT, labelsize=8.5)
+    axes.tick_params(colors=SOFT, labelsize=8.5)
