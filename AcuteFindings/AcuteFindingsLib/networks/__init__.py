@@ -1,4 +1,4 @@
-"""The architectures of the five sources, each a plain `torch.nn.Module`, built by name.
+"""The architectures of the five sources, each a plain `torch.nn.Module`, built by name; packages may bring others.
 
 Every network takes plain keyword arguments that serialize to JSON, maps float32 images ``(n, c, y, x)`` to a dict of
 named logits, and names in `gradcam_layer` the submodule whose output Grad-CAM weighs. Importing this package does not
@@ -8,7 +8,9 @@ import torch; `build_network` does.
 import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
@@ -17,25 +19,37 @@ from AcuteFindingsLib.networks.arguments import bounded_memory, check_arguments,
 if TYPE_CHECKING:
     from torch import nn
 
-_NETWORKS = {
-    "chest_classifier": ("chest", "ChestClassifier"),
-    "densenet40": ("densenet40", "DenseNet40"),
-    "image_features": ("backbones", "ImageFeatures"),
-    "lung_unet": ("chest", "LungUNet"),
-    "monai": ("monai_network", "MonaiNetwork"),
-    "pe": ("pe", "PEModel"),
-    "pe_sequence": ("pe", "SequenceNetwork"),
-    "pe_slice_cnn": ("pe_slice_cnn", "PESliceCNN"),
-    "pe_slice_encoder": ("pe", "SliceEncoder"),
-    "pneumothorax_classifier": ("pneumothorax", "PneumothoraxClassifier"),
-    "pneumothorax_segmenter": ("pneumothorax", "PneumothoraxSegmenter"),
-    "radnet": ("radnet", "RADnet"),
-}
+GROUP = "acutefindings.networks"
+"""Entry points of other packages that bring an architecture: name and ``module:class``."""
+
+# As entry points have it. Model packages name their architecture so: a name stays for good.
+_BUILT_IN = """
+chest_classifier = AcuteFindingsLib.networks.chest:ChestClassifier
+densenet40 = AcuteFindingsLib.networks.densenet40:DenseNet40
+image_features = AcuteFindingsLib.networks.backbones:ImageFeatures
+lung_unet = AcuteFindingsLib.networks.chest:LungUNet
+monai = AcuteFindingsLib.networks.monai_network:MonaiNetwork
+pe = AcuteFindingsLib.networks.pe:PEModel
+pe_sequence = AcuteFindingsLib.networks.pe:SequenceNetwork
+pe_slice_cnn = AcuteFindingsLib.networks.pe_slice_cnn:PESliceCNN
+pe_slice_encoder = AcuteFindingsLib.networks.pe:SliceEncoder
+pneumothorax_classifier = AcuteFindingsLib.networks.pneumothorax:PneumothoraxClassifier
+pneumothorax_segmenter = AcuteFindingsLib.networks.pneumothorax:PneumothoraxSegmenter
+radnet = AcuteFindingsLib.networks.radnet:RADnet
+"""
+
+
+@lru_cache(maxsize=1)
+def _known() -> dict[str, str]:
+    """Return the reference of every architecture by its name; those of this library cannot be replaced by another."""
+    brought = {point.name: point.value for point in entry_points(group=GROUP)}
+    lines = (line.split(" = ") for line in _BUILT_IN.strip().splitlines())
+    return brought | {name: reference for name, reference in lines}
 
 
 def list_networks() -> list[str]:
     """Return the names that `build_network` knows, sorted."""
-    return sorted(_NETWORKS)
+    return sorted(_known())
 
 
 def build_network(name: str, arguments: Mapping[str, Any] | None = None) -> "nn.Module":
@@ -53,10 +67,10 @@ def build_network(name: str, arguments: Mapping[str, Any] | None = None) -> "nn.
     ModelError
         When the name or an argument is not known, or a value cannot be built.
     """
-    if name not in _NETWORKS:
-        raise ModelError(f"There is no network {name!r}{_guess(name, _NETWORKS)}; choose {', '.join(list_networks())}.")
-    module, class_name = _NETWORKS[name]
-    network = getattr(import_module(f"{__name__}.{module}"), class_name)
+    if name not in _known():
+        raise ModelError(f"There is no network {name!r}{_guess(name, _known())}; choose {', '.join(list_networks())}.")
+    module, _, class_name = _known()[name].partition(":")
+    network = getattr(import_module(module), class_name)
     given = dict(arguments or {})
     known = [parameter for parameter in inspect.signature(network).parameters if parameter != "self"]
     for argument in given:

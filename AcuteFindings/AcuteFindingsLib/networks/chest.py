@@ -14,9 +14,8 @@ from AcuteFindingsLib.networks.layers import one_against_others, resize_like
 from AcuteFindingsLib.networks.mask_decoder import PyramidSegmenter
 from AcuteFindingsLib.networks.unet import UNet
 
-# The five pathologies and four tubes of docs/sources.md 5; the pathologies as its public code names them.
-PATHOLOGIES = ("pneumothorax", "effusion", "atelectasis", "cardiomegaly", "pneumonia")
-TUBES = ("chest_drain", "tracheostomy", "endotracheal", "nasogastric")
+# docs/sources.md 5.
+_PUBLISHED_PATHOLOGIES, _PUBLISHED_TUBES = 5, 4
 
 
 class ChestClassifier(Freezable):
@@ -29,7 +28,7 @@ class ChestClassifier(Freezable):
     in_channels
         Channels of the pictures.
     pathologies, tubes
-        Names of the labels; an empty list leaves the task out.
+        Names of the labels; an empty list leaves the task out. None is as many as published, of any names.
     dropout
         Before the last layers.
     pretrained
@@ -59,8 +58,8 @@ class ChestClassifier(Freezable):
         *,
         backbone: str = "densenet121",
         in_channels: int = 1,
-        pathologies: Sequence[str] = PATHOLOGIES,
-        tubes: Sequence[str] = TUBES,
+        pathologies: Sequence[str] | None = None,
+        tubes: Sequence[str] | None = None,
         dropout: float = 0.0,
         pretrained: bool = False,
         grey_mean: Sequence[float] | None = None,
@@ -69,6 +68,10 @@ class ChestClassifier(Freezable):
         exclusive: bool = False,
     ) -> None:
         super().__init__()
+        if pathologies is None:
+            pathologies = [f"pathology {number}" for number in range(_PUBLISHED_PATHOLOGIES)]
+        if tubes is None:
+            tubes = [f"tube {number}" for number in range(_PUBLISHED_TUBES)]
         names = [*pathologies, *tubes]
         if not names or len(set(names)) < len(names):
             raise ModelError(f"The labels of a chest classifier must be at least one, none of them twice; got {names}.")

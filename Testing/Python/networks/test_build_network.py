@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,20 @@ def test_every_source_has_its_networks():
         "pneumothorax_segmenter",
         "radnet",
     ]
+
+
+def test_another_package_brings_an_architecture_but_takes_no_name_of_ours(monkeypatch):
+    import AcuteFindingsLib.networks as networks
+
+    brought = [EntryPoint(name, "torch.nn:Linear", networks.GROUP) for name in ("strangers", "radnet")]
+    monkeypatch.setattr(networks, "entry_points", lambda *, group: brought if group == networks.GROUP else [])
+    networks._known.cache_clear()
+    try:
+        built = build_network("strangers", {"in_features": 3, "out_features": 2})
+        assert (built.in_features, built.out_features) == (3, 2)
+        assert type(build_network("radnet", {"backbone": "resnet10t", "taps": [4, 8, 16]})).__name__ == "RADnet"
+    finally:
+        networks._known.cache_clear()
 
 
 @pytest.mark.parametrize(

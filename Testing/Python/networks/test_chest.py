@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.networks.chest import PATHOLOGIES, TUBES, ChestClassifier, LungUNet
+from AcuteFindingsLib.networks.chest import ChestClassifier, LungUNet
 
 
 def shapes(outputs):
@@ -11,7 +11,6 @@ def shapes(outputs):
 
 
 def test_the_published_classifier_is_densenet121_with_five_pathologies_and_four_tubes(weights):
-    assert (len(PATHOLOGIES), len(TUBES)) == (5, 4)
     with torch.device("meta"):
         assert weights(ChestClassifier(in_channels=3)) == 6_953_856 + 9 * (1024 + 1)
 
