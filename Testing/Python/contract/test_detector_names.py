@@ -16,20 +16,9 @@ KINDS = [load_reference(reference) for reference in BUILT_IN]
 REGISTRY = "detectors/registry.py"
 
 STILL_NAMING: tuple[str, ...] = (
-    "cli/import_model.py",
     "detectors/bundle.py",
     "detectors/single_image.py",
     "evaluation/explain.py",
-    "jobs/import_proof.py",
-    "models/bundle_config.py",
-    "models/importing/densenet.py",
-    "models/importing/findings.py",
-    "models/importing/keras_models.py",
-    "models/importing/monai_bundle.py",
-    "models/importing/programs.py",
-    "models/importing/segmentation_models.py",
-    "networks/__init__.py",
-    "networks/chest.py",
     "providers/blast_ct.py",
     "providers/context.py",
     "providers/hemorrhage_result.py",
