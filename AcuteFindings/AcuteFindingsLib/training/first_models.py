@@ -11,9 +11,7 @@ from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.training import (
     first_chest,
     first_chest64,
-    first_hemorrhage,
     first_lungs,
-    first_pe,
     first_radiographs,
 )
 from AcuteFindingsLib.training.card_parts import image_data_format
@@ -21,8 +19,6 @@ from AcuteFindingsLib.training.trained import Trained
 
 # Studies, steps and held-out tests that gave the packages in Resources/Models.
 SIZES = {
-    "hemorrhage": (300, 550, 80),
-    "pe": (240, 700, 360),
     "pneumothorax": (1200, 420, 200),
     "chest": (1200, 220, 150),
     "chest-64": (1, 130, 1),
@@ -39,12 +35,12 @@ def main(
     cache: Annotated[Path, typer.Option(help="Folder for phantom arrays.")] = Path("build/phantoms"),
     data: Annotated[Path | None, typer.Option(help="Folder of real images, for all but chest.")] = None,
     start: Annotated[
-        Path | None, typer.Option(help="hemorrhage, pneumothorax: a package fitted to phantoms, to go on from.")
+        Path | None, typer.Option(help="pneumothorax: a package fitted to phantoms, to go on from.")
     ] = None,
     studies: Annotated[int | None, typer.Option(min=1, help="Phantoms to fit to.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of fitting.")] = None,
     real_steps: Annotated[
-        int | None, typer.Option(min=1, help="hemorrhage, pneumothorax: steps of fitting to real images.")
+        int | None, typer.Option(min=1, help="pneumothorax: steps of fitting to real images.")
     ] = None,
     tests: Annotated[int | None, typer.Option(min=1, help="Held-out phantoms.")] = None,
     threads: Annotated[int, typer.Option(help="Processor threads; as many processes make phantoms.")] = 2,
@@ -63,13 +59,7 @@ def main(
     sizes = {name: value or default for (name, value), default in zip(asked.items(), SIZES[task], strict=True)}
     sizes["workers"] = threads
     answer: Trained | tuple[nn.Module, Card]
-    if task == "hemorrhage":
-        answer = first_hemorrhage.train(
-            cache, **sizes, data=data, start=start, real_steps=real_steps, sheets=sheets if data else None
-        )
-    elif task == "pe":
-        answer = first_pe.train(cache, **sizes, data=data)
-    elif task == "pneumothorax":
+    if task == "pneumothorax":
         answer = first_radiographs.train_pneumothorax(cache, **sizes, data=data, start=start, real_steps=real_steps)
     elif task == "chest":
         answer = first_chest.train_chest(cache, **sizes)
@@ -91,7 +81,7 @@ def main(
         description=f"{card.title}. {card.training_data.summary}. Research use only.",
         authors="AcuteFindings",
         copyright="AcuteFindings contributors",
-        network_data_format=image_data_format(card, value_range=(-1, 1) if card.task == "pe" else (0, 1)),
+        network_data_format=image_data_format(card, value_range=(0, 1)),
         card_text=trained.text,
         documents=trained.documents,
         license_text=_license(card),

@@ -5,37 +5,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import typer
 
-from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings
-from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.evaluation.contact_sheet import Panel
 from AcuteFindingsLib.evaluation.evaluate import Request, evaluate
 from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.metadata import Interval
 from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.networks import build_network, stored_arguments
-from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.training import (
-    clot_encoder,
     first_arrays,
     first_chest,
     first_chest64,
-    first_hemorrhage,
     first_lungs,
     first_models,
-    first_pe,
     first_radiographs,
-    held_out,
-    hemorrhage_card,
-    hemorrhage_phantoms,
     radiograph_sets,
     real_chest,
-    real_heads,
     real_lungs,
 )
 
@@ -71,22 +59,15 @@ def without_imagenet(name: str, arguments):
 @pytest.fixture
 def train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Run one training on next to nothing: `train("pe")` returns its package."""
-    for module in (held_out, first_radiographs, first_chest, first_lungs):
+    for module in (first_radiographs, first_chest, first_lungs):
         monkeypatch.setattr(module, "make_phantom", lambda kind, seed, **_: small_phantom(kind, seed))
-    for module in (hemorrhage_phantoms, first_pe, first_radiographs, first_chest, first_lungs):
+    for module in (first_radiographs, first_chest, first_lungs):
         monkeypatch.setattr(module, "build_network", without_imagenet)
     monkeypatch.setattr(first_chest64, "build_network", without_imagenet)
-    for module in (hemorrhage_phantoms, first_pe, radiograph_sets):
-        monkeypatch.setattr(module, "phantom_arrays", few_arrays)
+    monkeypatch.setattr(radiograph_sets, "phantom_arrays", few_arrays)
     monkeypatch.setattr(first_arrays, "make_phantom", lambda kind, seed, **_: small_phantom(kind, seed))
-    for module in (first_hemorrhage, hemorrhage_card, hemorrhage_phantoms):
-        monkeypatch.setattr(module, "SETTINGS", HemorrhageSettings(pixel_mm=4.0, size=64))
-    for module in (real_heads, real_lungs, real_chest):
+    for module in (real_lungs, real_chest):
         monkeypatch.setattr(module, "FOLDS", 2)
-    for module in (clot_encoder, first_pe):
-        monkeypatch.setattr(module, "FRESH_CLOSE_UPS", clot_encoder.FRESH_CLOSE_UPS[:3])
-    monkeypatch.setattr(first_pe, "SETTINGS", first_pe.SETTINGS.model_copy(update={"size": 192}))
-    monkeypatch.setattr(first_pe, "COARSE_SIZE", 160)
     for module in (radiograph_sets, first_radiographs, first_chest, first_lungs):
         monkeypatch.setattr(module, "SETTINGS", RadiographSettings(size=64, mean=0.5, std=0.25, flip=True))
     monkeypatch.setattr(radiograph_sets, "SIZE", 64)
@@ -102,7 +83,7 @@ def train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     return run
 
 
-@pytest.mark.parametrize("task", ["hemorrhage", "pe", "pneumothorax", "lungs", "chest"])
+@pytest.mark.parametrize("task", ["pneumothorax", "lungs", "chest"])
 def test_a_training_writes_a_package_that_verifies_and_loads(task: str, train, monkeypatch: pytest.MonkeyPatch) -> None:
     if task == "chest":
         # Four phantoms do not show every finding.
@@ -133,60 +114,6 @@ def evaluated(table: Path, truth: Path, label: str):
     """Return the AUC that `acutefindings evaluate` finds."""
     (level,) = evaluate(table, Request(truth=truth)).levels
     return next(item.auc for item in level.labels if item.label == label)
-
-
-def test_hemorrhage_goes_on_with_real_slices_and_its_card_can_be_checked(train, builders, tmp_path: Path) -> None:
-    real = tmp_path / "data"
-    builders.build_head_slices(real / "head-ct-slices", patients=8)
-    start = tmp_path / "start"
-    train("hemorrhage", steps=1).folder.rename(start)
-    package = train("hemorrhage", data=real, start=start)
-    verify_package(package)
-    card = package.card
-    assert package.version == "0.2.0"
-    assert not card.training_data.phantoms_only
-    assert "license" in card.training_data.restriction
-    assert card.training_data.restriction in (package.folder / "LICENSE").read_text()
-    truth = real / "head-ct-slices" / "labels.csv"
-    for words, name in (("as they are", "cross-validation.csv"), ("neutral", "cross-validation-neutral.csv")):
-        told = figure(package, f"AUC, slice, cross-validated, {words}")
-        again = evaluated(package.folder / "docs" / name, truth, "any")
-        assert again.value == pytest.approx(told.value, abs=1e-12)
-        assert any(
-            (span.low, span.high) == pytest.approx((told.low, told.high), abs=1e-9) for span in again.intervals
-        ), "the interval draws groups of near-duplicates, as evaluate does"
-    for metric in ("AUC, slice, cross-validated, baseline", "AUC, slice, resubstitution", "AUC, study", "Dice"):
-        assert figure(package, metric).command
-    assert (package.folder / "docs" / card.pictures[0].file).read_bytes().startswith(b"\x89PNG")
-    assert card.pictures[0].caption in package.read_card_text()
-    assert [file.name for file in (tmp_path / "sheets").iterdir()] == ["hemorrhage-masks.png"]
-    assert figure(package, "AUC, study").command.endswith("first_models hemorrhage --data DATA")
-    with pytest.raises(ModelError, match="more than phantoms"):
-        train("hemorrhage", data=real, start=package.folder)
-    with pytest.raises(ModelError, match="expected pneumothorax_segmenter"):
-        train("pneumothorax", data=real, start=start)
-
-
-def test_the_pe_card_shows_what_becomes_of_drawn_clots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Interval(metric="AUC, study, drawn clots", value=0.5, low=0.4, high=0.6, data="one", count=24, command="run")
-    asked = []
-
-    def drawn(run, data: Path):
-        asked.append((callable(run), data))
-        return [told], [Panel(np.zeros((8, 8), np.float32), title="central")]
-
-    monkeypatch.setattr(first_pe, "measure_drawn_clots", drawn)
-    card = read_package(resource_path("Models") / first_pe.ID).card
-    trained = first_pe.with_figures(torch.nn.Identity(), card, [figure_of(0.9)], data=tmp_path)
-    assert asked == [(True, tmp_path)]
-    assert trained.card.evaluation == [figure_of(0.9), told]
-    (picture,) = trained.card.pictures
-    assert trained.documents[picture.file].startswith(b"\x89PNG")
-    assert first_pe.with_figures(torch.nn.Identity(), card, [], data=None).card.pictures == []
-
-
-def figure_of(value: float) -> Interval:
-    return Interval(metric="AUC, study", value=value, low=value, high=value, data="phantoms", count=4, command="run")
 
 
 def test_lungs_are_measured_on_patients_that_were_not_fitted_to(train, builders, tmp_path: Path) -> None:
