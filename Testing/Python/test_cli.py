@@ -114,7 +114,7 @@ def test_options_by_their_earlier_names_are_understood_and_the_new_name_is_told(
         (("run", "x", "--out", "y", "--detector", "appendicitis"), "choose one of pe, hemorrhage, pneumothorax, auto"),
         (("run", "x", "--out", "y", "--device", "toaster"), "choose one of auto, cpu, cuda"),
         (("predict", "--detector", "pe", "--images", "x", "--out", "y"), "hemorrhage, pneumothorax, lungs, chest"),
-        (("phantom", "leg", "--out", "y"), "choose one of head-ct, ctpa, chest-xray"),
+        (("phantom", "leg", "--out", "y"), "choose one of ctpa, head-ct, chest-xray"),
         (("phantom", "head-ct", "--out", "y", "--count", "0"), "--count"),
         (("check", "x"), "--detector"),
         (("run", "x"), "--out"),

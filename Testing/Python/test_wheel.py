@@ -55,6 +55,18 @@ def run_command(site: Path, folder: Path, *arguments: str) -> str:
     return run_python(command, *arguments, cwd=folder, PYTHONPATH=str(site), HOME=str(folder), COLUMNS="400")
 
 
+def test_the_wheel_registers_its_detectors_and_each_is_found_once(site: Path, tmp_path: Path) -> None:
+    code = (
+        "from importlib.metadata import distribution\n"
+        "from AcuteFindingsLib.detectors.registry import BUILT_IN, GROUP, detector_ids\n"
+        "brought = [one.value for one in distribution('acutefindings').entry_points if one.group == GROUP]\n"
+        "assert sorted(brought) == sorted(BUILT_IN), brought\n"
+        "print(*detector_ids())"
+    )
+    told = run_python("-c", code, cwd=tmp_path, PYTHONPATH=str(site))
+    assert told.split() == ["pe", "hemorrhage", "pneumothorax"]
+
+
 def metadata_of(wheel: Path) -> Message:
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
