@@ -8,13 +8,14 @@ from AcuteFindingsLib.models.task import KnownLabel, ModelTask, Point, ProgramFo
 from AcuteFindingsLib.study.requirements import CtRequirements
 
 _HERE = "AcuteFindingsLib.detectors.hemorrhage"
+_ANY = Code("SCT", "1386000", "Intracranial hemorrhage")
 _BRAIN = Code("SCT", "12738006", "Brain")
 
 _LABELS = (
     KnownLabel(
         "any",
         "Any intracranial hemorrhage",
-        "1386000",
+        _ANY.value,
         heading="Any hemorrhage",
         spellings=("hemorrhage", "haemorrhage", "ich", "intracranial_hemorrhage"),
     ),
@@ -72,7 +73,7 @@ KIND = DetectorKind(
     ),
     codes=ReportCodes(
         label="Hemorrhage",
-        finding=Code("SCT", "1386000", "Intracranial hemorrhage"),
+        finding=_ANY,
         site=_BRAIN,
         procedure=Code("SCT", "303653007", "Computed tomography of head"),
         body_part="HEAD",

@@ -8,6 +8,7 @@ from AcuteFindingsLib.models.task import KnownLabel, ModelTask, Point, ProgramFo
 from AcuteFindingsLib.study.requirements import CtRequirements
 
 _HERE = "AcuteFindingsLib.detectors.pe"
+_EMBOLISM = Code("SCT", "59282003", "Pulmonary embolism")
 
 _TASK = ModelTask(
     id="pe",
@@ -16,8 +17,8 @@ _TASK = ModelTask(
     labels=(
         KnownLabel(
             "pe",
-            "Pulmonary embolism",
-            "59282003",
+            _EMBOLISM.meaning,
+            _EMBOLISM.value,
             heading="PE in the slice",
             spellings=("pe_present", "pe_present_on_image", "embolism", "pulmonary_embolism"),
         ),
@@ -75,7 +76,7 @@ KIND = DetectorKind(
     ),
     codes=ReportCodes(
         label="Pulmonary embolism",
-        finding=Code("SCT", "59282003", "Pulmonary embolism"),
+        finding=_EMBOLISM,
         site=Code("SCT", "81040000", "Pulmonary artery"),
         procedure=Code("SCT", "77477000", "Computed tomography"),
         body_part="CHEST",

@@ -9,7 +9,10 @@ from AcuteFindingsLib.study.requirements import RadiographRequirements
 
 _HERE = "AcuteFindingsLib.detectors.pneumothorax"
 _SETTINGS = "AcuteFindingsLib.detectors.radiograph:RadiographSettings"
-_PNEUMOTHORAX = KnownLabel("pneumothorax", "Pneumothorax", "36118008", spellings=("ptx",), run_lengths="encodedpixels")
+_FINDING = Code("SCT", "36118008", "Pneumothorax")
+_PNEUMOTHORAX = KnownLabel(
+    "pneumothorax", _FINDING.meaning, _FINDING.value, spellings=("ptx",), run_lengths="encodedpixels"
+)
 _THORAX = Code("SCT", "43799004", "Thoracic cavity structure")
 
 # The order of TorchXRayVision's outputs (its `DenseNet.targets`).
@@ -148,13 +151,13 @@ KIND = DetectorKind(
     requirements=RadiographRequirements(study_name="frontal chest radiographs"),
     codes=ReportCodes(
         label="Pneumothorax",
-        finding=Code("SCT", "36118008", "Pneumothorax"),
+        finding=_FINDING,
         site=_THORAX,
         procedure=Code("SCT", "413815006", "Chest imaging"),
         body_part="CHEST",
     ),
     segments=(
-        Segment("Pneumothorax", ALTERED, Code("SCT", "36118008", "Pneumothorax"), _THORAX, (0.85, 0.15, 0.15)),
+        Segment("Pneumothorax", ALTERED, _FINDING, _THORAX, (0.85, 0.15, 0.15)),
         Segment("Right lung", ANATOMICAL, Code("SCT", "3341006", "Right lung"), None, (0.30, 0.60, 0.85)),
         Segment("Left lung", ANATOMICAL, Code("SCT", "44029006", "Left lung"), None, (0.35, 0.75, 0.60)),
     ),
