@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from AcuteFindingsLib.providers.install import install
-from AcuteFindingsLib.providers.provider import find_provider
+from AcuteFindingsLib.providers.registry import find_terms
 
-print(install(find_provider("totalsegmentator"), folder=Path(sys.argv[1])))
+print(install(find_terms("totalsegmentator"), folder=Path(sys.argv[1])))
 PY

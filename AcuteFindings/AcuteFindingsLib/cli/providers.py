@@ -8,7 +8,7 @@ from rich.table import Column, Table
 from AcuteFindingsLib.cli.common import help_without_command, out_console, progress_bar
 
 if TYPE_CHECKING:
-    from AcuteFindingsLib.providers.provider import Provider
+    from AcuteFindingsLib.providers.terms import Terms
 
 providers_app = typer.Typer(help="Public models used through their own packages: list, read the terms, agree, install.")
 providers_app.callback(invoke_without_command=True)(help_without_command)
@@ -22,10 +22,10 @@ def providers_list() -> None:
     """List the providers: what each is for, whether its terms are agreed to and its package is installed."""
     from AcuteFindingsLib.providers.consent import has_consent
     from AcuteFindingsLib.providers.install import is_installed
-    from AcuteFindingsLib.providers.provider import list_providers
+    from AcuteFindingsLib.providers.registry import list_terms
 
     table = Table(Column("id", no_wrap=True), "gives", "for", "agreed", "installed")
-    for provider in list_providers():
+    for provider in list_terms():
         agreed, installed = has_consent(provider), is_installed(provider)
         table.add_row(
             provider.id,
@@ -41,9 +41,9 @@ def providers_list() -> None:
 @providers_app.command("show")
 def providers_show(provider: _Id) -> None:
     """Show what a provider gives, its license and what to cite."""
-    from AcuteFindingsLib.providers.provider import find_provider
+    from AcuteFindingsLib.providers.registry import find_terms
 
-    out_console.print(find_provider(provider).terms)
+    out_console.print(find_terms(provider).text)
 
 
 @providers_app.command("consent")
@@ -54,9 +54,9 @@ def providers_consent(
 ) -> None:
     """Show the terms and agree to them; without this a provider is not used."""
     from AcuteFindingsLib.providers.consent import withdraw_consent
-    from AcuteFindingsLib.providers.provider import find_provider
+    from AcuteFindingsLib.providers.registry import find_terms
 
-    wanted = find_provider(provider)
+    wanted = find_terms(provider)
     if withdraw:
         withdraw_consent(wanted)
         out_console.print(f"{wanted.id}: the consent is taken back; it is not used until you agree again.")
@@ -68,9 +68,9 @@ def providers_consent(
 def providers_install(provider: _Id, accept_license: _Accept = False) -> None:
     """Install a provider's package, once its terms are agreed to; weights are fetched at the first use."""
     from AcuteFindingsLib.providers.install import install
-    from AcuteFindingsLib.providers.provider import find_provider
+    from AcuteFindingsLib.providers.registry import find_terms
 
-    wanted = find_provider(provider)
+    wanted = find_terms(provider)
     if not _agreed(wanted, accept_license):
         return
     with progress_bar() as progress:
@@ -78,13 +78,13 @@ def providers_install(provider: _Id, accept_license: _Accept = False) -> None:
     out_console.print(f"{wanted.package} is installed for {python}.")
 
 
-def _agreed(provider: "Provider", accept: bool) -> bool:
+def _agreed(provider: "Terms", accept: bool) -> bool:
     """Return whether the terms are agreed to, asking where they are not yet."""
     from AcuteFindingsLib.providers.consent import give_consent, has_consent
 
     if has_consent(provider):
         return True
-    out_console.print(provider.terms)
+    out_console.print(provider.text)
     if not accept and not typer.confirm("Do you agree to these terms?", default=False):
         out_console.print("Nothing was changed.")
         return False

@@ -8,7 +8,7 @@ from typing import Any
 from AcuteFindingsLib.errors import ConsentError, ProviderError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.places import settings_folder
-from AcuteFindingsLib.providers.provider import Provider
+from AcuteFindingsLib.providers.terms import Terms
 
 
 def consent_file() -> Path:
@@ -16,7 +16,7 @@ def consent_file() -> Path:
     return settings_folder() / "providers.json"
 
 
-def has_consent(provider: Provider, *, file: Path | None = None) -> bool:
+def has_consent(provider: Terms, *, file: Path | None = None) -> bool:
     """Return whether the user has agreed to this provider's terms as they stand today.
 
     Raises
@@ -25,23 +25,23 @@ def has_consent(provider: Provider, *, file: Path | None = None) -> bool:
         The file is damaged.
     """
     entry = _read(file or consent_file()).get(provider.id)
-    return isinstance(entry, dict) and entry.get("terms_sha256") == provider.terms_sha256
+    return isinstance(entry, dict) and entry.get("terms_sha256") == provider.sha256
 
 
-def give_consent(provider: Provider, *, file: Path | None = None) -> None:
+def give_consent(provider: Terms, *, file: Path | None = None) -> None:
     """Remember that the user has agreed, with the day and the terms' checksum."""
     target = file or consent_file()
-    entry = {"terms_sha256": provider.terms_sha256, "date": datetime.now(UTC).date().isoformat()}
+    entry = {"terms_sha256": provider.sha256, "date": datetime.now(UTC).date().isoformat()}
     _write(target, {**_read(target), provider.id: entry})
 
 
-def withdraw_consent(provider: Provider, *, file: Path | None = None) -> None:
+def withdraw_consent(provider: Terms, *, file: Path | None = None) -> None:
     """Forget that the user has agreed."""
     target = file or consent_file()
     _write(target, {name: entry for name, entry in _read(target).items() if name != provider.id})
 
 
-def require_consent(provider: Provider, *, file: Path | None = None) -> None:
+def require_consent(provider: Terms, *, file: Path | None = None) -> None:
     """Raise `ConsentError` where the user has not agreed to the provider's terms as they stand."""
     if not has_consent(provider, file=file):
         raise ConsentError(

@@ -15,6 +15,7 @@ from AcuteFindingsLib.detectors.hemorrhage.detector import (
     remove_small,
     step_mm,
 )
+from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
 from AcuteFindingsLib.detectors.measure import abc_half, volume_ml
 from AcuteFindingsLib.detectors.rules import consecutive_runs, consecutive_score, run_extent_mm
 from AcuteFindingsLib.models.metadata import Label, OperatingPoint
@@ -24,7 +25,7 @@ from AcuteFindingsLib.providers.provided import identity_of_package
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
-LABEL = "hemorrhage"
+LABEL = KIND.id
 LABELS = (Label(name=LABEL, meaning="Intracranial hemorrhage", code="1386000"),)
 
 AREA_MM2 = 10.0
@@ -100,7 +101,7 @@ def hemorrhage_finding(
     whole = np.any(bleeds, axis=0) if bleeds else np.zeros(axial.array.shape, bool)
     verdict = _verdict(study, by_source[order], z[order] * axial.spacing[0], rule, rule_words)
     return Finding(
-        detector="hemorrhage",
+        detector=KIND.id,
         model=identity_of_package(package),
         verdict=verdict,
         slices=slice_results(sources, (LABEL,), by_source[:, None]),

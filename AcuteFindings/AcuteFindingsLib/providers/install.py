@@ -1,6 +1,6 @@
 """Installing a provider's package, and finding the Python that has it.
 
-Most are installed beside what is here. One that would replace packages in use (`Provider.own_environment`) gets an
+Most are installed beside what is here. One that would replace packages in use (`Terms.own_environment`) gets an
 environment of its own, which shares this one's packages, torch above all, and holds only what it needs otherwise.
 """
 
@@ -16,7 +16,7 @@ from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.places import environments_folder, models_cache, temporary_folder
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.providers.own_process import run_to_end
-from AcuteFindingsLib.providers.provider import Provider
+from AcuteFindingsLib.providers.terms import Terms
 
 PROTECTED = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "torch", "torchvision", "pandas")
 """Never replaced by another version in this environment."""
@@ -24,7 +24,7 @@ PROTECTED = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "torch", "torchvis
 _PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input")
 
 
-def python_of(provider: Provider, *, folder: Path | None = None) -> Path:
+def python_of(provider: Terms, *, folder: Path | None = None) -> Path:
     """Return the Python that has the provider's package: its own environment's where there is one, else this one.
 
     Raises
@@ -49,12 +49,12 @@ def python_of(provider: Provider, *, folder: Path | None = None) -> Path:
     )
 
 
-def is_installed(provider: Provider, *, folder: Path | None = None) -> bool:
+def is_installed(provider: Terms, *, folder: Path | None = None) -> bool:
     """Return whether `python_of` finds it."""
     return _own_python(provider, folder or environments_folder()).is_file() or bool(provider.installed_version())
 
 
-def how_to_install(provider: Provider) -> str:
+def how_to_install(provider: Terms) -> str:
     """Return in words what a person has to type."""
     command = f"acutefindings providers install {provider.id}"
     return (
@@ -65,7 +65,7 @@ def how_to_install(provider: Provider) -> str:
 
 
 def install(
-    provider: Provider,
+    provider: Terms,
     *,
     folder: Path | None = None,
     progress: Progress = no_progress,
@@ -105,7 +105,7 @@ def install(
     return python_of(provider, folder=folder)
 
 
-def _install_apart(provider: Provider, folder: Path, progress: Progress, cancelled: Cancelled) -> Path:
+def _install_apart(provider: Terms, folder: Path, progress: Progress, cancelled: Cancelled) -> Path:
     """Make an environment that sees this one's packages after its own, and install there.
 
     A marker is written last, by renaming: an environment that was broken off is made anew.
@@ -128,7 +128,7 @@ def _install_apart(provider: Provider, folder: Path, progress: Progress, cancell
 _DONE = "installed.txt"
 
 
-def _own_python(provider: Provider, folder: Path) -> Path:
+def _own_python(provider: Terms, folder: Path) -> Path:
     place = folder / provider.id
     return _python_in(place) if (place / _DONE).is_file() else place / "none"
 
@@ -153,7 +153,7 @@ def _installed(names: Sequence[str]) -> list[str]:
     return lines
 
 
-def _pip(python: Path, arguments: list[str], provider: Provider, progress: Progress, cancelled: Cancelled) -> None:
+def _pip(python: Path, arguments: list[str], provider: Terms, progress: Progress, cancelled: Cancelled) -> None:
     seen = 0
 
     def heard(line: str) -> None:

@@ -1,32 +1,23 @@
 """From a detector's name and what the user chose as model, provider or not, to a detector that runs."""
 
-import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from AcuteFindingsLib.detectors.detector import Detector
-from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity
+from AcuteFindingsLib.detectors.finding import ModelIdentity
 from AcuteFindingsLib.detectors.load import LoadedDetector, load_detector
-from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
-from AcuteFindingsLib.errors import ModelError, ProviderError
-from AcuteFindingsLib.models.find import find_package
+from AcuteFindingsLib.detectors.registry import find_kind
+from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.providers.consent import require_consent
-from AcuteFindingsLib.providers.install import how_to_install, python_of
-from AcuteFindingsLib.providers.provider import Provider, find_provider, list_providers
-from AcuteFindingsLib.study.notice import Notice
-from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.providers.provider import Loading, Provider
+from AcuteFindingsLib.providers.registry import list_providers
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.detectors.single_image import ImageScorer
-
-_TOGETHER = {("totalsegmentator", "pe"), ("torchxrayvision", "pneumothorax")}
-"""Providers that can stand beside a model of ours, by detector."""
 
 
 def split_model(model: str | None) -> tuple[str | None, Provider | None]:
@@ -39,7 +30,7 @@ def split_model(model: str | None) -> tuple[str | None, Provider | None]:
     """
     if not model:
         return None, None
-    providers = {provider.id: provider for provider in list_providers()}
+    providers = {provider.terms.id: provider for provider in list_providers()}
     if model in providers:
         return None, providers[model]
     base, plus, name = model.rpartition("+")
@@ -78,35 +69,14 @@ def load_any_detector(
     base, provider = split_model(model)
     if provider is None:
         return load_detector(name, model=model, device=device, folders=folders, load=load)
-    if name not in provider.tasks:
-        raise ProviderError(f"{provider.id} has no model for {name}; it has one for {', '.join(provider.tasks)}.")
-    if base is not None and (provider.id, name) not in _TOGETHER:
-        raise ProviderError(f"{provider.id} does not stand beside another model for {name}; name it alone.")
-    require_consent(provider)
-    if provider.id == "torchxrayvision":
-        _require_here(provider)
-        if base is None:
-            return _torchxrayvision(device, progress, cancelled)
-        return _with_torchxrayvision(base, device, folders, load, progress, cancelled)
-    python = python_of(provider)
-    if provider.id == "blast-ct":
-        from AcuteFindingsLib.providers.blast_ct import load_blast_ct
-
-        blast = load_blast_ct(python=python, device=_device(device), progress=progress, cancelled=cancelled)
-        return LoadedDetector(blast, blast.package)
-    from AcuteFindingsLib.providers.totalsegmentator import Segmenter, load_hemorrhage
-
-    segmenter = Segmenter(python, _device(device))
-    if name == "hemorrhage":
-        detector = load_hemorrhage(segmenter, progress=progress, cancelled=cancelled)
-        return LoadedDetector(detector, detector.package)
-    from AcuteFindingsLib.providers.context import TASKS, PEWithContext
-
-    own = load_detector(name, model=base, device=device, folders=folders, load=load)
-    known = segmenter.prepare(TASKS, progress=progress, cancelled=cancelled)
-    return LoadedDetector(
-        PEWithContext(own.detector, segmenter, version=known.version), own.package, own.companions, own.why
-    )
+    terms = provider.terms
+    if name not in terms.tasks:
+        raise ProviderError(f"{terms.id} has no model for {name}; it has one for {', '.join(terms.tasks)}.")
+    if base is not None and name not in provider.beside:
+        raise ProviderError(f"{terms.id} does not stand beside another model for {name}; name it alone.")
+    require_consent(terms)
+    how = Loading(device, folders, load, progress, cancelled)
+    return provider.load_detector(find_kind(name), how, base=base)
 
 
 def load_any_image_scorer(
@@ -131,109 +101,19 @@ def load_any_image_scorer(
         from AcuteFindingsLib.detectors.single_image import load_image_scorer
 
         return load_image_scorer(task, model=model, device=device, folders=folders)
-    if base is not None or task not in provider.tasks:
-        raise ProviderError(f"{provider.id} does not score single images for {task}; name a model package.")
-    if provider.id != "torchxrayvision":
-        raise ProviderError(f"{provider.id} reads whole CT series, not single images; use it with `acutefindings run`.")
-    require_consent(provider)
-    _require_here(provider)
-    from AcuteFindingsLib.providers.torchxrayvision import load_chest, load_lungs
-    from AcuteFindingsLib.providers.torchxrayvision_detector import XrvScorer
-
-    load = load_lungs if task == "lungs" else load_chest
-    return XrvScorer(task, load(device=device, progress=progress))
+    terms = provider.terms
+    if base is not None or task not in terms.tasks:
+        raise ProviderError(f"{terms.id} does not score single images for {task}; name a model package.")
+    load_scorer = provider.image_scorer(task)
+    if load_scorer is None:
+        raise ProviderError(f"{terms.id} reads whole CT series, not single images; use it with `acutefindings run`.")
+    require_consent(terms)
+    return load_scorer(Loading(device, folders, progress=progress))
 
 
 def package_of_finding(detector: str, identity: ModelIdentity) -> ModelPackage | None:
     """Return the package that stands for the provider's model that gave a finding; None where it was none."""
-    if identity.id not in {provider.id for provider in list_providers()}:
+    provider = {provider.terms.id: provider for provider in list_providers()}.get(identity.id)
+    if provider is None:
         return None
-    known = {"version": identity.version, "sha256": identity.sha256}
-    provider = find_provider(identity.id)
-    if provider.id == "torchxrayvision":
-        from AcuteFindingsLib.providers import torchxrayvision
-
-        return torchxrayvision.package_of(task=detector, **known)
-    if provider.id == "blast-ct":
-        from AcuteFindingsLib.providers import blast_ct
-
-        return blast_ct.package_of(**known)
-    from AcuteFindingsLib.providers import totalsegmentator
-
-    return totalsegmentator.package_of(**known)
-
-
-def _torchxrayvision(device: str, progress: Progress, cancelled: Cancelled) -> LoadedDetector:
-    from AcuteFindingsLib.providers.torchxrayvision import load_chest, load_lungs, package_of
-    from AcuteFindingsLib.providers.torchxrayvision_detector import XrvPneumothoraxDetector
-
-    chest = load_chest(device=device, progress=progress, cancelled=cancelled)
-    lungs = load_lungs(device=device, progress=progress, cancelled=cancelled)
-    detector = XrvPneumothoraxDetector(chest=chest, lungs=lungs)
-    beside = {cast(Task, "lungs"): package_of(task="lungs", version=lungs.version, sha256=lungs.sha256)}
-    return LoadedDetector(detector, detector.package, beside)
-
-
-def _with_torchxrayvision(
-    base: str,
-    device: str,
-    folders: tuple[Path, ...],
-    load: Callable[..., Predictor] | None,
-    progress: Progress,
-    cancelled: Cancelled,
-) -> LoadedDetector:
-    """Return the outline model of a package with TorchXRayVision's lungs and chest findings beside it."""
-    from AcuteFindingsLib.models.load import load_predictor
-    from AcuteFindingsLib.providers.torchxrayvision import load_chest, load_lungs, package_of
-
-    own: Task = "pneumothorax"
-    package = find_package(base, task=own, folders=folders)
-    predictor = (load or load_predictor)(package, device=device)
-    beside = {
-        "lungs": load_lungs(device=device, progress=progress, cancelled=cancelled),
-        "chest": load_chest(device=device, progress=progress, cancelled=cancelled),
-    }
-    try:
-        detector = PneumothoraxDetector(predictor, lungs=beside["lungs"], chest=beside["chest"])
-    except (ValueError, KeyError) as error:
-        raise ModelError(f"The model package {package.id} does not fit the pneumothorax detector: {error}") from error
-    packages = {
-        cast(Task, task): package_of(task=task, version=item.version, sha256=item.sha256)
-        for task, item in beside.items()
-    }
-    return LoadedDetector(_WithNotices(detector, (_whose(beside["chest"].version),)), package, packages)
-
-
-class _WithNotices:
-    """A detector whose findings say one thing more."""
-
-    def __init__(self, detector: Detector, notices: tuple[Notice, ...]) -> None:
-        self.name, self._detector, self._notices = detector.name, detector, notices
-
-    def check(self, study: Study) -> tuple[Notice, ...]:
-        return self._detector.check(study)
-
-    def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
-        finding = self._detector.run(study, progress=progress, cancelled=cancelled)
-        return replace(finding, warnings=(*finding.warnings, *self._notices))
-
-
-def _whose(version: str) -> Notice:
-    provider = find_provider("torchxrayvision")
-    text = (
-        f"Lungs and chest findings are those of {provider.package} {version}, at its own operating points; it knows no "
-        f"tubes. Please cite: {provider.citations[0]}"
-    )
-    return Notice("beside-provider", "info", text)
-
-
-def _require_here(provider: Provider) -> None:
-    """Raise `ProviderError` where the package is not in this very environment, in which its network has to run."""
-    if Path(python_of(provider)) != Path(sys.executable):
-        raise ProviderError(f"{provider.package} must be installed in this environment: {how_to_install(provider)}.")
-
-
-def _device(device: str) -> str:
-    from AcuteFindingsLib.models.device import choose_device
-
-    return choose_device(device)
+    return provider.package_of(detector, version=identity.version, sha256=identity.sha256)

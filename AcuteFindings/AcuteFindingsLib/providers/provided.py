@@ -6,7 +6,7 @@ from typing import Any, cast
 from AcuteFindingsLib.detectors.finding import ModelIdentity
 from AcuteFindingsLib.models.metadata import Card, Label, Metadata, Network, OperatingPoint, Origin, Task, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
-from AcuteFindingsLib.providers.provider import TERMS, Provider
+from AcuteFindingsLib.providers.terms import Terms
 from AcuteFindingsLib.study.notice import Notice
 
 
@@ -33,7 +33,7 @@ class ModelFacts:
 
 
 def provided_package(
-    provider: Provider, facts: ModelFacts, *, task: str, version: str, sha256: str, title: str = ""
+    provider: Terms, facts: ModelFacts, *, task: str, version: str, sha256: str, title: str = ""
 ) -> ModelPackage:
     """Return a model package that stands for a provider's model: its card is complete, its weights lie elsewhere.
 
@@ -78,7 +78,7 @@ def provided_package(
         network_data_format={},
         acutefindings=card,
     )
-    return ModelPackage(TERMS, metadata, {"models/model.pt": sha256})
+    return ModelPackage(provider.file.parent, metadata, {"models/model.pt": sha256})
 
 
 def identity_of_package(package: ModelPackage) -> ModelIdentity:
@@ -86,7 +86,7 @@ def identity_of_package(package: ModelPackage) -> ModelIdentity:
     return ModelIdentity(package.id, package.version, package.sha256, package.card.training_data.summary)
 
 
-def provider_notices(provider: Provider, version: str) -> tuple[Notice, ...]:
+def provider_notices(provider: Terms, version: str) -> tuple[Notice, ...]:
     """Say with every result whose model it is, and that nobody has chosen its operating point here."""
     return (
         Notice(

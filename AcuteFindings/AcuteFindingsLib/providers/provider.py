@@ -1,105 +1,88 @@
-"""Which providers there are, and what a person has to know of them before the first use.
+"""What the rest of the library sees of a provider."""
 
-Read with nothing but the standard library: lists are shown before any heavy package is installed.
-"""
-
-import hashlib
-import importlib.metadata
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
-from AcuteFindingsLib.errors import ProviderError
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
+from AcuteFindingsLib.providers.terms import Terms
 
-TERMS = Path(__file__).resolve().parent / "terms"
+if TYPE_CHECKING:
+    from AcuteFindingsLib.detectors.kind import DetectorKind
+    from AcuteFindingsLib.detectors.load import LoadedDetector
+    from AcuteFindingsLib.detectors.single_image import ImageScorer
+    from AcuteFindingsLib.models.package import ModelPackage
+    from AcuteFindingsLib.models.predictor import Predictor
 
 
 @dataclass(frozen=True)
-class Provider:
-    """Public models that come with a package of their own.
+class Loading:
+    """How models are to be loaded.
 
     Attributes
     ----------
-    id
-        Name by which it is chosen as a model.
-    title
-        What it gives, in one line.
-    tasks
-        Tasks it can be chosen for (`models.metadata.Task`).
-    package, requirement
-        Name of the distribution, and the requirement for pip.
-    package_mb, weights_mb
-        What package and weights take on the disk, roughly.
-    own_environment
-        Whether it is installed apart, because it would replace packages that are in use.
-    license, citations, remarks
-        Shown before the first use.
-    source
-        Where its authors publish it.
-    trained_on
-        What its weights were fitted to, as its authors say.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    folders
+        Where the user keeps packages of their own; looked at first.
+    load
+        Turns a package into a predictor; `models.load.load_predictor` when None.
+    progress, cancelled
+        For weights that the provider's package fetches at its first use.
     """
 
-    id: str
-    title: str
-    tasks: tuple[str, ...]
-    package: str
-    requirement: str
-    package_mb: int
-    weights_mb: int
-    own_environment: bool
-    license: str
-    citations: tuple[str, ...]
-    source: str
-    trained_on: str
-    remarks: tuple[str, ...]
-
-    @property
-    def terms(self) -> str:
-        """Return what the user agrees to: license, citations and remarks as plain text."""
-        lines = [self.title, f"License: {self.license}", f"Source: {self.source}"]
-        lines += [f"Please cite: {citation}" for citation in self.citations]
-        lines += list(self.remarks)
-        size = f"about {self.package_mb} MB, its weights about {self.weights_mb} MB"
-        return "\n".join([*lines, f"Installing {self.requirement} takes {size}."])
-
-    @property
-    def terms_sha256(self) -> str:
-        """Return the SHA-256 of the terms: where they change, consent is asked for again."""
-        return hashlib.sha256(self.terms.encode()).hexdigest()
-
-    def installed_version(self) -> str:
-        """Return the version that is installed in this environment, ``""`` where it is not."""
-        try:
-            return importlib.metadata.version(self.package)
-        except importlib.metadata.PackageNotFoundError:
-            return ""
+    device: str = "auto"
+    folders: tuple[Path, ...] = ()
+    load: "Callable[..., Predictor] | None" = None
+    progress: Progress = no_progress
+    cancelled: Cancelled = never_cancelled
 
 
-def read_provider(file: Path) -> Provider:
-    """Read one of the files in `TERMS`."""
-    data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-    return Provider(**fields)
+class Provider(Protocol):
+    """Public models that come with a package of their own.
 
+    A provider is a class that derives from this one, and an object of it is what is registered. Importing it takes
+    milliseconds: what is heavy is imported by the methods. They are called for the tasks of the terms only, and those
+    that load anything once the user has agreed to the terms.
 
-def list_providers(task: str | None = None) -> list[Provider]:
-    """List the providers, those for one task or all."""
-    providers = [read_provider(file) for file in sorted(TERMS.glob("*.json"))]
-    return [provider for provider in providers if task is None or task in provider.tasks]
-
-
-def find_provider(name: str) -> Provider:
-    """Return the provider with this id.
-
-    Raises
-    ------
-    ProviderError
-        There is none; names those there are.
+    Attributes
+    ----------
+    terms
+        What a person has to know of it before the first use, and the tasks it serves.
+    beside
+        Detectors beside whose own models it can stand.
     """
-    providers = list_providers()
-    for provider in providers:
-        if provider.id == name:
-            return provider
-    raise ProviderError(f"There is no provider {name!r}; choose one of {', '.join(item.id for item in providers)}.")
+
+    terms: Terms
+    beside: tuple[str, ...] = ()
+
+    def load_detector(self, kind: "DetectorKind", how: Loading, *, base: str | None) -> "LoadedDetector":
+        """Return its detector of a kind, or the one of the model `base` with what it adds to that.
+
+        Raises
+        ------
+        ProviderError
+            Its package is missing or fails.
+        ModelError
+            There is no such model, or it is damaged.
+        """
+        ...
+
+    def image_scorer(self, task: str) -> "Callable[[Loading], ImageScorer] | None":  # noqa: ARG002
+        """Return what loads the scorer of single images for a task; None where it reads whole series only."""
+        return None
+
+    def package_of(self, task: str, *, version: str, sha256: str) -> "ModelPackage":
+        """Return the model package that stands for its model of a task.
+
+        Parameters
+        ----------
+        task
+            One of its terms.
+        version
+            Of the provider's package.
+        sha256
+            Of the weights file that the provider's package fetched.
+        """
+        ...

@@ -8,7 +8,8 @@ import qt
 from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.providers import install
 from AcuteFindingsLib.providers.consent import has_consent
-from AcuteFindingsLib.providers.provider import Provider, find_provider
+from AcuteFindingsLib.providers.registry import find_terms
+from AcuteFindingsLib.providers.terms import Terms
 from AcuteFindingsLib.widgets.models.cards import card_text
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.provider_consent import chosen_provider, ensure_provider
@@ -34,7 +35,7 @@ def asked(monkeypatch, host):
     monkeypatch.setattr("slicer.util.confirmOkCancelDisplay", confirm)
     monkeypatch.setattr("slicer.util.errorDisplay", lambda text, **_keywords: heard.told.append(text))
     monkeypatch.setattr(slicer.packaging, "pip_ensure", ensure)
-    monkeypatch.setattr(Provider, "installed_version", lambda _self: "1.0" if heard.there else "")
+    monkeypatch.setattr(Terms, "installed_version", lambda _self: "1.0" if heard.there else "")
     monkeypatch.setattr("AcuteFindingsLib.widgets.models.provider_consent.missing_packages", lambda _needed: [])
     return heard
 
@@ -60,7 +61,7 @@ def test_providers_stand_below_the_packages_and_can_be_chosen(host, tmp_path):
 
 def test_a_providers_card_is_its_terms():
     (row,) = provider_rows("pneumothorax")
-    assert provider_of(row) == find_provider("torchxrayvision")
+    assert provider_of(row) == find_terms("torchxrayvision")
     assert "arxiv.org/abs/2111.00595" in card_text(row)
     assert [item.id for item in provider_rows("pe")] == ["totalsegmentator"]
 
@@ -77,13 +78,13 @@ def test_the_terms_are_shown_and_no_means_no(asked):
     assert not ensure_provider("blast-ct")
     assert "Apache-2.0" in asked.questions[0]
     assert "Lancet Digital Health" in asked.questions[0]
-    assert not has_consent(find_provider("blast-ct"))
+    assert not has_consent(find_terms("blast-ct"))
 
 
 def test_consent_and_installation_are_asked_once(asked):
     asked.answers = [True, True]
     assert ensure_provider("blast-ct")
-    assert has_consent(find_provider("blast-ct"))
+    assert has_consent(find_terms("blast-ct"))
     (requirements, constraints) = asked.installed[0]
     assert requirements == ["blast-ct<3,>=2.1"]
     assert "numpy==" in constraints

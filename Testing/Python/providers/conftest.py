@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from AcuteFindingsLib.providers.consent import give_consent
-from AcuteFindingsLib.providers.provider import Provider, list_providers
+from AcuteFindingsLib.providers.registry import list_terms
+from AcuteFindingsLib.providers.terms import Terms
 from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,12 +25,12 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def providers() -> dict[str, Provider]:
-    return {provider.id: provider for provider in list_providers()}
+def providers() -> dict[str, Terms]:
+    return {provider.id: provider for provider in list_terms()}
 
 
 @pytest.fixture
-def all_agreed(home: Path, providers: dict[str, Provider]) -> None:
+def all_agreed(home: Path, providers: dict[str, Terms]) -> None:
     for provider in providers.values():
         give_consent(provider)
 

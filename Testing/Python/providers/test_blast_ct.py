@@ -11,7 +11,7 @@ import torch
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.errors import DetectionError, ProviderError
-from AcuteFindingsLib.providers.blast_ct import CLASSES, load_blast_ct
+from AcuteFindingsLib.providers.blast_ct.detector import CLASSES, load_blast_ct
 
 pytest.importorskip("blast_ct", reason="BLAST-CT is not installed (extra [test])")
 

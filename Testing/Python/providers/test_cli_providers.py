@@ -42,7 +42,7 @@ def test_accept_license_asks_nothing_but_shows_the_terms(providers, monkeypatch)
     monkeypatch.setattr(commands.out_console, "print", lambda *items, **_named: printed.extend(map(str, items)))
     run("consent", "torchxrayvision", "--accept-license")
     assert has_consent(providers["torchxrayvision"])
-    assert providers["torchxrayvision"].terms in printed
+    assert providers["torchxrayvision"].text in printed
 
 
 def test_nothing_is_installed_without_consent(monkeypatch, providers) -> None:

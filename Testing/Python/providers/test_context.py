@@ -5,8 +5,8 @@ import pytest
 
 from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity, SliceResult, Verdict
 from AcuteFindingsLib.errors import ProviderError
-from AcuteFindingsLib.providers.context import _NAMES, LICENSED, TASKS, PEWithContext
-from AcuteFindingsLib.providers.totalsegmentator import Segmented
+from AcuteFindingsLib.providers.totalsegmentator.context import _NAMES, LICENSED, TASKS, PEWithContext
+from AcuteFindingsLib.providers.totalsegmentator.segmenter import Segmented
 
 
 class Ours:

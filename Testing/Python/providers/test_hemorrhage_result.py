@@ -10,7 +10,7 @@ from AcuteFindingsLib.providers.hemorrhage_result import (
     hemorrhage_finding,
     reached_levels,
 )
-from AcuteFindingsLib.providers.totalsegmentator import package_of
+from AcuteFindingsLib.providers.totalsegmentator.bleeds import package_of
 
 RED = (1.0, 0.0, 0.0)
 

@@ -20,9 +20,9 @@ def test_a_model_is_a_package_a_provider_or_both() -> None:
     assert split_model("pe-sequence-small") == ("pe-sequence-small", None)
     assert split_model("folder/a+b") == ("folder/a+b", None)
     base, provider = split_model("pe-sequence-small+totalsegmentator")
-    assert (base, provider.id) == ("pe-sequence-small", "totalsegmentator")
+    assert (base, provider.terms.id) == ("pe-sequence-small", "totalsegmentator")
     base, provider = split_model("blast-ct")
-    assert (base, provider.id) == (None, "blast-ct")
+    assert (base, provider.terms.id) == (None, "blast-ct")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_without_consent_no_single_image_is_scored() -> None:
 
 
 def test_a_missing_package_is_named_with_what_to_install(all_agreed, monkeypatch) -> None:
-    monkeypatch.setattr("AcuteFindingsLib.providers.provider.Provider.installed_version", lambda _self: "")
+    monkeypatch.setattr("AcuteFindingsLib.providers.terms.Terms.installed_version", lambda _self: "")
     with pytest.raises(ProviderError, match=r"acutefindings providers install blast-ct.*pip install 'blast-ct"):
         load_any_detector("hemorrhage", model="blast-ct")
     with pytest.raises(ProviderError, match="acutefindings providers install totalsegmentator"):
@@ -85,7 +85,7 @@ def test_an_own_environment_wins_over_this_one(providers, tmp_path) -> None:
 
 def test_what_lies_among_model_packages_is_never_run(providers, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("AcuteFindingsLib.providers.provider.Provider.installed_version", lambda _self: "")
+    monkeypatch.setattr("AcuteFindingsLib.providers.terms.Terms.installed_version", lambda _self: "")
     provider = providers["totalsegmentator"]
     place = models_cache() / "providers" / provider.id
     python = install._python_in(place)
@@ -116,7 +116,7 @@ def test_pip_is_told_to_replace_nothing_that_is_in_use(providers, monkeypatch) -
 
     install_ended = Ended(1, "ERROR: no matching distribution\n")
     monkeypatch.setattr(install, "run_to_end", ran)
-    monkeypatch.setattr("AcuteFindingsLib.providers.provider.Provider.installed_version", lambda _self: "")
+    monkeypatch.setattr("AcuteFindingsLib.providers.terms.Terms.installed_version", lambda _self: "")
     with pytest.raises(ProviderError, match="no matching distribution"):
         install.install(providers["blast-ct"])
     assert commands[0][-1] == "blast-ct>=2.1,<3"

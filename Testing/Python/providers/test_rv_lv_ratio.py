@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.providers.rv_lv_ratio import ventricle_diameters
+from AcuteFindingsLib.providers.totalsegmentator.rv_lv_ratio import ventricle_diameters
 
 SHAPE = (40, 120, 120)
 

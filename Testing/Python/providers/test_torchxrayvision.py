@@ -11,7 +11,8 @@ import torch
 from AcuteFindingsLib.errors import CancelledError, ModelError, ProviderError
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.providers import torchxrayvision as provider
-from AcuteFindingsLib.providers.torchxrayvision import (
+from AcuteFindingsLib.providers.torchxrayvision.detector import XrvPneumothoraxDetector, XrvScorer
+from AcuteFindingsLib.providers.torchxrayvision.networks import (
     FINDINGS,
     WEIGHTS,
     ChestFindings,
@@ -19,7 +20,6 @@ from AcuteFindingsLib.providers.torchxrayvision import (
     load_lungs,
     package_of,
 )
-from AcuteFindingsLib.providers.torchxrayvision_detector import XrvPneumothoraxDetector, XrvScorer
 
 xrv = pytest.importorskip("torchxrayvision", reason="TorchXRayVision is not installed (extra [test])")
 

@@ -9,10 +9,11 @@ import pytest
 
 from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.preprocessing.orient import to_axial
-from AcuteFindingsLib.providers.context import SEGMENTS
 from AcuteFindingsLib.providers.install import python_of
-from AcuteFindingsLib.providers.provider import find_provider
-from AcuteFindingsLib.providers.totalsegmentator import Segmenter, load_hemorrhage
+from AcuteFindingsLib.providers.registry import find_terms
+from AcuteFindingsLib.providers.totalsegmentator.bleeds import load_hemorrhage
+from AcuteFindingsLib.providers.totalsegmentator.context import SEGMENTS
+from AcuteFindingsLib.providers.totalsegmentator.segmenter import Segmenter
 
 # Each process that imports nnU-Net takes seconds of processor time, minutes on a busy computer.
 pytestmark = pytest.mark.timeout(900)
@@ -50,7 +51,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def python(apart: Path) -> Path:
-    return python_of(find_provider("totalsegmentator"), folder=apart)
+    return python_of(find_terms("totalsegmentator"), folder=apart)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from AcuteFindingsLib.errors import ProviderError
-from AcuteFindingsLib.providers.weights_check import prove_harmless
+from AcuteFindingsLib.providers.torchxrayvision.weights_check import prove_harmless
 
 
 class Trap:

@@ -4,14 +4,15 @@ from typing import Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError
 from AcuteFindingsLib.providers.consent import give_consent, has_consent
-from AcuteFindingsLib.providers.provider import Provider, list_providers
+from AcuteFindingsLib.providers.registry import list_terms
+from AcuteFindingsLib.providers.terms import Terms
 from AcuteFindingsLib.widgets.models.packages import PROTECTED, TITLE, Package, installed_versions, missing_packages
 
 
-def chosen_provider(model: str) -> Provider | None:
+def chosen_provider(model: str) -> Terms | None:
     """Return the provider that a chosen model names, alone or after a plus sign; None where it names none."""
     name = model.rpartition("+")[2]
-    return next((provider for provider in list_providers() if provider.id == name), None)
+    return next((provider for provider in list_terms() if provider.id == name), None)
 
 
 def ensure_provider(model: str, parent: Any = None) -> bool:
@@ -39,7 +40,7 @@ def ensure_provider(model: str, parent: Any = None) -> bool:
         return False
 
 
-def _agreed(provider: Provider, parent: Any) -> bool:
+def _agreed(provider: Terms, parent: Any) -> bool:
     import slicer
     from slicer.i18n import tr as _
 
@@ -51,14 +52,14 @@ def _agreed(provider: Provider, parent: Any) -> bool:
             parent,
         )
         return False
-    text = _("{terms}\n\nDo you agree to these terms?").format(terms=provider.terms.replace("\n", "\n\n"))
+    text = _("{terms}\n\nDo you agree to these terms?").format(terms=provider.text.replace("\n", "\n\n"))
     if not slicer.util.confirmOkCancelDisplay(text, windowTitle=TITLE, parent=parent):
         return False
     give_consent(provider)
     return True
 
 
-def _installed(provider: Provider, parent: Any) -> bool:
+def _installed(provider: Terms, parent: Any) -> bool:
     import slicer
     from slicer.i18n import tr as _
 
@@ -97,7 +98,7 @@ def _installed(provider: Provider, parent: Any) -> bool:
     return True
 
 
-def _install_here(provider: Provider) -> None:
+def _install_here(provider: Terms) -> None:
     """Install beside what is here, under the versions that are in use."""
     import tempfile
     from pathlib import Path
@@ -116,7 +117,7 @@ def _install_here(provider: Provider) -> None:
         raise AcuteFindingsError(f"{provider.package} is still missing; restart Slicer and try again.")
 
 
-def _install_apart(provider: Provider, parent: Any) -> None:
+def _install_apart(provider: Terms, parent: Any) -> None:
     """Install into an environment of its own; the window stays alive and a dialog can cancel it."""
     import qt
     import slicer

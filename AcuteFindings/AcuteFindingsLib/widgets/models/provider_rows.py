@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from AcuteFindingsLib.providers.provider import TERMS, Provider, list_providers, read_provider
+from AcuteFindingsLib.providers.registry import list_terms
+from AcuteFindingsLib.providers.terms import Terms, read_terms
 from AcuteFindingsLib.widgets.models.rows import ModelRow
 
 PLACE = "provider"
@@ -10,21 +11,21 @@ PLACE = "provider"
 
 def provider_rows(task: str | None = None) -> list[ModelRow]:
     """List the providers for a task; for all tasks when None, each once."""
-    return [_row(provider, task or provider.tasks[0]) for provider in list_providers(task)]
+    return [_row(provider, task or provider.tasks[0]) for provider in list_terms(task)]
 
 
-def provider_of(row: ModelRow) -> Provider | None:
+def provider_of(row: ModelRow) -> Terms | None:
     """Return the provider that a row stands for; None where it is a package."""
-    return read_provider(row.folder) if row.place == PLACE else None
+    return read_terms(row.folder) if row.place == PLACE else None
 
 
 def terms_text(file: Path) -> str:
     """Return a provider's terms as Markdown."""
-    title, *lines = read_provider(file).terms.splitlines()
+    title, *lines = read_terms(file).text.splitlines()
     return "\n\n".join([f"# {title}", *lines]) + "\n"
 
 
-def _row(provider: Provider, task: str) -> ModelRow:
+def _row(provider: Terms, task: str) -> ModelRow:
     return ModelRow(
         id=provider.id,
         task=task,
@@ -34,6 +35,6 @@ def _row(provider: Provider, task: str) -> ModelRow:
         license=provider.license,
         trained_on=provider.trained_on,
         phantoms_only=False,
-        folder=TERMS / f"{provider.id}.json",
+        folder=provider.file,
         place=PLACE,
     )

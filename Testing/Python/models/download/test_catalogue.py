@@ -16,7 +16,7 @@ from AcuteFindingsLib.models.download.catalogue import (
 )
 from AcuteFindingsLib.models.download.mirror import refresh_catalogue, write_mirror
 from AcuteFindingsLib.models.find import list_packages
-from AcuteFindingsLib.providers.provider import list_providers
+from AcuteFindingsLib.providers.registry import list_terms
 from AcuteFindingsLib.resources import resource_path
 
 ENTRY = {
@@ -58,8 +58,8 @@ def test_the_catalogue_that_ships_names_every_shipped_model_with_its_true_size_a
 
 def test_the_catalogue_that_ships_says_of_the_providers_what_they_say():
     listed = {entry.id: entry for entry in load_catalogue().models if isinstance(entry.source, ProviderSource)}
-    assert set(listed) == {provider.id for provider in list_providers()}
-    for provider in list_providers():
+    assert set(listed) == {provider.id for provider in list_terms()}
+    for provider in list_terms():
         entry = listed[provider.id]
         assert (entry.license, tuple(entry.citations)) == (provider.license, provider.citations)
         assert (entry.source.requirement, entry.source.homepage) == (provider.requirement, provider.source)

@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from AcuteFindingsLib.detectors.finding import Code, Finding
-from AcuteFindingsLib.detectors.registry import find_kind
+from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
@@ -21,13 +21,12 @@ from AcuteFindingsLib.providers.hemorrhage_result import (
 )
 from AcuteFindingsLib.providers.own_process import run_child
 from AcuteFindingsLib.providers.provided import ModelFacts, provided_package, provider_notices
-from AcuteFindingsLib.providers.provider import find_provider
+from AcuteFindingsLib.providers.terms import Terms, read_terms
 from AcuteFindingsLib.providers.volume_files import ct_axial, read_volume, write_volume
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
-ID = "blast-ct"
 SCRIPT = "run_blast_ct.py"
 
 # Number in the package's output, name, SNOMED CT type, color, whether it is a bleed.
@@ -51,7 +50,7 @@ FACTS = ModelFacts(
 class BlastCtDetector:
     """Head CT → the package's lesion classes and bleed probability → the rule over neighboring slices."""
 
-    name = "hemorrhage"
+    name = KIND.id
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class BlastCtDetector:
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a non-contrast head CT."""
-        return check_study(study, find_kind(self.name).requirements)
+        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""
@@ -91,7 +90,7 @@ class BlastCtDetector:
             drawn,
             levels,
             package=self.package,
-            notices=(*provider_notices(find_provider(ID), self.package.version), _made_for()),
+            notices=(*provider_notices(terms(), self.package.version), _made_for()),
             timings={"network": perf_counter() - clock},
             rule_words=f"a slice is positive where the probability of a bleed reaches {THRESHOLD:.2f} "
             f"on at least {AREA_MM2:.0f} mm² of it",
@@ -137,7 +136,12 @@ def load_blast_ct(
 
 def package_of(*, version: str, sha256: str) -> ModelPackage:
     """Return the model package that stands for BLAST-CT's model."""
-    return provided_package(find_provider(ID), FACTS, task="hemorrhage", version=version, sha256=sha256)
+    return provided_package(terms(), FACTS, task=KIND.id, version=version, sha256=sha256)
+
+
+def terms() -> Terms:
+    """Return what a person has to know of BLAST-CT."""
+    return read_terms(Path(__file__).with_name("terms.json"))
 
 
 def _made_for() -> Notice:

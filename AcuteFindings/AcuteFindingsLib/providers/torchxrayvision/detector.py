@@ -9,6 +9,7 @@ import numpy as np
 from AcuteFindingsLib.detectors.detector import slice_results
 from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LABEL, LEFT_LUNG, RIGHT_LUNG
+from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
 from AcuteFindingsLib.detectors.radiograph import (
     chest_heatmap,
@@ -16,14 +17,12 @@ from AcuteFindingsLib.detectors.radiograph import (
     lung_masks,
     split_lungs,
 )
-from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.detectors.single_image import Scores
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.providers.provided import identity_of_package, provider_notices
-from AcuteFindingsLib.providers.provider import find_provider
-from AcuteFindingsLib.providers.torchxrayvision import ID, package_of
+from AcuteFindingsLib.providers.torchxrayvision.networks import package_of, terms
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
@@ -43,7 +42,7 @@ class XrvPneumothoraxDetector:
         As `load_chest` and `load_lungs` give them.
     """
 
-    name = "pneumothorax"
+    name = KIND.id
 
     def __init__(self, *, chest: TorchPredictor, lungs: TorchPredictor) -> None:
         self.chest, self.lungs = chest, lungs
@@ -52,7 +51,7 @@ class XrvPneumothoraxDetector:
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a frontal chest radiograph."""
-        return check_study(study, find_kind(self.name).requirements)
+        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""
@@ -109,7 +108,7 @@ class XrvPneumothoraxDetector:
             heatmap=heatmap,
             measurements=tuple(measured),
             warnings=(
-                *provider_notices(find_provider(ID), self.chest.version),
+                *provider_notices(terms(), self.chest.version),
                 _NO_OUTLINE,
                 *(() if lungs.found else (_NO_LUNGS,)),
                 *shortcuts.notices,
@@ -137,7 +136,7 @@ class XrvScorer:
     Attributes
     ----------
     task
-        ``"pneumothorax"`` (its probability alone), ``"chest"`` (all 18) or ``"lungs"`` (masks).
+        ``"chest"`` (all 18), ``"lungs"`` (masks), or that of the detector (its probability alone).
     predictor
         As `load_chest` or `load_lungs` gives it.
     """
@@ -149,7 +148,7 @@ class XrvScorer:
     def __post_init__(self) -> None:
         """Name the columns."""
         names = tuple(label.name for label in self.predictor.card.labels)
-        columns = {"pneumothorax": (LABEL,), "chest": names, "lungs": ()}[self.task]
+        columns = {KIND.id: (LABEL,), "chest": names, "lungs": ()}[self.task]
         object.__setattr__(self, "labels", columns)
 
     def score(self, studies: Sequence[Study]) -> Scores:

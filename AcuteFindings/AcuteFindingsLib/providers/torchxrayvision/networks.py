@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
 from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.models.device import choose_device
 from AcuteFindingsLib.models.files import file_sha256
@@ -19,24 +20,25 @@ from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.providers.provided import ModelFacts, provided_package
-from AcuteFindingsLib.providers.provider import find_provider
-from AcuteFindingsLib.providers.weights_check import prove_harmless
+from AcuteFindingsLib.providers.terms import Terms, read_terms
+from AcuteFindingsLib.providers.torchxrayvision.weights_check import prove_harmless
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-ID = "torchxrayvision"
 WEIGHTS = "densenet121-res224-all"
 
 # The package's own scale: 0..1 becomes -1024..1024 (torchxrayvision.utils.normalize).
 _SCALE = {"mean": 0.5, "std": 1 / 2048, "flip": False, "equalise": False}
+
+_MAIN = KIND.task.labels[0]
 
 # The package's name of each finding, ours, what it means, SNOMED CT where there is one concept for it.
 FINDINGS = (
     ("Atelectasis", "atelectasis", "Atelectasis", "46621007"),
     ("Consolidation", "consolidation", "Consolidation", "95436008"),
     ("Infiltration", "infiltration", "Infiltration", ""),
-    ("Pneumothorax", "pneumothorax", "Pneumothorax", "36118008"),
+    ("Pneumothorax", _MAIN.name, _MAIN.meaning, _MAIN.code),
     ("Edema", "edema", "Pulmonary edema", "19242006"),
     ("Emphysema", "emphysema", "Pulmonary emphysema", "87433001"),
     ("Fibrosis", "fibrosis", "Pulmonary fibrosis", "51615001"),
@@ -173,7 +175,12 @@ def package_of(*, task: str, version: str, sha256: str) -> ModelPackage:
     """Return the package that stands for the PSPNet (task ``"lungs"``) or else for the DenseNet."""
     facts = LUNG_FACTS if task == "lungs" else CHEST_FACTS
     title = "TorchXRayVision PSPNet, lungs" if task == "lungs" else "TorchXRayVision DenseNet121, 18 findings"
-    return provided_package(find_provider(ID), facts, task=task, version=version, sha256=sha256, title=title)
+    return provided_package(terms(), facts, task=task, version=version, sha256=sha256, title=title)
+
+
+def terms() -> Terms:
+    """Return what a person has to know of TorchXRayVision."""
+    return read_terms(Path(__file__).with_name("terms.json"))
 
 
 def _predictor(network: nn.Module, *, task: str, file: Path, device: str) -> TorchPredictor:
@@ -190,13 +197,13 @@ def _package() -> "ModuleType":
     except ImportError as error:
         raise ProviderError(
             f"The package torchxrayvision is not installed: run `pip install '{_requirement()}'` or "
-            f"`acutefindings providers install {ID}`."
+            f"`acutefindings providers install {terms().id}`."
         ) from error
     return torchxrayvision
 
 
 def _requirement() -> str:
-    return find_provider(ID).requirement
+    return terms().requirement
 
 
 def _network_modules(xrv: "ModuleType") -> list[Any]:

@@ -8,16 +8,16 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.detector import Detector
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement
+from AcuteFindingsLib.detectors.kind import DetectorKind
+from AcuteFindingsLib.detectors.load import LoadedDetector, load_kind
 from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LEFT_LUNG, RIGHT_LUNG
-from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import DetectionError, ProviderError
 from AcuteFindingsLib.preprocessing.orient import Axial
-from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
-from AcuteFindingsLib.providers.provider import find_provider
-from AcuteFindingsLib.providers.rv_lv_ratio import STRAIN_FROM, ventricle_diameters
-from AcuteFindingsLib.providers.totalsegmentator import ID, Segmented, Segmenter
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of
+from AcuteFindingsLib.providers.provider import Loading
+from AcuteFindingsLib.providers.totalsegmentator.rv_lv_ratio import STRAIN_FROM, ventricle_diameters
+from AcuteFindingsLib.providers.totalsegmentator.segmenter import Segmented, Segmenter, terms
 from AcuteFindingsLib.providers.volume_files import ct_axial
-from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
@@ -63,34 +63,29 @@ class PEWithContext:
         Of its package.
     """
 
-    name = "pe"
-
     def __init__(self, detector: Detector, segmenter: Segmenter, *, version: str) -> None:
+        self.name = detector.name
         self.detector, self.segmenter, self.version = detector, segmenter, version
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a CT pulmonary angiogram."""
-        return check_study(study, find_kind(self.name).requirements)
+        return self.detector.check(study)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect, then segment; a verdict that was reached is kept where segmenting fails."""
 
-        def first(text: str, share: float) -> None:
-            progress(text, 0.4 * share)
-
-        def second(text: str, share: float) -> None:
-            progress(text, 0.4 + 0.6 * share)
-
-        finding = self.detector.run(study, progress=first, cancelled=cancelled)
+        finding = self.detector.run(study, progress=part_of(progress, 0.0, 0.4), cancelled=cancelled)
         clock = perf_counter()
         try:
             axial = ct_axial(study, "TotalSegmentator")
-            segmented = self.segmenter.run(axial, TASKS, _NAMES, progress=second, cancelled=cancelled)
+            segmented = self.segmenter.run(
+                axial, TASKS, _NAMES, progress=part_of(progress, 0.4, 1.0), cancelled=cancelled
+            )
         except (ProviderError, DetectionError) as error:
             text = f"Lungs, heart, vessels and RV/LV ratio are missing: {error}"
             return replace(finding, warnings=(*finding.warnings, Notice("context-missing", "warn", text)))
         measurements, notices = ventricles(segmented, axial)
-        provider = find_provider(ID)
+        provider = terms()
         whose = Notice(
             "context-provider",
             "info",
@@ -104,6 +99,13 @@ class PEWithContext:
             warnings=(*finding.warnings, whose, *notices),
             timings={**finding.timings, "context": perf_counter() - clock},
         )
+
+
+def load_with_context(segmenter: Segmenter, kind: DetectorKind, how: Loading, *, base: str | None) -> LoadedDetector:
+    """Return the detector of a model, the default one where `base` is None, with TotalSegmentator beside it."""
+    own = load_kind(kind, model=base, device=how.device, folders=how.folders, load=how.load)
+    known = segmenter.prepare(TASKS, progress=how.progress, cancelled=how.cancelled)
+    return replace(own, detector=PEWithContext(own.detector, segmenter, version=known.version))
 
 
 def segments_of(segmented: Segmented, axial: Axial) -> tuple[Mask, ...]:

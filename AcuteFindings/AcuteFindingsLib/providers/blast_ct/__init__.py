@@ -1,0 +1,1 @@
+"""BLAST-CT: kinds of bleeding on head CT after an injury."""

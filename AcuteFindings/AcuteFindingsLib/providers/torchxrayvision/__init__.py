@@ -1,0 +1,1 @@
+"""TorchXRayVision: chest findings and lungs on radiographs."""

@@ -1,0 +1,1 @@
+"""TotalSegmentator: bleeding on head CT; lungs, heart and vessels on chest CT."""
