@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity, SliceResult
+from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.orient import Axial
 from AcuteFindingsLib.progress import Cancelled, Progress
@@ -26,12 +27,10 @@ class Detector(Protocol):
         ...
 
 
-def identity_of(predictor: Predictor) -> ModelIdentity:
+def identity_of(model: Predictor | ModelPackage) -> ModelIdentity:
     """Return the model's name as a finding states it."""
-    card = predictor.card
-    return ModelIdentity(
-        card.id, predictor.version, predictor.sha256, card.training_data.summary, never_saw=card.never_saw
-    )
+    card = model.card
+    return ModelIdentity(card.id, model.version, model.sha256, card.training_data.summary, never_saw=card.never_saw)
 
 
 def model_notices(predictor: Predictor) -> tuple[Notice, ...]:

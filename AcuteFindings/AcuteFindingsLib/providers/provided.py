@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
-from AcuteFindingsLib.detectors.finding import ModelIdentity
 from AcuteFindingsLib.models.metadata import Card, Label, Metadata, Network, OperatingPoint, Origin, Task, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.providers.terms import Terms
@@ -79,11 +78,6 @@ def provided_package(
         acutefindings=card,
     )
     return ModelPackage(provider.file.parent, metadata, {"models/model.pt": sha256})
-
-
-def identity_of_package(package: ModelPackage) -> ModelIdentity:
-    """Return the model's name as a finding states it."""
-    return ModelIdentity(package.id, package.version, package.sha256, package.card.training_data.summary)
 
 
 def provider_notices(provider: Terms, version: str) -> tuple[Notice, ...]:

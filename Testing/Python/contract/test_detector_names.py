@@ -54,6 +54,12 @@ def files_of_no_detector():
 
 def test_no_file_outside_a_detectors_folder_names_it():
     found = {place: naming(path.read_text(encoding="utf-8")) for place, path in files_of_no_detector()}
+    # A provider gives a detector another model, so its folder may build on the detector's; it names none otherwise.
+    found |= {
+        place: [line for line in lines if not re.search(r"\bfrom AcuteFindingsLib\.detectors\.\w+", line)]
+        for place, lines in found.items()
+        if re.match(r"providers/\w+/", place)
+    }
     wrong = {place: lines for place, lines in found.items() if lines and place not in {REGISTRY, *STILL_NAMING}}
     assert wrong == {}
 

@@ -36,7 +36,7 @@ def test_the_file_says_when_and_to_what_but_not_who(providers, home) -> None:
     give_consent(providers["blast-ct"])
     assert consent_file().is_relative_to(home)
     text = consent_file().read_text(encoding="utf-8")
-    assert providers["blast-ct"].terms_sha256 in text
+    assert providers["blast-ct"].sha256 in text
     assert str(home) not in text
 
 

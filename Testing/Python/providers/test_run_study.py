@@ -9,7 +9,8 @@ from AcuteFindingsLib.errors import ConsentError
 from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
-from AcuteFindingsLib.providers import torchxrayvision as provider
+from AcuteFindingsLib.providers.torchxrayvision import load
+from AcuteFindingsLib.providers.torchxrayvision import networks as provider
 
 xrv = pytest.importorskip("torchxrayvision", reason="TorchXRayVision is not installed (extra [test])")
 
@@ -37,8 +38,8 @@ def random_weights(monkeypatch):
         return TorchPredictor(network, card=card, version="1.5.7", sha256="ab" * 32, device="cpu")
 
     dense = xrv.models.DenseNet(num_classes=18, op_threshs=torch.full((18,), 0.5))
-    monkeypatch.setattr(provider, "load_chest", lambda **_n: predictor(provider.ChestFindings(dense), "chest"))
-    monkeypatch.setattr(provider, "load_lungs", lambda **_n: predictor(provider.LungFields(Dark()), "lungs"))
+    monkeypatch.setattr(load, "load_chest", lambda **_n: predictor(provider.ChestFindings(dense), "chest"))
+    monkeypatch.setattr(load, "load_lungs", lambda **_n: predictor(provider.LungFields(Dark()), "lungs"))
 
 
 def test_without_consent_nothing_is_written(picture, tmp_path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from AcuteFindingsLib.errors import CancelledError, ModelError, ProviderError
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
-from AcuteFindingsLib.providers import torchxrayvision as provider
+from AcuteFindingsLib.providers.torchxrayvision import networks as provider
 from AcuteFindingsLib.providers.torchxrayvision.detector import XrvPneumothoraxDetector, XrvScorer
 from AcuteFindingsLib.providers.torchxrayvision.networks import (
     FINDINGS,

@@ -12,7 +12,8 @@ from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.detector import analysis_sources, identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
-from AcuteFindingsLib.detectors.measure import Density, abc_half, densities, volume_ml
+from AcuteFindingsLib.detectors.hemorrhage.volumes import blood_volumes
+from AcuteFindingsLib.detectors.measure import Density, densities
 from AcuteFindingsLib.detectors.rules import consecutive_runs, consecutive_score, run_extent_mm
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.brain import brain_mask
@@ -287,17 +288,7 @@ class HemorrhageDetector:
     ) -> list[Measurement]:
         items: list[Measurement] = []
         if study.intensity != "windowed" and study.pixel_spacing_known:
-            items.append(
-                Measurement("Hemorrhage volume", volume_ml(mask, spacing), "mL", Code("SCT", "118565006", "Volume"))
-            )
-            estimate = abc_half(mask, spacing)
-            if estimate:
-                items += [
-                    Measurement("ABC/2 volume of the largest bleed", estimate.volume_ml, "mL"),
-                    Measurement("A (largest diameter)", estimate.a_mm, "mm"),
-                    Measurement("B (diameter across)", estimate.b_mm, "mm"),
-                    Measurement("C (height)", estimate.c_mm, "mm"),
-                ]
+            items += blood_volumes(mask, spacing)
         for number, outline in enumerate(outlines, start=1):
             if study.pixel_spacing_known:
                 items.append(Measurement(f"Volume of outline {number}", outline.volume_ml, "mL"))

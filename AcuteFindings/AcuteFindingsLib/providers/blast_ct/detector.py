@@ -6,11 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from AcuteFindingsLib.detectors.finding import Code, Finding
-from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
-from AcuteFindingsLib.models.package import ModelPackage
-from AcuteFindingsLib.places import temporary_folder
-from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
-from AcuteFindingsLib.providers.hemorrhage_result import (
+from AcuteFindingsLib.detectors.hemorrhage.drawn import (
     AREA_MM2,
     LABELS,
     THRESHOLD,
@@ -19,6 +15,10 @@ from AcuteFindingsLib.providers.hemorrhage_result import (
     points,
     reached_levels,
 )
+from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.places import temporary_folder
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.providers.own_process import run_child
 from AcuteFindingsLib.providers.provided import ModelFacts, provided_package, provider_notices
 from AcuteFindingsLib.providers.terms import Terms, read_terms

@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.detector import slice_results
+from AcuteFindingsLib.detectors.detector import identity_of, slice_results
 from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LABEL, LEFT_LUNG, RIGHT_LUNG
 from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
@@ -21,7 +21,7 @@ from AcuteFindingsLib.detectors.single_image import Scores
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
-from AcuteFindingsLib.providers.provided import identity_of_package, provider_notices
+from AcuteFindingsLib.providers.provided import provider_notices
 from AcuteFindingsLib.providers.torchxrayvision.networks import package_of, terms
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
@@ -94,7 +94,7 @@ class XrvPneumothoraxDetector:
         measured += [Measurement(f"Probability: {meanings[name]}", value, "1") for name, value in chest.items()]
         return Finding(
             detector=self.name,
-            model=identity_of_package(self.package),
+            model=identity_of(self.package),
             verdict=verdict,
             slices=slice_results(
                 study.sources, tuple(probabilities), np.tile(list(probabilities.values()), (len(study.sources), 1))

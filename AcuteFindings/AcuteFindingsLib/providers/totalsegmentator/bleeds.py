@@ -4,10 +4,7 @@ from time import perf_counter
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.hemorrhage.detector import HEMORRHAGE
-from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
-from AcuteFindingsLib.models.package import ModelPackage
-from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
-from AcuteFindingsLib.providers.hemorrhage_result import (
+from AcuteFindingsLib.detectors.hemorrhage.drawn import (
     AREA_MM2,
     LABELS,
     Drawn,
@@ -15,6 +12,9 @@ from AcuteFindingsLib.providers.hemorrhage_result import (
     hemorrhage_finding,
     points,
 )
+from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.providers.provided import ModelFacts, provided_package, provider_notices
 from AcuteFindingsLib.providers.totalsegmentator.segmenter import Segmenter, terms
 from AcuteFindingsLib.providers.volume_files import ct_axial

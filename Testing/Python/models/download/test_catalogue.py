@@ -89,7 +89,7 @@ def test_addresses_are_relative_to_the_catalogue(tmp_path):
         ({**ENTRY, "id": "../bleeds"}, "field 'id'"),
         ({**ENTRY, "licence": ""}, "field 'licence'"),
         ({**ENTRY, "citations": []}, "field 'citations'"),
-        ({**ENTRY, "tasks": ["knees"]}, "field 'tasks.0'"),
+        ({**ENTRY, "tasks": ["../knees"]}, "field 'tasks.0'"),
         ({**ENTRY, "colour": "red"}, "field 'colour'"),
         ("bleeds", "model 'number 1'"),
     ],

@@ -1,12 +1,12 @@
-"""Masks of bleeds that a provider's package drew, as a finding: the rule over neighboring slices, volumes, notices."""
+"""Bleeds that another program drew, as a finding: the rule over neighboring slices, volumes, notices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.detector import analysis_sources, slice_results
-from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
+from AcuteFindingsLib.detectors.detector import analysis_sources, identity_of, slice_results
+from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Verdict
 from AcuteFindingsLib.detectors.hemorrhage.detector import (
     BRAIN,
     CATEGORY,
@@ -16,12 +16,11 @@ from AcuteFindingsLib.detectors.hemorrhage.detector import (
     step_mm,
 )
 from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
-from AcuteFindingsLib.detectors.measure import abc_half, volume_ml
+from AcuteFindingsLib.detectors.hemorrhage.volumes import blood_volumes
 from AcuteFindingsLib.detectors.rules import consecutive_runs, consecutive_score, run_extent_mm
 from AcuteFindingsLib.models.metadata import Label, OperatingPoint
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.preprocessing.orient import Axial
-from AcuteFindingsLib.providers.provided import identity_of_package
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
@@ -46,7 +45,7 @@ class Drawn:
 
 
 def points(chosen: str) -> tuple[OperatingPoint, ...]:
-    """Return the operating points of a provider's hemorrhage model, which says nowhere how they were chosen."""
+    """Return the operating points of another program's model, which says nowhere how they were chosen."""
     return (
         OperatingPoint(level="slice", label=LABEL, threshold=THRESHOLD, chosen=chosen),
         OperatingPoint(level="mask", label=LABEL, threshold=THRESHOLD, chosen=chosen),
@@ -99,10 +98,12 @@ def hemorrhage_finding(
     cleaned = [_cleaned(item, axial.spacing, rule.minimum_mask_mm3) for item in drawn]
     bleeds = [item.array for item in cleaned if item.is_bleed]
     whole = np.any(bleeds, axis=0) if bleeds else np.zeros(axial.array.shape, bool)
+    parts = {item.name: item.array for item in cleaned} if len(cleaned) > 1 else {}
+    measurements = blood_volumes(whole, axial.spacing, parts=parts) if study.pixel_spacing_known else []
     verdict = _verdict(study, by_source[order], z[order] * axial.spacing[0], rule, rule_words)
     return Finding(
         detector=KIND.id,
-        model=identity_of_package(package),
+        model=identity_of(package),
         verdict=verdict,
         slices=slice_results(sources, (LABEL,), by_source[:, None]),
         main_label=LABEL,
@@ -114,7 +115,7 @@ def hemorrhage_finding(
             Mask(item.name, axial.restore(item.array.astype(np.uint8)), CATEGORY, item.type, BRAIN, item.color)
             for item in cleaned
         ),
-        measurements=tuple(_measurements(study, axial.spacing, cleaned, whole)),
+        measurements=tuple(measurements),
         warnings=tuple(notices),
         timings=timings,
         series_instance_uid=study.dicom.series_instance_uid,
@@ -142,22 +143,3 @@ def _verdict(study: Study, levels: np.ndarray, positions: np.ndarray, rule: Hemo
     if count >= needed:
         return Verdict("positive", score, THRESHOLD, words, f"{found}.")
     return Verdict("indeterminate", score, THRESHOLD, words, f"{found}, fewer than the rule asks for: look at them.")
-
-
-def _measurements(
-    study: Study, spacing: tuple[float, float, float], drawn: Sequence[Drawn], whole: np.ndarray
-) -> list[Measurement]:
-    if not study.pixel_spacing_known:
-        return []
-    items = [Measurement("Hemorrhage volume", volume_ml(whole, spacing), "mL", Code("SCT", "118565006", "Volume"))]
-    if len(drawn) > 1:
-        items += [Measurement(f"{item.name} volume", volume_ml(item.array, spacing), "mL") for item in drawn]
-    estimate = abc_half(whole, spacing)
-    if estimate:
-        items += [
-            Measurement("ABC/2 volume of the largest bleed", estimate.volume_ml, "mL"),
-            Measurement("A (largest diameter)", estimate.a_mm, "mm"),
-            Measurement("B (diameter across)", estimate.b_mm, "mm"),
-            Measurement("C (height)", estimate.c_mm, "mm"),
-        ]
-    return items

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from AcuteFindingsLib.detectors.hemorrhage.detector import HEMORRHAGE
-from AcuteFindingsLib.preprocessing.orient import to_axial
-from AcuteFindingsLib.providers.hemorrhage_result import (
+from AcuteFindingsLib.detectors.hemorrhage.drawn import (
     LABEL,
     Drawn,
     drawn_levels,
     hemorrhage_finding,
     reached_levels,
 )
+from AcuteFindingsLib.preprocessing.orient import to_axial
 from AcuteFindingsLib.providers.totalsegmentator.bleeds import package_of
 
 RED = (1.0, 0.0, 0.0)
