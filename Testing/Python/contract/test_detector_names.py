@@ -26,12 +26,7 @@ STILL_NAMING: tuple[str, ...] = (
     "training/first_radiographs.py",
     "training/lesions/radiographs.py",
     "training/real_lesions.py",
-    "training/recipes/schema.py",
     "training/runs/arrays.py",
-    "training/runs/labels.py",
-    "training/runs/measure.py",
-    "training/runs/module.py",
-    "training/runs/package.py",
     "training/runs/score.py",
 )
 """Files that still name a detector. It only shrinks."""

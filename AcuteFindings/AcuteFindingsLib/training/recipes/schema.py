@@ -2,12 +2,12 @@
 
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError, model_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 
-from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings
-from AcuteFindingsLib.detectors.pe.detector import PESettings
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings
+from AcuteFindingsLib.detectors.registry import find_task, kind_of_task
+from AcuteFindingsLib.errors import DetectionError, RecipeError
 from AcuteFindingsLib.models.metadata import Network
+from AcuteFindingsLib.models.task import ModelTask
 from AcuteFindingsLib.training.recipes.data_plans import DATA, DataPlan, Drawn, Source, Split
 from AcuteFindingsLib.training.recipes.plans import (
     Augmentation,
@@ -47,32 +47,10 @@ __all__ = [
     "TrainStage",
 ]
 
-RecipeTask = Literal["pe", "hemorrhage", "pneumothorax", "chest", "lungs"]
 Form = Literal["slice", "series", "scan", "radiograph"]
 
-_SETTINGS: dict[str, type[PESettings] | type[HemorrhageSettings] | type[RadiographSettings]] = {
-    "pe": PESettings,
-    "hemorrhage": HemorrhageSettings,
-    "pneumothorax": RadiographSettings,
-    "chest": RadiographSettings,
-    "lungs": RadiographSettings,
-}
-_STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "pe": (("slice",), ("slice", "encode", "sequence")),
-    "hemorrhage": (("scan",), ("scan", "encode", "head")),
-    "pneumothorax": (("image",), ("segment",)),
-    "chest": (("findings",),),
-    "lungs": (("segment",),),
-}
 # May be left out; each goes with another stage.
 _GOES_WITH = {"close_ups": "slice", "lines": "sequence"}
-PHANTOM_KINDS = {
-    "pe": "ctpa",
-    "hemorrhage": "head-ct",
-    "pneumothorax": "chest-xray",
-    "chest": "chest-xray",
-    "lungs": "chest-xray",
-}
 
 
 class Published(Strict):
@@ -152,7 +130,7 @@ class Recipe(Strict):
     title: str
     source: str
     published: tuple[Published, ...] = ()
-    task: RecipeTask
+    task: str
     data: DataPlan
     network: Network
     start: str | None = None
@@ -167,14 +145,27 @@ class Recipe(Strict):
     card: CardWords = CardWords()
     notes: str = ""
 
+    @field_validator("task")
+    @classmethod
+    def _task_is_known(cls, value: str) -> str:
+        try:
+            stages = find_task(value).stages
+        except DetectionError as error:
+            raise ValueError(str(error)) from error
+        if not stages:
+            raise ValueError(f"models of the task {value} are not trained by recipes")
+        return value
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Recipe":
+        task = self.model_task
+        settings = task.load_settings()
         try:
-            _SETTINGS[self.task].model_validate(self.preprocessing)
+            settings.model_validate(self.preprocessing)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in ("preprocessing", *first["loc"]))
-            known = ", ".join(_SETTINGS[self.task].model_fields)
+            known = ", ".join(settings.model_fields)
             advice = f"; it takes {known}" if first["type"] == "extra_forbidden" else ""
             told = "there is no such key" if advice else first["msg"]
             raise ValueError(f"{place}: {told}{advice}") from error
@@ -183,10 +174,10 @@ class Recipe(Strict):
             if name in everything and other not in everything:
                 raise ValueError(f"stages.{name}: this stage goes with the stage {other}, which the recipe has not")
         present = tuple(name for name in everything if name not in _GOES_WITH)
-        if present not in _STAGES[self.task]:
-            allowed = " or ".join(", ".join(names) for names in _STAGES[self.task])
+        if present not in task.stages:
+            allowed = " or ".join(", ".join(names) for names in task.stages)
             raise ValueError(f"stages: the task {self.task} has the stages {allowed}, got {', '.join(present)}")
-        if self.data.region != "whole" and self.task not in ("pneumothorax", "chest"):
+        if self.data.region != "whole" and not (self.form == "radiograph" and task.probabilities):
             raise ValueError(
                 f"data.region: only radiographs of findings have lungs to cut to, not the task {self.task}"
             )
@@ -199,10 +190,15 @@ class Recipe(Strict):
                 raise ValueError(f"stages.{name}.{place}: there is no source {unknown[0]!r}; known: {known}")
         return self
 
-    def settings(self) -> PESettings | HemorrhageSettings | RadiographSettings:
+    @property
+    def model_task(self) -> ModelTask:
+        """Return what is known of models of the task."""
+        return find_task(self.task)
+
+    def settings(self) -> Any:
         """Return the preprocessing numbers with the task's defaults filled in, and what of the picture is shown."""
         shown = {} if self.data.region == "whole" else {"region": self.data.region}
-        return _SETTINGS[self.task].model_validate({**self.preprocessing, **shown})
+        return self.model_task.load_settings().model_validate({**self.preprocessing, **shown})
 
     @property
     def form(self) -> Form:
@@ -227,5 +223,8 @@ class Recipe(Strict):
 
     @property
     def phantom_kind(self) -> str:
-        """Return which phantoms stand in for the data set."""
-        return PHANTOM_KINDS[self.task]
+        """Return which phantoms stand in for the data set; raises `RecipeError` where none are drawn for the task."""
+        phantoms = kind_of_task(self.task).phantoms
+        if phantoms is None:
+            raise RecipeError(f"No phantoms are drawn for the task {self.task}; name a data set with --data.")
+        return phantoms.generator

@@ -2,7 +2,6 @@
 
 from AcuteFindingsLib.models.metadata import Label
 from AcuteFindingsLib.networks.pe import EXAM_LABELS
-from AcuteFindingsLib.networks.radnet import HEMORRHAGE_LABELS
 from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.recipes.schema import Recipe
 
@@ -11,12 +10,12 @@ def trained_labels(recipe: Recipe) -> tuple[str, ...]:
     """Return the labels of each slice or image that a recipe trains on, in the order of the network's outputs."""
     if recipe.data.labels is not None:
         return recipe.data.labels
-    arguments = recipe.network.arguments
-    if recipe.task == "hemorrhage":
-        return HEMORRHAGE_LABELS[: int(arguments.get("labels", len(HEMORRHAGE_LABELS)))]
-    if recipe.task == "chest":
+    arguments, known = recipe.network.arguments, tuple(label.name for label in recipe.model_task.labels)
+    if recipe.stages.scan:
+        return known[: int(arguments.get("labels", len(known)))]
+    if recipe.stages.findings:
         return (*arguments.get("pathologies", ()), *arguments.get("tubes", ()))
-    return {"pe": ("pe",), "pneumothorax": ("pneumothorax",)}.get(recipe.task, ())
+    return known[:1] if recipe.model_task.probabilities else ()
 
 
 def has_exam_head(recipe: Recipe) -> bool:
@@ -28,7 +27,7 @@ def has_exam_head(recipe: Recipe) -> bool:
 
 def card_labels(recipe: Recipe) -> list[Label]:
     """Return the labels as a model card states them."""
-    names = list(trained_labels(recipe)) or ["lungs"]
+    names = list(trained_labels(recipe)) or [recipe.model_task.main_label]
     if has_exam_head(recipe):
         names += EXAM_LABELS
     return [label_of(name) for name in names]

@@ -64,7 +64,7 @@ def choose_points(recipe: Recipe, scored: Sequence[Scored], *, where: str) -> li
             known = [_known(one.levels[level], column) for one in scored if level in one.levels]
             truth, score = (np.concatenate(part) for part in zip(*known, strict=True))
             if truth.any() and not truth.all():
-                by_f1 = recipe.task == "pe" and level == "slice" and "study" in scored[0].levels
+                by_f1 = level == "slice" and recipe.last == "sequence"
                 sets = np.repeat(np.arange(len(known)), [len(one) for one, _ in known]) if len(known) > 1 else None
                 value = f1_threshold(truth, score) if by_f1 else youden_threshold(truth, score, sets=sets)
                 chosen = f"{'highest F1' if by_f1 else 'Youden index'} on {where}"
@@ -95,14 +95,16 @@ def measure(
             if not truth.any() or truth.all():
                 continue
             patients = answers.patients[~np.isnan(answers.truth[:, column])]
-            name = level if column == 0 and recipe.task != "chest" else f"{level}, {label_of(label).meaning.lower()}"
+            # Of findings, all count alike; elsewhere the first is what it is about.
+            main = column == 0 and recipe.last != "findings"
+            name = level if main else f"{level}, {label_of(label).meaning.lower()}"
             words = {"data": f"{data}, {int(truth.sum())} of {len(truth)} positive", "command": command}
             figures.append(auc_interval(truth, score, metric=f"AUC, {name}", patients=patients, **words))
             # A scan is positive where enough neighboring slices are: held against the slices' operating point.
             threshold = thresholds.get((level, label), thresholds.get(("slice", label)))
             if threshold is not None:
                 figures += _decisions(truth, score >= threshold, patients, name, **words)
-        if recipe.task == "chest":
+        if recipe.last == "findings":
             figures += _calibration(answers, data=data, command=command)
     return figures + _overlap(recipe, scored, thresholds, data=data, command=command)
 
@@ -118,15 +120,15 @@ def _wanted(recipe: Recipe) -> list[tuple[str, str]]:
         "sequence": ("study", "slice"),
         "scan": ("slice", "mask"),
         "image": ("study",),
-        "segment": ("study", "mask", "empty") if recipe.task == "pneumothorax" else ("mask",),
+        "segment": ("study", "mask", "empty") if recipe.model_task.probabilities else ("mask",),
     }[stage]
     return [(level, main) for level in levels]
 
 
 def _columns(recipe: Recipe, level: str, answers: Answers) -> list[str]:
     labels = list(trained_labels(recipe))
-    if recipe.task == "pe" and level == "study":
-        labels = ["pe", *EXAM_LABELS]
+    if recipe.last == "sequence" and level == "study":
+        labels = [*labels[:1], *EXAM_LABELS]
     return labels[: answers.score.shape[1]]
 
 
@@ -194,7 +196,8 @@ def _overlap(
     patients = np.array([one.patient for one in masks])
     size = f"at {masks[0].soft.shape[-1]} pixels a side"
     figures = []
-    if recipe.task == "pneumothorax":
+    may_be_empty = recipe.last == "segment" and recipe.model_task.probabilities
+    if may_be_empty:
         figures.append(
             mean_interval(
                 values,
@@ -208,7 +211,7 @@ def _overlap(
         figures.append(
             mean_interval(
                 values[shown],
-                metric="Dice, images with the finding" if recipe.task == "pneumothorax" else "Dice",
+                metric="Dice, images with the finding" if may_be_empty else "Dice",
                 patients=patients[shown],
                 data=f"{data}, {size}; those whose mask is not empty",
                 command=command,

@@ -182,12 +182,11 @@ def input_range(recipe: Recipe) -> tuple[float, float]:
     """Return what 0 and 1 of a picture become for the network: as the task's detector scales them, or as stated."""
     if recipe.input_range:
         return recipe.input_range
+    program = recipe.model_task.program
+    if program is not None and not program.normalized:
+        return program.value_range
     settings = recipe.settings()
-    if recipe.task == "pe":
-        return -1.0, 1.0
-    if recipe.task == "hemorrhage":
-        return 0.0, 1.0
-    mean, std = settings.mean, settings.std  # type: ignore[union-attr]
+    mean, std = settings.mean, settings.std
     return -mean / std, (1 - mean) / std
 
 

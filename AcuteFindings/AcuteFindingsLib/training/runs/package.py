@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
+from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.write import stored_tensor, write_package
@@ -46,7 +47,7 @@ def make_card(
         preprocessing=recipe.settings().model_dump(),
         labels=card_labels(recipe),
         operating_points=list(points),
-        rule={"minimum_consecutive": CONSECUTIVE} if recipe.task == "hemorrhage" else {},
+        rule={"minimum_consecutive": CONSECUTIVE} if recipe.last == "scan" else {},
         training_data=TrainingData(
             summary=trained_on, phantoms_only=phantoms_only, count=count, restriction=recipe.card.restriction
         ),
@@ -123,10 +124,11 @@ def _limits(recipe: Recipe, phantoms_only: bool) -> list[str]:
         said.append("Never saw a patient: on real images its answers mean nothing.")
     if not phantoms_only:
         said.append("Fitted to and measured on one data set; the figures need not hold for images from elsewhere.")
-    if recipe.task == "pe" and recipe.stages.sequence is None:
-        said.append("Answers for single slices; it gives no verdict for a study, so the PE module cannot run it.")
+    module = f"the module {kind_of_task(recipe.task).module_title}"
+    if recipe.last == "slice":
+        said.append(f"Answers for single slices; it gives no verdict for a study, so {module} cannot run it.")
     if recipe.stages.image:
-        said.append("Gives a probability and no outline, so the pneumothorax module cannot run it.")
+        said.append(f"Gives a probability and no outline, so {module} cannot run it.")
     regions = {
         "lung-crop": "cut to the lungs",
         "lungs-only": "with everything outside the lungs black",

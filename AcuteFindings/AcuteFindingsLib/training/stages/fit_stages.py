@@ -82,7 +82,7 @@ def fit_stages(
             told.append(fit_close_ups(network, recipe, chosen["train"], _fresh(workshop, stage), **where))
         else:
             train, validation = (_examples(name, recipe, chosen[part], stacks.get(part, []), seed) for part in _FITTED)
-            if recipe.task != "lungs":
+            if recipe.model_task.probabilities:
                 require_both_classes(train.positive, "examples")
             told.append(fit_stage(network, recipe, name, train=train, validation=validation, **where))
     return told
