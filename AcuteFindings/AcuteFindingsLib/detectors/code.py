@@ -17,3 +17,6 @@ ALTERED = Code("SCT", "49755003", "Morphologically Altered Structure")
 
 ANATOMICAL = Code("SCT", "123037004", "Anatomical Structure")
 """Category of a segment that marks an organ."""
+
+RIGHT_LUNG = Code("SCT", "3341006", "Right lung")
+LEFT_LUNG = Code("SCT", "44029006", "Left lung")

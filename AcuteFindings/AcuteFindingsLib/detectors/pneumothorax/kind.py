@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from AcuteFindingsLib.detectors.code import ALTERED, ANATOMICAL, Code
+from AcuteFindingsLib.detectors.code import ALTERED, ANATOMICAL, LEFT_LUNG, RIGHT_LUNG, Code
 from AcuteFindingsLib.detectors.kind import DetectorKind, ReportCodes, Sample, SamplePhantoms, Segment
 from AcuteFindingsLib.models.task import KnownLabel, ModelTask, Point, ProgramForm, ProgramOutputs
 from AcuteFindingsLib.study.requirements import RadiographRequirements
@@ -158,8 +158,8 @@ KIND = DetectorKind(
     ),
     segments=(
         Segment("Pneumothorax", ALTERED, _FINDING, _THORAX, (0.85, 0.15, 0.15)),
-        Segment("Right lung", ANATOMICAL, Code("SCT", "3341006", "Right lung"), None, (0.30, 0.60, 0.85)),
-        Segment("Left lung", ANATOMICAL, Code("SCT", "44029006", "Left lung"), None, (0.35, 0.75, 0.60)),
+        Segment("Right lung", ANATOMICAL, RIGHT_LUNG, None, (0.30, 0.60, 0.85)),
+        Segment("Left lung", ANATOMICAL, LEFT_LUNG, None, (0.35, 0.75, 0.60)),
     ),
     detector=f"{_HERE}.detector:PneumothoraxDetector",
     rule=f"{_HERE}.detector:PneumothoraxRule",
