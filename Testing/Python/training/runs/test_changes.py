@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from AcuteFindingsLib.training.recipes.plans import Augmentation, Change
-from AcuteFindingsLib.training.runs.changes import apply_changes, random_crops
+from AcuteFindingsLib.training.runs.changes import apply_changes, at_random_size, random_crops
 
 YES = torch.tensor([True])
 
@@ -111,3 +111,30 @@ def test_half_of_the_crops_hold_what_the_mask_shows() -> None:
 def test_a_picture_smaller_than_the_crop_stays_whole() -> None:
     images = torch.rand(2, 1, 10, 12)
     assert random_crops(images, None, 16)[0] is images
+
+
+def test_gamma_bends_tones_and_keeps_black_and_white() -> None:
+    image = torch.tensor([0.0, 0.25, 1.0]).repeat(1, 1, 3, 1)
+    other, mask = changed(image, gamma=(0.6931472, 0.6931472))
+    assert other[0, 0, 0].tolist() == pytest.approx([0.0, 0.0625, 1.0], abs=1e-5)
+    assert torch.equal(mask, (image > 0.5).float())
+
+
+def test_a_lower_resolution_blurs_and_keeps_the_size() -> None:
+    image = spot(20, 20)
+    other, mask = changed(image, resolution=(0.25, 0.25))
+    assert other.shape == image.shape
+    assert 0 < float(other.max()) < 0.7
+    assert torch.equal(mask, image)
+
+
+def test_a_batch_is_shown_at_one_of_the_sizes() -> None:
+    images = torch.zeros(2, 1, 40, 40)
+    images[..., 10:30, 10:30] = 1
+    assert at_random_size(images, images, ()) == (images, images)
+    small, mask = at_random_size(images, images, (0.5,))
+    assert small.shape == mask.shape == (2, 1, 20, 20)
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    assert float(mask.sum()) == pytest.approx(2 * 100, rel=0.2)
+    sides = {at_random_size(images, images, (0.5, 1.0))[0].shape[-1] for _ in range(30)}
+    assert sides == {20, 40}
