@@ -20,8 +20,6 @@ STILL_NAMING: tuple[str, ...] = (
     "detectors/bundle.py",
     "detectors/single_image.py",
     "evaluation/explain.py",
-    "training/data/look/page.py",
-    "training/data/look/sample.py",
     "training/first_arrays.py",
     "training/first_models.py",
     "training/first_radiographs.py",

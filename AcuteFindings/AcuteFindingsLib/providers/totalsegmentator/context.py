@@ -6,11 +6,11 @@ from time import perf_counter
 
 import numpy as np
 
+from AcuteFindingsLib.detectors.code import ANATOMICAL, LEFT_LUNG, RIGHT_LUNG
 from AcuteFindingsLib.detectors.detector import Detector
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement
 from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.detectors.load import LoadedDetector, load_kind
-from AcuteFindingsLib.detectors.code import ANATOMICAL, LEFT_LUNG, RIGHT_LUNG
 from AcuteFindingsLib.errors import DetectionError, ProviderError
 from AcuteFindingsLib.preprocessing.orient import Axial
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of

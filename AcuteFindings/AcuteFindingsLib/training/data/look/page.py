@@ -3,13 +3,13 @@
 import json
 from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from AcuteFindingsLib.detectors.registry import find_task, model_tasks
 from AcuteFindingsLib.evaluation.report import p_text
 from AcuteFindingsLib.pages.charts import categories, histogram
 from AcuteFindingsLib.pages.page import pixels_source, render, write_page
@@ -19,16 +19,6 @@ from AcuteFindingsLib.training.data.table import DataTable
 
 REPORT, NUMBERS_FILE = "explore.html", "explore.json"
 
-_TITLES = MappingProxyType(
-    {
-        "pe": "Pulmonary embolism on CT angiography",
-        "hemorrhage": "Intracranial hemorrhage on head CT",
-        "pneumothorax": "Pneumothorax on chest radiographs",
-        "chest": "Findings and tubes on chest radiographs",
-        "lungs": "Lung fields on chest radiographs",
-    }
-)
-_LABELS = MappingProxyType({"pe": "PE in the slice", "pe_present": "PE in the examination", "any": "Any hemorrhage"})
 _MOST_WORDS = 8
 _GEOMETRY = "Geometry and gray levels"
 _SAMPLED = "of the {count} images that were opened"
@@ -62,7 +52,7 @@ def render_look(table: DataTable, sample: Sample, numbers: dict[str, Any], *, ma
         "data.html.jinja",
         made=made,
         filters={"p": p_text},
-        title=_TITLES[table.task],
+        title=find_task(table.task).title,
         layout=f"layout {table.kind}",
         tiles=_tiles(table, numbers),
         problems=[*numbers["problems"], *_unreadable(sample)],
@@ -84,7 +74,8 @@ def render_look(table: DataTable, sample: Sample, numbers: dict[str, Any], *, ma
 
 def label_text(name: str) -> str:
     """Return a label as people write it."""
-    text = _LABELS.get(name, name.replace("_", " "))
+    headings = (label.heading for task in model_tasks().values() for label in task.labels if label.name == name)
+    text = next(filter(None, headings), name.replace("_", " "))
     return text[:1].upper() + text[1:]
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 from PIL import Image
 from scipy import ndimage
 
+from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.pages.page import pixels_source
-from AcuteFindingsLib.preprocessing.windows import PE_WINDOW
 from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.training.data.checks import Problems, plausible_age, sex
 from AcuteFindingsLib.training.data.folds import inseparable
@@ -18,8 +18,6 @@ from AcuteFindingsLib.training.data.headers import scan_headers
 from AcuteFindingsLib.training.data.load import load_image, load_mask
 from AcuteFindingsLib.training.data.table import DataTable, Example
 
-# HU shown: the window of the source for PE, the usual brain window for head CT (docs/sources.md 4).
-_WINDOWS = {"pe": PE_WINDOW, "hemorrhage": (40.0, 80.0)}
 _PICTURE_PX = 300
 _MAP_PX = 64
 _OUTLINE = (255, 176, 0)
@@ -126,7 +124,7 @@ def _for_pictures(people: np.ndarray, chosen: np.ndarray, labels: np.ndarray, co
 
 def _shown(image: np.ndarray, example: Example) -> np.ndarray:
     """Return the image in 0..1 as a person looks at it."""
-    window = _WINDOWS.get(example.task)
+    window = kind_of_task(example.task).window
     if window is None or image.min() > -100:
         return np.clip(image, 0, 1)
     level, width = window
