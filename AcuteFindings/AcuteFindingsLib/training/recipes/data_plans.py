@@ -96,6 +96,9 @@ class DataPlan(Strict):
         So many positive and negative slices or images are drawn at random before the split; left out, all.
     phantoms
         What stands in where no folder is named.
+    drawn_aside
+        Findings drawn into the images that are kept aside to choose by and to measure on, in their place: where real
+        ones are too few.
     mix
         Further sources of the training part by name; ``sampler.sources`` says how much of each an epoch shows.
     tuned_on, measured_on
@@ -111,6 +114,7 @@ class DataPlan(Strict):
     split: Split = Split()
     phantoms: Phantoms = Phantoms()
     mix: dict[str, Source] = Field(default_factory=dict)
+    drawn_aside: Drawn | None = None
     tuned_on: Phantoms | None = None
     measured_on: Phantoms | None = None
 

@@ -11,6 +11,7 @@ from torch import nn
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.metadata import Interval, OperatingPoint, Picture
 from AcuteFindingsLib.progress import Progress
+from AcuteFindingsLib.training.recipes.data_plans import DATA
 from AcuteFindingsLib.training.recipes.schema import Phantoms, Recipe
 from AcuteFindingsLib.training.runs.data import PHANTOMS, Parts, RunData, people
 from AcuteFindingsLib.training.runs.items import Item
@@ -99,11 +100,11 @@ def conclude(
     }
     judge = _Judge(network, recipe, facts, command, phantoms, progress)
     if turn.validated_in:
-        judged = judge.cross_validated(
-            chosen["train"], turn, f"{count_words(chosen['train'])} of {people(part.train)} {who}"
-        )
+        items = [item for item in chosen["train"] if item.source == DATA]
+        judged = judge.cross_validated(items, turn, f"{count_words(items)} of {people(part.train)} {who}")
     else:
-        judged = judge.kept_aside(chosen, f"{people(part.test)} {who} kept aside, of {data.words}")
+        aside = "with drawn findings, kept aside" if recipe.data.drawn_aside else "kept aside"
+        judged = judge.kept_aside(chosen, f"{people(part.test)} {who} {aside}, of {data.words}")
         if recipe.data.split.fit_all:
             keep_answers(judged.scored, turn.folder)
     tables = write_answers(recipe, judged.scored, turn.folder)

@@ -189,6 +189,10 @@ def _run_turn(
         chosen["train"] += _items(prepared["corrections"], not_measured_on(data.extra, part), recipe)
     workshop = Workshop(recipe, plan, request.cache, request.hardware.workers, progress)
     chosen["train"] += workshop.mixed(prepared["data"], part.train)
+    if recipe.data.drawn_aside:
+        for name in ("validation", "test"):
+            drawn = workshop.drawn(recipe.data.drawn_aside, "drawn_aside", prepared["data"], getattr(part, name))
+            chosen[name] = drawn
     tell(
         f"Run {turn.run + 1} of {recipe.runs}, {_fold_words(turn, recipe)}: "
         + ", ".join(f"{count_words(items)} {name}" for name, items in chosen.items())

@@ -4,10 +4,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, shown_box
 from AcuteFindingsLib.errors import TrainingError
 from AcuteFindingsLib.networks.pe import EXAM_LABELS
-from AcuteFindingsLib.training.data.table import Example
+from AcuteFindingsLib.phantoms.chest_xray.tubes import TUBES
+from AcuteFindingsLib.preprocessing.square import fit_square
+from AcuteFindingsLib.training.data.load import load_image, load_mask
+from AcuteFindingsLib.training.data.table import LUNGS, Example
 from AcuteFindingsLib.training.lesions.bleeds import draw_bleed, draw_calcium
+from AcuteFindingsLib.training.lesions.radiographs import at_most, draw_findings
 from AcuteFindingsLib.training.recipes.data_plans import Drawn
 from AcuteFindingsLib.training.recipes.schema import Form
 from AcuteFindingsLib.training.runs.arrays import Preparation
@@ -15,6 +20,8 @@ from AcuteFindingsLib.training.runs.items import Arrays, Item
 
 # So often a slice is shown with calcium, which is bright as blood and none.
 _CALCIUM_SHARE = 0.3
+# Radiographs are drawn into with so many times the pixels that the network reads, as a detector reads finer pictures.
+_FINER = 1.5
 
 Draw = Callable[[np.random.Generator, Item, Sequence[Example], Preparation, bool], Arrays | None]
 
@@ -36,7 +43,7 @@ def draw_into(
     """
     draw = _DRAWING.get(preparation.form)
     if draw is None or item.count > 1:
-        raise TrainingError("data.mix: findings are drawn into single images, and of heads and radiographs only.")
+        raise TrainingError("data: findings are drawn into single images, and of heads and radiographs only.")
     rng = np.random.default_rng([plan.seed, version, *item.folder.name.encode()])
     return draw(rng, item, examples, preparation, bool(rng.random() < plan.positive_share))
 
@@ -80,4 +87,26 @@ def _bleed(
     return drawn_arrays(bleed.image, bleed.mask, labels)
 
 
-_DRAWING: dict[Form, Draw] = {"scan": _bleed}
+def _radiograph(
+    rng: np.random.Generator, _item: Item, examples: Sequence[Example], plan: Preparation, positive: bool
+) -> Arrays | None:
+    settings = RadiographSettings.model_validate(plan.settings)
+    whole = load_image(examples[0])
+    outlined = load_mask(examples[0], whole.shape, name=LUNGS)
+    if outlined is None:
+        raise TrainingError(f"{examples[0].key}: findings are drawn into radiographs whose lungs are outlined.")
+    image, lungs = at_most(whole, outlined, round(_FINER * settings.size))
+    found = draw_findings(rng, image, lungs, positive=positive)
+    if positive and not found.mask.any():
+        return None
+    known = {plan.labels[0]: positive, **{name: name in found.tubes for name in TUBES}}
+    plain = settings.model_copy(update={"mean": 0.0, "std": 1.0})
+    box = shown_box(image.shape, plain, lungs)
+    return drawn_arrays(
+        network_images([found.image], plain, [lungs])[0, 0],
+        fit_square(found.mask[box].astype(np.float32), settings.size) >= 0.5,
+        np.array([known.get(name, np.nan) for name in plan.labels], np.float32),
+    )
+
+
+_DRAWING: dict[Form, Draw] = {"scan": _bleed, "radiograph": _radiograph}

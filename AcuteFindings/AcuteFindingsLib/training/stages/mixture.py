@@ -1,6 +1,6 @@
 """Sources that are mixed with the data set in training: phantoms, and findings drawn into its own images."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.cache import DiskCache
 from AcuteFindingsLib.training.data.read import read_data
-from AcuteFindingsLib.training.data.table import DataTable, Example
+from AcuteFindingsLib.training.data.table import DataTable
 from AcuteFindingsLib.training.recipes.data_plans import Drawn
 from AcuteFindingsLib.training.recipes.plans import Phantoms
 from AcuteFindingsLib.training.recipes.schema import Recipe
@@ -54,9 +54,7 @@ class Workshop:
             if source.phantoms is not None:
                 found += self.phantoms(source.phantoms, name)
             if source.drawn is not None:
-                rows = units(table, series=self.recipe.reads_series)
-                known = {key: [table.example(row) for row in of] for key, of in rows.items() if key in prepared.items}
-                found += self.drawn(source.drawn, name, prepared.items, known)
+                found += self.drawn(source.drawn, name, prepared, table)
         return found
 
     def phantoms(self, plan: Phantoms, source: str) -> list[Item]:
@@ -70,23 +68,16 @@ class Workshop:
             self.progress(f"Making phantom {number} of {len(missing)} ({source})", number / len(missing))
         return [Item(f"{kind}-{seed}", f"{kind}-{seed}", place, source) for seed, place in places.items()]
 
-    def drawn(
-        self, plan: Drawn, source: str, items: Mapping[str, Item], known: Mapping[str, Sequence[Example]]
-    ) -> list[Item]:
-        """Return versions, with findings drawn in, of images that show none.
-
-        Parameters
-        ----------
-        items
-            Of the data set by key.
-        known
-            Of the training part: the examples of each key.
+    def drawn(self, plan: Drawn, source: str, prepared: Prepared, table: DataTable) -> list[Item]:
+        """Return versions, with findings drawn in, of the images of a part of the data set that show none.
 
         Raises
         ------
         TrainingError
             Where no image has room for a finding.
         """
+        rows, items = units(table, series=self.recipe.reads_series), prepared.items
+        known = {key: [table.example(row) for row in of] for key, of in rows.items() if key in items}
         kept = DiskCache(self.cache / "drawn", draw_into, self.preparation, plan)
         healthy = [key for key in known if not items[key].positive.any()]
         found = []
@@ -101,7 +92,7 @@ class Workshop:
                 found.append(Item(f"{key}-{source}-{version}", items[key].patient, place, source))
             self.progress(f"Drawing into image {number} of {len(healthy)}", number / len(healthy))
         if not found:
-            raise TrainingError(f"data.mix.{source}: none of {len(healthy)} images without a finding has room for one.")
+            raise TrainingError(f"{source}: none of {len(healthy)} images without a finding has room for one.")
         return found
 
 
