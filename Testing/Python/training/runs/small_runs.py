@@ -12,12 +12,11 @@ from AcuteFindingsLib.training.runs.fit_stage import Hardware
 
 PATIENTS, SIZE = 10, 64
 
-_EVERYWHERE = (
-    "data.split={folds: 1, test: 0.34, validation: 0.34}",
-    "runs=1",
-)
+_SPLIT = "data.split={folds: 1, test: 0.34, validation: 0.34}"
+_FIT_ALL = "data.split={folds: 2, test: 0, validation: 0, fit_all: true}"
 _TRAINED = ("epochs=1", "frozen_epochs=0", "patience=null", "crop=null", "batch=2")
 _PHANTOMS = "{count: 4, seed: 6, options: {matrix: 64, slice_spacing: 10.0}}"
+_RADIOGRAPHS = "{count: 4, seed: 6, options: {size: 64}}"
 _NETWORKS = {
     "pe": ("network.arguments.encoder.backbone=test_resnet", "network.arguments.encoder.pretrained=false"),
     "pe_slice_cnn": ("network.arguments.filters=[4, 4]", "network.arguments.size=64", "network.arguments.dense=[8]"),
@@ -32,17 +31,23 @@ _NETWORKS = {
 
 def small_overrides(recipe: Recipe, *, more: tuple[str, ...] = ()) -> list[str]:
     """Return the --set values that make a recipe small."""
-    changes = [*_EVERYWHERE, *_NETWORKS[recipe.network.name], f"preprocessing.size={SIZE}"]
+    split = _FIT_ALL if recipe.data.split.fit_all else _SPLIT
+    changes = [split, "runs=1", *_NETWORKS[recipe.network.name], f"preprocessing.size={SIZE}"]
+    phantoms = _RADIOGRAPHS if recipe.form == "radiograph" else _PHANTOMS
     for name, stage in recipe.stages.present().items():
         if isinstance(stage, TrainStage):
             changes += [f"stages.{name}.{one}" for one in _TRAINED]
             mixed = stage.sampler.sources is not None
             changes.append(f"stages.{name}.sampler" + (".examples=8" if mixed else "={name: balanced, examples: 4}"))
-    changes += [f"data.mix.{name}.phantoms={_PHANTOMS}" for name, one in recipe.data.mix.items() if one.phantoms]
-    changes += [f"data.{name}={_PHANTOMS}" for name in ("tuned_on", "measured_on") if getattr(recipe.data, name)]
+    changes += [f"data.mix.{name}.phantoms={phantoms}" for name, one in recipe.data.mix.items() if one.phantoms]
+    changes += [f"data.mix.{name}.drawn.each=1" for name, one in recipe.data.mix.items() if one.drawn]
+    changes += [f"data.{name}={phantoms}" for name in ("tuned_on", "measured_on") if getattr(recipe.data, name)]
     if recipe.stages.close_ups:
         changes += ["stages.close_ups.rounds=[{steps: 1, rate: 0.001}, {steps: 2, rate: 0.001}]"]
-        changes += [f"stages.close_ups.fresh={_PHANTOMS}"] if recipe.stages.close_ups.fresh else []
+        changes += [f"stages.close_ups.fresh={phantoms}"] if recipe.stages.close_ups.fresh else []
+    if "encoder" in recipe.network.arguments and recipe.task == "lungs":
+        changes += ["network.arguments.channels=null", "network.arguments.encoder=resnet18"]
+        changes += ["network.arguments.pretrained=false"]
     if recipe.task == "lungs":
         # Every radiograph has lungs.
         changes.append("stages.segment.sampler.name=natural")
