@@ -14,7 +14,6 @@ from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.resources import resource_path
-from AcuteFindingsLib.training.real_lesions import COUNTS, lesions_command
 
 TASKS = ("pe", "hemorrhage", "pneumothorax", "lungs", "chest")
 MODELS = resource_path("Models")
@@ -24,8 +23,11 @@ DRAWN = ("pe-sequence-small", "pneumothorax-unet-small")
 FITTED_TO_PATIENTS = {"lungs-unet-small", "chest-nih14-64", "hemorrhage-radnet-small", "pneumothorax-unet-small"}
 # Its figures come from answers that ship beside it, those of the others from the training itself.
 CROSS_VALIDATED = "chest-nih14-64"
+# The code that fitted the packages, which recipes have followed since.
 FIRST = "python -m AcuteFindingsLib.training.first_models"
-# What reproduces the figures of each card.
+LESIONS = "python -m AcuteFindingsLib.training.real_lesions"
+COUNTS = {"pe": 24, "pneumothorax": 96}
+# What gave the figures of each card.
 COMMANDS = {
     "chest-findings-small": {f"{FIRST} chest"},
     "chest-nih14-64": {
@@ -49,8 +51,11 @@ COMMANDS = {
         "acutefindings predict --detector lungs --model Resources/Models/lungs-unet-small "
         "--images DATA/chest-xray-lungs/images --out p && acutefindings evaluate p --truth DATA/chest-xray-lungs/masks",
     },
-    "pe-sequence-small": {f"{FIRST} pe", lesions_command("pe")},
-    "pneumothorax-unet-small": {f"{FIRST} pneumothorax --data DATA", lesions_command("pneumothorax")},
+    "pe-sequence-small": {f"{FIRST} pe", f"{LESIONS} pe --data DATA --out OUT --count {COUNTS['pe']}"},
+    "pneumothorax-unet-small": {
+        f"{FIRST} pneumothorax --data DATA",
+        f"{LESIONS} pneumothorax --data DATA --out OUT --count {COUNTS['pneumothorax']}",
+    },
 }
 
 

@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from AcuteFindingsLib.errors import EvaluationError
-from AcuteFindingsLib.evaluation.operating_points import decision_figures
 from AcuteFindingsLib.evaluation.resampling import Bootstrap, Measure, auc_measure, mean_measure
 from AcuteFindingsLib.models.metadata import Interval
 
@@ -65,30 +64,6 @@ def measure_interval(
         count=len(patients),
         command=command,
     )
-
-
-def decision_intervals(
-    truth: np.ndarray, called: np.ndarray, *, metric: str, data: str, command: str
-) -> list[Interval]:
-    """Return sensitivity and specificity of decisions ``(n,)`` bool with Wilson's intervals; `metric` says of what.
-
-    One of which there are no cases is left out.
-    """
-    figures = decision_figures(truth, called)
-    return [
-        Interval(
-            metric=f"{name.capitalize()}, {metric}",
-            value=figure.value,
-            low=figure.intervals[0].low,
-            high=figure.intervals[0].high,
-            data=data,
-            count=figure.count,
-            command=command,
-        )
-        for name in ("sensitivity", "specificity")
-        for figure in [figures[name]]
-        if figure.value is not None
-    ]
 
 
 def _spread(measure: Measure, value: float, count: int, patients: Patients) -> tuple[float, float]:

@@ -8,11 +8,6 @@ from AcuteFindingsLib.models.metadata import Card, Label
 from AcuteFindingsLib.models.task import KnownLabel
 
 
-def command_for(task: str, *, data: bool = False) -> str:
-    """Return the command that fits a model anew, as cards name it; `data` where real images are fitted to as well."""
-    return f"python -m AcuteFindingsLib.training.first_models {task}{' --data DATA' if data else ''}"
-
-
 def label_of(name: str) -> Label:
     """Return a label with its meaning and code, as a task of some detector knows it; else the name means itself."""
     known = (one for task in model_tasks().values() for one in task.labels if one.name == name)

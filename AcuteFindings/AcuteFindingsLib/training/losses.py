@@ -7,7 +7,6 @@ from segmentation_models_pytorch.losses import LovaszLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
-from AcuteFindingsLib.training.augment import dice_loss
 from AcuteFindingsLib.training.recipes.schema import OutputLoss
 
 
@@ -59,6 +58,13 @@ class WeightedLoss(nn.Module):
         if terms.lovasz and len(logits):
             total = total + terms.lovasz * self.lovasz(logits, target)
         return total
+
+
+def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return one minus the soft Dice of a whole batch, so that empty pictures need no convention of their own."""
+    probability = logits.float().sigmoid()
+    overlap = (probability * target).sum()
+    return 1 - (2 * overlap + 1) / (probability.sum() + target.sum() + 1)
 
 
 def known_bce(

@@ -20,11 +20,6 @@ STILL_NAMING: tuple[str, ...] = (
     "detectors/bundle.py",
     "detectors/single_image.py",
     "evaluation/explain.py",
-    "training/first_arrays.py",
-    "training/first_models.py",
-    "training/first_radiographs.py",
-    "training/lesions/radiographs.py",
-    "training/real_lesions.py",
     "training/runs/arrays.py",
     "training/runs/score.py",
 )

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from AcuteFindingsLib.training.losses import WeightedLoss, known_bce
+from AcuteFindingsLib.training.losses import WeightedLoss, dice_loss, known_bce
 from AcuteFindingsLib.training.recipes.plans import OutputLoss
 
 
@@ -47,3 +47,10 @@ def test_overlap_is_best_where_the_mask_is_right_and_ignores_pictures_without_tr
     assert float(loss({"mask": wrong}, {"mask": truth}, {})[0]) > 0.3
     assert float(loss({"mask": wrong}, {"mask": truth}, {"mask": known})[0]) < 0.05
     assert float(loss({"mask": wrong}, {"mask": truth}, {"mask": 0 * known})[0]) == 0
+
+
+def test_a_better_mask_has_a_lower_loss() -> None:
+    target = torch.zeros(2, 1, 16, 16)
+    target[:, :, 4:9, 5:12] = 1
+    right = target * 20 - 10
+    assert float(dice_loss(right, target)) < 0.01 < 0.9 < float(dice_loss(-right, target))

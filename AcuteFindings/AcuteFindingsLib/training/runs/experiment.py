@@ -191,8 +191,8 @@ def _run_turn(
     chosen["train"] += workshop.mixed(prepared["data"], part.train)
     if recipe.data.drawn_aside:
         for name in ("validation", "test"):
-            drawn = workshop.drawn(recipe.data.drawn_aside, "drawn_aside", prepared["data"], getattr(part, name))
-            chosen[name] = drawn
+            known = workshop.known(prepared["data"], getattr(part, name))
+            chosen[name] = workshop.drawn(recipe.data.drawn_aside, "drawn_aside", prepared["data"].items, known)
     tell(
         f"Run {turn.run + 1} of {recipe.runs}, {_fold_words(turn, recipe)}: "
         + ", ".join(f"{count_words(items)} {name}" for name, items in chosen.items())

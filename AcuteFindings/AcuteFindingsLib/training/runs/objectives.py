@@ -1,6 +1,6 @@
 """What each stage shows a network, and what the answers are held against."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from AcuteFindingsLib.networks.pe import PADDED_LOGIT
-from AcuteFindingsLib.training.augment import at_size
 from AcuteFindingsLib.training.recipes.schema import Recipe
 
 Batch = dict[str, Tensor]
@@ -161,6 +160,14 @@ def _findings(network: nn.Module, batch: Batch, groups: Mapping[str, int]) -> St
             targets[name], known[name] = labels.nan_to_num(), (~labels.isnan()).float()
             first += count
     return Step(outputs, targets, known, next(name for name in groups if name in outputs))
+
+
+def at_size(masks: Tensor, size: Sequence[int]) -> Tensor:
+    """Return masks ``(n, k, y, x)`` of 0 and 1 with `size` pixels, 1 where a half or more of a pixel is marked."""
+    if masks.shape[-2:] == size:
+        return masks
+    share = functional.interpolate(masks, size=list(size), mode="area")
+    return (share >= 0.5).to(masks.dtype)
 
 
 def _mask_targets(outputs: Mapping[str, Tensor], masks: Tensor) -> dict[str, Tensor]:

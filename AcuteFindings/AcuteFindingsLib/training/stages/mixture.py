@@ -1,6 +1,6 @@
 """Sources that are mixed with the data set in training: phantoms, and findings drawn into its own images."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -8,14 +8,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from AcuteFindingsLib.detectors.phantoms import make_phantom
+from AcuteFindingsLib.detectors.phantoms import find_generator, make_phantom
 from AcuteFindingsLib.errors import TrainingError
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.cache import DiskCache
 from AcuteFindingsLib.training.data.read import read_data
-from AcuteFindingsLib.training.data.table import DataTable
+from AcuteFindingsLib.training.data.table import DataTable, Example
 from AcuteFindingsLib.training.recipes.data_plans import Drawn
 from AcuteFindingsLib.training.recipes.plans import Phantoms
 from AcuteFindingsLib.training.recipes.schema import Recipe
@@ -54,13 +54,18 @@ class Workshop:
             if source.phantoms is not None:
                 found += self.phantoms(source.phantoms, name)
             if source.drawn is not None:
-                found += self.drawn(source.drawn, name, prepared, table)
+                found += self.drawn(source.drawn, name, prepared.items, self.known(prepared, table))
         return found
+
+    def known(self, prepared: Prepared, table: DataTable) -> dict[str, list[Example]]:
+        """Return the examples of each item of a part of the data set by its key."""
+        rows = units(table, series=self.recipe.reads_series)
+        return {key: [table.example(row) for row in of] for key, of in rows.items() if key in prepared.items}
 
     def phantoms(self, plan: Phantoms, source: str) -> list[Item]:
         """Return phantoms; made once, and only their arrays are kept."""
         kind = self.recipe.phantom_kind
-        kept = DiskCache(self.cache / PHANTOMS, make_item, self.preparation, kind, plan.options)
+        kept = DiskCache(self.cache / PHANTOMS, make_item, find_generator(kind), self.preparation, plan.options)
         places = {seed: kept.path(seed) for seed in range(plan.seed, plan.seed + plan.count)}
         missing = [(seed, place) for seed, place in places.items() if not (place / TRUTH).is_file()]
         make = partial(make_item, kind, plan.options, self.preparation)
@@ -68,16 +73,23 @@ class Workshop:
             self.progress(f"Making phantom {number} of {len(missing)} ({source})", number / len(missing))
         return [Item(f"{kind}-{seed}", f"{kind}-{seed}", place, source) for seed, place in places.items()]
 
-    def drawn(self, plan: Drawn, source: str, prepared: Prepared, table: DataTable) -> list[Item]:
-        """Return versions, with findings drawn in, of the images of a part of the data set that show none.
+    def drawn(
+        self, plan: Drawn, source: str, items: Mapping[str, Item], known: Mapping[str, Sequence[Example]]
+    ) -> list[Item]:
+        """Return versions, with findings drawn in, of images that show none.
+
+        Parameters
+        ----------
+        items
+            Of the data set by key.
+        known
+            Of the part that is drawn into: the examples of each key.
 
         Raises
         ------
         TrainingError
             Where no image has room for a finding.
         """
-        rows, items = units(table, series=self.recipe.reads_series), prepared.items
-        known = {key: [table.example(row) for row in of] for key, of in rows.items() if key in items}
         kept = DiskCache(self.cache / "drawn", draw_into, self.preparation, plan)
         healthy = [key for key in known if not items[key].positive.any()]
         found = []

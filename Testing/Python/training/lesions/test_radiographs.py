@@ -18,7 +18,7 @@ def test_a_pneumothorax_is_drawn_where_asked_and_tubes_either_way(radiograph: tu
         assert all(one.mask.any() == positive == bool(one.kind) for one in found)
         assert all(not (one.mask & ~lungs).any() for one in found)
         assert {bool(one.tubes) for one in found} == {True, False}
-        assert all(0 <= one.image.min() and one.image.max() <= 1 for one in found)
+        assert all(one.image.min() >= 0 and one.image.max() <= 1 for one in found)
     again = draw_findings(np.random.default_rng(3), image, lungs, positive=True)
     np.testing.assert_array_equal(
         again.image, draw_findings(np.random.default_rng(3), image, lungs, positive=True).image
