@@ -14,6 +14,7 @@ from subprocess import CalledProcessError
 
 from AcuteFindingsLib import __version__
 from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.places import models_cache
 
 KEPT_LOGS = 20
 
@@ -98,8 +99,8 @@ def write_log(error: BaseException, *, doing: str = "", folder: Path | None = No
     doing
         The command or job, without what it was asked about.
     folder
-        For the log; by default the first that can be written to of ``~/.cache/acutefindings/logs`` and the system's
-        temporary folder.
+        For the log; by default the first that can be written to of ``logs`` in the folder of downloaded models and the
+        system's temporary folder.
     """
     now = datetime.now()
     name = f"error-{now:%Y%m%d-%H%M%S-%f}-{os.getpid()}.log"
@@ -179,7 +180,7 @@ def _about_file(error: OSError) -> str:
 
 def _folders() -> Iterator[Path]:
     # The home folder and the temporary one may both be unknown.
-    with contextlib.suppress(RuntimeError, OSError):
-        yield Path.home() / ".cache" / "acutefindings" / "logs"
+    with contextlib.suppress(AcuteFindingsError, OSError):
+        yield models_cache() / "logs"
     with contextlib.suppress(OSError):
         yield Path(tempfile.gettempdir())

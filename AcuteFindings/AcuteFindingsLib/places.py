@@ -5,32 +5,33 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from AcuteFindingsLib.errors import AcuteFindingsError
 
 
 def models_cache() -> Path:
-    """Return the folder where downloaded model packages are kept: ``~/.cache/acutefindings``.
+    """Return the folder where downloaded model packages are kept: on Linux ``~/.cache/acutefindings``.
 
     Raises
     ------
     AcuteFindingsError
         The account has no home folder.
     """
-    return _home() / ".cache" / "acutefindings"
+    return _kept("cache", "acutefindings")
 
 
 def environments_folder() -> Path:
-    """Return the folder of the environments that providers have to themselves: ``~/.cache/acutefindings-providers``.
+    """Return the folder of the environments that providers have to themselves; raises as `models_cache`.
 
     Apart from `models_cache`: what a model package brings along can never lie where a program is looked for.
     """
-    return _home() / ".cache" / "acutefindings-providers"
+    return _kept("cache", "acutefindings-providers")
 
 
 def settings_folder() -> Path:
-    """Return the folder of settings: ``~/.config/acutefindings``."""
-    return _home() / ".config" / "acutefindings"
+    """Return the folder of settings: on Linux ``~/.config/acutefindings``; raises as `models_cache`."""
+    return _kept("config", "acutefindings")
 
 
 @contextmanager
@@ -58,6 +59,23 @@ def make_temporary_folder(prefix: str) -> Path:
             f"No temporary file can be written ({error.strerror or error}); set the environment variable TMPDIR to a "
             "folder that can be written to."
         ) from error
+
+
+def _kept(kind: Literal["cache", "config"], name: str) -> Path:
+    """Return the system's folder for a kind of files, or the one below the home folder where that is there already.
+
+    Below the home folder earlier versions kept everything on every system; and without platformdirs, which Slicer
+    gets with the packages of the first run, it still is.
+    """
+    earlier = _home() / f".{kind}" / name
+    try:
+        if earlier.is_dir():
+            return earlier
+        import platformdirs
+    except (OSError, ImportError):
+        return earlier
+    find = platformdirs.user_cache_path if kind == "cache" else platformdirs.user_config_path
+    return find(name, appauthor=False)
 
 
 def _home() -> Path:

@@ -9,6 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# Tests have home folders of their own, and what is kept must lie in these.
+for _name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+    os.environ.pop(_name, None)
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:

@@ -1,6 +1,6 @@
 """Which of several models of a task is used where none is named: what the user chose, else what ships.
 
-Needs nothing beyond the standard library: the panel asks the same questions before torch is installed. A model that was
+Needs nothing that Slicer lacks: the panel asks the same questions before torch is installed. A model that was
 installed or imported is used because the user names it or chose it, never because it is there.
 """
 
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from packaging.version import InvalidVersion, Version
+
 from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
 from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.names import detector_name, model_id
+from AcuteFindingsLib.names import LONGEST, detector_name, model_id
 from AcuteFindingsLib.places import settings_folder
 
 _MOST_BYTES = 2**16
@@ -44,17 +46,17 @@ class Choice(Generic[ModelT]):
     reason: str
 
 
-def version_key(version: str) -> tuple[tuple[int, ...], bool, tuple[int, ...]]:
-    """Return what versions are ordered by: numbers as numbers, a release after its pre-releases, words first of all."""
-    parts = re.fullmatch(r"v?(\d+(?:\.\d+)*)(.*)", version.split("+")[0].lower(), re.DOTALL)
-    if parts is None:
-        return (), False, ()
-    release = [int(number[:18]) for number in parts[1].split(".")]
-    # 1.0 and 1.0.0 are the same.
-    while release and release[-1] == 0:
-        release.pop()
-    early = re.match(r"[._-]?(dev|a|b|c|rc|alpha|beta|pre)", parts[2]) is not None
-    return tuple(release), not early, tuple(int(number[:18]) for number in re.findall(r"\d+", parts[2]))
+def version_key(version: str) -> Version:
+    """Return what versions are ordered by: as Python packages have them (PEP 440), words first of all.
+
+    What is none of those but begins with a number, a date for example, is ordered by its numbers.
+    """
+    text = version.partition("+")[0][:LONGEST]
+    try:
+        return Version(text)
+    except InvalidVersion:
+        numbers = re.findall(r"\d+", text) if re.match(r"v?\d", text) else []
+        return Version(".".join(numbers) or "0.dev0")
 
 
 def newest(models: Iterable[ModelT]) -> dict[str, ModelT]:
@@ -97,7 +99,7 @@ def choose_default(
 
 
 def defaults_file() -> Path:
-    """Return the file that keeps the user's choices: ``~/.config/acutefindings/models.json``."""
+    """Return the file that keeps the user's choices, ``models.json`` in the folder of settings."""
     return settings_folder() / "models.json"
 
 

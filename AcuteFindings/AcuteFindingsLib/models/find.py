@@ -33,7 +33,7 @@ class DamagedPackage:
 
 
 def default_cache() -> Path:
-    """Return the folder where downloaded packages are kept: ``~/.cache/acutefindings``."""
+    """Return the folder where downloaded packages are kept."""
     return models_cache()
 
 

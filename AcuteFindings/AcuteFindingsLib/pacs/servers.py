@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from AcuteFindingsLib.errors import PacsError
+from AcuteFindingsLib.places import settings_folder
 
 EXAMPLE = """\
 # Archives that `acutefindings find`, `pull` and `push` know by name. Passwords do not belong here: say where one is.
@@ -213,7 +214,7 @@ _ADAPTER: TypeAdapter[Server] = TypeAdapter(Annotated[Server, Field(discriminato
 
 def default_servers_file() -> Path:
     """Where the file is looked for when none is named."""
-    return Path.home() / ".config" / "acutefindings" / "servers.toml"
+    return settings_folder() / "servers.toml"
 
 
 def read_servers(path: Path) -> dict[str, Server]:

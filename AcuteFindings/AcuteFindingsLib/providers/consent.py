@@ -12,7 +12,7 @@ from AcuteFindingsLib.providers.terms import Terms
 
 
 def consent_file() -> Path:
-    """Return the file that keeps the user's consents: ``~/.config/acutefindings/providers.json``."""
+    """Return the file that keeps the user's consents, ``providers.json`` in the folder of settings."""
     return settings_folder() / "providers.json"
 
 

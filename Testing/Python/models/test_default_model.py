@@ -100,3 +100,6 @@ def test_versions_are_ordered_as_people_do():
     order = ["word", "0.9", "0.10.0", "1.0.0-rc1", "1.0.0-rc2", "1.0", "1.0.1", "v2", "10.0"]
     assert sorted(reversed(order), key=version_key) == order
     assert version_key("1.0") == version_key("1.0.0+cpu")
+    dates = ["word", "1.0", "2026-05-31", "2026-06-01", "2026-11-30.small"]
+    assert sorted(reversed(dates), key=version_key) == dates
+    assert version_key("9" * 5000) == version_key("9" * 64)

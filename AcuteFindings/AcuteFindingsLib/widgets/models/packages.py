@@ -175,19 +175,12 @@ def _tell(text: str, parent: Any) -> None:
 
 
 def _satisfied(package: Package) -> bool:
+    from packaging.requirements import Requirement
+    from packaging.version import InvalidVersion
+
     try:
         version = importlib.metadata.version(package.name)
-    except importlib.metadata.PackageNotFoundError:
+        # A build of a coming release (2.7.0a0) counts as what it will be.
+        return Requirement(package.requirement).specifier.contains(version, prereleases=True)
+    except (importlib.metadata.PackageNotFoundError, InvalidVersion):
         return False
-    return _numbers(version) >= _numbers(package.requirement.partition(">=")[2])
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version: ``"2.6.0+cpu"`` gives ``(2, 6, 0)``."""
-    numbers = []
-    for part in version.split("+")[0].split("."):
-        digits = "".join(character for character in part if character.isdigit())
-        if not digits or not part[0].isdigit():
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)

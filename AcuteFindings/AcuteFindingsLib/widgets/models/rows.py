@@ -68,7 +68,7 @@ class ModelRow:
 
 
 def default_cache() -> Path:
-    """Return the folder where downloaded packages are kept: ``~/.cache/acutefindings``."""
+    """Return the folder where downloaded packages are kept."""
     return models_cache()
 
 
