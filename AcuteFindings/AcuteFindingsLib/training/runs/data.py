@@ -184,7 +184,7 @@ def _usable(table: DataTable, recipe: Recipe, tell: Tell) -> DataTable:
 def _words(recipe: Recipe, table: DataTable, extra: DataTable | None) -> str:
     words = f"the data set {table.kind}, {len(table)} images"
     if table.kind == PHANTOMS:
-        words = f"computer-made {recipe.phantom_kind} phantoms" + (" only, no patient" if extra is None else "")
+        words = f"computer-made {recipe.phantom_kind} phantoms"
     return words if extra is None else f"{words} and {len(extra)} images corrected by annotators"
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.detectors.registry import kind_of_task
+from AcuteFindingsLib.models.find import find_package
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.write import stored_tensor, write_package
@@ -37,8 +38,12 @@ def make_card(
     Parameters
     ----------
     trained_on, count
-        What the weights were fitted to, in words and numbers.
+        What the weights were fitted to, in words and numbers; sources that are mixed in and the start are added.
+    phantoms_only
+        Whether no patient's image is among the data; weights that they started from count too.
     """
+    start = find_package(recipe.start).card if recipe.start else None
+    phantoms_only = phantoms_only and (start is None or start.training_data.phantoms_only)
     return Card(
         id=recipe.id,
         task=recipe.task,
@@ -49,7 +54,10 @@ def make_card(
         operating_points=list(points),
         rule={"minimum_consecutive": CONSECUTIVE} if recipe.last == "scan" else {},
         training_data=TrainingData(
-            summary=trained_on, phantoms_only=phantoms_only, count=count, restriction=recipe.card.restriction
+            summary=_summary(recipe, trained_on, start, phantoms_only=phantoms_only),
+            phantoms_only=phantoms_only,
+            count=count,
+            restriction=recipe.card.restriction,
         ),
         evaluation=list(evaluation),
         pictures=list(pictures),
@@ -59,6 +67,18 @@ def make_card(
         limitations=" ".join(part for part in (recipe.card.limitations, *_limits(recipe, phantoms_only)) if part),
         sources=[recipe.source],
     )
+
+
+def _summary(recipe: Recipe, trained_on: str, start: Card | None, *, phantoms_only: bool) -> str:
+    mixed = recipe.data.mix.values()
+    said = [f"{trained_on} only, no patient" if phantoms_only else trained_on]
+    if not phantoms_only and any(one.phantoms for one in mixed):
+        said.append("with computer-made phantoms")
+    if any(one.drawn for one in mixed):
+        said.append("with findings drawn into its images")
+    if start is not None:
+        said.append(f"started from the weights of {start.id}")
+    return "; ".join(said)
 
 
 def stored_precision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -47,6 +47,10 @@ def test_each_recipe_goes_on_from_the_one_before_to_a_package_that_loads(
     verify_package(package)
     card = package.card
     assert card.id == model
+    assert card.training_data.phantoms_only == (model == "pe-sequence-small")
+    assert "started from the weights of" in card.training_data.summary
+    if not card.training_data.phantoms_only:
+        assert "drawn into its images" in card.training_data.summary
     assert "pretrained" not in str(card.network.arguments)
     assert load_predictor(package, device="cpu").card == card
     assert card.evaluation
