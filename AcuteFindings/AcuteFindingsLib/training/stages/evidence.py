@@ -94,7 +94,7 @@ def _caption(plan: Evidence, shown: Sequence[_Shown], who: str) -> str:
             else " The images themselves may not be shown here: a flat gray shape stands for each."
         )
     )
-    low = f" {sum(one.order < 0.9 for one in shown)} stay below a Dice of 0.9." if measured else ""
+    low = f" Below a Dice of 0.9: {sum(one.order < 0.9 for one in shown)}." if measured else ""
     told = (
         f"{len(shown)} images with the finding, {who}, the worst answer first: the green line is the model's outline, "
     )

@@ -136,6 +136,14 @@ def test_head_slices_share_a_group_where_they_nearly_equal(native) -> None:
     assert groups[0] == groups[2] != groups[1] == groups[3] != groups[4]
 
 
+def test_lungs_alone_are_no_outline_of_a_finding_and_its_label_is_unknown(native) -> None:
+    table = read_data("lung-masks", native("lung-masks"), task="pneumothorax")
+    assert (table.task, table.main_label, table.count().unknown) == ("pneumothorax", "pneumothorax", len(table))
+    assert table.examples[0].mask is None
+    assert "lungs" in table.examples[0].masks
+    assert read_data("lung-masks", native("lung-masks"), task="pe").task == "lungs"
+
+
 def test_lung_masks_come_with_patient_and_view(native) -> None:
     table = read_data("lung-masks", native("lung-masks"))
     assert len({one.patient for one in table.examples}) == 4

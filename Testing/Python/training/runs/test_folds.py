@@ -57,6 +57,12 @@ def test_as_many_of_each_class_are_drawn(table) -> None:
     assert whole.count().positive == whole.count().negative == min(table.count().positive, table.count().negative)
 
 
+def test_who_is_left_out_is_on_no_side(table) -> None:
+    left = sorted(patients(table))[:2]
+    recipe = small_recipe("radnet", f"data.leave_out={left}")
+    assert patients(drawn(recipe, table)) == patients(table) - set(left)
+
+
 def test_corrections_of_patients_kept_aside_are_not_trained_on(table) -> None:
     turn = parts(small_recipe("radnet"), table, 0)
     for side, left in ((turn.train, len(turn.train)), (turn.validation, 0), (turn.test, 0)):

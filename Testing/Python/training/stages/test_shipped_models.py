@@ -1,15 +1,21 @@
 """The recipes of the successors of the shipped models, each from data to package at two steps."""
 
+import csv
+import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from small_runs import silent, small_recipe, small_request
 
 from AcuteFindingsLib.errors import TrainingError
 from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.verify import verify_package
+from AcuteFindingsLib.training.data.read import read_data
 from AcuteFindingsLib.training.recipes.read import read_recipe
+from AcuteFindingsLib.training.runs.data import drawn, parts
 from AcuteFindingsLib.training.runs.experiment import run_recipe
 
 RECIPES = Path(__file__).parents[4] / "Tools" / "shipped_models" / "recipes"
@@ -58,6 +64,24 @@ def test_each_recipe_goes_on_from_the_one_before_to_a_package_that_loads(
         assert any("that nothing was fitted to" in figure.data for figure in card.evaluation)
     for figure in card.evaluation:
         assert figure.low <= figure.value <= figure.high
+
+
+def test_findings_are_drawn_into_radiographs_of_patients_that_the_recipe_keeps_aside(tmp_path: Path, data) -> None:
+    folder = data("lung-masks", "chest-xray")
+    spec = importlib.util.spec_from_file_location("draw", RECIPES.with_name("draw.py"))
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    tool.radiographs(folder, tmp_path, count=8)
+    rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
+    recipe = read_recipe(RECIPES / "pneumothorax-unet-small.yaml")
+    aside = parts(recipe, drawn(recipe, read_data("lung-masks", folder).require_usable()), 0)
+    assert {row["patient"] for row in rows} <= set(aside.test.rows["patient"])
+    assert not {row["patient"] for row in rows} & set(aside.train.rows["patient"])
+    assert {row["pneumothorax"] for row in rows} == {"0", "1"}
+    for row in rows:
+        mask = np.asarray(Image.open(tmp_path / "masks" / row["image"]))
+        assert mask.any() == (row["pneumothorax"] == "1")
+        assert mask.shape == np.asarray(Image.open(tmp_path / "images" / row["image"])).shape
 
 
 def test_what_has_seen_more_than_phantoms_starts_no_measurement_on_real_images(tmp_path: Path, data, cache) -> None:
