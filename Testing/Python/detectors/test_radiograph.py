@@ -12,7 +12,7 @@ from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.write import write_package
 from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.phantoms.as_study import phantom_study
-from AcuteFindingsLib.training.card_parts import image_data_format
+from AcuteFindingsLib.training.runs.package import image_data_format
 
 SIZE = 64
 

@@ -1,8 +1,9 @@
 """Which labels a recipe trains on, and as its card states them."""
 
+from AcuteFindingsLib.detectors.registry import model_tasks
 from AcuteFindingsLib.models.metadata import Label
+from AcuteFindingsLib.models.task import KnownLabel
 from AcuteFindingsLib.networks.pe import EXAM_LABELS
-from AcuteFindingsLib.training.card_parts import label_of
 from AcuteFindingsLib.training.recipes.schema import Recipe
 
 
@@ -31,3 +32,10 @@ def card_labels(recipe: Recipe) -> list[Label]:
     if has_exam_head(recipe):
         names += EXAM_LABELS
     return [label_of(name) for name in names]
+
+
+def label_of(name: str) -> Label:
+    """Return a label with its meaning and code, as a task of some detector knows it; else the name means itself."""
+    known = (one for task in model_tasks().values() for one in task.labels if one.name == name)
+    label = next(known, KnownLabel(name, name.replace("_", " ").capitalize()))
+    return Label(name=name, meaning=label.meaning, code=label.code)

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
-from AcuteFindingsLib.detectors.registry import kind_of_task
+from AcuteFindingsLib.detectors.registry import find_task, kind_of_task
 from AcuteFindingsLib.models.find import find_package
 from AcuteFindingsLib.models.metadata import Card, Interval, Network, OperatingPoint, Picture, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.write import stored_tensor, write_package
 from AcuteFindingsLib.networks import stored_arguments
-from AcuteFindingsLib.training.card_parts import image_data_format
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.labels import card_labels
 from AcuteFindingsLib.training.runs.module import input_range
@@ -120,6 +120,47 @@ def write_model(
         license_text=_LICENSES.get(card.license, card.license),
         replace=True,
     )
+
+
+def image_data_format(card: Card, *, value_range: Sequence[float]) -> dict[str, Any]:
+    """Return MONAI's `network_data_format` of a model that takes single images and gives one probability a label.
+
+    `value_range` is that of what the network is shown.
+    """
+    size = card.preprocessing["size"]
+    modality = find_task(card.task).modality
+    channels = int(card.preprocessing.get("channels", 1))
+    names = ["image"] * channels
+    if card.preprocessing.get("adjacent"):
+        reach = channels // 2
+        names = [f"slice {beside:+d}" if beside else "slice" for beside in range(-reach, reach + 1)]
+    return {
+        "inputs": {
+            "image": {
+                "type": "image",
+                "format": "hounsfield" if modality == "CT" else "magnitude",
+                "modality": modality,
+                "num_channels": channels,
+                "spatial_shape": [size, size],
+                "dtype": "float32",
+                "value_range": list(value_range),
+                "is_patch_data": False,
+                "channel_def": {str(number): name for number, name in enumerate(names)},
+            }
+        },
+        "outputs": {
+            "pred": {
+                "type": "probabilities",
+                "format": "classes",
+                "num_channels": len(card.labels),
+                "spatial_shape": [],
+                "dtype": "float32",
+                "value_range": [0, 1],
+                "is_patch_data": False,
+                "channel_def": {str(number): label.name for number, label in enumerate(card.labels)},
+            }
+        },
+    }
 
 
 def published_table(recipe: Recipe, evaluation: Sequence[Interval]) -> str:
