@@ -11,13 +11,21 @@ import typer
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.cli import evaluate, explore, import_model, models, pacs, providers, studies, train
-from AcuteFindingsLib.cli.common import BROKEN_PIPE, help_without_command, never_fail_to_print, out_console, plain
+from AcuteFindingsLib.cli.common import (
+    BROKEN_PIPE,
+    help_without_command,
+    listed,
+    never_fail_to_print,
+    out_console,
+    plain,
+)
+from AcuteFindingsLib.detectors.registry import finding_words
 from AcuteFindingsLib.last_resort import expected, sentence, where_logged, write_log
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
-    help=f"Find pulmonary embolism, intracranial hemorrhage and pneumothorax, with evidence. {RESEARCH_USE_ONLY}",
+    help=f"Find {listed(finding_words(), 'and')}, with evidence. {RESEARCH_USE_ONLY}",
 )
 _COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
     "Studies": (studies.run, studies.check, studies.predict, studies.phantom, studies.demo),

@@ -96,10 +96,10 @@ def help_without_command(context: typer.Context) -> None:
         print(context.get_help())
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], joined: str = "or") -> str:
     """Return names as a help text lists them: ``"a, b or c"``."""
     *most, last = names
-    return f"{', '.join(most)} or {last}" if most else last
+    return f"{', '.join(most)} {joined} {last}" if most else last
 
 
 def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from AcuteFindingsLib.cli.common import listed, out_console, progress_bar
-from AcuteFindingsLib.detectors.registry import importers, model_tasks
+from AcuteFindingsLib.detectors.registry import importer_names, model_tasks
 from AcuteFindingsLib.errors import ModelError
 
 _AS = (
-    f"What the file is: {', '.join(importer.name for importer in importers())}; inception-resnet-v2 (Keras); "
-    "densenet121, segmentation-model (PyTorch); monai-bundle; torchscript; onnx."
+    f"What the file is: inception-resnet-v2 (Keras); densenet121, segmentation-model (PyTorch); monai-bundle; "
+    f"torchscript; onnx; of one detector alone: {listed(importer_names())}."
 )
 
 

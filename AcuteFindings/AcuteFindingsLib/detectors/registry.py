@@ -111,6 +111,16 @@ def importers() -> tuple[Importer, ...]:
     return tuple(importer for kind in kinds() for importer in kind.importers)
 
 
+def importer_names() -> tuple[str, ...]:
+    """Return the names of `importers`."""
+    return tuple(importer.name for importer in importers())
+
+
+def finding_words() -> tuple[str, ...]:
+    """Return what the detectors look for, as in the middle of a sentence."""
+    return tuple(kind.finding[:1].lower() + kind.finding[1:] for kind in kinds())
+
+
 def image_tasks() -> tuple[str, ...]:
     """Return the tasks whose models answer for single images."""
     return tuple(name for name, task in model_tasks().items() if task.single_images)
