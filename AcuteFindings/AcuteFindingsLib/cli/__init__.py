@@ -119,12 +119,12 @@ def _thread_failed(failed: threading.ExceptHookArgs) -> None:
 
 
 def _nobody_reads() -> bool:
-    """Whether what reads our output has gone, as `head` does; what is left to print then goes nowhere."""
+    """Whether what reads our output has gone, as `head` does; what cannot be printed then goes nowhere."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         _discard(sys.stdout)
-        return True
+        return isinstance(error, BrokenPipeError)
     return False
 
 

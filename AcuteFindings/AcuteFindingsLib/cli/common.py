@@ -87,6 +87,7 @@ Series = Annotated[
 ModelFolders = Annotated[
     list[Path] | None, typer.Option("--models-folder", help="A folder with your own model packages; may be repeated.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
 

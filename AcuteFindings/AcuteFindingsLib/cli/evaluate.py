@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
-from rich.table import Column, Table
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.cli.common import (
+    AsJson,
     Device,
     Model,
     ModelFolders,
@@ -19,6 +19,7 @@ from AcuteFindingsLib.cli.common import (
     print_json,
     progress_bar,
 )
+from AcuteFindingsLib.cli.tables import print_rows
 from AcuteFindingsLib.counting import counted, plural
 from AcuteFindingsLib.detectors.registry import explained_tasks, find_task, kind_of_task
 from AcuteFindingsLib.errors import EvaluationError
@@ -42,7 +43,6 @@ Thresholds = Annotated[
     list[str] | None, typer.Option("--threshold", help="LABEL=0.5, or 0.5 for all labels; may be repeated.")
 ]
 Masks = Annotated[Path | None, typer.Option("--masks", help="Folder of true masks, where --truth is a CSV.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def evaluate(
@@ -158,18 +158,15 @@ def agree(
     if as_json:
         print_json(result.model_dump(mode="json"))
         return
-    table = Table("label", "pair", Column("cases", justify="right"), Column("kappa", justify="right"), "95 % interval")
+    rows = []
     for item in result.labels:
         for pair in item.pairs:
-            kappa = pair.kappa
-            table.add_row(
-                item.label, f"{pair.first} – {pair.second}", str(pair.cases), number_text(kappa, 2), _range(kappa, 2)
-            )
+            words, kappa = f"{pair.first} – {pair.second}", pair.kappa
+            rows.append((item.label, words, str(pair.cases), number_text(kappa, 2), _range(kappa, 2)))
         if len(item.sets) > 2:
-            table.add_row(
-                item.label, "all (Fleiss)", str(item.fleiss.count), number_text(item.fleiss, 2), _range(item.fleiss, 2)
-            )
-    out_console.print(table)
+            kappa = item.fleiss
+            rows.append((item.label, "all (Fleiss)", str(kappa.count), number_text(kappa, 2), _range(kappa, 2)))
+    print_rows(("label", "pair", "cases", "kappa", "95 % interval"), rows)
     _print_notices(result.notices)
     _print_files(written)
 
@@ -275,26 +272,15 @@ def _print_evaluation(result: "Evaluation") -> None:
 
     for level in result.levels:
         groups = f", {level.patients} groups ({level.grouped_by})" if level.patients < level.cases else ""
-        table = Table(
-            "label",
-            *(Column(name, justify="right") for name in ("n", "pos.")),
-            *(Column(name, justify="right", no_wrap=True) for name in ("AUC", "95 % interval")),
-            *(Column(name, justify="right") for name in ("at", "sens.", "spec.", "F1")),
-            title=f"{plural(level.level)}: {level.cases}{groups}",
-        )
+        rows = []
         for item in level.labels:
             point = item.points[0]
-            figures = ("sensitivity", "specificity", "f1")
-            table.add_row(
-                item.label,
-                str(item.cases),
-                str(item.positives),
-                number_text(item.auc),
-                _range(item.auc),
-                f"{point.threshold:.2f}",
-                *(number_text(point.figures[name], 2) for name in figures),
-            )
-        out_console.print(table)
+            counts = (str(item.cases), str(item.positives))
+            area = (number_text(item.auc), _range(item.auc))
+            figures = (number_text(point.figures[name], 2) for name in ("sensitivity", "specificity", "f1"))
+            rows.append((item.label, *counts, *area, f"{point.threshold:.2f}", *figures))
+        columns = ("label", "n", "pos.", "AUC", "95 % interval", "at", "sens.", "spec.", "F1")
+        print_rows(columns, rows, title=f"{plural(level.level)}: {level.cases}{groups}")
         for readers in level.readers:
             _print_readers(readers.label, readers.rows)
     for masks in result.masks:
@@ -309,13 +295,12 @@ def _print_readers(label: str, rows: Sequence) -> None:
     from AcuteFindingsLib.evaluation.report import number_text, p_text
 
     names: Mapping[str, str] = {"accuracy": "accuracy", "recall": "sensitivity", "precision": "ppv", "F1": "f1"}
-    table = Table(
-        "who", "n", *(Column(name, justify="right") for name in (*names, "p (McNemar)")), title=f"readers: {label}"
-    )
-    for row in rows:
-        shown = (number_text(row.figures[key], 3) for key in names.values())
-        table.add_row(row.name, str(row.cases), *shown, p_text(row.p_value))
-    out_console.print(table)
+    columns = ("who", "n", *names, "p (McNemar)")
+    shown = [
+        (row.name, str(row.cases), *(number_text(row.figures[key], 3) for key in names.values()), p_text(row.p_value))
+        for row in rows
+    ]
+    print_rows(columns, shown, title=f"readers: {label}")
 
 
 def _print_comparison(result: "Comparison") -> None:
@@ -323,22 +308,18 @@ def _print_comparison(result: "Comparison") -> None:
 
     out_console.print(f"A: {result.a}   B: {result.b}")
     for level in result.levels:
-        table = Table(
-            "label",
-            *(Column(name, justify="right") for name in ("n", "AUC A", "AUC B", "A − B", "p (DeLong)", "p (McNemar)")),
-            title=f"{plural(level.level)}: {level.cases}",
-        )
-        for item in level.labels:
-            table.add_row(
+        rows = [
+            (
                 item.label,
                 str(item.cases),
-                _with_range(item.auc_a),
-                _with_range(item.auc_b),
-                _with_range(item.difference),
+                *(_with_range(figure) for figure in (item.auc_a, item.auc_b, item.difference)),
                 p_text(item.p_value),
                 p_text(item.mcnemar[0].p_value),
             )
-        out_console.print(table)
+            for item in level.labels
+        ]
+        columns = ("label", "n", "AUC A", "AUC B", "A − B", "p (DeLong)", "p (McNemar)")
+        print_rows(columns, rows, title=f"{plural(level.level)}: {level.cases}")
     for masks in result.masks:
         out_console.print(
             f"Dice, {masks.segment}: A {_with_range(masks.dice_a)}, B {_with_range(masks.dice_b)}, "

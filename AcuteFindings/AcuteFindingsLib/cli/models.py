@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Column, Table
 
-from AcuteFindingsLib.cli.common import ModelFolders, help_without_command, listed, out_console, progress_bar
+from AcuteFindingsLib.cli.common import (
+    AsJson,
+    ModelFolders,
+    help_without_command,
+    listed,
+    out_console,
+    print_json,
+    progress_bar,
+)
+from AcuteFindingsLib.cli.tables import print_facts, print_rows
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.registry import model_tasks
 from AcuteFindingsLib.errors import ModelError
@@ -26,31 +34,62 @@ CatalogueAddress = Annotated[
     typer.Option("--catalogue", help="A catalogue of your own: a file, its folder, or its http(s) address."),
 ]
 
+_COLUMNS = ("id", "task", "version", "size")
+_DETAILS = ("title", "task", "size", "license", "trained_on", "folder", "error")
 _NO_MODELS = "No model package was found; name a folder that holds some with --models-folder."
 
 
 @models_app.command("list")
-def models_list(models_folder: ModelFolders = None) -> None:
+def models_list(
+    models_folder: ModelFolders = None,
+    long: Annotated[bool, typer.Option("--long", help="Also license, training data, and where each lies.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the model packages that are found, and which one of each task is used where none is named."""
-    from AcuteFindingsLib.models.find import list_packages
+    from AcuteFindingsLib.models.find import list_packages, why_default
 
-    folders = tuple(models_folder or ())
-    table = Table(Column("id", no_wrap=True), "task", "version", "size", "license", "trained on", "where")
-    packages = list_packages(folders=folders)
-    for entry in packages:
-        table.add_row(*entry.row())
-    out_console.print(table if table.row_count else _NO_MODELS)
+    packages = list_packages(folders=tuple(models_folder or ()))
+    if as_json:
+        reasons = why_default(packages)
+        print_json([{**package.summary(), "default": reasons.get(package.id)} for package in packages])
+        return
+    shown = [_shown(package) for package in packages]
+    if not packages:
+        out_console.print(_NO_MODELS)
+    elif long:
+        for facts in shown:
+            out_console.print(f"{facts['id']} {facts['version']}".rstrip(), style="bold")
+            print_facts((key.replace("_", " "), facts[key]) for key in _DETAILS)
+    else:
+        print_rows(_COLUMNS, [[facts[key] for key in _COLUMNS] for facts in shown])
+        for facts in shown:
+            if facts["error"]:
+                out_console.print(f"{facts['id']}: {facts['error']}")
     _print_defaults(packages)
 
 
+def _shown(package: "ModelPackage | DamagedPackage") -> dict[str, str]:
+    facts = {"task": "damaged", "size": "", **package.summary()}
+    size = facts["size"]
+    facts["size"] = f"{size / 1e6:.1f} MB" if isinstance(size, int) else "missing" if size is None else ""
+    return {key: facts.get(key, "") for key in ("id", "version", "error", *_DETAILS)}
+
+
 @models_app.command("show")
-def models_show(model: Annotated[str, typer.Argument(metavar="ID|FOLDER")], models_folder: ModelFolders = None) -> None:
+def models_show(
+    model: Annotated[str, typer.Argument(metavar="ID|FOLDER")],
+    models_folder: ModelFolders = None,
+    as_json: AsJson = False,
+) -> None:
     """Show the model card of a package."""
     from rich.markdown import Markdown
 
     from AcuteFindingsLib.models.find import find_package
 
     package = find_package(model, folders=tuple(models_folder or ()))
+    if as_json:
+        print_json({**package.summary(), "sha256": package.sha256, "card": package.card.model_dump(mode="json")})
+        return
     # A terminal shows no pictures: their captions stand below them in the card already.
     text = re.sub(r"^!\[.*\]\((\S+)\)$", r"Picture `docs/\1`:", package.read_card_text(), flags=re.MULTILINE)
     out_console.print(Markdown(text))
@@ -78,7 +117,7 @@ def models_verify(
 @models_app.command("catalogue")
 def models_catalogue(
     catalogue: CatalogueAddress = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a catalogue against its schema and list what it offers."""
     from AcuteFindingsLib.models.download.catalogue import catalogue_text, load_catalogue
@@ -144,10 +183,11 @@ def models_default(
     model: Annotated[str | None, typer.Argument(metavar="[ID]", help="The model to use where none is named.")] = None,
     task: Annotated[str | None, typer.Option("--task", help=f"With --reset: {listed(model_tasks())}.")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Take the choice for --task back.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Choose the model that is used for its task where none is named; without an id, list the ones that are."""
     from AcuteFindingsLib.models.default_model import set_default
-    from AcuteFindingsLib.models.find import find_id, list_packages
+    from AcuteFindingsLib.models.find import find_id, list_packages, why_default
 
     if reset:
         if task is None or model is not None:
@@ -156,7 +196,14 @@ def models_default(
     if model is not None:
         _make_default(find_id(model))
         return
-    _print_defaults(list_packages())
+    packages = list_packages()
+    if as_json:
+        reasons = why_default(packages)
+        print_json(
+            [{**package.summary(), "default": reasons[package.id]} for package in packages if package.id in reasons]
+        )
+        return
+    _print_defaults(packages)
 
 
 def _print_defaults(packages: "list[ModelPackage | DamagedPackage]") -> None:
@@ -168,8 +215,8 @@ def _print_defaults(packages: "list[ModelPackage | DamagedPackage]") -> None:
         out_console.print("Used where no model is named:")
     for package in packages:
         if package.id in reasons:
-            name, task, version = package.row()[:3]
-            out_console.print(f"  {task}: {name} {version} ({reasons[name]})")
+            facts = package.summary()
+            out_console.print(f"  {facts['task']}: {facts['id']} {facts['version']} ({reasons[facts['id']]})")
 
 
 def _make_default(package: "ModelPackage") -> None:
@@ -244,8 +291,6 @@ def _print_catalogue(catalogue: "Catalogue") -> None:
         }[entry.source.kind]
         facts = [f"{entry.id} {entry.version}".rstrip(), f"for {', '.join(entry.tasks)}", entry.size_text]
         out_console.print("  ".join(fact for fact in facts if fact), style="bold")
-        out_console.print(f"  {entry.title}")
-        out_console.print(f"  license   {entry.license}")
-        out_console.print(f"  how       {how}")
+        print_facts([("", entry.title), ("license", entry.license), ("how", how)])
     if not catalogue.models:
         out_console.print("The catalogue lists no model.")

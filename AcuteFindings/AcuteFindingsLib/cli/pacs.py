@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE
-from rich.table import Table
 
 from AcuteFindingsLib.cli.common import (
+    AsJson,
     err_console,
     help_without_command,
     one_of,
@@ -20,16 +19,16 @@ from AcuteFindingsLib.cli.common import (
     progress_bar,
 )
 from AcuteFindingsLib.cli.pacs_report import (
-    instance_table,
-    print_table,
     push_as_json,
     report_incomplete,
     report_pull,
     report_push,
-    series_table,
+    show_instances,
     show_matches,
-    study_table,
+    show_series,
+    show_studies,
 )
+from AcuteFindingsLib.cli.tables import print_rows
 from AcuteFindingsLib.errors import CancelledError, PacsError
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def find(
     ] = "auto",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Studies at most.")] = _MOST_STUDIES,
     show_patient: ShowPatient = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     servers: ServersFile = None,
 ) -> int:
     """Ask an archive which studies, series or instances it has; exit status 2 where it did not name all."""
@@ -89,7 +88,7 @@ def find(
     )
     uncounted: list[str] = []
     if level == "study":
-        show_matches(studies, study_table, as_json=as_json)
+        show_matches(studies, show_studies, as_json=as_json)
     else:
         found = []
         for one in studies:
@@ -98,14 +97,14 @@ def find(
             found += listed
         found = [match for match in found if series in (None, match.series_uid) and modality in (None, match.modality)]
         if level == "series":
-            show_matches(found, series_table, as_json=as_json)
+            show_matches(found, show_series, as_json=as_json)
         else:
             instances = []
             for match in found:
                 items = connection.find_instances(match.study_uid, match.series_uid)
                 uncounted += _fewer(match.instance_count, len(items), f"instances in series {match.series_uid}")
                 instances += items
-            show_matches(instances, instance_table, as_json=as_json)
+            show_matches(instances, show_instances, as_json=as_json)
     if len(studies) == limit:
         err_console.print(f"There may be more: --limit allows {'1 study' if limit == 1 else f'{limit} studies'}.")
     return report_incomplete([*(shortfall.text for shortfall in connection.shortfalls), *uncounted])
@@ -139,7 +138,7 @@ def pull(
     if not studies:
         report_incomplete([shortfall.text for shortfall in connection.shortfalls])
         raise PacsError(f"{server} has no such study.")
-    print_table(study_table(studies))
+    show_studies(studies)
     if len(studies) > 1 and not all_studies:
         raise PacsError(f"{len(studies)} studies fit; choose one with --study UID, or fetch all with --all.")
     with _stop_on_interrupt() as cancelled, progress_bar() as progress:
@@ -186,15 +185,19 @@ def _root(context: typer.Context) -> None:
 
 
 @servers_app.command("list")
-def list_servers(servers: ServersFile = None) -> None:
+def list_servers(servers: ServersFile = None, as_json: AsJson = False) -> None:
     """Show the servers of the file."""
     from AcuteFindingsLib.pacs.servers import read_servers
 
-    table = Table("name", "kind", "where", "TLS", "login", box=SIMPLE)
+    rows = []
     for name, entry in read_servers(_servers_file(servers)).items():
         login = "keyring" if entry.password or entry.token else "file" if entry.has_login else "none"
-        table.add_row(name, entry.kind, entry.address, "yes" if entry.encrypted else "no", login)
-    print_table(table)
+        rows.append((name, entry.kind, "yes" if entry.encrypted else "no", login, entry.address))
+    columns = ("name", "kind", "TLS", "login", "where")
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_rows(columns, rows)
 
 
 @servers_app.command("test")

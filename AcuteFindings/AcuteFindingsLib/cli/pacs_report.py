@@ -5,10 +5,8 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE
-from rich.table import Table
-
-from AcuteFindingsLib.cli.common import PlainConsole, err_console, out_console, plain, print_json
+from AcuteFindingsLib.cli.common import err_console, out_console, print_json
+from AcuteFindingsLib.cli.tables import print_rows
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.pacs.connection import StoreAnswer
@@ -21,71 +19,53 @@ OK, INCOMPLETE = 0, 2
 
 # More lines of the same answer than this are told as one.
 _LINES_A_SERIES = 10
-# Wide, so that a UID is never broken and can be copied.
-_TABLE_WIDTH = 400
 
 
-def show_matches(matches: Sequence[Any], table: Callable[[Sequence[Any]], Table], *, as_json: bool) -> None:
+def show_matches(matches: Sequence[Any], show: Callable[[Sequence[Any]], None], *, as_json: bool) -> None:
     """Print what was found, as a table or as JSON."""
     if as_json:
         print_json([asdict(match) for match in matches])
     elif matches:
-        print_table(table(matches))
+        show(matches)
     else:
         out_console.print("Nothing fits.")
 
 
-def print_table(table: Table) -> None:
-    """Print a table whose lines never break."""
-    PlainConsole(width=_TABLE_WIDTH, highlight=False, markup=False).print(table)
-
-
-def study_table(studies: Sequence["StudyMatch"]) -> Table:
-    """Make the table of studies."""
+def show_studies(studies: Sequence["StudyMatch"]) -> None:
+    """Print a table of studies."""
     patients = any(study.patient for study in studies)
     columns = ("patient", "patient ID", "born", "accession") if patients else ()
-    table = Table("date", "modality", "description", "series", "instances", *columns, "study UID", box=SIMPLE)
+    rows = []
     for study in studies:
         facts = study.patient
-        shown = (facts.name, facts.patient_id, facts.birth_date, facts.accession) if facts else ()
-        _add_row(
-            table,
-            f"{study.date} {study.time[:4]}".strip(),
-            "/".join(study.modalities),
-            study.description,
-            _count(study.series_count),
-            _count(study.instance_count),
-            *shown,
-            study.study_uid,
-        )
-    return table
+        shown = (facts.name, facts.patient_id, facts.birth_date, facts.accession) if facts else ("",) * len(columns)
+        counts = (_count(study.series_count), _count(study.instance_count))
+        when = f"{study.date} {study.time[:4]}".strip()
+        rows.append((when, "/".join(study.modalities), *counts, study.description, *shown, study.study_uid))
+    print_rows(("date", "modality", "series", "instances", "description", *columns, "study UID"), rows)
 
 
-def series_table(found: Sequence["SeriesMatch"]) -> Table:
-    """Make the table of series."""
+def show_series(found: Sequence["SeriesMatch"]) -> None:
+    """Print a table of series; of several studies, each says of which."""
     several = len({series.study_uid for series in found}) > 1
-    columns = ("study UID",) if several else ()
-    table = Table("number", "modality", "description", "instances", "series UID", *columns, box=SIMPLE)
-    for series in found:
-        facts = (_count(series.number), series.modality, series.description, _count(series.instance_count))
-        _add_row(table, *facts, series.series_uid, *((series.study_uid,) if several else ()))
-    return table
+    rows = [
+        (
+            *(_count(series.number), series.modality, _count(series.instance_count), series.description),
+            *(series.series_uid, *((series.study_uid,) if several else ())),
+        )
+        for series in found
+    ]
+    columns = ("number", "modality", "instances", "description", "series UID", *(("study UID",) if several else ()))
+    print_rows(columns, rows)
 
 
-def instance_table(found: Sequence["InstanceMatch"]) -> Table:
-    """Make the table of instances."""
+def show_instances(found: Sequence["InstanceMatch"]) -> None:
+    """Print a table of instances."""
     from pydicom.uid import UID
 
-    table = Table("number", "kind", "instance UID", box=SIMPLE)
-    for instance in found:
-        kind = UID(instance.sop_class_uid).name if instance.sop_class_uid else ""
-        _add_row(table, _count(instance.number), kind, instance.sop_uid)
-    return table
-
-
-def _add_row(table: Table, *texts: str) -> None:
-    """Add a row of texts from a server: a column is as wide as what is shown of them."""
-    table.add_row(*map(plain, texts))
+    kinds = (UID(instance.sop_class_uid).name if instance.sop_class_uid else "" for instance in found)
+    rows = [(_count(instance.number), kind, instance.sop_uid) for instance, kind in zip(found, kinds, strict=True)]
+    print_rows(("number", "kind", "instance UID"), rows)
 
 
 def _count(number: int | None) -> str:

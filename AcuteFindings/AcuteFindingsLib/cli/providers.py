@@ -1,11 +1,12 @@
 """`acutefindings providers`: public models that come with a package of their own."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Column, Table
 
-from AcuteFindingsLib.cli.common import help_without_command, out_console, progress_bar
+from AcuteFindingsLib.cli.common import AsJson, help_without_command, out_console, print_json, progress_bar
+from AcuteFindingsLib.cli.tables import print_rows
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.providers.terms import Terms
@@ -18,32 +19,34 @@ _Accept = Annotated[bool, typer.Option("--accept-license", help="Agree to the te
 
 
 @providers_app.command("list")
-def providers_list() -> None:
+def providers_list(as_json: AsJson = False) -> None:
     """List the providers: what each is for, whether its terms are agreed to and its package is installed."""
     from AcuteFindingsLib.providers.consent import has_consent
     from AcuteFindingsLib.providers.install import is_installed
     from AcuteFindingsLib.providers.registry import list_terms
 
-    table = Table(Column("id", no_wrap=True), "gives", "for", "agreed", "installed")
-    for provider in list_terms():
-        agreed, installed = has_consent(provider), is_installed(provider)
-        table.add_row(
-            provider.id,
-            provider.title,
-            ", ".join(provider.tasks),
-            "yes" if agreed else "no",
-            "yes" if installed else "no",
-        )
-    out_console.print(table)
+    found = [(one, has_consent(one), is_installed(one)) for one in list_terms()]
+    if as_json:
+        print_json([{**asdict(one), "agreed": agreed, "installed": installed} for one, agreed, installed in found])
+        return
+    rows = [
+        (one.id, ", ".join(one.tasks), "yes" if agreed else "no", "yes" if installed else "no", one.title)
+        for one, agreed, installed in found
+    ]
+    print_rows(("id", "for", "agreed", "installed", "gives"), rows)
     out_console.print("Use one as a model: acutefindings run STUDY --detector pneumothorax --model torchxrayvision")
 
 
 @providers_app.command("show")
-def providers_show(provider: _Id) -> None:
+def providers_show(provider: _Id, as_json: AsJson = False) -> None:
     """Show what a provider gives, its license and what to cite."""
     from AcuteFindingsLib.providers.registry import find_terms
 
-    out_console.print(find_terms(provider).text)
+    found = find_terms(provider)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        out_console.print(found.text)
 
 
 @providers_app.command("consent")

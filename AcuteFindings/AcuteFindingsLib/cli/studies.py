@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.cli.common import (
+    AsJson,
     Device,
     Input,
     Model,
@@ -25,6 +25,7 @@ from AcuteFindingsLib.cli.common import (
     print_json,
     progress_bar,
 )
+from AcuteFindingsLib.cli.tables import print_rows
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.phantoms import phantom_kinds
 from AcuteFindingsLib.detectors.registry import detector_ids, find_kind, image_tasks
@@ -78,7 +79,7 @@ def check(
     input: Input,
     detector: Annotated[str, typer.Option("--detector", help=f"{listed(detector_ids())}.")],
     series: Series = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say whether a study is one that a detector was made for; exit status 1 where it is refused."""
     from AcuteFindingsLib.study.checks import check_study
@@ -108,10 +109,11 @@ def check(
 def _print_notices(input: Path, detector: str, notices: Sequence["Notice"], *, fits: bool) -> None:
     warnings = sum(notice.severity == "warn" for notice in notices)
     verdict = ("fits" + f", with {counted(warnings, 'warning')}" * bool(warnings)) if fits else "REFUSED"
-    table = Table("severity", "code", "what it means", title=f"{plain(input.name)}: {verdict} ({detector})")
-    for notice in notices:
-        table.add_row(notice.severity, notice.code, notice.text)
-    out_console.print(table if notices else f"{plain(input.name)}: fits ({detector}); nothing to remark.")
+    if notices:
+        rows = [(notice.severity, notice.code, notice.text) for notice in notices]
+        print_rows(("severity", "code", ""), rows, title=f"{input.name}: {verdict} ({detector})")
+    else:
+        out_console.print(f"{plain(input.name)}: fits ({detector}); nothing to remark.")
 
 
 def predict(

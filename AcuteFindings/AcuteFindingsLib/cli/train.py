@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
 
-from AcuteFindingsLib.cli.common import device_name, help_without_command, one_of, out_console, progress_bar
+from AcuteFindingsLib.cli.common import (
+    AsJson,
+    device_name,
+    help_without_command,
+    one_of,
+    out_console,
+    print_json,
+    progress_bar,
+)
+from AcuteFindingsLib.cli.tables import print_rows
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.errors import StudyError
 
@@ -93,25 +101,31 @@ def train(
         raise KeyboardInterrupt from None
     if not summary.folds:
         return
-    table = Table("figure", "mean", "spread", "published", title=f"{checked.id}: {counted(len(summary.folds), 'run')}")
-    for row in summary.rows:
-        spread = f"± {row.spread:.3f}" if len(row.values) > 1 else ""
-        table.add_row(row.metric, f"{row.mean:.3f}", spread, "" if row.published is None else f"{row.published:.3f}")
-    out_console.print(table)
+    rows = [
+        (
+            row.metric,
+            f"{row.mean:.3f}",
+            f"± {row.spread:.3f}" if len(row.values) > 1 else "",
+            "" if row.published is None else f"{row.published:.3f}",
+        )
+        for row in summary.rows
+    ]
+    title = f"{checked.id}: {counted(len(summary.folds), 'run')}"
+    print_rows(("figure", "mean", "spread", "published"), rows, title=title)
     out_console.print(f"  summary   {target / 'summary.html'}")
     out_console.print(f"  model     {target / MODEL}")
 
 
 @recipes_app.command("list")
-def recipes_list(recipes_folder: Folders = None) -> None:
+def recipes_list(recipes_folder: Folders = None, as_json: AsJson = False) -> None:
     """List the recipes."""
     from AcuteFindingsLib.training.recipes.read import list_recipes, read_recipe
 
-    table = Table(Column("recipe", no_wrap=True), "what it is")
-    for one in list_recipes(tuple(recipes_folder or ())):
-        recipe = read_recipe(one.path)
-        table.add_row(one.name, recipe.title)
-    out_console.print(table)
+    found = [(one.name, read_recipe(one.path).title) for one in list_recipes(tuple(recipes_folder or ()))]
+    if as_json:
+        print_json([{"id": name, "title": title} for name, title in found])
+    else:
+        print_rows(("recipe", ""), found)
 
 
 @recipes_app.command("show")
@@ -119,13 +133,16 @@ def recipes_show(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a YAML file.")],
     changes: Set = None,
     recipes_folder: Folders = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a recipe complete, with what it extends and every default written out."""
     from AcuteFindingsLib.training.recipes.read import read_recipe, recipe_yaml
 
-    out_console.print(
-        recipe_yaml(read_recipe(recipe, overrides=tuple(changes or ()), folders=tuple(recipes_folder or ()))), end=""
-    )
+    found = read_recipe(recipe, overrides=tuple(changes or ()), folders=tuple(recipes_folder or ()))
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        out_console.print(recipe_yaml(found), end="")
 
 
 def _quiet_lightning() -> None:

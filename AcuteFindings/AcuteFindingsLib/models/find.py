@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
 from AcuteFindingsLib.models.default_model import Choice, choose_default, chosen_defaults, newest
@@ -27,9 +28,9 @@ class DamagedPackage:
         """The folder's name: the only name that is left."""
         return self.folder.name
 
-    def row(self) -> tuple[str, ...]:
-        """Return the cells of `ModelPackage.row`, empty but for the name, the error and the place."""
-        return self.id, "damaged", "", "", "", self.error, str(self.folder)
+    def summary(self) -> dict[str, Any]:
+        """Return what a list shows of it: its name, the place and the error."""
+        return {"id": self.id, "folder": str(self.folder), "error": self.error}
 
 
 def default_cache() -> Path:

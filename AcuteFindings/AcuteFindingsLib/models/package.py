@@ -72,12 +72,19 @@ class ModelPackage:
         """SHA-256 of the weights file as `checksums.json` states it; proven by `verify_files`."""
         return self.checksums[self.weights]
 
-    def row(self) -> tuple[str, ...]:
-        """Return what a list shows of the model: id, task, version, size, license, trained on, where."""
+    def summary(self) -> dict[str, Any]:
+        """Return what a list shows of the model; `size` is that of its weights in bytes, None where there are none."""
         path = self.folder / self.weights
-        size = f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "missing"
-        data = self.card.training_data
-        return self.id, self.card.task, self.version, size, self.card.license, data.summary, str(self.folder)
+        return {
+            "id": self.id,
+            "task": self.card.task,
+            "version": self.version,
+            "title": self.card.title,
+            "size": path.stat().st_size if path.is_file() else None,
+            "license": self.card.license,
+            "trained_on": self.card.training_data.summary,
+            "folder": str(self.folder),
+        }
 
     def read_card_text(self) -> str:
         """Return the model card, Markdown.

@@ -91,7 +91,7 @@ def _verify(folder: Path) -> None:
     from AcuteFindingsLib.models.verify import verify_package
 
     found = read_package(folder)
-    found.row()
+    found.summary()
     verify_package(found)
 
 

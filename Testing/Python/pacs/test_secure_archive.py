@@ -50,7 +50,7 @@ def test_the_servers_say_that_they_are_encrypted(secure_archive, command) -> Non
     assert status == 0, out
     assert out.count("over TLS") == 2
     _, out, _ = command("servers", "list", "--servers", secure_archive.servers)
-    assert [line.split()[-2:] for line in out.splitlines() if line.strip().startswith(("web", "classic"))] == [
+    assert [line.split()[2:4] for line in out.splitlines() if line.strip().startswith(("web", "classic"))] == [
         ["yes", "file"],
         ["yes", "none"],
     ]
