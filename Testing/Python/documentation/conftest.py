@@ -56,7 +56,7 @@ def _lungs_program(path: Path) -> None:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that the examples name, made once."""
-    from AcuteFindingsLib.phantoms import make_phantom
+    from AcuteFindingsLib.detectors.phantoms import make_phantom
     from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 
     builders = _builders()

@@ -78,7 +78,7 @@ def test_body_parts_are_whole_words_in_any_language(text: str, parts: set[str]) 
         ("Iodine map", {"material map"}),
         ("BILATERAL", set()),
         ("CHEST PA AND LAT", {"frontal", "lateral"}),
-        ("Lung PE", {"lung", "pe", "enhanced"}),
+        ("Lung PE", {"lung", "pulmonary angiogram", "enhanced"}),
     ],
 )
 def test_descriptions_are_understood_by_whole_words(text: str, kinds: set[str]) -> None:
