@@ -1,7 +1,7 @@
 """`acutefindings providers`: public models that come with a package of their own."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,7 +27,7 @@ def providers_list(as_json: AsJson = False) -> None:
 
     found = [(one, has_consent(one), is_installed(one)) for one in list_terms()]
     if as_json:
-        print_json([{**asdict(one), "agreed": agreed, "installed": installed} for one, agreed, installed in found])
+        print_json([{**_facts(one), "agreed": agreed, "installed": installed} for one, agreed, installed in found])
         return
     rows = [
         (one.id, ", ".join(one.tasks), "yes" if agreed else "no", "yes" if installed else "no", one.title)
@@ -44,7 +44,7 @@ def providers_show(provider: _Id, as_json: AsJson = False) -> None:
 
     found = find_terms(provider)
     if as_json:
-        print_json(asdict(found))
+        print_json(_facts(found))
     else:
         out_console.print(found.text)
 
@@ -93,3 +93,7 @@ def _agreed(provider: "Terms", accept: bool) -> bool:
         return False
     give_consent(provider)
     return True
+
+
+def _facts(terms: "Terms") -> dict[str, Any]:
+    return {**asdict(terms), "file": str(terms.file)}
