@@ -95,7 +95,8 @@ def open_data(
     if corrections is not None:
         extra = _usable(read_data("corrections", corrections, task=recipe.task, progress=progress), recipe, tell)
         tell(f"{len(extra)} corrected images are trained on and not measured on.")
-    return RunData(drawn(recipe, table), extra, _words(recipe, table, extra))
+    table = drawn(recipe, table)
+    return RunData(table, extra, _words(recipe, table, extra))
 
 
 def phantom_folder(recipe: Recipe, cache: Path, *, workers: int, progress: Progress, tell: Tell) -> Path:

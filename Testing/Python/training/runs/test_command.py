@@ -43,7 +43,9 @@ def test_without_data_phantoms_are_made_and_the_card_says_how_to_repeat_it(tmp_p
     ]
     options = [part for change in changes for part in ("--set", change)]
     folders = ("--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"))
-    result = run("train", "pneumothorax-classifier", *folders, "--device", "cpu", *options)
+    own = tmp_path / "own.yaml"
+    own.write_text("extends: pneumothorax-classifier\nid: own\n")
+    result = run("train", str(own), *folders, "--device", "cpu", *options)
     assert result.exception is None, result.output
     assert "Making 30 chest-xray phantoms" in result.output
     assert "AUC, study" in result.output
@@ -51,7 +53,7 @@ def test_without_data_phantoms_are_made_and_the_card_says_how_to_repeat_it(tmp_p
     assert card.training_data.phantoms_only
     assert card.evaluation
     for figure in card.evaluation:
-        assert figure.command.startswith("acutefindings train pneumothorax-classifier --set ")
+        assert figure.command.startswith("acutefindings train own.yaml --set ")
         assert str(tmp_path) not in figure.command
         assert "phantoms kept aside" in figure.data
 
