@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import lzma
 import os
 import re
 import shutil
@@ -10,12 +11,25 @@ import tempfile
 import time
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ABANDONED_AFTER = 24 * 3600.0
 """Seconds after which partial files and folders are taken to be those of a process that was killed."""
+
+ZIP_FAILS: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    # A member that is encrypted or packed in an unknown way, and numbers in the directory that cannot be.
+    RuntimeError,
+    ValueError,
+)
+"""What a damaged, cut, encrypted or made-up zip file raises when it is opened or a member is read."""
 
 _PNG_END = b"IEND\xaeB`\x82"
 # Linux: rename(2); macOS: renamex_np(2).

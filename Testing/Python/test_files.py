@@ -1,10 +1,12 @@
 """Written files are whole or not there."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.files import ZIP_FAILS, replace_when_written
 
 
 def test_the_new_file_takes_the_old_ones_place_when_the_block_ends(tmp_path: Path) -> None:
@@ -73,3 +75,25 @@ def test_two_writers_of_one_target_do_not_share_a_partial(tmp_path: Path) -> Non
             assert first != second
         assert target.read_text() == "second"
     assert target.read_text() == "first"
+
+
+@pytest.mark.parametrize(
+    ("packing", "spoil"),
+    [
+        (zipfile.ZIP_DEFLATED, lambda data: data[:40] + b"\xff" * 20 + data[60:]),
+        (zipfile.ZIP_LZMA, lambda data: data[:50] + b"\xff" * 20 + data[70:]),
+        (zipfile.ZIP_DEFLATED, lambda data: data[: len(data) // 2]),
+        (
+            zipfile.ZIP_STORED,
+            lambda data: data.replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"),
+        ),
+        (zipfile.ZIP_STORED, lambda data: data.replace(b"a.bin", b"b.bin", 1)),
+    ],
+    ids=["deflate", "lzma", "cut", "encrypted", "renamed"],
+)
+def test_what_a_damaged_zip_raises_is_named_once(packing, spoil):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", packing) as archive:
+        archive.writestr("a.bin", bytes(range(256)) * 64)
+    with pytest.raises(ZIP_FAILS), zipfile.ZipFile(io.BytesIO(spoil(data.getvalue()))) as archive:
+        archive.read("a.bin")

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.csv_text import cell_text
 from AcuteFindingsLib.errors import AcuteFindingsError, EvaluationError
+from AcuteFindingsLib.files import ZIP_FAILS
 from AcuteFindingsLib.study.file_kinds import GZIP
 from AcuteFindingsLib.study.unpacking import UNPACKING_FAILS, unpacked, within_budget
 
@@ -36,7 +37,7 @@ _MARKS = (
 _SHEET, _GZIP, _OLD_EXCEL = b"PK\x03\x04", b"\x1f\x8b", b"\xd0\xcf\x11\xe0"
 # What is named as a table and is none.
 _OTHERS = {b"%PDF": "a PDF file", b"PAR1": "a Parquet file", b"{\\rtf": "a text of a word processor"}
-_DAMAGED: tuple[type[Exception], ...] = (*UNPACKING_FAILS, zipfile.BadZipFile, RuntimeError)
+_DAMAGED: tuple[type[Exception], ...] = (*UNPACKING_FAILS, *ZIP_FAILS)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*%?\s*")
 _DECIMAL_POINT = re.compile(r"\s*-?\d+\.\d+\s*%?\s*")

@@ -1,17 +1,15 @@
 """A finding as one file that Slicer opens: `scene.mrb`."""
 
-import lzma
 import shutil
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.errors import SceneError, StudyError
-from AcuteFindingsLib.files import replace_when_written, sweep_abandoned
+from AcuteFindingsLib.files import ZIP_FAILS, replace_when_written, sweep_abandoned
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.scene.application import load_slicer, new_scene
 from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding
@@ -20,7 +18,6 @@ from AcuteFindingsLib.study.itk_files import read_image
 from AcuteFindingsLib.study.study import Study
 
 # What zipfile raises on damage: also on packings and encryption that it cannot read, and on paths that no disk takes.
-_DAMAGED = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
 def write_scene(finding: Finding, study: Study, path: Path | None) -> tuple[Path | None, FindingNodes]:
@@ -82,7 +79,7 @@ def load_bundle(path: Path) -> Any:
             with zipfile.ZipFile(path) as archive:
                 _check_size(archive, path)
                 archive.extractall(folder)
-        except _DAMAGED as error:
+        except ZIP_FAILS as error:
             raise SceneError(f"{path} cannot be opened as a Slicer data bundle (.mrb): {error}") from error
         mrml = next(folder.glob("*/*.mrml"), None)
         if mrml is None:

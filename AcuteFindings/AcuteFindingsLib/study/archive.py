@@ -1,19 +1,18 @@
 """A zip of a study, as portals give it, unpacked within the budgets into a folder that goes with its last user."""
 
 import errno
-import lzma
 import shutil
 import stat
 import tempfile
 import weakref
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.files import ZIP_FAILS
 from AcuteFindingsLib.places import make_temporary_folder
 from AcuteFindingsLib.study.file_kinds import START_BYTES, ZIP, is_leftover, kind_of, kind_of_bytes, shown_name
 from AcuteFindingsLib.study.folder_files import DICOM_ENDINGS
@@ -29,7 +28,6 @@ _ENDINGS = (
     *DICOM_ENDINGS, ".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gz",
     ".zst",
 )  # fmt: skip
-_MEMBER_FAILS = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError, ValueError, OSError)
 
 
 class UnpackedZip:
@@ -93,7 +91,7 @@ def _unpack_inner(archive: zipfile.ZipFile, folder: Path, name: str, *, spent: i
             try:
                 spent = _copy(archive, member, inner, name, spent=spent)
                 within = zipfile.ZipFile(inner)
-            except _MEMBER_FAILS as error:
+            except ZIP_FAILS as error:
                 raise StudyError(f"{name} holds a zip that is damaged; unpack it and give the folder.") from error
             with within:
                 spent = _unpack(within, folder, name, spent=spent, prefix=f"{place:06d}-")
@@ -110,7 +108,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, name: str, *, spent: int, pr
                 continue
             with target.open("wb") as sink:
                 spent = _copy(archive, member, sink, name, spent=spent)
-        except _MEMBER_FAILS as error:
+        except ZIP_FAILS as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise
             if isinstance(error, NotImplementedError):

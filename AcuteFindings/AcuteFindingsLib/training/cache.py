@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from AcuteFindingsLib.errors import DataError
-from AcuteFindingsLib.files import replace_when_written
+from AcuteFindingsLib.files import ZIP_FAILS, replace_when_written
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -56,7 +55,7 @@ class DiskCache:
             try:
                 with np.load(path) as stored:
                     return {name: stored[name] for name in stored.files}
-            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            except (*ZIP_FAILS, KeyError):
                 # Cut short by a full disk or a crash of the machine: what was to be kept is made again.
                 path.unlink(missing_ok=True)
         arrays = dict(make())

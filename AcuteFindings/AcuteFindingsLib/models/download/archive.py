@@ -2,12 +2,12 @@
 
 import stat
 import zipfile
-import zlib
 from collections.abc import Generator
 from pathlib import Path, PurePosixPath
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.files import ZIP_FAILS
 from AcuteFindingsLib.models.files import METADATA
 from AcuteFindingsLib.names import inner_path
 
@@ -38,7 +38,7 @@ def extract_steps(archive: Path, work: Path) -> Generator[float, None, None]:
             top = _top_of(packed, archive)
             work.mkdir(parents=True)
             yield from _extract(packed, top, work)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
+    except ZIP_FAILS as error:
         raise ModelError(f"{archive} could not be unpacked: {error}.") from error
 
 

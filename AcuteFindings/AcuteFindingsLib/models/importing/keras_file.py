@@ -13,6 +13,7 @@ import numpy as np
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.files import ZIP_FAILS
 from AcuteFindingsLib.models.files import parse_json
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def read_keras_file(path: Path) -> KerasFile:
         raise ModelError(
             f"{path.name} is an HDF5 file, and reading it needs the package h5py: pip install 'acutefindings[import]'."
         ) from error
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except (*ZIP_FAILS, KeyError, TypeError) as error:
         raise ModelError(
             f"{path.name} is no readable file of Keras, or it is truncated ({' '.join(str(error).split())}); "
             "fetch or save it again."

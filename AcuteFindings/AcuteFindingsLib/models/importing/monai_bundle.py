@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.files import ZIP_FAILS
 from AcuteFindingsLib.models.files import parse_json, read_text, require_bounded
 from AcuteFindingsLib.models.importing.converted import (
     Answers,
@@ -145,7 +146,7 @@ def _unpacked(path: Path) -> Iterator[Path]:
                 target = Path(work) / wanted[entry.filename]
                 target.parent.mkdir(exist_ok=True)
                 target.write_bytes(archive.read(entry))
-        except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+        except ZIP_FAILS as error:
             raise ModelError(f"{path.name} could not be unpacked: {error}; fetch it again.") from error
         yield Path(work)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.files import ZIP_FAILS
 from AcuteFindingsLib.models.runtime.torchscript_turns import may_not_end, turns
 
 # An operator is allowed where its schema takes texts only to choose a way of computing: never as a file's name.
@@ -26,9 +27,6 @@ _REFUSED = frozenset(["from_file", "save", "load", "open", "set_data", "fork", "
 _NAMESPACES = frozenset(["aten", "prim", "quantized", "torchvision"])
 _MOST_TURNS = 100_000
 _CLASSES = re.compile(r"torch\.classes\.(?!quantized(\.|$))")
-
-
-_UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError)
 
 
 def check_torchscript(path: Path) -> bool:
@@ -61,7 +59,7 @@ def check_torchscript(path: Path) -> bool:
                     code_files[inner] = _check_code(path, content.decode("utf-8"))
                 elif inner in ("data.pkl", "constants.pkl"):
                     _check_pickle(path, content)
-    except _UNREADABLE as error:
+    except ZIP_FAILS as error:
         raise ModelError(
             f"{path.name} is no readable TorchScript file: {' '.join(str(error).split())[:200]}."
         ) from error
@@ -78,7 +76,7 @@ def as_checked(path: Path) -> io.BytesIO:
         with zipfile.ZipFile(path) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as anew:
             for entry in _entries(path, archive):
                 anew.writestr(entry.filename, archive.read(entry))
-    except _UNREADABLE as error:
+    except ZIP_FAILS as error:
         raise ModelError(f"{path.name} is no readable TorchScript file.") from error
     packed.seek(0)
     return packed
