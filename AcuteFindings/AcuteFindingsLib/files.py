@@ -19,7 +19,7 @@ from pathlib import Path
 ABANDONED_AFTER = 24 * 3600.0
 """Seconds after which partial files and folders are taken to be those of a process that was killed."""
 
-ZIP_FAILS: tuple[type[Exception], ...] = (
+ZIP_FAILS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,

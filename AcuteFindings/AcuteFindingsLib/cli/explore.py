@@ -30,7 +30,7 @@ def explore(
     as_json: AsJson = False,
 ) -> None:
     """Check a data set and show its counts, classes, people, sizes and pictures."""
-    from AcuteFindingsLib.models.find import default_cache
+    from AcuteFindingsLib.places import models_cache
     from AcuteFindingsLib.training.data.look.page import write_look
     from AcuteFindingsLib.training.data.look.sample import open_sample
     from AcuteFindingsLib.training.data.read import KINDS, read_data
@@ -44,7 +44,7 @@ def explore(
             kind,
             data,
             task=task,
-            cache=cache or default_cache(),
+            cache=cache or models_cache(),
             progress=lambda text, share: progress(text, 0.7 * share),
         )
         sample = open_sample(table, count=images, progress=lambda text, share: progress(text, 0.7 + 0.3 * share))

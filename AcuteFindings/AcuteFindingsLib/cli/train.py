@@ -153,6 +153,6 @@ def _quiet_lightning() -> None:
 
 def default_cache() -> Path:
     """Return where prepared data are kept for this user."""
-    from AcuteFindingsLib.models.find import default_cache as models_cache
+    from AcuteFindingsLib.places import models_cache
 
     return models_cache() / "training"

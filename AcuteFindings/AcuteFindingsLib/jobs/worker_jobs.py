@@ -142,13 +142,13 @@ def import_model(request: Request, tools: Tools) -> dict[str, Any]:
     from AcuteFindingsLib.detectors.import_proof import detector_difference
     from AcuteFindingsLib.detectors.importing import import_model as import_file
     from AcuteFindingsLib.detectors.importing import recognize
-    from AcuteFindingsLib.models.find import default_cache
     from AcuteFindingsLib.models.importing.converted import Options
     from AcuteFindingsLib.models.importing.recognize import free_id
+    from AcuteFindingsLib.places import models_cache
 
     file = request.path("file")
     tools.at(f"Reading {file.name}", 0.0)
-    folder = Path(request.optional_text("folder") or default_cache())
+    folder = Path(request.optional_text("folder") or models_cache())
     task: Any = request.optional_text("task")
     package = import_file(
         file,

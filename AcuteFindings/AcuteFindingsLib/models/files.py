@@ -7,7 +7,7 @@ torch are installed.
 import hashlib
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ CHECKSUMS = "checksums.json"
 # The first one that a package lists holds its weights.
 WEIGHTS = ("models/model.safetensors", "models/model.pt", "models/model.ts", "models/model.onnx")
 
+READ_BYTES = 4 * 2**20
+"""How much of a file is read at a step, where the application works between the steps."""
+
 _MOST_VALUES = 1_000_000
 
 
@@ -39,7 +42,7 @@ def require_plain_file(path: Path, *, inside: Path | None = None) -> None:
         mode = path.lstat().st_mode
         outside = inside is not None and not path.resolve().is_relative_to(inside.resolve())
     except FileNotFoundError as error:
-        raise ModelError(f"{path} is missing from the model package; fetch the package again.") from error
+        raise missing(path) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path} could not be read: {error}.") from error
     if stat.S_ISLNK(mode) or outside:
@@ -147,21 +150,43 @@ def verify_files(folder: Path, checksums: Mapping[str, str]) -> None:
     ModelError
         Names the first file at fault.
     """
+    for _ in verify_steps(folder, checksums):
+        pass
+
+
+def verify_steps(folder: Path, checksums: Mapping[str, str]) -> Iterator[float]:
+    """Do what `verify_files` does, `READ_BYTES` a step; yields the share that is read."""
     present = {path.relative_to(folder).as_posix(): path for path in files_of(folder)}
     present.pop(CHECKSUMS, None)
+    total = sum(path.stat().st_size for path in present.values()) or 1
+    read = 0
     for name, expected in checksums.items():
         path = present.pop(name, None)
         if path is None:
-            raise ModelError(f"{folder / name} is missing from the model package; fetch the package again.")
-        if file_sha256(path) != expected:
-            raise ModelError(
-                f"{path} is not the file that {CHECKSUMS} lists (its SHA-256 differs); fetch the package again."
-            )
+            raise missing(folder / name)
+        digest = hashlib.sha256()
+        with path.open("rb") as stream:
+            while part := stream.read(READ_BYTES):
+                digest.update(part)
+                read += len(part)
+                yield min(read / total, 1.0)
+        if digest.hexdigest() != expected:
+            raise changed(path)
     if present:
         raise ModelError(
             f"{next(iter(present.values()))} does not belong to the model package ({CHECKSUMS} does not list it); "
             "remove the file or fetch the package again."
         )
+
+
+def missing(path: Path) -> ModelError:
+    """Return the error of a file that is not there."""
+    return ModelError(f"{path} is missing from the model package; fetch the package again.")
+
+
+def changed(path: Path) -> ModelError:
+    """Return the error of a file whose checksum is another one."""
+    return ModelError(f"{path} is not the file that {CHECKSUMS} lists (its SHA-256 differs); fetch the package again.")
 
 
 def file_sha256(path: Path) -> str:

@@ -33,11 +33,6 @@ class DamagedPackage:
         return {"id": self.id, "folder": str(self.folder), "error": self.error}
 
 
-def default_cache() -> Path:
-    """Return the folder where downloaded packages are kept."""
-    return models_cache()
-
-
 def list_packages(
     *, folders: Iterable[Path | str] = (), cache: Path | None = None, shipped: Path | None = None
 ) -> list[ModelPackage | DamagedPackage]:
@@ -52,7 +47,7 @@ def list_packages(
     folders
         Places the user added: packages, or folders of packages.
     cache
-        Folder of downloaded packages; `default_cache` when None.
+        Folder of downloaded packages; `models_cache` when None.
     shipped
         Folder of packages that ship with the extension; its `Resources/Models` when None.
     """
@@ -190,7 +185,7 @@ def _places(folders: Iterable[Path | str], cache: Path | None, shipped: Path | N
     # Without a home folder there is nothing downloaded; what ships is found all the same.
     if cache is None:
         with suppress(AcuteFindingsError):
-            cache = default_cache()
+            cache = models_cache()
     if cache is not None:
         yield cache
     place = _shipped(shipped)

@@ -11,11 +11,11 @@ import pytest
 
 from AcuteFindingsLib.models.download.mirror import write_mirror
 from AcuteFindingsLib.models.package import read_package
+from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.widgets.models import checks as model_checks
 from AcuteFindingsLib.widgets.models import packages
 from AcuteFindingsLib.widgets.models.download import LICENSE, NAME, SIZE
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
-from AcuteFindingsLib.widgets.models.rows import default_cache
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
 JOBS = runpy.run_path(str(Path(__file__).parents[1] / "jobs" / "conftest.py"))
@@ -129,7 +129,7 @@ def listed(loader):
 
 
 def installed():
-    cache = default_cache()
+    cache = models_cache()
     return sorted(path.name for path in cache.iterdir() if not path.name.startswith(".")) if cache.is_dir() else []
 
 
@@ -195,7 +195,7 @@ def test_cancel_keeps_the_part_and_the_next_download_goes_on(host, offered, serv
     host.wait_until(lambda: not offered.download.running, 120)
     assert "goes on from there" in offered.message.text
     assert installed() == []
-    (kept,) = (default_cache() / ".downloads").glob("*.partial")
+    (kept,) = (models_cache() / ".downloads").glob("*.partial")
     had = kept.stat().st_size
     assert had > 0
     (served[1] / "slow").unlink()

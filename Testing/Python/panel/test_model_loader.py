@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.widgets.models import checks as model_checks
 from AcuteFindingsLib.widgets.models import packages
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
-from AcuteFindingsLib.widgets.models.rows import default_cache, user_folders
+from AcuteFindingsLib.widgets.models.rows import user_folders
 from AcuteFindingsLib.widgets.models.table import NAME, STATE, TASK
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
@@ -243,17 +244,17 @@ def test_a_zip_file_is_unpacked_into_the_cache_and_can_be_deleted(host, open_loa
     host.dialogs.answer(str(file))
     host.click(loader.add_file_button)
     host.wait_until(lambda: "Added: tiny-hemorrhage" in loader.message.text)
-    assert (default_cache() / "tiny-hemorrhage" / "LICENSE").is_file()
-    assert [path.name for path in default_cache().iterdir()] == ["tiny-hemorrhage"]
+    assert (models_cache() / "tiny-hemorrhage" / "LICENSE").is_file()
+    assert [path.name for path in models_cache().iterdir()] == ["tiny-hemorrhage"]
     host.click_row(loader.table, 0)
     assert loader.delete_button.enabled
     host.dialogs.answer(qt.QMessageBox.Cancel)
     host.click(loader.delete_button)
-    assert (default_cache() / "tiny-hemorrhage").is_dir()
+    assert (models_cache() / "tiny-hemorrhage").is_dir()
     host.dialogs.answer(qt.QMessageBox.Ok)
     host.click(loader.delete_button)
     assert "tiny-hemorrhage" in host.dialogs.asked[-1]
-    assert not (default_cache() / "tiny-hemorrhage").exists()
+    assert not (models_cache() / "tiny-hemorrhage").exists()
     assert names(loader) == [SHIPPED]
 
 
@@ -271,14 +272,14 @@ def test_a_zip_file_that_will_not_do_leaves_nothing(host, open_loader, models, t
         with zipfile.ZipFile(file, "a") as packed:
             packed.writestr("../outside.txt", "x")
     if fault == "twice":
-        shutil.copytree(package, default_cache() / "tiny-hemorrhage")
-    before = sorted(default_cache().rglob("*"))
+        shutil.copytree(package, models_cache() / "tiny-hemorrhage")
+    before = sorted(models_cache().rglob("*"))
     loader = open_loader()
     loader.add_file(file)
     host.wait_until(lambda: loader.message.text and "Unpacking" not in loader.message.text)
     assert "Added" not in loader.message.text
-    assert sorted(default_cache().rglob("*")) == before
-    assert not (default_cache().parent / "outside.txt").exists()
+    assert sorted(models_cache().rglob("*")) == before
+    assert not (models_cache().parent / "outside.txt").exists()
 
 
 def test_an_added_folder_is_taken_off_the_list_with_its_files_kept(host, open_loader, models, settings):

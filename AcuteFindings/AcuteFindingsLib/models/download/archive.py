@@ -8,10 +8,8 @@ from pathlib import Path, PurePosixPath
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.files import ZIP_FAILS
-from AcuteFindingsLib.models.files import METADATA
+from AcuteFindingsLib.models.files import METADATA, READ_BYTES
 from AcuteFindingsLib.names import inner_path
-
-READ_BYTES = 4 * 2**20
 
 
 def extract_steps(archive: Path, work: Path) -> Generator[float, None, None]:

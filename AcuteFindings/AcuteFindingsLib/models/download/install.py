@@ -16,9 +16,9 @@ from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.models.download.archive import extract_steps
 from AcuteFindingsLib.models.download.catalogue import ArchiveSource, CatalogueEntry, ProviderSource
 from AcuteFindingsLib.models.download.fetch import PATIENCE, Patience, fetch_file
-from AcuteFindingsLib.models.find import default_cache
 from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.verify import verify_package
+from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
 
 PARTIAL_FOLDER = ".downloads"
@@ -43,7 +43,7 @@ def download_model(
     entry
         As `load_catalogue` gives it.
     cache
-        Folder of downloaded packages; `default_cache` when None.
+        Folder of downloaded packages; `models_cache` when None.
     progress
         Called with what is being done and the share that is done, 0..1.
     cancelled
@@ -68,7 +68,7 @@ def download_model(
     source = entry.source
     if not isinstance(source, ArchiveSource):
         raise ModelError(_not_to_download(entry))
-    cache = cache or default_cache()
+    cache = cache or models_cache()
     installed = _installed(cache / entry.id, entry)
     if installed is not None:
         return installed
@@ -109,7 +109,7 @@ def install_package(
     path
         A zip file that holds one package, or a package's folder.
     cache
-        Folder of downloaded packages; `default_cache` when None.
+        Folder of downloaded packages; `models_cache` when None.
     expected
         Entry whose id and version the package must have.
     progress, cancelled
@@ -122,7 +122,7 @@ def install_package(
     CancelledError
         `cancelled` answered True; nothing is left.
     """
-    path, cache = Path(path), cache or default_cache()
+    path, cache = Path(path), cache or models_cache()
     work = cache / f".{uuid.uuid4().hex[:8]}.partial"
     _make(cache)
     sweep_abandoned(cache, r"\.[0-9a-f]{8}\.partial")

@@ -8,7 +8,8 @@ from pathlib import Path
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.download.archive import extract_steps
 from AcuteFindingsLib.names import model_id
-from AcuteFindingsLib.widgets.models.rows import check_steps, default_cache, read_row
+from AcuteFindingsLib.places import models_cache
+from AcuteFindingsLib.widgets.models.rows import check_steps, read_row
 
 
 def unpack_steps(archive: Path, cache: Path | None = None) -> Generator[float, None, Path]:
@@ -21,14 +22,14 @@ def unpack_steps(archive: Path, cache: Path | None = None) -> Generator[float, N
     archive
         A zip file that holds one package, at its top or in a folder of its own.
     cache
-        Where packages are kept; `default_cache` when None.
+        Where packages are kept; `models_cache` when None.
 
     Raises
     ------
     ModelError
         When it is no such archive, the package in it is damaged, or one with its id is there already.
     """
-    cache = cache or default_cache()
+    cache = cache or models_cache()
     work = cache / f".{uuid.uuid4().hex[:8]}.partial"
     try:
         for share in extract_steps(archive, work):

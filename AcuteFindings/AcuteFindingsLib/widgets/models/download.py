@@ -12,9 +12,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.widgets.models.packages import Package, describe, ensure_packages, missing_packages
-from AcuteFindingsLib.widgets.models.rows import default_cache
 from AcuteFindingsLib.widgets.panel.time_left import TimeLeft, time_left_text
 from AcuteFindingsLib.widgets.parts import cell, column, fit_height, push_button, row, table, text_label
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
@@ -157,7 +157,7 @@ class ModelDownload:
         self._show_state()
         self._request = self._worker().request(
             "download",
-            {"model": offer.id, "catalogue": self.catalogue, "cache": str(default_cache())},
+            {"model": offer.id, "catalogue": self.catalogue, "cache": str(models_cache())},
             progress=self._on_progress,
             done=self._on_done,
             failed=lambda text, _kind: self._on_failed(text),

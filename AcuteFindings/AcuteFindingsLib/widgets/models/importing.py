@@ -6,8 +6,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.widgets.models.packages import RUN, missing_packages
-from AcuteFindingsLib.widgets.models.rows import default_cache
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
 ENDINGS = "*.zip *.h5 *.hdf5 *.keras *.pt *.pth *.ckpt *.safetensors *.bin *.ts *.onnx"
@@ -46,7 +46,7 @@ class ModelImport:
         self._tell(_("Importing {file}…").format(file=file.name))
         self._request = self._worker().request(
             "import_model",
-            {"file": file, "folder": default_cache(), **({"task": task} if task else {})},
+            {"file": file, "folder": models_cache(), **({"task": task} if task else {})},
             progress=lambda text, share: self._tell(f"{text} ({round(100 * share)} %)"),
             done=self._on_done,
             failed=lambda text, _kind: self._end(text),

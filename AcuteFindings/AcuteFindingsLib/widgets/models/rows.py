@@ -4,26 +4,31 @@ The rules are those of `AcuteFindingsLib.models`, which the worker process appli
 any weights.
 """
 
-import hashlib
 import json
 import struct
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
 from AcuteFindingsLib.models.default_model import choose_default, chosen_defaults, newest
+from AcuteFindingsLib.models.files import (
+    METADATA,
+    READ_BYTES,
+    WEIGHTS,
+    changed,
+    file_sha256,
+    missing,
+    read_checksums,
+    read_json,
+    verify_steps,
+)
 from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.resources import resource_path
 
-METADATA, CHECKSUMS, CARD_TEXT = "configs/metadata.json", "checksums.json", "docs/README.md"
-WEIGHTS = ("models/model.safetensors", "models/model.pt", "models/model.ts", "models/model.onnx")
-
 SMALL_BYTES = 2**20
-"""Files up to this size are held against their checksum whenever the list is made; larger ones by `check_steps`."""
-
-READ_BYTES = 4 * 2**20
+"""Files up to this size are checked against their checksum whenever the list is made; larger ones by `check_steps`."""
 
 FOLDERS_KEY = "AcuteFindings/ModelFolders"
 
@@ -67,11 +72,6 @@ class ModelRow:
         return self.place in ("shipped", "provider")
 
 
-def default_cache() -> Path:
-    """Return the folder where downloaded packages are kept."""
-    return models_cache()
-
-
 def user_folders(settings: Any) -> list[Path]:
     """Return the folders that the user added and that are there, from the application's settings (a `QSettings`)."""
     try:
@@ -102,7 +102,7 @@ def list_rows(
     task
         What the models answer for; all when None. A package that cannot be read belongs to every task.
     cache, shipped
-        Where else to look; by default `default_cache` and the extension's ``Resources/Models``.
+        Where else to look; by default `models_cache` and the extension's ``Resources/Models``.
     """
     found: list[ModelRow] = []
     unreadable: list[ModelRow] = []
@@ -143,9 +143,9 @@ def rows_in(place: Path, *, kind: str = "added") -> list[ModelRow]:
 def read_row(folder: Path, *, place: str = "added") -> ModelRow:
     """Read what a package says of itself and what is at once seen to be wrong with it; never raises."""
     try:
-        metadata = _read_object(folder / METADATA)
+        metadata = read_json(folder / METADATA, inside=folder)
         card = metadata["acutefindings"]
-        checksums = _checksums(folder)
+        checksums = read_checksums(folder)
         data = card["training_data"]
         weights = next(name for name in WEIGHTS if name in checksums)
         path = folder / weights
@@ -177,7 +177,7 @@ def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def check_steps(folder: Path) -> Generator[float, None, str]:
-    """Hold every file of a package against its checksum, `READ_BYTES` a step.
+    """Check every file of a package against its checksum, step by step.
 
     Yields the share that is read; returns the error in one sentence, or ``""`` where every file is what it should be.
     A provider has no files here that could be checked.
@@ -185,21 +185,11 @@ def check_steps(folder: Path) -> Generator[float, None, str]:
     if folder.is_file():
         return ""
     try:
-        checksums = _checksums(folder)
+        checksums = read_checksums(folder)
         fault = _fault(folder, {name: value for name, value in checksums.items() if name not in WEIGHTS})
         if fault:
             return fault
-        total = sum((folder / name).stat().st_size for name in checksums) or 1
-        read = 0
-        for name, expected in checksums.items():
-            digest = hashlib.sha256()
-            with (folder / name).open("rb") as stream:
-                while part := stream.read(READ_BYTES):
-                    digest.update(part)
-                    read += len(part)
-                    yield min(read / total, 1.0)
-            if digest.hexdigest() != expected:
-                return _changed(folder / name)
+        yield from verify_steps(folder, checksums)
     except (AcuteFindingsError, OSError) as error:
         return str(error)
     return ""
@@ -208,7 +198,7 @@ def check_steps(folder: Path) -> Generator[float, None, str]:
 def _places(folders: Iterable[Path], cache: Path | None, shipped: Path | None) -> Iterator[tuple[Path, str]]:
     for folder in folders:
         yield Path(folder), "added"
-    yield cache or default_cache(), "downloaded"
+    yield cache or models_cache(), "downloaded"
     if shipped is None:
         try:
             shipped = resource_path("Models")
@@ -230,39 +220,15 @@ def _unreadable(folder: Path, place: str, error: str) -> ModelRow:
     return ModelRow(folder.name, "", folder.name, "", 0.0, "", "", False, folder, place, error)
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise AcuteFindingsError(f"{path} is missing from the model package; fetch the package again.") from error
-    except ValueError as error:
-        raise AcuteFindingsError(f"{path} is no valid JSON: {error}.") from error
-    if not isinstance(data, dict):
-        raise AcuteFindingsError(f"{path} must hold one JSON object.")
-    return data
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    path = folder / CHECKSUMS
-    data = _read_object(path)
-    for name in data:
-        parts = PurePosixPath(name).parts
-        if not parts or ".." in parts or name.startswith("/") or "\\" in name or ":" in name:
-            raise AcuteFindingsError(f"{path} lists {name!r}, which lies outside the model package; do not use it.")
-    if METADATA not in data or not any(name in data for name in WEIGHTS):
-        raise AcuteFindingsError(f"{path} lists no {METADATA} or no weights; fetch the package again.")
-    return data
-
-
 def _fault(folder: Path, checksums: dict[str, str]) -> str:
     """Return what can be seen without reading the weights: files missing, small files changed, weights cut short."""
     for name, expected in checksums.items():
         path = folder / name
         if not path.is_file():
-            return f"{path} is missing from the model package; fetch the package again."
+            return str(missing(path))
         if path.stat().st_size <= SMALL_BYTES:
-            if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-                return _changed(path)
+            if file_sha256(path) != expected:
+                return str(changed(path))
         elif path.suffix == ".safetensors" and path.stat().st_size != _safetensors_size(path):
             return f"{path} is cut short or was added to; fetch the package again."
     return ""
@@ -284,7 +250,3 @@ def _safetensors_size(path: Path) -> int:
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             return -1
     return 8 + length + max(ends, default=0)
-
-
-def _changed(path: Path) -> str:
-    return f"{path} is not the file that {CHECKSUMS} lists (its SHA-256 differs); fetch the package again."
