@@ -6,7 +6,8 @@ Needs nothing beyond numpy that Slicer lacks: the application uses it too.
 import json
 import shutil
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap, file_stems, finding_from_dict, mask_from_dict
-from AcuteFindingsLib.errors import ExportError, StudyError
+from AcuteFindingsLib.errors import AcuteFindingsError, ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
@@ -24,6 +25,9 @@ from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
 STUDY, ARRAY, FINDING = "study.json", "array.npy", "finding.json"
 
 STUDY_FORMAT_VERSION = 1
+
+# Of a study, what JSON holds as it is.
+_PLAIN = ("modality", "intensity", "orientation", "pixel_spacing_known", "regridded", "source_name")
 
 
 class StudyWriter:
@@ -160,7 +164,7 @@ def load_study(folder: Path | str) -> Study:
         When a file is missing, cut short or of another version.
     """
     folder = Path(folder)
-    try:
+    with _readable(f"The copy of the study in {folder} cannot be read", "start again", StudyError):
         data = json.loads((folder / STUDY).read_text(encoding="utf-8"))
         if data["format"] != STUDY_FORMAT_VERSION:
             raise StudyError(f"{folder / STUDY}: field 'format' is {data['format']}, not {STUDY_FORMAT_VERSION}.")
@@ -170,8 +174,6 @@ def load_study(folder: Path | str) -> Study:
         # A plain array: a memmap's class would travel into every array computed from it.
         array = np.asarray(stored) if stored.dtype == np.float32 else stored.astype(np.float32)
         return _study_from_dict(data, np.asarray(array))
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise StudyError(f"The copy of the study in {folder} cannot be read ({_why(error)}); start again.") from error
 
 
 def save_result(finding: Finding, folder: Path | str) -> Path:
@@ -216,19 +218,23 @@ def load_result(folder: Path | str) -> Finding:
         When a file is missing, cut short or of another version.
     """
     folder = Path(folder)
-    try:
+    with _readable(f"The result in {folder} cannot be read", "run the detector again", ExportError):
         data = json.loads((folder / FINDING).read_text(encoding="utf-8"))
         finding = finding_from_dict({**data, "masks": [], "heatmap": None}, folder)
         masks = tuple(mask_from_dict(entry, _map(folder / entry["file"], "r")) for entry in data["masks"])
         heat = data["heatmap"]
         heatmap = heat and Heatmap(heat["name"], _map(folder / heat["file"], "r"), np.array(heat["ijk_to_ras"], float))
         return replace(finding, masks=masks, heatmap=heatmap)
+
+
+@contextmanager
+def _readable(what: str, advice: str, kind: type[AcuteFindingsError]) -> Iterator[None]:
+    """Turn whatever a missing or damaged file raises into one sentence."""
+    try:
+        yield
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise ExportError(f"The result in {folder} cannot be read ({_why(error)}); run the detector again.") from error
-
-
-def _why(error: Exception) -> str:
-    return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else repr(error)
+        why = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else repr(error)
+        raise kind(f"{what} ({why}); {advice}.") from error
 
 
 def _as_type(planes: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -278,12 +284,7 @@ def _study_dict(study: Study, shape: tuple[int, ...]) -> dict[str, Any]:
         "format": STUDY_FORMAT_VERSION,
         "shape": list(shape),
         "ijk_to_ras": np.asarray(study.ijk_to_ras, float).tolist(),
-        "modality": study.modality,
-        "intensity": study.intensity,
-        "orientation": study.orientation,
-        "pixel_spacing_known": study.pixel_spacing_known,
-        "regridded": study.regridded,
-        "source_name": study.source_name,
+        **{name: getattr(study, name) for name in _PLAIN},
         "sources": [{**asdict(item), "file": None if item.file is None else str(item.file)} for item in study.sources],
         # What a series is called stays in memory: its meaning is in `stated` and `stated_parts`.
         "dicom": {**asdict(study.dicom), "series_description": ""},
@@ -292,34 +293,20 @@ def _study_dict(study: Study, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _study_from_dict(data: dict[str, Any], array: np.ndarray) -> Study:
-    facts = data["dicom"]
+    files = (None if item["file"] is None else Path(item["file"]) for item in data["sources"])
     return Study(
         array=array,
         ijk_to_ras=np.asarray(data["ijk_to_ras"], float),
-        modality=data["modality"],
-        intensity=data["intensity"],
-        orientation=data["orientation"],
         sources=tuple(
-            SourceSlice(
-                **{
-                    **item,
-                    "file": None if item["file"] is None else Path(item["file"]),
-                    "position_ras": tuple(item["position_ras"]),
-                }
-            )
-            for item in data["sources"]
+            SourceSlice(**{**_with_tuples(item), "file": file})
+            for item, file in zip(data["sources"], files, strict=True)
         ),
-        dicom=DicomFacts(
-            **{
-                **facts,
-                "image_type": tuple(facts["image_type"]),
-                "patient_orientation": tuple(facts["patient_orientation"]),
-                "stated_parts": tuple(facts["stated_parts"]),
-                "stated": tuple(facts["stated"]),
-            }
-        ),
-        pixel_spacing_known=data["pixel_spacing_known"],
-        regridded=data["regridded"],
+        dicom=DicomFacts(**_with_tuples(data["dicom"])),
         notices=tuple(Notice(**notice) for notice in data["notices"]),
-        source_name=data["source_name"],
+        **{name: data[name] for name in _PLAIN},
     )
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as they were before JSON, which has lists only."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
