@@ -143,7 +143,7 @@ class SliceEncoder(Freezable):
             pooled = self.feature_map(maps[-1]).mean(dim=(2, 3))
             return {"features": torch.cat([pooled, shown_by(mask)], dim=1), "mask": mask}
         if self.in_places:
-            maps = self.backbone.maps(images)
+            maps = self.backbone.maps(images)  # type: ignore[operator]
             return {"features": maps.mean(dim=(2, 3)), "where": self.where(maps)}
         return {"features": self.backbone(images)}
 
