@@ -201,7 +201,7 @@ def explain(
     device: Device = "auto",
     models_folder: ModelFolders = None,
 ) -> None:
-    """Show where a network looked: Grad-CAM and masks over the images, on one sheet and one by one."""
+    """Show where a model looked, and the masks it draws, over the images, on one sheet and one by one."""
     from AcuteFindingsLib.evaluation.explain import ExplainRequest, explain_images
     from AcuteFindingsLib.jobs.image_files import listed_images
 
@@ -220,7 +220,7 @@ def explain(
     with progress_bar() as progress:
         result = explain_images(request, progress=progress)
     out_console.print(
-        f"{result.shown} of {result.images} images shown for {result.label}, the most probable first. "
+        f"{result.shown} of {result.images} images shown for {result.label}, the most probable first, by {result.way}. "
         f"{RESEARCH_USE_ONLY}"
     )
     _print_files((result.sheet, result.report))

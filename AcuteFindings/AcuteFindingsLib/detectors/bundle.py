@@ -5,33 +5,26 @@ the function that the detector calls; nothing is approximated.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import expit
 
-from AcuteFindingsLib.detectors.detector import analysis_sources
-from AcuteFindingsLib.detectors.hemorrhage.detector import HeadImages, HemorrhageRule, HemorrhageSettings, head_images
-from AcuteFindingsLib.detectors.pe.detector import ChestSlices, PEDetector, PESettings, chest_slices
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, predict_flipped
-from AcuteFindingsLib.detectors.registry import kind_of_task
-from AcuteFindingsLib.detectors.rules import consecutive_score
+from AcuteFindingsLib.detectors.radiograph import unfit_shown
+from AcuteFindingsLib.detectors.registry import find_task, kind_of_task
+from AcuteFindingsLib.detectors.scoring import Prepared
 from AcuteFindingsLib.errors import ModelError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
-from AcuteFindingsLib.preprocessing.square import unfit_square
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
 IMAGE_SUFFIXES = (".dcm", ".dicom", ".nii", ".nii.gz", ".nrrd", ".mha", ".png", ".jpg", ".jpeg")
-
-_READ_AS = {"pe": "pe", "hemorrhage": "hemorrhage"}
 
 
 @dataclass(frozen=True)
@@ -45,12 +38,12 @@ class BundleInput:
     study
         Where it comes from.
     prepared
-        The way back to the study's slices, for CT.
+        The way back to the study's slices, or to the picture.
     """
 
     image: torch.Tensor
     study: Study
-    prepared: HeadImages | ChestSlices | None = None
+    prepared: Prepared
 
 
 @dataclass(frozen=True)
@@ -99,17 +92,10 @@ class PrepareStudy:
 
     def __call__(self, study: Study) -> BundleInput:
         """Window, crop, mask and resize as the detector does."""
-        if self.task == "hemorrhage":
-            head = head_images(study, HemorrhageSettings.model_validate(self.preprocessing))
-            return BundleInput(torch.from_numpy(head.images[:, None]), study, head)
-        if self.task == "pe":
-            chest = chest_slices(study, PESettings.model_validate(self.preprocessing))
-            return BundleInput(torch.from_numpy(chest.read(slice(0, len(chest.plan)))), study, chest)
-        if study.intensity != "unit":
-            raise StudyError(f"{study.source_name} is a CT; a radiograph is expected.")
-        picture = study.array[len(study.array) // 2]
-        settings = RadiographSettings.model_validate(self.preprocessing)
-        return BundleInput(torch.from_numpy(network_images([picture], settings)), study)
+        task = find_task(self.task)
+        settings = task.load_settings().model_validate(self.preprocessing)
+        prepared = task.load_scorer().images_of(study, settings)
+        return BundleInput(torch.from_numpy(prepared[:]), study, prepared)
 
 
 class DetectorInferer:
@@ -138,11 +124,13 @@ class DetectorInferer:
         predictor = TorchPredictor(
             network, card=card, version=self.package.version, sha256=self.package.sha256, device=self.device
         )
-        score: Callable[[BundleInput, TorchPredictor], BundleScores] = {
-            "hemorrhage": _score_head,
-            "pe": _score_chest_ct,
-        }.get(card.task, _score_radiograph)
-        return score(inputs, predictor)
+        scorer = find_task(card.task).load_scorer()(predictor)
+        answer = scorer.infer(inputs.image.numpy())
+        at_sources = inputs.prepared.at_sources(answer.images)
+        if len(at_sources):
+            return BundleScores(answer.study, dict(zip(scorer.labels, at_sources.T, strict=True)))
+        study = {name: float(value) for name, value in zip(scorer.labels, answer.images[0], strict=True)}
+        return BundleScores(study, masks={} if answer.soft is None else {card.labels[0].name: answer.soft[0]})
 
 
 class StudyEvaluator:
@@ -191,18 +179,20 @@ class StudyEvaluator:
             scores = self.inferer(inputs, self.network)
             answers[Path(path).name] = {"study": scores.study, "slices": _slice_entries(inputs, scores)}
             for label, soft in scores.masks.items():
-                self._write_mask(f"{Path(path).name}-{label}.png", soft, inputs.study)
+                self._write_mask(
+                    f"{Path(path).name}-{label}.png",
+                    unfit_shown(soft, inputs.study.array.shape[1:], inputs.prepared.shown(0)),
+                )
         text = json.dumps({"model": self.package.id, "version": self.package.version, "studies": answers}, indent=2)
         with replace_when_written(self.output_dir / "probabilities.json") as partial:
             partial.write_text(text + "\n", encoding="utf-8")
         return answers
 
-    def _write_mask(self, name: str, soft: np.ndarray, study: Study) -> None:
+    def _write_mask(self, name: str, soft: np.ndarray) -> None:
         from PIL import Image
 
-        on_picture = np.clip(unfit_square(soft, study.array.shape[1:]), 0, 1)
         with replace_when_written(self.output_dir / "masks" / name) as partial:
-            Image.fromarray(np.rint(255 * on_picture).astype(np.uint8)).save(partial)
+            Image.fromarray(np.rint(255 * np.clip(soft, 0, 1)).astype(np.uint8)).save(partial)
 
 
 def list_studies(folder: str, task: Task) -> list[str]:
@@ -222,7 +212,7 @@ def list_studies(folder: str, task: Task) -> list[str]:
     images = [path for path in entries if path.is_file() and path.name.lower().endswith(IMAGE_SUFFIXES)]
     loose = [path for path in entries if path.is_file() and path not in images]
     slices = [path for path in images if path.name.lower().endswith((".dcm", ".dicom"))]
-    if task in _READ_AS and (slices or loose) and not any(path.is_dir() for path in entries):
+    if not kind_of_task(task).reads_radiographs and (slices or loose) and not any(path.is_dir() for path in entries):
         return [str(root)]
     found = [path for path in entries if path.is_dir() or path in images]
     if not found:
@@ -230,67 +220,12 @@ def list_studies(folder: str, task: Task) -> list[str]:
     return [str(path) for path in found]
 
 
-def _score_head(inputs: BundleInput, predictor: TorchPredictor) -> BundleScores:
-    assert isinstance(inputs.prepared, HeadImages)
-    card = predictor.card
-    size = HemorrhageSettings.model_validate(card.preprocessing).batch
-    features = _in_batches(predictor, inputs.image.numpy(), size=size, part="features")
-    probabilities = expit(predictor.predict(features[None], part="head")["slice"][0])
-    names = [label.name for label in card.labels]
-    # In the order of the images, inferior to superior, as the rule of consecutive slices wants them.
-    minimum = HemorrhageRule.model_validate(card.rule).minimum_consecutive
-    study = {
-        name: consecutive_score(column, minimum=minimum) for name, column in zip(names, probabilities.T, strict=True)
-    }
-    by_source = inputs.prepared.by_source(probabilities)
-    return BundleScores(study, dict(zip(names, by_source.T, strict=True)))
-
-
-def _score_chest_ct(inputs: BundleInput, predictor: TorchPredictor) -> BundleScores:
-    assert isinstance(inputs.prepared, ChestSlices)
-    detector = PEDetector(predictor)
-    encodings = _in_batches(
-        predictor, inputs.image.numpy(), size=detector.settings.batch, part="encode", output="encoding"
-    )
-    answer = detector.sequence(encodings)
-    exam = {label.name: float(value) for label, value in zip(detector.exam_labels, answer.exam, strict=False)}
-    at_sources = inputs.prepared.at_sources(answer.slices[:, None])
-    return BundleScores({"pe": answer.stack, **exam}, {"pe": at_sources[:, 0]})
-
-
-def _score_radiograph(inputs: BundleInput, predictor: TorchPredictor) -> BundleScores:
-    card = predictor.card
-    settings = RadiographSettings.model_validate(card.preprocessing)
-    outputs = predict_flipped(predictor, inputs.image.numpy(), settings)
-    names = [label.name for label in card.labels]
-    if card.task == "chest":
-        values = np.concatenate([outputs[name][0] for name in ("pathologies", "tubes") if name in outputs])
-        return BundleScores({name: float(value) for name, value in zip(names, values, strict=True)})
-    if "mask" not in outputs:
-        raise ModelError(f"The model {card.id!r} gives no mask, which the task {card.task!r} needs.")
-    mask = outputs["mask"][0, 0]
-    if card.task == "lungs":
-        return BundleScores({}, masks={names[0]: mask})
-    probability = 1 - outputs["empty"][0, 0] if "empty" in outputs else mask.max()
-    return BundleScores({names[0]: float(probability)}, masks={names[0]: mask})
-
-
-def _in_batches(
-    predictor: TorchPredictor, images: np.ndarray, *, size: int, part: str, output: str | None = None
-) -> np.ndarray:
-    starts: Sequence[int] = range(0, len(images), size)
-    return np.concatenate([predictor.predict(images[i : i + size], part=part)[output or part] for i in starts])
-
-
 def _slice_entries(inputs: BundleInput, scores: BundleScores) -> list[dict[str, Any]]:
-    if not isinstance(inputs.prepared, HeadImages | ChestSlices):
-        return []
-    sources = analysis_sources(inputs.study, inputs.prepared.axial)
     return [
         {
             "index": source.index,
             "sop_instance_uid": source.sop_instance_uid,
             "probabilities": {label: float(values[number]) for label, values in scores.slices.items()},
         }
-        for number, source in enumerate(sources)
+        for number, source in enumerate(inputs.prepared.sources)
     ]

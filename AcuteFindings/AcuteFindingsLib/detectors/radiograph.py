@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 from scipy.special import expit
 
-from AcuteFindingsLib.detectors.finding import Heatmap
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.square import fit_square, unfit_square
-from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.study.study import SourceSlice
 
 
 class RadiographSettings(BaseModel):
@@ -36,11 +35,6 @@ class RadiographSettings(BaseModel):
 
 # How far a crop reaches beyond the lungs, as a share of the picture: the pleura and the costophrenic angles stay in it.
 _CROP_MARGIN = 0.05
-
-
-def radiograph_settings(predictor: Predictor) -> RadiographSettings:
-    """Return the preprocessing that a package states; raises pydantic's ValidationError naming the field."""
-    return RadiographSettings.model_validate(predictor.card.preprocessing)
 
 
 def stretch_gray(image: np.ndarray) -> np.ndarray:
@@ -95,11 +89,67 @@ def shown_box(shape: tuple[int, ...], settings: RadiographSettings, lungs: np.nd
     return slice(top, bottom), slice(left, right)
 
 
-def unfit_shown(square: np.ndarray, shape: tuple[int, ...], box: tuple[slice, slice]) -> np.ndarray:
+def unfit_shown(square: np.ndarray, shape: tuple[int, ...], box: tuple[slice, slice] | None = None) -> np.ndarray:
     """Bring a network's ``(size, size)`` map back on the picture ``(y, x)`` of which it was shown `box`: float32."""
+    box = box or (slice(0, shape[0]), slice(0, shape[1]))
     out = np.zeros(shape, np.float32)
     out[box] = unfit_square(square, (box[0].stop - box[0].start, box[1].stop - box[1].start))
     return out
+
+
+@dataclass(frozen=True)
+class Radiographs:
+    """Pictures as a network is shown them, and the way back.
+
+    Attributes
+    ----------
+    images
+        ``(n, 1, size, size)`` float32.
+    pictures
+        ``(y, x)`` in 0..1 each.
+    boxes
+        What of each picture is shown.
+    """
+
+    images: np.ndarray
+    pictures: Sequence[np.ndarray]
+    boxes: list[tuple[slice, slice]]
+    sources: tuple[SourceSlice, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        """Return some images."""
+        return self.images[part]
+
+    def at_sources(self, values: np.ndarray) -> np.ndarray:
+        """Return nothing: each picture is a study of its own."""
+        return values[:0]
+
+    def picture(self, number: int, _image: np.ndarray) -> np.ndarray:
+        """Return the whole picture, whatever the network is shown of it."""
+        return self.pictures[number]
+
+    def shown(self, number: int) -> tuple[slice, slice]:
+        """Return what of a picture is shown."""
+        return self.boxes[number]
+
+    def on_picture(self, number: int, square: np.ndarray) -> np.ndarray:
+        """Bring a map of what the network was shown back on the picture: float32."""
+        return unfit_shown(square, self.pictures[number].shape, self.boxes[number])
+
+
+def show_pictures(
+    pictures: Sequence[np.ndarray], settings: RadiographSettings, lungs: Sequence[np.ndarray] | None = None
+) -> Radiographs:
+    """Prepare pictures with the way back; parameters and errors as `network_images`."""
+    boxes = [
+        shown_box(picture.shape, settings, None if lungs is None else lungs[number])
+        for number, picture in enumerate(pictures)
+    ]
+    return Radiographs(network_images(pictures, settings, lungs), pictures, boxes)
 
 
 def predict_flipped(predictor: Predictor, batch: np.ndarray, settings: RadiographSettings) -> dict[str, np.ndarray]:
@@ -133,16 +183,6 @@ class Lungs:
         return bool(self.right.any() and self.left.any() and self.both.mean() > 0.05)
 
 
-def lung_masks(images: Sequence[np.ndarray], predictor: Predictor) -> list[np.ndarray]:
-    """Outline the lungs in ``(y, x)`` pictures: one bool mask each, the two largest parts, holes filled."""
-    settings = radiograph_settings(predictor)
-    threshold = predictor.card.threshold("mask", "lungs")
-    soft = predict_flipped(predictor, network_images(images, settings), settings)["mask"][:, 0]
-    return [
-        two_largest(unfit_square(square, image.shape) >= threshold) for square, image in zip(soft, images, strict=True)
-    ]
-
-
 def two_largest(mask: np.ndarray) -> np.ndarray:
     """Keep the two largest connected parts of ``(y, x)``, holes filled."""
     components, count = ndimage.label(mask)
@@ -165,44 +205,3 @@ def split_lungs(mask: np.ndarray) -> Lungs:
     centers = ndimage.center_of_mass(mask, components, range(1, count + 1))
     right = np.isin(components, [number for number, center in enumerate(centers, 1) if center[1] < middle])
     return Lungs(right, mask & ~right)
-
-
-def chest_probabilities(
-    images: Sequence[np.ndarray], predictor: Predictor, lungs: Sequence[np.ndarray] | None = None
-) -> np.ndarray:
-    """Return the chest model's probabilities ``(n, labels)`` in the order of its card's labels.
-
-    `lungs` as in `network_images`.
-    """
-    settings = radiograph_settings(predictor)
-    outputs = predict_flipped(predictor, network_images(images, settings, lungs), settings)
-    present = [outputs[name] for name in ("pathologies", "tubes") if name in outputs]
-    return np.concatenate(present, axis=1)
-
-
-def chest_heatmap(
-    study: Study, image: np.ndarray, predictor: Predictor, label: str, *, of: str, lungs: np.ndarray | None = None
-) -> Heatmap:
-    """Show where a chest model looked in a radiograph for one of its pathologies.
-
-    Parameters
-    ----------
-    study
-        Its grid is the heat map's; the picture lies on its middle plane.
-    image
-        ``(y, x)`` in 0..1.
-    label
-        Must be among the labels of `predictor`'s card.
-    of
-        Whose map it is, for its name.
-    lungs
-        ``(y, x)`` bool, for a model that is shown part of the picture.
-    """
-    settings = radiograph_settings(predictor)
-    batch = network_images([image], settings, None if lungs is None else [lungs])
-    index = [one.name for one in predictor.card.labels].index(label)
-    square = predictor.explain(batch, output="pathologies", index=index)[0]
-    heat = np.zeros(study.array.shape, np.uint8)
-    shown = unfit_shown(square, image.shape, shown_box(image.shape, settings, lungs))
-    heat[len(heat) // 2] = np.rint(255 * np.clip(shown, 0, 1))
-    return Heatmap(f"{predictor.explanation} of {of}", heat, study.ijk_to_ras)

@@ -1,46 +1,23 @@
-"""Where a model looked: Grad-CAM and masks for the images of a folder or the slices of a study."""
+"""Where a model looked, and what it draws by itself, for the images of a folder or the slices of a study."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-from pydantic import ValidationError
-from scipy.special import expit
 
-from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
-from AcuteFindingsLib.detectors.pe.detector import PEDetector, chest_slices
-from AcuteFindingsLib.detectors.pneumothorax.detector import outlines
-from AcuteFindingsLib.detectors.radiograph import (
-    chest_probabilities,
-    lung_masks,
-    network_images,
-    radiograph_settings,
-    shown_box,
-    unfit_shown,
-)
+from AcuteFindingsLib.detectors.radiograph import unfit_shown
 from AcuteFindingsLib.detectors.registry import kind_of_task
-from AcuteFindingsLib.detectors.single_image import lungs_for
-from AcuteFindingsLib.errors import EvaluationError, ModelError
+from AcuteFindingsLib.detectors.scoring import Prepared, Scorer, load_scorer
+from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
-from AcuteFindingsLib.evaluation.gradcam import evidence, gradcam_maps
-from AcuteFindingsLib.models.find import default_package, find_package
-from AcuteFindingsLib.models.load import load_predictor
-from AcuteFindingsLib.models.metadata import Task
-from AcuteFindingsLib.models.package import ModelPackage
-from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.pages.page import picture_source, render, write_page
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.reader import read_study
-from AcuteFindingsLib.study.study import Study
 
 SHEET, REPORT = "contact-sheet.png", "explanation.html"
 
 _BATCH = 8
-_ATTENTION = "attention_"
 
 
 @dataclass(frozen=True)
@@ -73,7 +50,7 @@ class ExplainRequest:
 
 @dataclass(frozen=True)
 class ExplainResult:
-    """What was written."""
+    """What was written; `way` says how it was found where the model looked."""
 
     sheet: Path
     report: Path
@@ -81,6 +58,7 @@ class ExplainResult:
     label: str
     images: int
     shown: int
+    way: str
 
 
 @dataclass(frozen=True)
@@ -97,22 +75,36 @@ class Seen:
         ``(y, x)`` in 0..1 for a person.
     probability
         Of the label, as the detector gives it.
-    mask, soft
-        ``(y, x)``: what the model outlines (bool), and its attention in 0..1; None where it has none.
     box
-        What of a radiograph the network was shown, as a square; None where its picture is `picture` itself.
+        What of the picture the network was shown, as a square; None where its image is the picture itself.
     """
 
     name: str
     batch: np.ndarray
     picture: np.ndarray
     probability: float
+    box: tuple[slice, slice] | None
+
+    def on_picture(self, square: np.ndarray) -> np.ndarray:
+        """Bring a map at the network's size onto the picture."""
+        return square if self.box is None else unfit_shown(square, self.picture.shape, self.box)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is shown beside a picture, each ``(y, x)`` on it.
+
+    Attributes
+    ----------
+    heat
+        Where the model looked: 0..1, as high as the image's probability.
+    mask, attention
+        What it outlines (bool), and its attention in 0..1; None where it has none.
+    """
+
+    heat: np.ndarray
     mask: np.ndarray | None = None
-    soft: np.ndarray | None = None
-    box: tuple[slice, slice] | None = None
-
-
-Reader = Callable[[TorchPredictor, Study, str, int], Iterator[Seen]]
+    attention: np.ndarray | None = None
 
 
 @dataclass
@@ -123,17 +115,15 @@ class _Best:
     kept: list[Seen] = field(default_factory=list)
     total: int = 0
 
-    def add(self, seen: Seen) -> None:
-        self.total += 1
-        self.kept.append(seen)
-        if len(self.kept) > 2 * self.count:
-            self._cut()
-
-    def best(self) -> list[Seen]:
-        self._cut()
-        return self.kept
-
-    def _cut(self) -> None:
+    def add(self, name: str, prepared: Prepared, probabilities: np.ndarray) -> None:
+        count = len(prepared)
+        self.total += count
+        # Only what may be shown is prepared a second time: the images of a whole study would fill the memory.
+        for number in map(int, np.argsort(-probabilities, kind="stable")[: self.count]):
+            image = prepared[number : number + 1][0]
+            told = name if count == 1 else f"{name}, slice {number + 1} of {count} from below"
+            picture, box = prepared.picture(number, image), prepared.shown(number)
+            self.kept.append(Seen(told, image, picture, float(probabilities[number]), box))
         self.kept = sorted(self.kept, key=lambda seen: -seen.probability)[: self.count]
 
 
@@ -153,211 +143,93 @@ def explain_images(
     CancelledError
         `cancelled` answered True; nothing was written.
     """
-    task = cast(Task, request.task)
-    folders = request.model_folders
-    package = (
-        find_package(request.model, task=task, folders=folders)
-        if request.model
-        else default_package(task, folders=folders)
+    scorer: Scorer = load_scorer(
+        request.task, model=request.model, device=request.device, folders=request.model_folders
     )
-    predictor = load_predictor(package, device=request.device)
-    if not isinstance(predictor, TorchPredictor):
-        raise EvaluationError(
-            f"The model {package.id} is a stored program without layers to look into; Grad-CAM needs a network that "
-            "this library builds."
-        )
-    index = _label(predictor, request)
-    meaning = predictor.card.labels[index].meaning
+    card = scorer.predictor.card
+    index = _label(scorer, request)
     best = _Best(request.count)
+    requirements = kind_of_task(request.task).requirements
     for part in batches(
         len(request.files), 1, text="Reading images", progress=progress, cancelled=cancelled, span=(0.0, 0.5)
     ):
         file = request.files[part.start]
-        study = read_study(file, requirements=kind_of_task(request.task).requirements, one_examination=True)
-        try:
-            for seen in _READERS[request.task](predictor, study, _name_of(file), index):
-                stop_if(cancelled)
-                best.add(seen)
-        except (ValidationError, KeyError, ValueError) as error:
-            raise ModelError(f"The model package {package.id} does not fit {request.task}: {error}") from error
-    chosen = best.best()
-    maps: list[np.ndarray] = []
-    for part in batches(len(chosen), _BATCH, text="Grad-CAM", progress=progress, cancelled=cancelled, span=(0.5, 0.8)):
-        items = chosen[part]
-        raw = gradcam_maps(predictor.network, np.stack([seen.batch for seen in items]), index=index)
-        maps.extend(evidence(raw, np.array([seen.probability for seen in items])))
+        prepared = scorer.prepare(read_study(file, requirements=requirements, one_examination=True))
+        best.add(_name_of(file), prepared, scorer.infer(prepared, cancelled=cancelled).images[:, index])
+    way = scorer.predictor.explanation
+    shown: list[Evidence] = []
+    for part in batches(len(best.kept), _BATCH, text=way, progress=progress, cancelled=cancelled, span=(0.5, 0.8)):
+        shown.extend(_evidence(scorer, best.kept[part], index))
     stop_if(cancelled)
     progress("Drawing", 0.8)
-    return _write(request, package, meaning, chosen, maps, best.total)
+    return _write(request, scorer, card.labels[index].meaning, best, shown)
 
 
-def _label(predictor: TorchPredictor, request: ExplainRequest) -> int:
-    names = [item.name for item in predictor.card.labels]
-    explained = names[:1] if request.task in ("pe", "pneumothorax") else names
+def _label(scorer: Scorer, request: ExplainRequest) -> int:
     if request.label is None:
         return 0
-    if request.label not in explained:
+    if request.label not in scorer.labels:
         raise EvaluationError(
-            f"--label {request.label}: the model {predictor.card.id} explains {', '.join(explained)} of single images."
+            f"--label {request.label}: the model {scorer.predictor.card.id} explains {', '.join(scorer.labels)} of "
+            "single images."
         )
-    return names.index(request.label)
+    return scorer.labels.index(request.label)
+
+
+def _evidence(scorer: Scorer, seen: Sequence[Seen], index: int) -> list[Evidence]:
+    images = np.stack([one.batch for one in seen])
+    heat, drawn = scorer.explain(images, index), scorer.drawn(images)
+    # The probability is the one that the whole series gave: an image by itself may have another.
+    peak = heat.max((1, 2), keepdims=True)
+    heat = np.divide(heat, peak, out=np.zeros_like(heat), where=peak > 0)
+    return [
+        Evidence(
+            one.on_picture(heat[number] * np.float32(one.probability)),
+            None if drawn.mask is None else one.on_picture(drawn.mask[number]) >= drawn.threshold,
+            None if drawn.attention is None else one.on_picture(drawn.attention[number]),
+        )
+        for number, one in enumerate(seen)
+    ]
 
 
 def _name_of(file: Path) -> str:
     return file.name or file.resolve().name
 
 
-def _hemorrhage(predictor: TorchPredictor, study: Study, name: str, index: int) -> Iterator[Seen]:
-    settings = HemorrhageSettings.model_validate(predictor.card.preprocessing)
-    threshold = predictor.card.threshold("mask", predictor.card.labels[0].name)
-    images = head_images(study, settings).images
-    features, masks, attentions = [], [], []
-    for start in range(0, len(images), settings.batch):
-        outputs = predictor.predict(images[start : start + settings.batch, None], part="features")
-        features.append(outputs["features"])
-        drawn = [outputs[key][:, 0] for key in outputs if key.startswith(_ATTENTION)]
-        masks.append(expit(outputs["mask"][:, 0]) if "mask" in outputs else np.zeros_like(images[: len(features[-1])]))
-        attentions.append(expit(np.mean(drawn, axis=0)) if drawn else masks[-1])
-    logits = predictor.predict(np.concatenate(features)[None], part="head")["slice"][0, :, index]
-    soft, attention = np.concatenate(masks), np.concatenate(attentions)
-    for number, image in enumerate(images):
-        yield Seen(
-            name=name if len(images) == 1 else f"{name}, slice {number + 1} of {len(images)} from below",
-            batch=image[None],
-            picture=image,
-            probability=float(expit(logits[number])),
-            mask=soft[number] >= threshold,
-            soft=attention[number],
-        )
-
-
-def _pe(predictor: TorchPredictor, study: Study, name: str, _index: int) -> Iterator[Seen]:
-    detector = PEDetector(predictor)
-    prepared = chest_slices(study, detector.settings)
-    step, count = detector.settings.batch, len(prepared.plan)
-    encodings, softs = [], []
-    for start in range(0, count, step):
-        outputs = predictor.predict(prepared.read(slice(start, min(start + step, count))), part="encode")
-        encodings.append(outputs["encoding"])
-        if "mask" in outputs:
-            softs.append(expit(outputs["mask"][:, 0]))
-    probabilities = detector.sequence(np.concatenate(encodings)).slices
-    soft = np.concatenate(softs) if softs else None
-    # Only what may be shown is prepared a second time: the images of a whole study would fill the memory.
-    for number in np.argsort(-probabilities)[:_MOST_SLICES]:
-        image = prepared.read(slice(int(number), int(number) + 1))[0]
-        picture = (image[len(image) // 2] + 1) / 2
-        shown = None if soft is None else _stretched(soft[number], picture.shape)
-        yield Seen(
-            name=f"{name}, slice {number + 1} of {count} from below",
-            batch=image,
-            picture=picture,
-            probability=float(probabilities[number]),
-            mask=None if shown is None else shown >= 0.5,
-            soft=shown,
-        )
-
-
-def _chest(predictor: TorchPredictor, study: Study, name: str, index: int) -> Iterator[Seen]:
-    picture = _radiograph(study)
-    lungs = _lungs(picture, predictor)
-    yield Seen(
-        name=name,
-        batch=network_images([picture], radiograph_settings(predictor), lungs)[0],
-        picture=picture,
-        probability=float(chest_probabilities([picture], predictor, lungs)[0, index]),
-        box=_box(picture, predictor, lungs),
-    )
-
-
-def _pneumothorax(predictor: TorchPredictor, study: Study, name: str, _index: int) -> Iterator[Seen]:
-    picture = _radiograph(study)
-    lungs = _lungs(picture, predictor)
-    outline = outlines([picture], predictor, lungs)[0]
-    yield Seen(
-        name=name,
-        batch=network_images([picture], radiograph_settings(predictor), lungs)[0],
-        picture=picture,
-        probability=outline.probability,
-        mask=outline.mask,
-        box=_box(picture, predictor, lungs),
-    )
-
-
-def _lungs(picture: np.ndarray, predictor: TorchPredictor) -> list[np.ndarray] | None:
-    model = _lungs_model(predictor)
-    return None if model is None else lung_masks([picture], model)
-
-
-@lru_cache(maxsize=1)
-def _lungs_model(predictor: TorchPredictor) -> Predictor | None:
-    return lungs_for(predictor)
-
-
-def _box(picture: np.ndarray, predictor: Predictor, lungs: list[np.ndarray] | None) -> tuple[slice, slice]:
-    return shown_box(picture.shape, radiograph_settings(predictor), lungs[0] if lungs else None)
-
-
-_READERS: dict[str, Reader] = {"hemorrhage": _hemorrhage, "pe": _pe, "chest": _chest, "pneumothorax": _pneumothorax}
-_MOST_SLICES = 200
-
-
-def _radiograph(study: Study) -> np.ndarray:
-    if len(study.array) != 1 or study.intensity != "unit":
-        raise EvaluationError(f"{study.source_name} is no radiograph; this model reads single chest radiographs.")
-    return study.array[0]
-
-
-def _stretched(soft: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    from scipy.ndimage import zoom
-
-    return np.clip(zoom(soft, [to / own for to, own in zip(shape, soft.shape, strict=True)], order=1), 0, 1)
-
-
-def _panels(seen: Seen, heat: np.ndarray, label: str) -> list[Panel]:
-    over = heat if seen.box is None else unfit_shown(heat, seen.picture.shape, seen.box)
+def _panels(seen: Seen, evidence: Evidence, way: str, label: str) -> list[Panel]:
     panels = [
         Panel(seen.picture, title=f"{seen.name}\n{label} {seen.probability:.2f}"),
-        Panel(seen.picture, title="Grad-CAM", heat=np.clip(over, 0, 1)),
+        Panel(seen.picture, title=way, heat=np.clip(evidence.heat, 0, 1)),
     ]
-    if seen.mask is not None:
-        words = "Attention, outline of the mask" if seen.soft is not None else "Outline of the mask"
-        panels.append(Panel(seen.picture, title=words, heat=seen.soft, outline=seen.mask))
+    if evidence.mask is not None:
+        words = "Attention, outline of the mask" if evidence.attention is not None else "Outline of the mask"
+        panels.append(Panel(seen.picture, title=words, heat=evidence.attention, outline=evidence.mask))
     return panels
 
 
 def _write(
-    request: ExplainRequest,
-    package: ModelPackage,
-    label: str,
-    chosen: Sequence[Seen],
-    maps: Sequence[np.ndarray],
-    total: int,
+    request: ExplainRequest, scorer: Scorer, label: str, best: _Best, shown: Sequence[Evidence]
 ) -> ExplainResult:
-    pictures, cells = [], []
-    for number, (seen, heat) in enumerate(zip(chosen, maps, strict=True), 1):
-        panels = _panels(seen, heat, label)
+    pictures, cells, predictor = [], [], scorer.predictor
+    for number, (seen, evidence) in enumerate(zip(best.kept, shown, strict=True), 1):
+        panels = _panels(seen, evidence, predictor.explanation, label)
         pictures.append(write_row(panels, request.out / "pictures" / f"{number:03d}.png"))
-        cells.append(
-            Panel(
-                seen.picture,
-                title=f"{seen.name}\n{label} {seen.probability:.2f}",
-                heat=panels[1].heat,
-                outline=seen.mask,
-            )
-        )
+        cells.append(Panel(seen.picture, title=panels[0].title, heat=panels[1].heat, outline=evidence.mask))
     sheet = write_sheet(cells, request.out / SHEET)
     page = render(
         "explanation.html.jinja",
         label=label,
-        package=package,
-        total=total,
-        has_masks=any(seen.mask is not None for seen in chosen),
-        has_attention=any(seen.soft is not None for seen in chosen),
+        way=predictor.explanation,
+        card=predictor.card,
+        version=predictor.version,
+        sha256=predictor.sha256,
+        total=best.total,
+        has_masks=any(evidence.mask is not None for evidence in shown),
+        has_attention=any(evidence.attention is not None for evidence in shown),
         pictures=[
             {"source": picture_source(path), "caption": f"{seen.name}: {label} {seen.probability:.2f}"}
-            for path, seen in zip(pictures, chosen, strict=True)
+            for path, seen in zip(pictures, best.kept, strict=True)
         ],
     )
     report = write_page(page, request.out / REPORT)
-    return ExplainResult(sheet, report, tuple(pictures), label, total, len(chosen))
+    return ExplainResult(sheet, report, tuple(pictures), label, best.total, len(best.kept), predictor.explanation)

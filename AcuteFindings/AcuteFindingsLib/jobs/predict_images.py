@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.detectors.registry import find_task, kind_of_task
-from AcuteFindingsLib.detectors.single_image import ImageScorer
+from AcuteFindingsLib.detectors.scoring import ImageScorer
 from AcuteFindingsLib.errors import CancelledError, EvaluationError, ExportError, StudyError
 from AcuteFindingsLib.evaluation.table_files import open_table
 from AcuteFindingsLib.files import replace_when_written

@@ -38,9 +38,10 @@ class Predictor(Protocol):
         """
         ...
 
-    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "") -> np.ndarray:
+    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
         """Return where the network looked for one output number of each item.
 
-        ``(n, y, x)`` float32 in 0..1 at the batch's size.
+        ``(n, y, x)`` float32 in 0..1 at the batch's size. With `then` the output is one of that part, which reads what
+        `part` gives under its own name, each item as a sequence of its own.
         """
         ...

@@ -17,7 +17,7 @@ from AcuteFindingsLib.providers.provider import Loading, Provider
 from AcuteFindingsLib.providers.registry import list_providers
 
 if TYPE_CHECKING:
-    from AcuteFindingsLib.detectors.single_image import ImageScorer
+    from AcuteFindingsLib.detectors.scoring import ImageScorer
 
 
 def split_model(model: str | None) -> tuple[str | None, Provider | None]:
@@ -87,28 +87,28 @@ def load_any_image_scorer(
     folders: tuple[Path, ...] = (),
     progress: Progress = no_progress,
 ) -> "ImageScorer":
-    """Return the scorer as `detectors.single_image.load_image_scorer` does, also where the model is a provider's.
+    """Return the scorer as `detectors.scoring.load_scorer` does, also where the model is a provider's.
 
     Raises
     ------
     ConsentError, ProviderError
         As `load_any_detector`.
     ModelError
-        As `load_image_scorer`.
+        As `load_scorer`.
     """
     base, provider = split_model(model)
     if provider is None:
-        from AcuteFindingsLib.detectors.single_image import load_image_scorer
+        from AcuteFindingsLib.detectors.scoring import load_scorer
 
-        return load_image_scorer(task, model=model, device=device, folders=folders)
+        return load_scorer(task, model=model, device=device, folders=folders)
     terms = provider.terms
     if base is not None or task not in terms.tasks:
         raise ProviderError(f"{terms.id} does not score single images for {task}; name a model package.")
-    load_scorer = provider.image_scorer(task)
-    if load_scorer is None:
+    make = provider.image_scorer(task)
+    if make is None:
         raise ProviderError(f"{terms.id} reads whole CT series, not single images; use it with `acutefindings run`.")
     require_consent(terms)
-    return load_scorer(Loading(device, folders, progress=progress))
+    return make(Loading(device, folders, progress=progress))
 
 
 def package_of_finding(detector: str, identity: ModelIdentity) -> ModelPackage | None:

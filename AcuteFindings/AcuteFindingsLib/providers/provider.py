@@ -11,7 +11,7 @@ from AcuteFindingsLib.providers.terms import Terms
 if TYPE_CHECKING:
     from AcuteFindingsLib.detectors.kind import DetectorKind
     from AcuteFindingsLib.detectors.load import LoadedDetector
-    from AcuteFindingsLib.detectors.single_image import ImageScorer
+    from AcuteFindingsLib.detectors.scoring import ImageScorer
     from AcuteFindingsLib.models.package import ModelPackage
     from AcuteFindingsLib.models.predictor import Predictor
 

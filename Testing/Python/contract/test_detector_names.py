@@ -17,11 +17,7 @@ KINDS = [load_reference(reference) for reference in BUILT_IN]
 REGISTRY = "detectors/registry.py"
 
 STILL_NAMING: tuple[str, ...] = (
-    "detectors/bundle.py",
-    "detectors/single_image.py",
-    "evaluation/explain.py",
     "training/runs/arrays.py",
-    "training/runs/score.py",
 )
 """Files that still name a detector. It only shrinks."""
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageDetector, HemorrhageSettings, head_images
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageDetector
+from AcuteFindingsLib.detectors.hemorrhage.scorer import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.phantoms.as_study import phantom_study

@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.detectors.pe import detector as pe
-from AcuteFindingsLib.detectors.pe.detector import PEDetector, PESettings, chest_slices
+from AcuteFindingsLib.detectors.pe import scorer
+from AcuteFindingsLib.detectors.pe.detector import PEDetector
+from AcuteFindingsLib.detectors.pe.scorer import PESettings, chest_slices
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.errors import CancelledError
 from AcuteFindingsLib.phantoms.as_study import phantom_study
@@ -118,7 +119,7 @@ def test_pictures_are_shown_in_the_window_of_emboli_whatever_the_network_reads(d
 
 def test_masked_picture_is_black_outside_lungs_and_heart(study: Study) -> None:
     whole = chest_slices(study, PESettings(size=96))
-    images = whole.read(slice(0, len(whole.plan)))
+    images = whole[:]
     middle = len(images) // 2
     assert images[middle, 0, 2, 2] == -1
     assert images[middle, 0].max() > 0
@@ -151,25 +152,26 @@ def test_adjacent_slices_are_the_channels_whatever_the_batch(study: Study, reach
     prepared = chest_slices(study, PESettings(size=64, mask=False, channels=2 * reach + 1, adjacent=True))
     alone = chest_slices(study, PESettings(size=64, mask=False))
     count = len(prepared.plan)
-    single = alone.read(slice(0, count))[:, 0]
-    whole = prepared.read(slice(0, count))
+    single = alone[:][:, 0]
+    whole = prepared[:]
     np.testing.assert_array_equal(whole[:, reach], single)
     np.testing.assert_array_equal(whole[reach:, 0], single[:-reach])
     np.testing.assert_array_equal(whole[:-reach, -1], single[reach:])
     np.testing.assert_array_equal(whole[[0, -1], [0, -1]], single[[0, -1]])
-    parts = [prepared.read(slice(z, min(z + 7, count))) for z in range(0, count, 7)]
+    parts = [prepared[z : z + 7] for z in range(0, count, 7)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     for z in (count - 4, count - 2, count - 3, 0, 2, 1):
-        np.testing.assert_array_equal(prepared.read(slice(z, z + 1)), whole[z : z + 1])
+        np.testing.assert_array_equal(prepared[z : z + 1], whole[z : z + 1])
 
 
 def test_slices_that_two_batches_show_are_prepared_once(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    monkeypatch.setattr(pe, "prepare_pe_slices", lambda hu, *_, size, **__: made.append(len(hu)) or hu[:, :size, :size])
+    counting = lambda hu, *_, size, **__: made.append(len(hu)) or hu[:, :size, :size]  # noqa: E731
+    monkeypatch.setattr(scorer, "prepare_pe_slices", counting)
     prepared = chest_slices(study, PESettings(size=64, mask=False, channels=5, adjacent=True))
     count = len(prepared.plan)
     for z in range(0, count, 4):
-        prepared.read(slice(z, min(z + 4, count)))
+        prepared[z : z + 4]
     assert sum(made) == count
 
 

@@ -183,7 +183,7 @@ def test_tubes_and_findings_stand_beside_the_pneumothorax(detector, study: Study
 def test_run_stops_when_asked(detector, study: Study) -> None:
     made = detector()
     with pytest.raises(CancelledError):
-        made.run(study, cancelled=lambda: bool(made.lungs.seen))
+        made.run(study, cancelled=lambda: bool(made.lungs.predictor.seen))
     assert not made.predictor.seen
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from AcuteFindingsLib.detectors.phantoms import make_phantom
-from AcuteFindingsLib.detectors.pneumothorax.detector import outlines
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, chest_probabilities, network_images
-from AcuteFindingsLib.detectors.single_image import load_image_scorer
+from AcuteFindingsLib.detectors.pneumothorax.scorer import PneumothoraxScorer
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
+from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer
+from AcuteFindingsLib.detectors.scoring import load_scorer
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.write import write_package
@@ -61,10 +62,10 @@ def test_an_outline_in_a_crop_lies_where_it_was_seen_in_the_picture(scripted, ca
     def bright(batch: np.ndarray) -> dict[str, np.ndarray]:
         return {"mask": as_logits(batch > 2)}
 
-    points = [("study", "pneumothorax", 0.5), ("mask", "pneumothorax", 0.5)]
+    points = [(level, "pneumothorax", 0.5) for level in ("study", "mask", "empty")]
     settings = {"size": 4 * SIZE, "equalise": False, "region": "lung-crop"}
     model = scripted(card("pneumothorax", labels=["pneumothorax"], points=points, preprocessing=settings), {"": bright})
-    found = outlines([picture], model, [lungs])[0].mask
+    found = PneumothoraxScorer(model).outlines([picture], [lungs])[0].mask
     expected = np.zeros_like(lungs)
     expected[30:38, 20:26] = True
     assert (found == expected).mean() > 0.99
@@ -81,7 +82,7 @@ def test_findings_of_a_model_for_lungs_alone_do_not_hang_on_what_lies_around_the
     made = card("chest", labels=["pneumothorax"], points=[("study", "pneumothorax", 0.5)], preprocessing=settings)
     model = scripted(made, {"": brightness})
     around = np.where(lungs, picture, 0.9).astype(np.float32)
-    own, changed = (chest_probabilities([image], model, [lungs])[0, 0] for image in (picture, around))
+    own, changed = (ChestScorer(model).probabilities([image], [lungs])[0, 0] for image in (picture, around))
     assert own == pytest.approx(changed)
 
 
@@ -113,7 +114,7 @@ def test_single_images_are_cut_by_the_lungs_model_that_ships(tmp_path, card) -> 
     study = phantom_study(make_phantom("chest-xray", 4, size=192))
     answers = {}
     for region, package in packages.items():
-        scorer = load_image_scorer("chest", model=str(package.folder), device="cpu")
+        scorer = load_scorer("chest", model=str(package.folder), device="cpu")
         answers[region] = scorer.score([study]).probabilities
         assert answers[region].shape == (1, 1)
     assert scorer.lungs is not None

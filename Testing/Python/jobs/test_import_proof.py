@@ -10,17 +10,18 @@ import torch
 from torchvision.models import densenet121
 
 from AcuteFindingsLib.detectors import import_proof, radiograph
-from AcuteFindingsLib.detectors.hemorrhage import detector as hemorrhage
+from AcuteFindingsLib.detectors.hemorrhage import detector as hemorrhage_detector
+from AcuteFindingsLib.detectors.hemorrhage import scorer as hemorrhage
 from AcuteFindingsLib.detectors.import_proof import detector_difference
 from AcuteFindingsLib.detectors.importing import import_model
-from AcuteFindingsLib.detectors.pe import detector as pe
-from AcuteFindingsLib.detectors.pneumothorax import detector as pneumothorax
+from AcuteFindingsLib.detectors.pe import scorer as pe
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing import import_model as module
 from AcuteFindingsLib.models.importing import proof
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
 
+UNFIT_SHOWN = radiograph.unfit_shown
 UNET = Options(size=64, channel=1, encoder="resnet18", decoder="unet")
 
 
@@ -92,7 +93,7 @@ def test_a_card_that_normalizes_otherwise_than_the_source_is_refused(two_classes
     ("detector", "task", "name", "fault"),
     [
         (radiograph, "pneumothorax", "expit", lambda value: 1 / (1 + np.exp(-1.1 * value))),
-        (pneumothorax, "pneumothorax", "unfit_shown", lambda *asked: radiograph.unfit_shown(*asked)[::-1]),
+        (radiograph, "pneumothorax", "unfit_shown", lambda *asked: UNFIT_SHOWN(*asked)[::-1]),
         (radiograph, "lungs", "unfit_square", lambda square, shape: radiograph.fit_square(square, max(shape))[:, :128]),
     ],
 )
@@ -173,8 +174,8 @@ def test_the_detectors_of_ct_say_what_the_source_says(tmp_path, monkeypatch, tas
 
 
 def test_a_mask_of_a_hemorrhage_put_elsewhere_is_found(tmp_path, monkeypatch):
-    plain = hemorrhage.unfit_in_plane
-    monkeypatch.setattr(hemorrhage, "unfit_in_plane", lambda *asked, **told: plain(*asked, **told)[:, ::-1])
+    plain = hemorrhage_detector.unfit_in_plane
+    monkeypatch.setattr(hemorrhage_detector, "unfit_in_plane", lambda *asked, **told: plain(*asked, **told)[:, ::-1])
     with pytest.raises(ModelError, match="though the networks answer alike"):
         ct_model(tmp_path, "hemorrhage")
 

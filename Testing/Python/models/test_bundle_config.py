@@ -17,9 +17,9 @@ import AcuteFindingsLib
 from AcuteFindingsLib.detectors.bundle import list_studies
 from AcuteFindingsLib.detectors.load import load_detector
 from AcuteFindingsLib.detectors.phantoms import make_phantom
-from AcuteFindingsLib.detectors.radiograph import network_images, predict_flipped, radiograph_settings
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, predict_flipped
 from AcuteFindingsLib.detectors.registry import find_kind
-from AcuteFindingsLib.detectors.single_image import load_image_scorer
+from AcuteFindingsLib.detectors.scoring import load_scorer
 from AcuteFindingsLib.errors import ModelError, StudyError
 from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format
 from AcuteFindingsLib.models.load import load_predictor
@@ -149,7 +149,7 @@ def test_a_radiograph_gets_the_detectors_probabilities_and_mask(studies, tmp_pat
     folder = studies("pneumothorax")
     package = shipped("pneumothorax")
     study = read_study(folder / "one", requirements=find_kind("pneumothorax").requirements)
-    scores = load_image_scorer("pneumothorax", model=str(package.folder), device="cpu").score([study])
+    scores = load_scorer("pneumothorax", model=str(package.folder), device="cpu").score([study])
     answers = workflow(package, dataset_dir=str(folder), output_dir=str(tmp_path)).run()[0]["one"]
     assert answers["study"] == pytest.approx({"pneumothorax": scores.probabilities[0, 0]}, abs=1e-3)
     assert scores.probabilities[0, 0] > 0.5
@@ -160,7 +160,7 @@ def test_a_radiograph_gets_the_detectors_probabilities_and_mask(studies, tmp_pat
 
 def test_chest_findings_are_those_of_predict(studies, tmp_path):
     folder, package = studies("chest"), shipped("chest")
-    scores = load_image_scorer("chest", model=str(package.folder), device="cpu").score([read_study(folder / "one")])
+    scores = load_scorer("chest", model=str(package.folder), device="cpu").score([read_study(folder / "one")])
     answers = workflow(package, dataset_dir=str(folder), output_dir=str(tmp_path)).run()[0]["one"]
     names = [label.name for label in package.card.labels]
     expected = dict(zip(names, scores.probabilities[0], strict=True))
@@ -170,7 +170,7 @@ def test_chest_findings_are_those_of_predict(studies, tmp_path):
 def test_lungs_are_those_of_predict_pixel_by_pixel(studies):
     folder, package = studies("lungs"), shipped("lungs")
     predictor = load_predictor(package, device="cpu")
-    settings = radiograph_settings(predictor)
+    settings = RadiographSettings.model_validate(predictor.card.preprocessing)
     picture = read_study(folder / "one").array[0]
     expected = predict_flipped(predictor, network_images([picture], settings), settings)["mask"][0, 0]
     made = workflow(package, dataset_dir=str(folder))

@@ -11,7 +11,7 @@ import torch
 from AcuteFindingsLib.errors import CancelledError, ModelError, ProviderError
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.providers.torchxrayvision import networks as provider
-from AcuteFindingsLib.providers.torchxrayvision.detector import XrvPneumothoraxDetector, XrvScorer
+from AcuteFindingsLib.providers.torchxrayvision.detector import XrvPneumothoraxDetector, image_scorer
 from AcuteFindingsLib.providers.torchxrayvision.networks import (
     FINDINGS,
     WEIGHTS,
@@ -149,13 +149,13 @@ def test_cancel_stops_between_the_steps(chest, lungs, radiograph) -> None:
 
 
 def test_tables_of_single_pictures(chest, lungs, radiograph) -> None:
-    whole = XrvScorer("chest", chest).score([radiograph, radiograph])
+    whole = image_scorer("chest", chest).score([radiograph, radiograph])
     assert whole.probabilities.shape == (2, 18)
-    one = XrvScorer("pneumothorax", chest)
+    one = image_scorer("pneumothorax", chest)
     assert one.labels == ("pneumothorax",)
-    column = XrvScorer("chest", chest).labels.index("pneumothorax")
+    column = image_scorer("chest", chest).labels.index("pneumothorax")
     np.testing.assert_allclose(one.score([radiograph]).probabilities[0, 0], whole.probabilities[0, column], atol=1e-5)
-    masks = XrvScorer("lungs", lungs).score([radiograph]).masks
+    masks = image_scorer("lungs", lungs).score([radiograph]).masks
     assert masks[0].shape == radiograph.array.shape[1:]
 
 

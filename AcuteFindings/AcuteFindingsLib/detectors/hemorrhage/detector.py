@@ -1,27 +1,24 @@
 """Intracranial hemorrhage on non-contrast head CT, after RADnet (docs/sources.md 4)."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import expit
 
 from AcuteFindingsLib.counting import counted
-from AcuteFindingsLib.detectors.detector import analysis_sources, identity_of, model_notices, slice_results
+from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
+from AcuteFindingsLib.detectors.hemorrhage.scorer import HeadImages, HemorrhageScorer
 from AcuteFindingsLib.detectors.hemorrhage.volumes import blood_volumes
 from AcuteFindingsLib.detectors.measure import Density, densities
-from AcuteFindingsLib.detectors.rules import consecutive_runs, consecutive_score, run_extent_mm
+from AcuteFindingsLib.detectors.rules import consecutive_runs, run_extent_mm
+from AcuteFindingsLib.detectors.scoring import Answer
+from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.brain import brain_mask
-from AcuteFindingsLib.preprocessing.head_slice import neutral_head
-from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
-from AcuteFindingsLib.preprocessing.resample import fit_in_plane, unfit_in_plane
-from AcuteFindingsLib.preprocessing.windows import apply_window
-from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress
+from AcuteFindingsLib.preprocessing.resample import unfit_in_plane
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
@@ -35,114 +32,14 @@ DENSEST_BLOOD_HU = 100.0
 """Clotted blood reaches 80 to 100 HU, as its hematocrit has a limit; calcification, bone and metal lie above."""
 
 
-class HemorrhageSettings(BaseModel):
-    """Preprocessing numbers of a hemorrhage model; the defaults are the published ones (docs/sources.md 4).
-
-    `head_size` is the share of `size` that a head fills where the picture does not say how large a pixel is: an adult
-    head is about 190 mm long in a field of 250 mm.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    window_level: float = 40.0
-    window_width: float = 80.0
-    pixel_mm: float = Field(default=1.0, gt=0)
-    size: int = Field(default=250, gt=0)
-    head_size: float = Field(default=0.76, gt=0, le=1)
-    batch: int = Field(default=16, gt=0)
-
-
-class HemorrhageRule(BaseModel):
-    """Three or more consecutive positive slices make a positive study (docs/sources.md 4)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    minimum_consecutive: int = Field(default=3, ge=1)
-    minimum_mask_mm3: float = Field(default=20.0, ge=0)
-
-
-@dataclass(frozen=True)
-class HeadImages:
-    """What the network is shown: one image for each source slice, and the way back to the study's grid.
-
-    Attributes
-    ----------
-    images
-        ``(n, size, size)`` float32 in 0..1, from inferior to superior, whichever way the series runs.
-    planes
-        Index along the axial array of each image, ascending.
-    positions_mm
-        Where each source slice itself lies along the axial array's z, ascending.
-    centers
-        Pixel ``(y, x)`` of the axial array at the middle of each image: the middle of the source slice, which wanders
-        from slice to slice where a gantry tilt was undone.
-    order
-        Which of `analysis_sources` each image is.
-    axial
-        The study's array in axial order.
-    """
-
-    images: np.ndarray
-    planes: np.ndarray
-    positions_mm: np.ndarray
-    centers: np.ndarray
-    order: np.ndarray
-    axial: Axial
-
-    def by_source(self, values: np.ndarray) -> np.ndarray:
-        """Put ``(n, ...)`` values of the images in the order of the sources."""
-        out = np.empty_like(values)
-        out[self.order] = values
-        return out
-
-
-def head_images(study: Study, settings: HemorrhageSettings) -> HeadImages:
-    """Window the source slices to the brain and fit them to the network's field; z is left as it is."""
-    axial = to_axial(study)
-    sources = analysis_sources(study, axial)
-    to_index = np.linalg.inv(axial.ijk_to_ras)
-    places = np.array([(to_index @ (*source.position_ras, 1.0))[:3] for source in sources])
-    order = np.argsort(places[:, 2], kind="stable")
-    centers, z = places[order, 1::-1], places[order, 2]
-    planes = np.clip(np.rint(z), 0, len(axial.array) - 1).astype(int)
-    if study.intensity == "windowed":
-        images = np.stack([_head_in_field(axial.array[plane], settings) for plane in planes])
-    else:
-        images = np.stack(
-            [_field(axial, plane, center, settings) for plane, center in zip(planes, centers, strict=True)]
-        )
-    return HeadImages(images, planes, z * axial.spacing[0], centers, order, axial)
-
-
-def _field(axial: Axial, plane: int, center: np.ndarray, settings: HemorrhageSettings) -> np.ndarray:
-    windowed = apply_window(axial.array[plane][None], level=settings.window_level, width=settings.window_width)
-    return fit_in_plane(
-        windowed,
-        axial.spacing[1:],
-        target_spacing=settings.pixel_mm,
-        size=settings.size,
-        fill=0.0,
-        center_yx=(center[0], center[1]),
-    )[0]
-
-
-def _head_in_field(image: np.ndarray, settings: HemorrhageSettings) -> np.ndarray:
-    head = neutral_head(image, round(settings.size * settings.head_size))
-    before = (settings.size - len(head)) // 2
-    after = settings.size - len(head) - before
-    return np.pad(head, ((before, after), (before, after))).astype(np.float32, copy=False)
-
-
 class HemorrhageDetector:
     """Slices → probabilities and attention masks → the three-consecutive-slices rule → volume."""
 
     name = "hemorrhage"
 
     def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
-        self.settings = HemorrhageSettings.model_validate(predictor.card.preprocessing)
-        self.rule = HemorrhageRule.model_validate(predictor.card.rule)
-        self.labels = tuple(label.name for label in predictor.card.labels)
+        self.predictor, self.scorer = predictor, HemorrhageScorer(predictor)
+        self.settings, self.rule, self.labels = self.scorer.settings, self.scorer.rule, self.scorer.labels
         self.reported = predictor.card.measured_labels()
         self.slice_threshold = predictor.card.threshold("slice", self.labels[0])
         self.mask_threshold = predictor.card.threshold("mask", self.labels[0])
@@ -155,19 +52,20 @@ class HemorrhageDetector:
         """Detect; see `detectors.detector.Detector`."""
         clock = perf_counter()
         progress("Preparing the slices", 0.0)
-        prepared = head_images(study, self.settings)
+        prepared = self.scorer.prepare(study)
         timings = {"preprocess": perf_counter() - clock}
 
         clock = perf_counter()
-        probabilities, soft = self._predict(prepared.images, progress, cancelled)
+        answer = self.scorer.infer(prepared, progress=part_of(progress, 0.1, 0.85), cancelled=cancelled)
+        probabilities = answer.images
         timings["network"] = perf_counter() - clock
 
         clock = perf_counter()
         progress("Measuring", 0.85)
-        mask = self._mask(study, prepared, probabilities[:, 0], soft)
+        mask = self._mask(study, prepared, answer)
         positions = prepared.positions_mm
-        verdict = self._verdict(study, probabilities[:, 0], positions)
-        by_source = prepared.by_source(probabilities)
+        verdict = self._verdict(study, answer, positions)
+        by_source = prepared.at_sources(probabilities)
         reported = [number for number, label in enumerate(self.labels) if label in self.reported]
         runs = consecutive_runs(by_source[:, 0] >= self.slice_threshold)
         outlines = (
@@ -182,7 +80,7 @@ class HemorrhageDetector:
             model=identity_of(self.predictor),
             verdict=verdict,
             slices=slice_results(
-                analysis_sources(study, prepared.axial),
+                prepared.sources,
                 tuple(self.labels[number] for number in reported),
                 by_source[:, reported],
             ),
@@ -205,28 +103,17 @@ class HemorrhageDetector:
             phantom=study.is_phantom,
         )
 
-    def _predict(self, images: np.ndarray, progress: Progress, cancelled: Cancelled) -> tuple[np.ndarray, np.ndarray]:
-        features, masks = [], []
-        for part in batches(
-            len(images),
-            self.settings.batch,
-            text="Reading slices",
-            progress=progress,
-            cancelled=cancelled,
-            span=(0.1, 0.85),
-        ):
-            outputs = self.predictor.predict(images[part, None], part="features")
-            features.append(outputs["features"])
-            masks.append(expit(outputs["mask"][:, 0]))
-        head = self.predictor.predict(np.concatenate(features)[None], part="head")
-        return expit(head["slice"][0]), np.concatenate(masks)
-
-    def _mask(self, study: Study, prepared: HeadImages, probability: np.ndarray, soft: np.ndarray) -> np.ndarray:
+    def _mask(self, study: Study, prepared: HeadImages, answer: Answer) -> np.ndarray:
         """Return the bleed as ``(z, y, x)`` uint8 on the axial grid, planes between source slices interpolated."""
         axial = prepared.axial
         out: np.ndarray = np.zeros(axial.array.shape, np.uint8)
         _, ny, nx = out.shape
-        positive = probability >= self.slice_threshold
+        soft = answer.soft
+        if soft is None:
+            raise ModelError(
+                f"The model {self.predictor.card.id!r} gives no mask, which the hemorrhage detector needs."
+            )
+        positive = answer.images[:, 0] >= self.slice_threshold
         if not positive.any() or study.intensity == "windowed":
             return out
         inside = brain_mask(axial.array, axial.spacing)
@@ -253,10 +140,10 @@ class HemorrhageDetector:
             out[z] = (shown >= self.mask_threshold) & inside[z]
         return remove_small(out, axial.spacing, self.rule.minimum_mask_mm3)
 
-    def _verdict(self, study: Study, probability: np.ndarray, positions: np.ndarray) -> Verdict:
+    def _verdict(self, study: Study, answer: Answer, positions: np.ndarray) -> Verdict:
+        probability, score = answer.images[:, 0], answer.study[self.labels[0]]
         needed = min(self.rule.minimum_consecutive, len(probability))
         thickness = step_mm(study, positions)
-        score = consecutive_score(probability, minimum=self.rule.minimum_consecutive)
         flags = probability >= self.slice_threshold
         runs = consecutive_runs(flags)
         span = f"{counted(needed, 'slice')} {'spans' if needed == 1 else 'span'} {needed * thickness:.1f} mm"

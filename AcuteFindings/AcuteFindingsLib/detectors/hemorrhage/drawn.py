@@ -10,12 +10,11 @@ from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Verdict
 from AcuteFindingsLib.detectors.hemorrhage.detector import (
     BRAIN,
     CATEGORY,
-    HemorrhageRule,
-    HemorrhageSettings,
     remove_small,
     step_mm,
 )
 from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
+from AcuteFindingsLib.detectors.hemorrhage.scorer import HemorrhageRule, HemorrhageSettings
 from AcuteFindingsLib.detectors.hemorrhage.volumes import blood_volumes
 from AcuteFindingsLib.detectors.rules import consecutive_runs, consecutive_score, run_extent_mm
 from AcuteFindingsLib.models.metadata import Label, OperatingPoint

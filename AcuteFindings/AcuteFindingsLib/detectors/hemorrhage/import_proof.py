@@ -2,12 +2,8 @@
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.hemorrhage.detector import (
-    HemorrhageDetector,
-    HemorrhageSettings,
-    head_images,
-    remove_small,
-)
+from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageDetector, remove_small
+from AcuteFindingsLib.detectors.hemorrhage.scorer import HemorrhageSettings, head_images
 from AcuteFindingsLib.detectors.import_proof import SEED, apart, around, between, masks_apart, slab, with_thresholds
 from AcuteFindingsLib.models.importing.proof import Source
 from AcuteFindingsLib.models.predictor import Predictor

@@ -33,7 +33,7 @@ _TASK = ModelTask(
     modality="CT",
     labels=_LABELS,
     scorer=f"{_HERE}.scorer:HemorrhageScorer",
-    settings=f"{_HERE}.detector:HemorrhageSettings",
+    settings=f"{_HERE}.scorer:HemorrhageSettings",
     data_sets=("rsna-hemorrhage", "head-slices"),
     stages=(("scan",), ("scan", "encode", "head")),
     single_images=True,
@@ -80,7 +80,7 @@ KIND = DetectorKind(
     ),
     segments=(Segment("Hemorrhage", ALTERED, Code("SCT", "50960005", "Hemorrhage"), _BRAIN, (0.85, 0.15, 0.15)),),
     detector=f"{_HERE}.detector:HemorrhageDetector",
-    rule=f"{_HERE}.detector:HemorrhageRule",
+    rule=f"{_HERE}.scorer:HemorrhageRule",
     layout="stack",
     window=(40.0, 80.0),
     phantoms=SamplePhantoms(

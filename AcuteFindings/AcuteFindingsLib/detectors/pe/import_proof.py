@@ -3,7 +3,8 @@
 import numpy as np
 
 from AcuteFindingsLib.detectors.import_proof import SEED, apart, slab, with_thresholds
-from AcuteFindingsLib.detectors.pe.detector import PEDetector, PESettings, chest_slices
+from AcuteFindingsLib.detectors.pe.detector import PEDetector
+from AcuteFindingsLib.detectors.pe.scorer import PESettings, chest_slices
 from AcuteFindingsLib.models.importing.proof import Source
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.phantoms.ctpa.generate import make_ctpa
@@ -18,7 +19,7 @@ def difference(predictor: Predictor, source: Source) -> float:
     settings = PESettings.model_validate(predictor.card.preprocessing)
     count = min(_SLICES, settings.window)
     study = slab(make_ctpa(SEED, positive=True, matrix=_MATRIX, slice_spacing=_STEP_MM), count)
-    encodings = source.ask("encode", chest_slices(study, settings).read(slice(0, count)))["encoding"]
+    encodings = source.ask("encode", chest_slices(study, settings)[:])["encoding"]
     window = np.zeros((1, settings.window, encodings.shape[1]), np.float32)
     window[0, :count] = encodings
     said = source.ask("sequence", window)

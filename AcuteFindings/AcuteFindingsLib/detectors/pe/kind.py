@@ -33,7 +33,7 @@ _TASK = ModelTask(
         KnownLabel("indeterminate", "Indeterminate exam"),
     ),
     scorer=f"{_HERE}.scorer:PEScorer",
-    settings=f"{_HERE}.detector:PESettings",
+    settings=f"{_HERE}.scorer:PESettings",
     data_sets=("rsna-pe", "pe-study"),
     stages=(("slice",), ("slice", "encode", "sequence")),
     proof=f"{_HERE}.import_proof:difference",

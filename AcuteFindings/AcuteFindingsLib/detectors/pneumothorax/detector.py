@@ -1,27 +1,16 @@
 """Pneumothorax on frontal chest radiographs (docs/sources.md 3), with the shortcut check of docs/sources.md 5."""
 
-from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slice_results
-from AcuteFindingsLib.detectors.finding import Code, Finding, Heatmap, Mask, Measurement, Verdict
+from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
 from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
+from AcuteFindingsLib.detectors.pneumothorax.scorer import LABEL, Outline, PneumothoraxScorer
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import ShortcutCheck, check_shortcuts
-from AcuteFindingsLib.detectors.radiograph import (
-    Lungs,
-    chest_heatmap,
-    chest_probabilities,
-    lung_masks,
-    network_images,
-    predict_flipped,
-    radiograph_settings,
-    shown_box,
-    split_lungs,
-    unfit_shown,
-)
+from AcuteFindingsLib.detectors.radiograph import Lungs, split_lungs
+from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LungsScorer
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.checks import check_study
@@ -36,50 +25,6 @@ RIGHT_LUNG = Code("SCT", "3341006", "Right lung")
 LEFT_LUNG = Code("SCT", "44029006", "Left lung")
 THORAX = Code("SCT", "43799004", "Thoracic cavity structure")
 
-LABEL = "pneumothorax"
-
-
-@dataclass(frozen=True)
-class Outline:
-    """What the segmenter says of one picture: mask ``(y, x)`` bool before the empty rule, probability of any."""
-
-    mask: np.ndarray
-    probability: float
-
-
-class PneumothoraxRule(BaseModel):
-    """When an outline is too small to count: share of the picture, as in the fourth place (docs/sources.md 3)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    minimum_area_share: float = Field(default=0.0005, ge=0, le=1)
-
-    def kept(self, outline: Outline, empty_threshold: float) -> np.ndarray:
-        """Return the mask after the empty rule: nothing where the branch says empty or the outline is too small."""
-        empty = 1 - outline.probability > empty_threshold
-        small = outline.mask.mean() < self.minimum_area_share
-        return np.zeros_like(outline.mask) if empty or small else outline.mask
-
-
-def outlines(images: list[np.ndarray], predictor: Predictor, lungs: list[np.ndarray] | None = None) -> list[Outline]:
-    """Segment ``(y, x)`` pictures in one batch; the probability is one minus that of the empty-mask branch.
-
-    A model without that branch gives the highest pixel of its mask as probability. `lungs` as in `network_images`.
-    """
-    settings = radiograph_settings(predictor)
-    threshold = predictor.card.threshold("mask", LABEL)
-    outputs = predict_flipped(predictor, network_images(images, settings, lungs), settings)
-    soft = outputs["mask"][:, 0]
-    probability = 1 - outputs["empty"][:, 0] if "empty" in outputs else soft.max(axis=(1, 2))
-    boxes = [
-        shown_box(image.shape, settings, None if lungs is None else lungs[number])
-        for number, image in enumerate(images)
-    ]
-    return [
-        Outline(unfit_shown(square, image.shape, box) >= threshold, float(value))
-        for square, image, box, value in zip(soft, images, boxes, probability, strict=True)
-    ]
-
 
 class PneumothoraxDetector:
     """Lungs first, then outline and probability, then what the answer leans on."""
@@ -87,11 +32,11 @@ class PneumothoraxDetector:
     name = "pneumothorax"
 
     def __init__(self, predictor: Predictor, *, lungs: Predictor, chest: Predictor) -> None:
-        self.predictor, self.lungs, self.chest = predictor, lungs, chest
-        self.settings = radiograph_settings(predictor)
-        self.rule = PneumothoraxRule.model_validate(predictor.card.rule)
+        self.predictor = predictor
+        self.scorer, self.lungs, self.chest = PneumothoraxScorer(predictor), LungsScorer(lungs), ChestScorer(chest)
+        self.settings, self.rule = self.scorer.settings, self.scorer.rule
         self.threshold = predictor.card.threshold("study", LABEL)
-        self.empty_threshold = predictor.card.threshold("empty", LABEL)
+        self.empty_threshold = self.scorer.empty_threshold
 
     def check(self, study: Study) -> tuple[Notice, ...]:
         """Say whether the study is a frontal chest radiograph."""
@@ -104,26 +49,20 @@ class PneumothoraxDetector:
 
         clock = perf_counter()
         progress("Finding the lungs", 0.05)
-        lungs = split_lungs(lung_masks([image], self.lungs)[0])
+        lungs = split_lungs(self.lungs.masks([image])[0])
         timings["lungs"] = perf_counter() - clock
         stop_if(cancelled)
 
         clock = perf_counter()
         progress("Looking for pneumothorax", 0.25)
-        outline = outlines([image], self.predictor, [lungs.both])[0]
-        mask = self.rule.kept(outline, self.empty_threshold)
+        outline = self.scorer.outlines([image], [lungs.both])[0]
+        mask = self.scorer.kept(outline)
         timings["network"] = perf_counter() - clock
         stop_if(cancelled)
 
         clock = perf_counter()
         progress("Looking for tubes and other findings", 0.5)
-        chest = dict(
-            zip(
-                (label.name for label in self.chest.card.labels),
-                chest_probabilities([image], self.chest, [lungs.both])[0],
-                strict=True,
-            )
-        )
+        chest = dict(zip(self.chest.labels, self.chest.probabilities([image], [lungs.both])[0], strict=True))
         timings["chest"] = perf_counter() - clock
         stop_if(cancelled)
 
@@ -134,16 +73,20 @@ class PneumothoraxDetector:
             lungs,
             outline.probability,
             chest,
-            predictor=self.predictor,
+            threshold=self.threshold,
             chest=self.chest,
             # The lungs lie where they lay before the picture was altered.
-            outlines=lambda pictures, model: outlines(pictures, model, [lungs.both] * len(pictures)),
+            ask=lambda pictures: self.scorer.infer(
+                self.scorer.prepare_pictures(pictures, [lungs.both] * len(pictures))
+            ).images[:, 0],
         )
-        heatmap = self._heatmap(study, image, lungs)
+        heatmap = None
+        if LABEL in self.chest.labels:
+            heatmap = self.chest.heatmap(study, LABEL, of="the chest findings model", lungs=lungs.both)
         timings["explain"] = perf_counter() - clock
 
         # What was never measured may warn of a shortcut, but is not reported.
-        measured = self.chest.card.measured_labels(main=False)
+        measured = self.chest.predictor.card.measured_labels(main=False)
         chest = {name: value for name, value in chest.items() if name in measured}
         others = {name: value for name, value in chest.items() if name != LABEL}
         probabilities = {LABEL: outline.probability, **others}
@@ -203,11 +146,6 @@ class PneumothoraxDetector:
             Mask("Left lung", volume(lungs.left), ANATOMICAL, LEFT_LUNG, None, (0.35, 0.75, 0.60)),
         )
 
-    def _heatmap(self, study: Study, image: np.ndarray, lungs: Lungs) -> Heatmap | None:
-        if LABEL not in [label.name for label in self.chest.card.labels]:
-            return None
-        return chest_heatmap(study, image, self.chest, LABEL, of="the chest findings model", lungs=lungs.both)
-
     def _measurements(
         self,
         study: Study,
@@ -232,7 +170,7 @@ class PneumothoraxDetector:
             if lung.any():
                 share = 100 * part.sum() / (part | lung).sum()
                 items.append(Measurement(f"Share of the {side} hemithorax", float(share), "%"))
-        meanings = {label.name: label.meaning for label in self.chest.card.labels}
+        meanings = {label.name: label.meaning for label in self.chest.predictor.card.labels}
         items += [Measurement(f"Probability: {meanings[name]}", float(value), "1") for name, value in chest.items()]
         return items
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.import_proof import SEED, apart, around, between, masks_apart, with_thresholds
 from AcuteFindingsLib.detectors.radiograph import two_largest
-from AcuteFindingsLib.detectors.single_image import image_scorer
-from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.detectors.radiograph_scorers import LungsScorer
+from AcuteFindingsLib.detectors.registry import find_task
 from AcuteFindingsLib.models.importing.proof import Source
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.phantoms.as_study import phantom_study
@@ -22,24 +22,21 @@ def difference(predictor: Predictor, source: Source) -> float:
     """Return the largest difference, probabilities and masks; see `detectors.import_proof.detector_difference`."""
     study = phantom_study(make_chest_xray(SEED, positive=True, size=_PICTURE[0]))
     study = replace(study, array=np.ascontiguousarray(study.array[:, :, : _PICTURE[1]]))
-    picture, task = study.array[0], predictor.card.task
-    said = source.ask("", fit_square(picture, source.size)[None, None])
-    if task == "chest":
-        scores = image_scorer(task, predictor).score([study])
-        expected = np.concatenate([said[name] for name in ("pathologies", "tubes") if name in said], axis=1)
-        return apart(expected, scores.probabilities)
+    said = source.ask("", fit_square(study.array[0], source.size)[None, None])
+    make = find_task(predictor.card.task).load_scorer()
+    scorer = make(predictor)
+    if not scorer.mask:
+        expected = np.concatenate([said[name] for name in scorer.outputs if name in said], axis=1)
+        return apart(expected, scorer.score([study]).probabilities)
     soft = unfit_square(said["mask"][0, 0].astype(np.float32), _PICTURE)
-    shape = two_largest if task == "lungs" else np.asarray
+    shape = two_largest if isinstance(scorer, LungsScorer) else np.asarray
     # Parts and holes are large or small by the threshold: the mask nearest half of the picture tells most.
     cuts = [between(soft, share) for share in np.linspace(0.1, 0.9, 9)]
     cut = min(cuts, key=lambda one: abs(shape(soft >= one).mean() - 0.5))
     # No mask is dropped as empty: 1 is passed by no probability.
-    moved = with_thresholds(predictor, {"mask": cut, "empty": 1.0})
-    scores = image_scorer(task, moved).score([study])
-    if scores.masks is None:
-        raise ModelError(f"The model for {task} draws no mask.")
+    scores = make(with_thresholds(predictor, {"mask": cut, "empty": 1.0})).score([study])
     masks = masks_apart(soft, cut, [shape(soft >= near) for near in around(cut)], scores.masks[0])
-    if task == "lungs":
+    if not scorer.labels:
         return masks
     probability = 1 - said["empty"][0, 0] if "empty" in said else said["mask"][0].max()
     return float(np.maximum(apart(np.array([[probability]]), scores.probabilities), masks))

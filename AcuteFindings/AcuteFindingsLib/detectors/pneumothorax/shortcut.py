@@ -1,21 +1,15 @@
 """Does the pneumothorax answer lean on the lung, or on what lies beside it? After docs/sources.md 5."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 from skimage.transform import resize
 
-from AcuteFindingsLib.detectors.radiograph import (
-    Lungs,
-    network_images,
-    radiograph_settings,
-    shown_box,
-    unfit_shown,
-)
+from AcuteFindingsLib.detectors.radiograph import Lungs
+from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer
 from AcuteFindingsLib.detectors.wording import TUBES
-from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.study.notice import Notice
 
 # A Grad-CAM map is coarse: from this share of its maximum on, a region counts as where the tube was seen.
@@ -62,9 +56,9 @@ def check_shortcuts(
     whole: float,
     chest_probabilities: dict[str, float],
     *,
-    predictor: Predictor,
-    chest: Predictor,
-    outlines: Callable,
+    threshold: float,
+    chest: ChestScorer,
+    ask: Callable[[list[np.ndarray]], Sequence[float] | np.ndarray],
 ) -> ShortcutCheck:
     """Ask the pneumothorax model again with lungs alone, lungs removed, and the tubes that are there covered.
 
@@ -78,20 +72,23 @@ def check_shortcuts(
         The probability for the whole picture.
     chest_probabilities
         The chest model's, by label; a tube counts as present from its operating point on.
-    outlines
-        Function ``(pictures, predictor)`` that gives an object with `probability` for each picture.
+    threshold
+        From where on the answer counts as positive.
+    chest
+        The chest model.
+    ask
+        The pneumothorax model: pictures to a probability each.
     """
     pictures = altered_pictures(image, lungs) if lungs.found else {}
     known = [name for name in TUBES if name in chest_probabilities]
-    tubes = [name for name in known if chest_probabilities[name] >= chest.card.threshold("study", name)]
+    tubes = [name for name in known if chest_probabilities[name] >= chest.predictor.card.threshold("study", name)]
     if tubes:
         covered = _tube_region(image, lungs, tubes, chest)
         pictures["tubes covered"] = [np.where(covered, np.float32(image.mean()), image)]
     if not pictures:
         return ShortcutCheck({}, ())
-    answers = iter(outlines([picture for ways in pictures.values() for picture in ways], predictor))
-    probabilities = {name: min(next(answers).probability for _ in ways) for name, ways in pictures.items()}
-    threshold = predictor.card.threshold("study", "pneumothorax")
+    answers = iter(ask([picture for ways in pictures.values() for picture in ways]))
+    probabilities = {name: min(float(next(answers)) for _ in ways) for name, ways in pictures.items()}
     return ShortcutCheck(probabilities, tuple(shortcut_notices(whole, probabilities, tubes, threshold)))
 
 
@@ -130,14 +127,9 @@ def shortcut_notices(whole: float, probabilities: dict[str, float], tubes: list[
     return notices
 
 
-def _tube_region(image: np.ndarray, lungs: Lungs, tubes: list[str], chest: Predictor) -> np.ndarray:
-    names = [label.name for label in chest.card.labels]
-    order = [name for name in names if name in TUBES]
-    settings = radiograph_settings(chest)
-    batch = network_images([image], settings, [lungs.both])
-    box = shown_box(image.shape, settings, lungs.both)
+def _tube_region(image: np.ndarray, lungs: Lungs, tubes: list[str], chest: ChestScorer) -> np.ndarray:
     region = np.zeros(image.shape, bool)
     for tube in tubes:
-        seen = unfit_shown(chest.explain(batch, output="tubes", index=order.index(tube))[0], image.shape, box)
+        seen = chest.where(image, tube, lungs.both)
         region |= seen >= _TUBE_REGION * seen.max()
     return region

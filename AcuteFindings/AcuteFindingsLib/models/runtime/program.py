@@ -115,7 +115,7 @@ class ProgramPredictor:
             outputs[name] = value
         return outputs
 
-    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "") -> np.ndarray:
+    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
         """Return how much of an item's probability goes when a square of the picture is covered (Zeiler 2014).
 
         A program has no layers to look into, so this stands in for Grad-CAM: the same scale, dark where nothing
@@ -124,7 +124,7 @@ class ProgramPredictor:
 
         Parameters
         ----------
-        batch, output, index, part
+        batch, output, index, part, then
             As for `TorchPredictor.explain`.
 
         Raises
@@ -133,7 +133,7 @@ class ProgramPredictor:
             As `predict`, and when there is no such output.
         """
         batch = np.ascontiguousarray(batch, dtype=np.float32)
-        whole = self._probability(batch, output, index, part)
+        whole = self._probability(batch, output, index, part, then)
         rows, columns = batch.shape[-2:]
         drops = np.zeros((len(batch), _SQUARES, _SQUARES), np.float32)
         for number, picture in enumerate(batch):
@@ -143,7 +143,7 @@ class ProgramPredictor:
                 covered = np.repeat(picture[None], len(chosen), axis=0)
                 for item, (row, column) in zip(covered, chosen, strict=True):
                     item[:, _span(row, rows), _span(column, columns)] = picture.mean(axis=(1, 2), keepdims=True)
-                left = self._probability(covered, output, index, part)
+                left = self._probability(covered, output, index, part, then)
                 for (row, column), value in zip(chosen, left, strict=True):
                     drops[number, row, column] = max(0.0, whole[number] - value)
         maps = np.clip(resize_in_plane(drops, (rows, columns)), 0, None)
@@ -151,8 +151,11 @@ class ProgramPredictor:
         maps = np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0)
         return (maps * whole[:, None, None]).astype(np.float32)
 
-    def _probability(self, batch: np.ndarray, output: str, index: int, part: str) -> np.ndarray:
+    def _probability(self, batch: np.ndarray, output: str, index: int, part: str, then: str) -> np.ndarray:
         outputs = self.predict(batch, part=part)
+        if then:
+            sequences = self.predict(outputs[part][:, None], part=then)
+            outputs = {name: value[:, 0] for name, value in sequences.items()}
         if output not in outputs or not 0 <= index < outputs[output].shape[1]:
             given = ", ".join(f"{name} {value.shape[1:]}" for name, value in outputs.items())
             raise ModelError(f"The model {self.card.id!r} has no output {output!r} number {index}; it gives {given}.")

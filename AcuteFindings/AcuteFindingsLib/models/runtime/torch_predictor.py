@@ -66,7 +66,7 @@ class TorchPredictor:
             outputs = self._run(call, self._tensor(batch))
             return {name: value.float().cpu().numpy() for name, value in _named(outputs, part or "output").items()}
 
-    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "") -> np.ndarray:
+    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
         """Return Grad-CAM of one output number for each item: where the network looked.
 
         The map is ReLU(sum over channels of mean gradient times activation) at the network's `gradcam_layer` (Selvaraju
@@ -88,6 +88,9 @@ class TorchPredictor:
             explained, and the largest gives the probability.
         part
             As for `predict`.
+        then
+            A part that reads what `part` gives under its own name, each item as a sequence of its own, and gives the
+            output to explain.
 
         Returns
         -------
@@ -97,9 +100,10 @@ class TorchPredictor:
         Raises
         ------
         ModelError
-            When the network has no such part or output, or names no layer for Grad-CAM.
+            When the network has no such part or output, names no layer for Grad-CAM, or that layer gives no maps.
         """
         call = self._part(part)
+        chained = self._part(then) if then else None
         layer = self._gradcam_layer()
         inputs = self._tensor(batch)
         kept: list[torch.Tensor] = []
@@ -113,6 +117,9 @@ class TorchPredictor:
         try:
             with torch.enable_grad(), self._rnn_gradients():
                 outputs = _named(self._run(call, inputs), part or "output")
+                if chained is not None:
+                    sequences = _named(self._run(chained, outputs[part][:, None]), then)
+                    outputs = {name: value[:, 0] for name, value in sequences.items()}
                 if output not in outputs or not 0 <= index < outputs[output].shape[1]:
                     given = ", ".join(f"{name} {tuple(value.shape[1:])}" for name, value in outputs.items())
                     raise ModelError(
@@ -122,6 +129,11 @@ class TorchPredictor:
                     raise ModelError(
                         f"The output {output!r} of model {self.card.id!r} cannot be explained: it does not come "
                         "through the network's gradcam_layer."
+                    )
+                if kept[-1].ndim != 4:
+                    raise ModelError(
+                        f"The gradcam_layer of model {self.card.id!r} gives numbers, not maps; Grad-CAM has nothing to "
+                        "show for this network."
                     )
                 logits = outputs[output][:, index].reshape(len(inputs), -1)
                 (gradient,) = torch.autograd.grad(logits.mean(1).sum(), kept[-1])

@@ -1,7 +1,7 @@
 """TorchXRayVision behind the seams of detectors: one radiograph to a finding, and tables of single radiographs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -11,13 +11,10 @@ from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdi
 from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LABEL, LEFT_LUNG, RIGHT_LUNG
 from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
-from AcuteFindingsLib.detectors.radiograph import (
-    chest_heatmap,
-    chest_probabilities,
-    lung_masks,
-    split_lungs,
-)
-from AcuteFindingsLib.detectors.single_image import Scores
+from AcuteFindingsLib.detectors.radiograph import split_lungs
+from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LungsScorer
+from AcuteFindingsLib.detectors.registry import find_task
+from AcuteFindingsLib.detectors.scoring import ImageScorer, Scores
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
@@ -26,11 +23,6 @@ from AcuteFindingsLib.providers.torchxrayvision.networks import package_of, term
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
-
-
-@dataclass(frozen=True)
-class _Answer:
-    probability: float
 
 
 class XrvPneumothoraxDetector:
@@ -45,7 +37,7 @@ class XrvPneumothoraxDetector:
     name = KIND.id
 
     def __init__(self, *, chest: TorchPredictor, lungs: TorchPredictor) -> None:
-        self.chest, self.lungs = chest, lungs
+        self.chest, self.lungs = ChestScorer(chest), LungsScorer(lungs)
         self.threshold = chest.card.threshold("study", LABEL)
         self.package = package_of(task=self.name, version=chest.version, sha256=chest.sha256)
 
@@ -62,30 +54,36 @@ class XrvPneumothoraxDetector:
 
         clock = perf_counter()
         progress("Finding the lungs", 0.05)
-        lungs = split_lungs(lung_masks([image], self.lungs)[0])
+        lungs = split_lungs(self.lungs.masks([image])[0])
         timings["lungs"] = perf_counter() - clock
         stop_if(cancelled)
 
         clock = perf_counter()
         progress("Looking for 18 findings", 0.4)
-        names = [label.name for label in self.chest.card.labels]
-        chest = dict(zip(names, map(float, chest_probabilities([image], self.chest)[0]), strict=True))
+        chest = dict(zip(self.chest.labels, map(float, self.chest.probabilities([image])[0]), strict=True))
         whole = chest[LABEL]
         timings["network"] = perf_counter() - clock
         stop_if(cancelled)
 
         clock = perf_counter()
         progress("Checking what the answer leans on", 0.6)
+        place = self.chest.labels.index(LABEL)
         shortcuts = check_shortcuts(
-            image, lungs, whole, chest, predictor=self.chest, chest=self.chest, outlines=_answers
+            image,
+            lungs,
+            whole,
+            chest,
+            threshold=self.threshold,
+            chest=self.chest,
+            ask=lambda pictures: self.chest.probabilities(pictures)[:, place],
         )
-        heatmap = chest_heatmap(study, image, self.chest, LABEL, of="TorchXRayVision's pneumothorax")
+        heatmap = self.chest.heatmap(study, LABEL, of="TorchXRayVision's pneumothorax")
         timings["explain"] = perf_counter() - clock
         progress("Done", 1.0)
 
         probabilities = {LABEL: whole, **{name: value for name, value in chest.items() if name != LABEL}}
         verdict = self._verdict(whole)
-        meanings = {label.name: label.meaning for label in self.chest.card.labels}
+        meanings = {label.name: label.meaning for label in self.chest.predictor.card.labels}
         measured = [Measurement("Pneumothorax probability, whole picture", whole, "1")]
         measured += [
             Measurement(f"Pneumothorax probability, {name}", value, "1")
@@ -108,7 +106,7 @@ class XrvPneumothoraxDetector:
             heatmap=heatmap,
             measurements=tuple(measured),
             warnings=(
-                *provider_notices(terms(), self.chest.version),
+                *provider_notices(terms(), self.chest.predictor.version),
                 _NO_OUTLINE,
                 *(() if lungs.found else (_NO_LUNGS,)),
                 *shortcuts.notices,
@@ -130,55 +128,33 @@ class XrvPneumothoraxDetector:
 
 
 @dataclass(frozen=True)
-class XrvScorer:
-    """Single radiographs through TorchXRayVision: an `ImageScorer`.
+class OneFindingScorer:
+    """Single radiographs through a chest model of which one finding alone is told: an `ImageScorer`."""
 
-    Attributes
-    ----------
-    task
-        ``"chest"`` (all 18), ``"lungs"`` (masks), or that of the detector (its probability alone).
-    predictor
-        As `load_chest` or `load_lungs` gives it.
-    """
+    chest: ChestScorer
+    label: str
 
-    task: str
-    predictor: TorchPredictor
-    labels: tuple[str, ...] = field(init=False, default=())
-
-    def __post_init__(self) -> None:
-        """Name the columns."""
-        names = tuple(label.name for label in self.predictor.card.labels)
-        columns = {KIND.id: (LABEL,), "chest": names, "lungs": ()}[self.task]
-        object.__setattr__(self, "labels", columns)
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the one column."""
+        return (self.label,)
 
     def score(self, studies: Sequence[Study]) -> Scores:
-        """Score one batch of single-image studies.
+        """Score one batch of single-image studies; see `scoring.ImageScorer`."""
+        return Scores(self.chest.score(studies).probabilities[:, [self.chest.labels.index(self.label)]])
 
-        Raises
-        ------
-        DetectionError
-            One is a CT image or holds several slices.
-        """
-        for study in studies:
-            if study.intensity != "unit" or len(study.array) != 1:
-                raise DetectionError(f"{study.source_name} is no single radiograph; predict scores single images.")
-        images = [study.array[0] for study in studies]
-        if self.task == "lungs":
-            return Scores(np.empty((len(images), 0)), lung_masks(images, self.predictor))
-        probabilities = chest_probabilities(images, self.predictor)
-        names = [label.name for label in self.predictor.card.labels]
-        return Scores(probabilities[:, [names.index(name) for name in self.labels]])
+
+def image_scorer(task: str, predictor: TorchPredictor) -> ImageScorer:
+    """Return the scorer of single radiographs for a task; `predictor` as `load_chest` or `load_lungs` gives it."""
+    return (
+        OneFindingScorer(ChestScorer(predictor), LABEL) if task == LABEL else find_task(task).load_scorer()(predictor)
+    )
 
 
 _NO_OUTLINE = Notice(
     "no-outline", "warn", "TorchXRayVision says whether there is a pneumothorax, not where: no outline is drawn."
 )
 _NO_LUNGS = Notice("lungs-not-found", "warn", "The lungs could not be outlined; the shortcut check is left out.")
-
-
-def _answers(images: list[np.ndarray], predictor: TorchPredictor) -> list[_Answer]:
-    index = [label.name for label in predictor.card.labels].index(LABEL)
-    return [_Answer(float(row[index])) for row in chest_probabilities(images, predictor)]
 
 
 def _lung_segments(study: Study, right: np.ndarray, left: np.ndarray) -> tuple[Mask, ...]:

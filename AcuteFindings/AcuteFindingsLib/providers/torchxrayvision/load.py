@@ -8,14 +8,14 @@ from AcuteFindingsLib.detectors.detector import Detector
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.load import LoadedDetector
 from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
-from AcuteFindingsLib.detectors.single_image import ImageScorer
+from AcuteFindingsLib.detectors.scoring import ImageScorer
 from AcuteFindingsLib.errors import ModelError, ProviderError
 from AcuteFindingsLib.models.find import find_package
 from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.providers.install import how_to_install, python_of
 from AcuteFindingsLib.providers.provider import Loading
-from AcuteFindingsLib.providers.torchxrayvision.detector import XrvPneumothoraxDetector, XrvScorer
+from AcuteFindingsLib.providers.torchxrayvision.detector import XrvPneumothoraxDetector, image_scorer
 from AcuteFindingsLib.providers.torchxrayvision.networks import load_chest, load_lungs, package_of, terms
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
@@ -53,7 +53,7 @@ def load_scorer(task: str, how: Loading) -> ImageScorer:
     """Return what scores single radiographs."""
     require_here()
     load = load_lungs if task == "lungs" else load_chest
-    return XrvScorer(task, load(device=how.device, progress=how.progress))
+    return image_scorer(task, load(device=how.device, progress=how.progress))
 
 
 def require_here() -> None:

@@ -12,7 +12,7 @@ from AcuteFindingsLib.providers.terms import read_terms
 if TYPE_CHECKING:
     from AcuteFindingsLib.detectors.kind import DetectorKind
     from AcuteFindingsLib.detectors.load import LoadedDetector
-    from AcuteFindingsLib.detectors.single_image import ImageScorer
+    from AcuteFindingsLib.detectors.scoring import ImageScorer
     from AcuteFindingsLib.models.package import ModelPackage
 
 

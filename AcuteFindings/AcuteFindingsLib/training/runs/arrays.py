@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.hemorrhage.detector import HemorrhageSettings, head_images
-from AcuteFindingsLib.detectors.pe.detector import PESettings, chest_slices
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, lung_masks, network_images, shown_box
+from AcuteFindingsLib.detectors.hemorrhage.scorer import HemorrhageSettings, head_images
+from AcuteFindingsLib.detectors.pe.scorer import PESettings, chest_slices
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, shown_box
+from AcuteFindingsLib.detectors.radiograph_scorers import LungsScorer
 from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.find import default_package, find_package
 from AcuteFindingsLib.models.load import load_predictor
-from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.networks.pe import EXAM_LABELS
 from AcuteFindingsLib.preprocessing.lungs_heart import lungs_heart_mask
 from AcuteFindingsLib.preprocessing.orient import Axial
@@ -109,10 +109,7 @@ def _ct_series(examples: Sequence[Example], plan: Preparation) -> Arrays:
     # A new slice is known where all that it was made of is.
     labels = np.where(weights @ known.astype(np.float32) > 0.999, (share >= 0.5).astype(np.float32), np.nan)
     images = np.concatenate(
-        [
-            prepared.read(slice(z, min(z + settings.batch, len(weights))))[:, settings.channels // 2]
-            for z in range(0, len(weights), settings.batch)
-        ]
+        [prepared[z : z + settings.batch][:, settings.channels // 2] for z in range(0, len(weights), settings.batch)]
     )
     side = max(settings.size // _CLOT_REDUCTION, 1)
     masks, mask_known = np.zeros((len(weights), side, side), np.uint8), np.zeros(len(weights), bool)
@@ -254,9 +251,9 @@ def _lungs(example: Example, image: np.ndarray, plan: Preparation) -> np.ndarray
             return mask
     if plan.lungs is None:
         raise DataError(f"{example.key}: the lungs are not outlined; name a model that outlines them.")
-    return lung_masks([image], _lungs_model(plan.lungs))[0]
+    return _lungs_model(plan.lungs).masks([image])[0]
 
 
 @lru_cache(maxsize=1)
-def _lungs_model(folder: Path) -> Predictor:
-    return load_predictor(find_package(folder, task="lungs"), device="cpu")
+def _lungs_model(folder: Path) -> LungsScorer:
+    return LungsScorer(load_predictor(find_package(folder, task="lungs"), device="cpu"))

@@ -9,9 +9,8 @@ import torch
 from scipy.special import expit
 from torch import nn
 
-from AcuteFindingsLib.detectors.pe.detector import PEDetector
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, predict_flipped
-from AcuteFindingsLib.detectors.rules import consecutive_score
+from AcuteFindingsLib.detectors.registry import find_task
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.progress import Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
@@ -111,23 +110,23 @@ def _joined(rows: Sequence[_Row]) -> Answers:
     )
 
 
-def _pe_sequence(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[_Row]:
-    detector = PEDetector(predictor)
-    images = _scaled(item, recipe)
-    encodings = np.concatenate(
-        [predictor.predict(images[part], part="encode")["encoding"] for part in _parts(len(images))]
-    )
-    answer = detector.sequence(encodings)
-    labels = item.labels[:, :1]
-    truth, score = np.array([[_any(labels[:, 0])]]), np.array([[answer.stack]])
-    if len(answer.exam):
+def _whole(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[Any]:
+    """Ask a complete model, as its detector does."""
+    answer = find_task(recipe.task).load_scorer()(predictor).infer(_scaled(item, recipe))
+    rows: list[Any] = [] if answer.soft is None else [_mask(item, answer.soft)]
+    labels = item.labels[:, : answer.images.shape[1]]
+    if answer.study:
         # The exam's own labels stand beside the stack's; the first of them repeats it.
-        truth = np.concatenate([truth, item.exam[None]], axis=1)
-        score = np.concatenate([score, answer.exam[None]], axis=1)
-    return [
-        _Row("slice", item.keys, item.patient, labels, answer.slices[:, None]),
-        _Row("study", np.array([item.key]), item.patient, truth, score),
-    ]
+        truth = [_any(labels[:, 0]), *item.exam]
+        score = list(answer.study.values())[: len(truth)]
+        rows.append(_Row("slice", item.keys, item.patient, labels, answer.images))
+        rows.append(
+            _Row("study", np.array([item.key]), item.patient, np.array([truth[: len(score)]]), np.array([score]))
+        )
+    elif answer.images.shape[1]:
+        present = labels if answer.soft is None else _presence(item)
+        rows.append(_Row("study", item.keys, item.patient, present, answer.images))
+    return rows
 
 
 def _slice(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[_Row]:
@@ -136,49 +135,20 @@ def _slice(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[_Row]:
     return [_Row("slice", item.keys, item.patient, item.labels[:, :1], score)]
 
 
-def _scan(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[Any]:
-    images = _scaled(item, recipe)
-    found = [predictor.predict(images[part], part="features") for part in _parts(len(images))]
-    features = np.concatenate([one["features"] for one in found])
-    score = expit(predictor.predict(features[None], part="head")["slice"][0])
-    study = consecutive_score(score[:, 0], minimum=CONSECUTIVE)
-    rows: list[Any] = [
-        _Row("slice", item.keys, item.patient, item.labels, score),
-        _Row("study", np.array([item.key]), item.patient, np.array([[_any(item.labels[:, 0])]]), np.array([[study]])),
-    ]
-    if "mask" in found[0]:
-        rows.append(_mask(item, np.concatenate([expit(one["mask"][:, 0]) for one in found])))
-    return rows
-
-
 def _image(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[_Row]:
-    answer = _flipped(predictor, recipe, item)["image"]
+    settings = recipe.settings()
+    assert isinstance(settings, RadiographSettings)
+    answer = predict_flipped(predictor, _scaled(item, recipe), settings)["image"]
     return [_Row("study", item.keys, item.patient, item.labels[:, :1], answer)]
-
-
-def _segment(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[Any]:
-    answer = _flipped(predictor, recipe, item)
-    soft = answer["mask"][:, 0]
-    rows: list[Any] = [_mask(item, soft)]
-    if recipe.task == "pneumothorax":
-        shown = 1 - answer["empty"][:, :1] if "empty" in answer else soft.max(axis=(1, 2))[:, None]
-        rows.append(_Row("study", item.keys, item.patient, _presence(item), shown))
-    return rows
-
-
-def _findings(predictor: _OnDevice, recipe: Recipe, item: Item) -> list[_Row]:
-    answer = _flipped(predictor, recipe, item)
-    score = np.concatenate([answer[name] for name in ("pathologies", "tubes") if name in answer], axis=1)
-    return [_Row("study", item.keys, item.patient, item.labels, score)]
 
 
 _SCORERS: dict[str, Callable[[_OnDevice, Recipe, Item], Sequence[Any]]] = {
     "slice": _slice,
-    "sequence": _pe_sequence,
-    "scan": _scan,
+    "sequence": _whole,
+    "scan": _whole,
     "image": _image,
-    "segment": _segment,
-    "findings": _findings,
+    "segment": _whole,
+    "findings": _whole,
 }
 
 
@@ -186,12 +156,6 @@ def _scaled(item: Item, recipe: Recipe) -> np.ndarray:
     low, high = input_range(recipe)
     pictures = item.pictures(slice(0, item.count), recipe.settings())
     return pictures.astype(np.float32) / 255 * (high - low) + low
-
-
-def _flipped(predictor: _OnDevice, recipe: Recipe, item: Item) -> dict[str, np.ndarray]:
-    settings = recipe.settings()
-    assert isinstance(settings, RadiographSettings)
-    return predict_flipped(predictor, _scaled(item, recipe), settings)
 
 
 def _mask(item: Item, soft: np.ndarray) -> MaskAnswer:

@@ -10,7 +10,8 @@ from scipy.special import expit
 from torchvision.models import densenet121
 
 from AcuteFindingsLib.detectors.importing import import_model, recognize
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, chest_probabilities, network_images
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
+from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
@@ -74,7 +75,7 @@ def test_timm_with_one_output_is_a_pneumothorax_classifier(tmp_path):
     shown = network_images(pictures(), RadiographSettings(size=64, mean=0.5, std=0.25, equalise=False))
     with torch.inference_mode():
         expected = torch.sigmoid(network(torch.from_numpy(shown))).numpy()
-    given = chest_probabilities(pictures(), load_predictor(package, device="cpu"))
+    given = ChestScorer(load_predictor(package, device="cpu")).probabilities(pictures())
     assert np.abs(given - expected).max() < TOLERANCE
 
 
@@ -95,7 +96,7 @@ def test_torchxrayvision_with_its_op_norm_and_its_range(tmp_path, with_points):
     np.testing.assert_allclose(shown, (2 * plain - 1) * 1024, atol=0.01)
     with torch.inference_mode():
         expected = network(torch.from_numpy(shown)).numpy()
-    given = chest_probabilities(pictures(), load_predictor(package, device="cpu"))
+    given = ChestScorer(load_predictor(package, device="cpu")).probabilities(pictures())
     if not with_points:
         expected = expit(expected)
     assert np.abs(given - expected).max() < TOLERANCE

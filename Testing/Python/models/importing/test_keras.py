@@ -109,10 +109,10 @@ def test_the_pe_source_becomes_a_package_that_was_held_against_keras(keras_model
     assert np.abs(encoding - answers["gray_encoding"]).max() < TOLERANCE
     stack = predictor.predict(answers["sequence_input"], part="sequence")["stack"]
     assert np.abs(sigmoid(stack) - answers["sequence_stack"]).max() < TOLERANCE
-    from AcuteFindingsLib.detectors.pe.detector import PEDetector
+    from AcuteFindingsLib.detectors.pe.scorer import PEScorer
 
-    detector = PEDetector(predictor)
-    assert 0 <= detector.sequence(encoding).stack <= 1
+    scorer = PEScorer(predictor)
+    assert 0 <= scorer.sequence(encoding).stack <= 1
 
 
 def test_a_slice_model_without_its_sequence_model_is_refused_with_the_way_out(keras_models):

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from AcuteFindingsLib.detectors.importing import import_model
-from AcuteFindingsLib.detectors.pe.detector import PEDetector
-from AcuteFindingsLib.detectors.radiograph import lung_masks
+from AcuteFindingsLib.detectors.pe.scorer import PEScorer
+from AcuteFindingsLib.detectors.radiograph_scorers import LungsScorer
 from AcuteFindingsLib.detectors.registry import model_tasks
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
@@ -64,7 +64,7 @@ def test_a_lung_segmenter_draws_the_same_masks(tmp_path, kind, flat):
     picture = np.zeros((32, 32), np.float32)
     picture[4:20, 4:12] = picture[4:20, 18:28] = 1
     predictor = load_predictor(package, device="cpu")
-    mask = lung_masks([picture], predictor)[0]
+    mask = LungsScorer(predictor).masks([picture])[0]
     assert (mask == (picture > 0.5)).mean() > 0.9
     assert predictor.predict(picture[None, None])["mask"].max() > 9
 
@@ -92,7 +92,7 @@ def test_a_pe_model_of_two_files_serves_the_detector(tmp_path, kind):
     verify_package(read_package(package.folder))
     predictor = load_predictor(package, device="cpu")
     encodings = predictor.predict(np.ones((3, 1, 32, 32), np.float32), part="encode")["encoding"]
-    assert PEDetector(predictor).sequence(encodings).stack == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-5)
+    assert PEScorer(predictor).sequence(encodings).stack == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-5)
     maps = predictor.explain(np.ones((2, 1, 32, 32), np.float32), output="slice", index=0, part="encode")
     assert maps.shape == (2, 32, 32)
 
