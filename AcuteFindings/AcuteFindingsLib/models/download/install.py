@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,21 @@ def download_model(
     _check_room(folder, source.size)
     from filelock import FileLock, Timeout
 
+    text = f"Downloading {entry.id} ({source.size / 1e6:.1f} MB)"
+
+    def fetch(address: str, target: Path) -> None:
+        fetch_file(
+            address,
+            target,
+            size=source.size,
+            progress=lambda have: progress(text, 0.9 * have / source.size),
+            cancelled=cancelled,
+            patience=patience,
+        )
+
     try:
         with FileLock(folder / f"{source.sha256[:16]}.lock", timeout=0):
-            archive = _fetch(entry, source, folder, progress=progress, cancelled=cancelled, patience=patience)
+            archive = _fetch(source, folder, fetch)
             package = install_package(
                 archive,
                 cache=cache,
@@ -155,48 +168,24 @@ def install_package(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _fetch(
-    entry: CatalogueEntry,
-    source: ArchiveSource,
-    folder: Path,
-    *,
-    progress: Progress,
-    cancelled: Cancelled,
-    patience: Patience,
-) -> Path:
+def _fetch(source: ArchiveSource, folder: Path, fetch: Callable[[str, Path], None]) -> Path:
+    """Return the archive from the first address that gives it."""
     reasons: list[str] = []
     for url in source.urls:
         try:
-            return _fetch_from(url, entry, source, folder, progress=progress, cancelled=cancelled, patience=patience)
+            return _fetch_from(url, source, folder, fetch)
         except DownloadError as error:
             reasons.append(str(error))
     raise DownloadError(" ".join(dict.fromkeys(reasons)))
 
 
-def _fetch_from(
-    url: str,
-    entry: CatalogueEntry,
-    source: ArchiveSource,
-    folder: Path,
-    *,
-    progress: Progress,
-    cancelled: Cancelled,
-    patience: Patience,
-) -> Path:
+def _fetch_from(url: str, source: ArchiveSource, folder: Path, fetch: Callable[[str, Path], None]) -> Path:
     import pooch
 
     partial = folder / f"{source.sha256[:16]}.partial"
-    text = f"Downloading {entry.id} ({source.size / 1e6:.1f} MB)"
 
-    def fetch(address: str, output_file: Any, _pooch: Any) -> None:
-        fetch_file(
-            address,
-            partial,
-            size=source.size,
-            progress=lambda have: progress(text, 0.9 * have / source.size),
-            cancelled=cancelled,
-            patience=patience,
-        )
+    def download(address: str, output_file: Any, _pooch: Any) -> None:
+        fetch(address, partial)
         partial.replace(output_file)
 
     # Its own lines on where it puts files are of no use to the person who waits.
@@ -209,7 +198,7 @@ def _fetch_from(
                     known_hash=f"sha256:{source.sha256}",
                     fname=f"{source.sha256[:16]}.zip",
                     path=folder,
-                    downloader=fetch,
+                    downloader=download,
                 )
             )
         except ValueError as error:
