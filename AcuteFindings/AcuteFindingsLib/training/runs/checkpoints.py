@@ -13,7 +13,11 @@ BEST, LAST = "best", "last"
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it."""
+    """Writes a checkpoint beside its place and renames it.
+
+    Lightning's own writes into the system's temporary folder and moves the file from there. On another file system, as
+    on most clusters, that is a copy, and a run that is killed meanwhile leaves half a checkpoint.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write one checkpoint."""
