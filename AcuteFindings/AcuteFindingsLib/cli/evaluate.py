@@ -1,6 +1,7 @@
 """The commands that measure: how good predictions are, how two compare, how label sets agree, where a network looks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -25,6 +26,7 @@ from AcuteFindingsLib.detectors.registry import explained_tasks, find_task, kind
 from AcuteFindingsLib.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from AcuteFindingsLib.evaluation.evaluate import Request
     from AcuteFindingsLib.evaluation.schema import Comparison, Evaluation, Figure
     from AcuteFindingsLib.models.metadata import Card
 
@@ -64,21 +66,14 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure predictions against the truth: ROC, operating points, calibration, masks, readers, subgroups."""
-    from AcuteFindingsLib.evaluation.evaluate import Request
     from AcuteFindingsLib.evaluation.evaluate import evaluate as run_evaluation
     from AcuteFindingsLib.evaluation.report import write_evaluation
 
-    request = Request(
-        truth=truth,
-        level=_level(level),
-        labels=_labels(label),
-        patient=patient,
-        study=study,
-        thresholds=_thresholds(threshold),
+    request = replace(
+        _request(truth, level, label, patient, study, threshold, masks),
         card=_card(model, models_folder),
         subgroups=tuple(name.strip() for name in subgroups.split(",") if name.strip()),
         readers=readers,
-        masks=masks,
     )
     with progress_bar() as progress:
         result = run_evaluation(predictions, request, progress=progress)
@@ -107,20 +102,11 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two models on the same cases: DeLong's test, McNemar's test, Dice."""
-    from AcuteFindingsLib.evaluation.evaluate import Request
     from AcuteFindingsLib.evaluation.evaluate import compare as run_comparison
     from AcuteFindingsLib.evaluation.report import write_comparison
 
-    request = Request(
-        truth=truth,
-        level=_level(level),
-        labels=_labels(label),
-        patient=patient,
-        study=study,
-        thresholds=_thresholds(threshold),
-        card=_card(model_a, models_folder),
-        masks=masks,
-    )
+    request = _request(truth, level, label, patient, study, threshold, masks)
+    request = replace(request, card=_card(model_a, models_folder))
     with progress_bar() as progress:
         result = run_comparison(first, second, request, card_of_second=_card(model_b, models_folder), progress=progress)
     written = write_comparison(result, out) if out else ()
@@ -234,15 +220,30 @@ def _single_images(folder: Path, detector: str) -> bool:
     return find_task(detector).single_images and any(name.endswith((".png", ".jpg", ".jpeg")) for name in names)
 
 
-def _level(level: str | None) -> Literal["slice", "study"] | None:
+def _request(
+    truth: Path,
+    level: str | None,
+    labels: list[str] | None,
+    patient: str | None,
+    study: str | None,
+    thresholds: list[str] | None,
+    masks: Path | None,
+) -> "Request":
+    """Return what the options ask for that `evaluate` and `compare` have in common."""
+    from AcuteFindingsLib.evaluation.evaluate import Request
+
     if level is not None:
         one_of("--level", level, ("slice", "study"))
-    return cast(Literal["slice", "study"] | None, level)
-
-
-def _labels(options: list[str] | None) -> dict[str, str]:
-    pairs = [option.partition("=") for option in options or ()]
-    return {name.strip(): column.strip() for name, _, column in pairs}
+    pairs = [option.partition("=") for option in labels or ()]
+    return Request(
+        truth=truth,
+        level=cast(Literal["slice", "study"] | None, level),
+        labels={name.strip(): column.strip() for name, _, column in pairs},
+        patient=patient,
+        study=study,
+        thresholds=_thresholds(thresholds),
+        masks=masks,
+    )
 
 
 def _thresholds(options: list[str] | None) -> dict[str, float]:
