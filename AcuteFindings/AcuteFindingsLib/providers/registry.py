@@ -4,6 +4,7 @@ A package brings one with an entry point of the group `GROUP` whose value is ``"
 library's own are read in the same way from `BUILT_IN`.
 """
 
+import logging
 from functools import lru_cache
 from importlib.metadata import entry_points
 
@@ -22,27 +23,31 @@ BUILT_IN = (
 """The providers of this library, in the order in which lists show them."""
 
 
+_log = logging.getLogger(__name__)
+
+
 @lru_cache(maxsize=1)
 def list_providers() -> tuple[Provider, ...]:
-    """Return every provider: this library's own first, then those of other packages by name.
+    """Return every provider: this library's own first, then those of other packages.
 
-    Raises
-    ------
-    ProviderError
-        One of another package cannot be imported, or has the name of another one.
+    One of another package that cannot be imported, or has a name that is in use, is named in a warning and left out.
     """
-    brought = sorted({point.value for point in entry_points(group=GROUP)} - set(BUILT_IN))
     found: dict[str, Provider] = {}
-    for reference in (*BUILT_IN, *brought):
+    for reference in BUILT_IN:
+        provider: Provider = load_reference(reference)
+        found[provider.terms.id] = provider
+    for reference in sorted({point.value for point in entry_points(group=GROUP)} - set(BUILT_IN)):
         try:
-            provider: Provider = load_reference(reference)
+            provider = load_reference(reference)
             name = provider.terms.id
-        except (ImportError, AttributeError) as error:
-            raise ProviderError(
-                f"The provider {reference} of another package cannot be imported ({error}); update or uninstall it."
-            ) from error
+        # The code of another package may fail in any way; the other providers work without it.
+        except Exception as error:
+            told = " ".join(str(error).split()) or type(error).__name__
+            _log.warning("The provider %s of another package was left out: %s.", reference, told.rstrip("."))
+            continue
         if name in found:
-            raise ProviderError(f"Two providers are called {name!r}, one of them {reference}; uninstall one of them.")
+            _log.warning("The provider %s was left out: the name %r is in use.", reference, name)
+            continue
         found[name] = provider
     return tuple(found.values())
 
