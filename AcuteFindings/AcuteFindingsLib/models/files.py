@@ -189,6 +189,27 @@ def changed(path: Path) -> ModelError:
     return ModelError(f"{path} is not the file that {CHECKSUMS} lists (its SHA-256 differs); fetch the package again.")
 
 
+def package_folders(place: Path) -> list[Path]:
+    """Return the package folders of a place: the place itself where it is one, else those in it, by name.
+
+    Any other folder is left out: a place may hold more than models. A hidden one is a package in the making.
+
+    Raises
+    ------
+    ModelError
+        When the place cannot be looked into.
+    """
+    if (place / METADATA).is_file():
+        return [place]
+    if not place.is_dir():
+        return []
+    try:
+        inside = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    except OSError as error:
+        raise ModelError(f"{place} cannot be looked into for models: {error.strerror or error}.") from error
+    return [folder for folder in inside if (folder / METADATA).parent.is_dir()]
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as stream:

@@ -8,7 +8,7 @@ from typing import Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
 from AcuteFindingsLib.models.default_model import Choice, choose_default, chosen_defaults, newest
-from AcuteFindingsLib.models.files import METADATA
+from AcuteFindingsLib.models.files import package_folders
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.names import model_id
@@ -204,20 +204,7 @@ def _shipped(shipped: Path | None) -> Path | None:
 
 
 def _packages_in(place: Path) -> Iterator[ModelPackage | DamagedPackage]:
-    if (place / METADATA).is_file():
-        candidates = [place]
-    elif place.is_dir():
-        try:
-            inside = sorted(place.iterdir())
-        except OSError as error:
-            raise ModelError(f"{place} cannot be looked into for models: {error.strerror or error}.") from error
-        candidates = [path for path in inside if path.is_dir() and not path.name.startswith(".")]
-    else:
-        candidates = []
-    for folder in candidates:
-        # Any other folder is none of our business: the cache holds more than models.
-        if not (folder / METADATA).parent.is_dir():
-            continue
+    for folder in package_folders(place):
         try:
             yield read_package(folder)
         except ModelError as error:

@@ -20,6 +20,7 @@ from AcuteFindingsLib.models.files import (
     changed,
     file_sha256,
     missing,
+    package_folders,
     read_checksums,
     read_json,
     verify_steps,
@@ -137,7 +138,7 @@ def _shipped_versions() -> dict[str, str]:
 
 def rows_in(place: Path, *, kind: str = "added") -> list[ModelRow]:
     """List the packages of one place, by id: the place itself where it is a package, else the folders in it."""
-    return sorted((read_row(folder, place=kind) for folder in _packages_in(place)), key=lambda row: row.id)
+    return sorted((read_row(folder, place=kind) for folder in package_folders(place)), key=lambda row: row.id)
 
 
 def read_row(folder: Path, *, place: str = "added") -> ModelRow:
@@ -205,15 +206,6 @@ def _places(folders: Iterable[Path], cache: Path | None, shipped: Path | None) -
         except AcuteFindingsError:
             return  # a build without models is whole all the same
     yield shipped, "shipped"
-
-
-def _packages_in(place: Path) -> list[Path]:
-    if (place / METADATA).is_file():
-        return [place]
-    if not place.is_dir():
-        return []
-    inside = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    return [folder for folder in inside if (folder / METADATA).parent.is_dir()]
 
 
 def _unreadable(folder: Path, place: str, error: str) -> ModelRow:
