@@ -69,7 +69,7 @@ class ConsentError(ProviderError):
 
 
 class DownloadError(AcuteFindingsError):
-    """A model could not be downloaded: says why and what to do; what has come is kept where it is of use."""
+    """A model could not be downloaded: says why and what to do; what has arrived is kept where it is of use."""
 
 
 def named_error(kind: str, text: str, otherwise: type[AcuteFindingsError] = AcuteFindingsError) -> AcuteFindingsError:

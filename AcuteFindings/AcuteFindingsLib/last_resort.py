@@ -24,8 +24,8 @@ _GRAPHICS_OUT_OF_MEMORY = (
     "the card."
 )
 _KILLED = (
-    "A program that this one had started was ended by the system, most often for want of memory; close other programs "
-    "and volumes, or take a smaller study."
+    "A program that this one had started was ended by the system, most often because memory ran out; close other "
+    "programs and volumes, or take a smaller study."
 )
 
 # How PyTorch (CPU, CUDA, ROCm, Apple), ONNX Runtime, ITK and the system say it in errors that have no class of their

@@ -125,7 +125,7 @@ def test_options_by_their_earlier_names_are_understood_and_the_new_name_is_told(
         (("models", "show"), "ID|FOLDER"),
         (("models", "show", "no-such-model"), "no-such-model"),
         (("models", "verify", "no-such-model"), "no-such-model"),
-        (("models", "list", "--models-folder", "nowhere"), "nowhere is no folder"),
+        (("models", "list", "--models-folder", "nowhere"), "nowhere is not a folder"),
         (("predict", "--detector", "chest", "--images", "nowhere", "--out", "y"), "nowhere is not a folder"),
     ],
 )

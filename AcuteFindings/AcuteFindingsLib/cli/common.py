@@ -82,7 +82,7 @@ Input = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 Model = Annotated[str | None, typer.Option("--model", help="Id of a model package, or a folder that holds one.")]
 Series = Annotated[
-    str | None, typer.Option("--series", help="Series Instance UID of the series to read, where there are several.")
+    str | None, typer.Option("--series", help="Series Instance UID of the series to read, if there are several.")
 ]
 ModelFolders = Annotated[
     list[Path] | None, typer.Option("--models-folder", help="A folder with your own model packages; may be repeated.")

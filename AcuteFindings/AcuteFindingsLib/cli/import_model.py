@@ -25,13 +25,15 @@ def models_import(
     task: Annotated[str | None, typer.Option("--task", help=f"{listed(model_tasks())}.")] = None,
     model_id: Annotated[str | None, typer.Option("--id", help="Id of the model; by default the folder's name.")] = None,
     title: Annotated[str | None, typer.Option("--title", help="What the model is called in lists.")] = None,
-    size: Annotated[int | None, typer.Option("--size", min=32, help="Pixels a side of the pictures.")] = None,
+    size: Annotated[int | None, typer.Option("--size", min=32, help="Pixels per side of the pictures.")] = None,
     mean: Annotated[
-        str | None, typer.Option("--mean", help="Of pictures in 0..1; one number, or one a channel.")
+        str | None, typer.Option("--mean", help="For pictures in 0..1; one number, or one per channel.")
     ] = None,
     std: Annotated[str | None, typer.Option("--std", help="As --mean.")] = None,
     labels: Annotated[str | None, typer.Option("--labels", help="Names of the outputs, in order: a,b,c.")] = None,
-    encoder: Annotated[str | None, typer.Option("--encoder", help="Of a segmentation model, such as resnet34.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Encoder of a segmentation model, such as resnet34.")
+    ] = None,
     decoder: Annotated[str | None, typer.Option("--decoder", help="unet, unetplusplus or deeplabv3plus.")] = None,
     channel: Annotated[int | None, typer.Option("--channel", min=0, help="Which of several classes is meant.")] = None,
     outputs: Annotated[
@@ -40,11 +42,11 @@ def models_import(
     ] = None,
     probabilities: Annotated[
         bool | None,
-        typer.Option("--probabilities/--logits", help="What a program answers with, where the file does not show it."),
+        typer.Option("--probabilities/--logits", help="What the output of a program is, if the file does not show it."),
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option("--head", help="softmax where the outputs exclude each other, sigmoid where each is its own."),
+        typer.Option("--head", help="softmax if the outputs exclude each other, sigmoid if they are independent."),
     ] = None,
     license: Annotated[str | None, typer.Option("--license", help="License of the weights.")] = None,
     license_file: Annotated[Path | None, typer.Option("--license-file", help="Its full text.")] = None,
@@ -53,7 +55,7 @@ def models_import(
         Path | None, typer.Option("--source-python", help="A Python that has Keras, to compare with.")
     ] = None,
     unproven: Annotated[bool, typer.Option("--unproven", help="Leave out the comparison with the source.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an earlier package.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier package.")] = False,
 ) -> None:
     """Import weights as a model package, and prove that it answers as they did where they come from."""
     from AcuteFindingsLib.detectors.import_proof import detector_difference
@@ -123,7 +125,9 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError as error:
-        raise ModelError(f"{option} {text}: write one number, or one a channel, such as 0.485,0.456,0.406.") from error
+        raise ModelError(
+            f"{option} {text}: write one number, or one per channel, such as 0.485,0.456,0.406."
+        ) from error
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ ModalityOption = Annotated[str | None, typer.Option("--modality", help="CT, DX, 
 SeriesUid = Annotated[str | None, typer.Option("--series", help="Series Instance UID.")]
 ShowPatient = Annotated[bool, typer.Option("--show-patient", help="Show names and numbers of patients.")]
 
-servers_app = typer.Typer(help="The archives that find, pull and push know.")
+servers_app = typer.Typer(help="The archives that find, pull and push use.")
 
 
 def find(
@@ -202,7 +202,9 @@ def list_servers(servers: ServersFile = None, as_json: AsJson = False) -> None:
 
 @servers_app.command("test")
 def try_servers(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[SERVER]...", help="Which; none tests all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[SERVER]...", help="Which servers; default: all.")
+    ] = None,
     servers: ServersFile = None,
 ) -> int:
     """Ask each server whether it is there and lets us in; exit status 1 where one does not."""

@@ -84,7 +84,7 @@ def report_pull(pulled: Sequence["PulledSeries"], shortfalls: Sequence[str]) -> 
     missing = sum(result.lacking for result in pulled)
     if missing:
         of = _counted(sum(bool(result.lacking) for result in pulled), "series", "series")
-        what = f"{_counted(missing, 'instance', 'instances')} of {of} did not come"
+        what = f"{_counted(missing, 'instance', 'instances')} of {of} did not arrive"
     else:
         what = "the server counts more than it gave, or did not answer to the end"
     whole = all(result.complete for result in pulled) and not shortfalls
@@ -122,7 +122,7 @@ def report_push(found: "ToSend", answers: Sequence["StoreAnswer"]) -> None:
         out_console.print(f"not sent  {path}: cut short, or without what identifies an instance")
     if found.others:
         several = len(found.others) > 1
-        what = "files that are no DICOM objects were" if several else "file that is no DICOM object was"
+        what = "files that are not DICOM objects were" if several else "file that is not a DICOM object was"
         out_console.print(f"{len(found.others)} {what} left out.")
     stored = sum(answer.stored for answer in answers)
     failed = len(answers) - stored + len(found.damaged)

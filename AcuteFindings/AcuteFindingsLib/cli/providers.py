@@ -53,7 +53,7 @@ def providers_show(provider: _Id, as_json: AsJson = False) -> None:
 def providers_consent(
     provider: _Id,
     accept_license: _Accept = False,
-    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take an earlier consent back.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Withdraw an earlier consent.")] = False,
 ) -> None:
     """Show the terms and agree to them; without this a provider is not used."""
     from AcuteFindingsLib.providers.consent import withdraw_consent
@@ -62,7 +62,7 @@ def providers_consent(
     wanted = find_terms(provider)
     if withdraw:
         withdraw_consent(wanted)
-        out_console.print(f"{wanted.id}: the consent is taken back; it is not used until you agree again.")
+        out_console.print(f"{wanted.id}: the consent is withdrawn; it is not used until you agree again.")
     elif _agreed(wanted, accept_license):
         out_console.print(f"{wanted.id}: agreed.")
 

@@ -34,13 +34,13 @@ Folders = Annotated[
 
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a YAML file.")],
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of the data set; left out: phantoms.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the data set; default: phantoms.")] = None,
     kind: Annotated[
-        str | None, typer.Option("--kind", help="Kind of the data set, as for explore; recognized where left out.")
+        str | None, typer.Option("--kind", help="Kind of the data set, as for explore; recognized by default.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; left out: training/RECIPE.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; default: training/RECIPE.")] = None,
     changes: Set = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     corrections: Annotated[
         Path | None, typer.Option("--corrections", help="Folder of corrections saved in Slicer, to train on too.")
     ] = None,
@@ -48,9 +48,9 @@ def train(
     devices: Annotated[str, typer.Option("--devices", help="How many devices, for Lightning.")] = "1",
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="How many machines, for Lightning.")] = 1,
     strategy: Annotated[str, typer.Option("--strategy", help="Lightning's strategy: auto, ddp, fsdp ...")] = "auto",
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare and read ahead.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare data ahead.")] = 0,
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="Folder for phantoms and prepared arrays; left out: in your cache.")
+        Path | None, typer.Option("--cache", help="Folder for phantoms and prepared arrays; default: in your cache.")
     ] = None,
     recipes_folder: Folders = None,
 ) -> None:
@@ -97,7 +97,7 @@ def train(
             summary = run_recipe(request, progress=progress)
     except (KeyboardInterrupt, SystemExit):
         # Lightning leaves by SystemExit when it is interrupted.
-        out_console.print("Stopped. The same command with --resume goes on after the last whole epoch.")
+        out_console.print("Stopped. The same command with --resume continues after the last complete epoch.")
         raise KeyboardInterrupt from None
     if not summary.folds:
         return

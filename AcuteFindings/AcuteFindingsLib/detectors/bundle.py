@@ -207,7 +207,7 @@ def list_studies(folder: str, task: Task) -> list[str]:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise StudyError(f"{folder} is no folder; name the one that holds the studies with --dataset_dir.")
+        raise StudyError(f"{folder} is not a folder; name the one that holds the studies with --dataset_dir.")
     entries = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
     images = [path for path in entries if path.is_file() and path.name.lower().endswith(IMAGE_SUFFIXES)]
     loose = [path for path in entries if path.is_file() and path not in images]

@@ -198,7 +198,7 @@ def load_finding(path: Path) -> Finding:
     Raises
     ------
     ExportError
-        When the file is no finding of this format, or one of its masks is missing.
+        When the file is not a finding of this format, or one of its masks is missing.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

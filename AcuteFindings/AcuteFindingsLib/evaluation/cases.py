@@ -406,7 +406,9 @@ def _notices(
     columns = [name for pair in chosen for name in pair]
     aside = _not_scored(scores, table, taken)
     if aside:
-        notices.append(f"Not scored, since they are no labels: {', '.join(aside)} (--label scores a column by name).")
+        notices.append(
+            f"Not scored, because they are not labels: {', '.join(aside)} (--label scores a column by name)."
+        )
     without = [
         label
         for label in scores.labels

@@ -69,7 +69,7 @@ def disagreement_sheets(
     Raises
     ------
     EvaluationError
-        When `images` is no folder or none of the images is there.
+        When `images` is not a folder or none of the images is there.
     """
     if not images.is_dir():
         raise EvaluationError(f"--images {images} is not a folder.")

@@ -46,7 +46,7 @@ def label_result(
     points = list(thresholds)
     if present.any() and not present.all():
         own = youden_threshold(present, stated)
-        chosen = "best Youden index on these very cases: too good to be true for new ones"
+        chosen = "best Youden index on these same cases: too optimistic for new ones"
         points.append(Threshold(own, chosen, stated_beforehand=False))
     return LabelResult(
         label=label,

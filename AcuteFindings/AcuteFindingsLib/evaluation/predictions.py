@@ -229,7 +229,7 @@ def _runs(path: Path, table: pd.DataFrame) -> dict[str, list[np.ndarray]]:
                     f"{path}: column {column!r} is not a list of lists of numbers: {error}"
                 ) from error
             if values.ndim != 2:
-                raise EvaluationError(f"{path}: column {column!r} must be one list of probabilities an image.")
+                raise EvaluationError(f"{path}: column {column!r} must be one list of probabilities per image.")
             check_probabilities(values, column, path)
             runs[column].append(values)
     return runs
@@ -254,10 +254,10 @@ def _finding(file: Path) -> dict:
         needed = ("main_label", "verdict", "slices", "model", "slice_threshold", "series_instance_uid")
         missing = [name for name in needed if name not in data]
     except (OSError, ValueError) as error:
-        raise EvaluationError(f"{file} is no finding: {error}") from error
+        raise EvaluationError(f"{file} is not a finding: {error}") from error
     if missing or not data["slices"]:
         lacking = names(missing) if missing else "any slice"
-        raise EvaluationError(f"{file} is no finding of this version: it lacks {lacking}. Run the detector again.")
+        raise EvaluationError(f"{file} is not a finding of this version: it lacks {lacking}. Run the detector again.")
     return data
 
 

@@ -37,7 +37,8 @@ def read_readers(path: Path, cases: Cases) -> dict[str, dict[str, np.ndarray]]:
     said = _long(table, case, who, cases, path) if who else _wide(table, case, cases, path)
     if not any(said.values()):
         raise EvaluationError(
-            f"{path} has no reader of {tables.names(cases.labels)}; columns 'reader' and one a label, or one a reader."
+            f"{path} has no reader of {tables.names(cases.labels)}; columns 'reader' and one for each label, or one "
+            "for each reader."
         )
     if not any(np.isfinite(answers).any() for by_reader in said.values() for answers in by_reader.values()):
         raise EvaluationError(f"{path}: column {case!r} names none of the predicted cases.")

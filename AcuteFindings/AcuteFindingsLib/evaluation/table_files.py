@@ -106,13 +106,14 @@ class TableFile:
             ) from error
         except UnicodeDecodeError as error:
             raise EvaluationError(
-                f"{self.path} is damaged or cut short: it holds bytes that are no {error.encoding} text; save it again."
+                f"{self.path} is damaged or cut short: it holds bytes that are not {error.encoding} text; save it "
+                "again."
             ) from error
 
     def _too_long(self, line: int, count: int, width: int) -> str:
         text = f"{self.path}: line {line} has {count} entries and the header {width}"
         if width == 1:
-            return f"{text}; remove what stands above the names of the columns."
+            return f"{text}; remove what is above the names of the columns."
         if self.separator == ",":
             return (
                 f"{text}. Where numbers have decimal commas, columns need another separator: save it with semicolons "
@@ -268,7 +269,7 @@ def _from_sheet(path: Path, content: bytes) -> tuple[bytes, tuple[str, ...]]:
         which = "the first was read" if first == next(iter(filled)) else "the first with more than one column was read"
         remarks.append(f"{path.name} has {len(filled)} filled sheets; {which}.")
     if titles:
-        remarks.append(f"{path.name}: what stands above the names of the columns was passed over.")
+        remarks.append(f"{path.name}: what is above the names of the columns was skipped.")
     return stream.getvalue().encode(), tuple(remarks)
 
 

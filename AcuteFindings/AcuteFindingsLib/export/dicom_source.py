@@ -124,7 +124,7 @@ def require_instances(study: Study) -> None:
         )
     if not all(source.file is not None for source in study.sources):
         raise ExportError(
-            "The DICOM files of this study are not known any more, and patient and study are taken from them; add them "
+            "The DICOM files of this study are no longer known, and patient and study are taken from them; add them "
             "to the DICOM database, or run the detector on their folder."
         )
 
@@ -182,7 +182,7 @@ def _header(file: Path, *, whole: bool) -> Dataset:
         header = read_tags(file, [], stop_before_pixels=True) if whole else read_header(file)
     except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ExportError(
-            f"{file.name} cannot be read any more ({type(error).__name__}); DICOM results need the study's files as "
+            f"{file.name} can no longer be read ({type(error).__name__}); DICOM results need the study's files as "
             "they were when the detector ran."
         ) from error
     if not whole:
@@ -261,7 +261,7 @@ def _refuse_illegal(headers: Sequence[Dataset]) -> None:
             if value and UID(value).is_valid:
                 continue
             if value or needed:
-                wrong = f"state a {keyword} ({tag}) that is no UID" if value else f"lack the {keyword} ({tag})"
+                wrong = f"state a {keyword} ({tag}) that is not a UID" if value else f"lack the {keyword} ({tag})"
                 raise ExportError(
                     f"Some of the study's files {wrong}, so a DICOM result cannot refer to them; export the study from "
                     "its source again, or run without DICOM results."

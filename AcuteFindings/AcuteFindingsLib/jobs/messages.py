@@ -75,9 +75,9 @@ def read_message(line: bytes) -> Request | Cancel:
     try:
         data = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise MessageError("A message was no line of JSON.") from error
+        raise MessageError("A message was not a line of JSON.") from error
     if not isinstance(data, dict):
-        raise MessageError("A message was no JSON object.")
+        raise MessageError("A message was not a JSON object.")
     if "cancel" in data:
         return Cancel(_id(data["cancel"]))
     if not isinstance(data.get("do"), str):

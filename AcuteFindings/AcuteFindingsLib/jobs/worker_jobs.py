@@ -113,7 +113,7 @@ def models(request: Request, _tools: Tools) -> dict[str, Any]:
     from AcuteFindingsLib.models.find import DamagedPackage, list_packages
 
     folders = request.folders()
-    gone = [DamagedPackage(folder, f"{folder} is not there any more.") for folder in folders if not folder.is_dir()]
+    gone = [DamagedPackage(folder, f"{folder} no longer exists.") for folder in folders if not folder.is_dir()]
     return {"models": [_model_row(package) for package in (*list_packages(folders=_existing(folders)), *gone)]}
 
 

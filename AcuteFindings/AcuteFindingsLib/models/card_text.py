@@ -79,7 +79,7 @@ def differences(origin: Origin) -> str:
     told = f"largest difference {origin.largest_difference:.1e} in the network's outputs on the same input"
     if origin.detector_difference is None:
         return told
-    return f"{told}, {origin.detector_difference:.1e} in what the detector says of a phantom (probabilities and masks)"
+    return f"{told}, {origin.detector_difference:.1e} in the detector's answers for a phantom (probabilities and masks)"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, empty: str) -> str:

@@ -1,4 +1,4 @@
-"""Which of several models of a task is used where none is named: what the user chose, else what ships.
+"""Which of several models of a task is used if none is named: what the user chose, else what ships.
 
 Needs nothing that Slicer lacks: the panel asks the same questions before torch is installed. A model that was
 installed or imported is used because the user names it or chose it, never because it is there.
@@ -72,7 +72,7 @@ def newest(models: Iterable[ModelT]) -> dict[str, ModelT]:
 def choose_default(
     models: Sequence[ModelT], *, shipped: Mapping[str, str], chosen: str | None = None
 ) -> Choice[ModelT] | None:
-    """Return the model of one task that is used where none is named; None where there is none.
+    """Return the model of one task that is used if none is named; None where there is none.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ def choose_device(device: str) -> str:
         raise ModelError(f"There is no device {device!r}; choose auto, cpu or cuda.")
     if not torch.cuda.is_available():
         raise ModelError(
-            "The device cuda was asked for, but PyTorch finds no CUDA graphics card here; choose auto or cpu, or "
+            "The device cuda was requested, but PyTorch finds no CUDA graphics card here; choose auto or cpu, or "
             "install PyTorch with CUDA and the card's driver."
         )
     if number and int(number) >= torch.cuda.device_count():

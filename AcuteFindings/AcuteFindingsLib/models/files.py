@@ -81,7 +81,7 @@ def parse_json(text: str | bytes, *, source: str) -> Any:
     try:
         data = json_text.parse_json(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
     except json.JSONDecodeError as error:
-        raise ModelError(f"{source} is no valid JSON: {error}.") from error
+        raise ModelError(f"{source} is not valid JSON: {error}.") from error
     except ValueError as error:
         raise ModelError(f"{source} {error}; do not use it.") from error
     return require_bounded(data, source=source)
@@ -132,7 +132,9 @@ def read_checksums(folder: Path) -> dict[str, str]:
                 f"{path} lists a file that lies outside the model package or may not be in one: {error}; do not use it."
             ) from error
         if not (isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")):
-            raise ModelError(f"{path}: the entry of {name!r} is no SHA-256 sum (64 lower-case hexadecimal digits).")
+            raise ModelError(
+                f"{path}: the entry of {name!r} is not a SHA-256 checksum (64 lower-case hexadecimal digits)."
+            )
     if len({name.casefold() for name in data}) < len(data):
         raise ModelError(f"{path} lists names that differ in capitals only; not every system can hold both.")
     if METADATA not in data:

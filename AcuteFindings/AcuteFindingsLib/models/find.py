@@ -137,7 +137,7 @@ def default_package(
 def default_choice(
     task: Task, *, folders: Iterable[Path | str] = (), cache: Path | None = None, shipped: Path | None = None
 ) -> Choice[ModelPackage]:
-    """Return the package that is used for `task` where none is named, and why.
+    """Return the package that is used for `task` if none is named, and why.
 
     What the user chose (`models default`), else what ships, else the first of those installed.
 
@@ -151,12 +151,12 @@ def default_choice(
     if choice is not None:
         return choice
     damaged = [package.error for package in packages if isinstance(package, DamagedPackage)]
-    told = f" Damaged packages were passed over: {' '.join(damaged)}" if damaged else ""
+    told = f" Damaged packages were skipped: {' '.join(damaged)}" if damaged else ""
     raise ModelError(f"No model for {task!r} is installed; name the folder of a model package.{told}")
 
 
 def why_default(packages: Iterable[ModelPackage | DamagedPackage], *, shipped: Path | None = None) -> dict[str, str]:
-    """Return, by id, why a package of a list is the one that is used for its task where none is named."""
+    """Return, by id, why a package of a list is the one that is used for its task if none is named."""
     listed = list(packages)
     tasks = {package.card.task for package in listed if isinstance(package, ModelPackage)} - {"part"}
     choices = (_choice(listed, task, shipped) for task in sorted(tasks))
@@ -180,7 +180,7 @@ def shipped_versions(shipped: Path | None = None) -> dict[str, str]:
 def _places(folders: Iterable[Path | str], cache: Path | None, shipped: Path | None) -> Iterator[Path]:
     for folder in folders:
         if not Path(folder).is_dir():
-            raise ModelError(f"{folder} is no folder, so no models can be looked for in it; correct the path.")
+            raise ModelError(f"{folder} is not a folder, so no models can be looked for in it; correct the path.")
         yield Path(folder)
     # Without a home folder there is nothing downloaded; what ships is found all the same.
     if cache is None:

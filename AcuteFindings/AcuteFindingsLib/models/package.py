@@ -123,7 +123,7 @@ def read_package(folder: Path | str) -> ModelPackage:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ModelError(f"{folder} is no model package: there is no such folder.")
+        raise ModelError(f"{folder} is not a model package: there is no such folder.")
     metadata = parse_metadata(read_json(folder / METADATA, inside=folder), source=folder / METADATA)
     return ModelPackage(folder, metadata, read_checksums(folder))
 

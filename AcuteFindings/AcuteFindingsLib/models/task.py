@@ -118,7 +118,7 @@ class ProgramForm:
     parts
         Outputs by the name of the part; ``""`` for a model of one part. The first part is shown images.
     size
-        Pixels a side of the images.
+        Pixels per side of the images.
     value_range
         Lowest and highest value of the images that the first part is shown.
     normalized

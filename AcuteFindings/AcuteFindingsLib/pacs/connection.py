@@ -9,7 +9,7 @@ from AcuteFindingsLib.pacs.instance_files import Inbox
 from AcuteFindingsLib.pacs.matches import InstanceMatch, SeriesMatch, StudyMatch, StudyQuery
 from AcuteFindingsLib.progress import Cancelled
 
-KEPT = "what has come is kept, and the same command fetches the rest"
+KEPT = "what has arrived is kept, and the same command fetches the rest"
 """What a transfer that was stopped leaves."""
 
 StoreState = Literal["stored", "stored with a remark", "refused", "not sent"]

@@ -148,7 +148,7 @@ class DicomwebConnection:
             self._keep(dataset, inbox)
 
     def _fetch_series(self, study_uid: str, series_uid: str, inbox: Inbox, cancelled: Cancelled) -> None:
-        """Read the series as one stream; where that breaks off, what has come is kept and the rest is left."""
+        """Read the series as one stream; where that breaks off, what has arrived is kept and the rest is left."""
         with self._explained(most_bytes=budgets().instance_bytes) as allowance, quiet_pydicom():
             try:
                 for dataset in self._client.iter_series(study_uid, series_uid, media_types=_AS_STORED):
@@ -239,7 +239,7 @@ class DicomwebConnection:
             if limit is not None and len(fitting) >= limit:
                 return fitting[:limit]
             if len(found) >= most or time.monotonic() > end:
-                reason = f"{most} answers" if len(found) >= most else f"{len(found)} answers, for the time was over"
+                reason = f"{most} answers" if len(found) >= most else f"{len(found)} answers, because the time was over"
                 self.shortfalls.append(Shortfall(level, f"{self._server.name}: {what} was ended after {reason}"))
                 return fitting
             if not new:

@@ -141,7 +141,7 @@ class DimseConnection:
                 if answer is not None and answer.get(keyword) and fits(answer):
                     found.setdefault(str(answer.get(keyword)), answer)
                 if number >= budgets().answers or time.monotonic() > end:
-                    over = "" if number >= budgets().answers else ", for the time was over"
+                    over = "" if number >= budgets().answers else ", because the time was over"
                     reason, enough = f"it was ended after {number} answers{over}", True
                 enough = enough or (limit is not None and len(found) >= limit)
                 if enough:

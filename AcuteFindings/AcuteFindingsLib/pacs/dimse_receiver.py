@@ -65,7 +65,7 @@ def receiver(server: DimseServer, classes: Collection[str], inbox: Inbox) -> Ite
     def turned_away(event: evt.Event) -> None:
         caller = "".join(sign for sign in str(event.assoc.requestor.ae_title)[:16] if sign.isprintable())
         inbox.refuse(
-            f"our receiver turned away a connection of {caller!r}; where the archive sends under that AE title, add it "
+            f"our receiver refused a connection from {caller!r}; where the archive sends under that AE title, add it "
             "to receive_from"
         )
 

@@ -47,7 +47,7 @@ def retrieve(
     PacsError
         Where no way of retrieving works at all; single instances that do not come stay missing in the inbox.
     CancelledError
-        When asked to stop; what has come is kept.
+        When asked to stop; what has arrived is kept.
     """
     ways = []
     if server.retrieve == "move" or (server.retrieve == "auto" and server.receive_port):
@@ -233,11 +233,11 @@ class _Watch:
 def _explain(server: DimseServer, code: int | None, *, quiet: bool, idle: bool) -> str:
     """Say what the final status of a retrieval means (PS3.4 C.4.2.1.5) and what to do."""
     if quiet:
-        return f"nothing came for {server.timeout:g} s; try again, or set a longer timeout."
+        return f"nothing arrived for {server.timeout:g} s; try again, or set a longer timeout."
     if idle:
-        return f"no instance came for {_IDLE_TIMEOUTS * server.timeout:g} s although the server says it is at work."
+        return f"no instance arrived for {_IDLE_TIMEOUTS * server.timeout:g} s although the server says it is at work."
     if code is None:
-        return "the connection broke; run the same command again, what has come is kept."
+        return "the connection broke; run the same command again, what has arrived is kept."
     if code == _UNKNOWN_DESTINATION:
         return (
             f"the server does not know where to send to; ask its administrator to register AE title "

@@ -22,7 +22,7 @@ def explain_request(server: DicomwebServer, error: requests.RequestException) ->
         return PacsError(f"The proxy of {where} cannot be reached or refuses; check proxy.")
     if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
         return PacsError(
-            f"{where} broke off in the middle of an answer; run the same command again, what has come is kept."
+            f"{where} broke off in the middle of an answer; run the same command again, what has arrived is kept."
         )
     if isinstance(error, requests.exceptions.ReadTimeout):
         return PacsError(
@@ -31,7 +31,7 @@ def explain_request(server: DicomwebServer, error: requests.RequestException) ->
     if isinstance(error, requests.exceptions.JSONDecodeError):
         return not_dicomweb(server)
     if isinstance(error, requests.exceptions.TooManyRedirects):
-        return PacsError(f"{where} sends us in circles; check the url.")
+        return PacsError(f"{where} redirects in a loop; check the url.")
     reason = explain_socket(error)
     if server.encrypted and not server.proxy and "it closed the connection" in (reason or ""):
         parts = urlsplit(server.url)
@@ -47,7 +47,7 @@ def explain_request(server: DicomwebServer, error: requests.RequestException) ->
 def explain_status(status: int) -> str:
     """Say what an HTTP status means here."""
     if status == 401:
-        return "wants another login (HTTP 401): check user and password, or the token"
+        return "rejects the login (HTTP 401): check user and password, or the token"
     if status == 403:
         return "does not allow this (HTTP 403): the login is known but lacks the right; ask the administrator"
     if status == 404:
@@ -57,13 +57,13 @@ def explain_status(status: int) -> str:
     if status == 409:
         return "could not store it (HTTP 409)"
     if status == 413:
-        return "finds it too large (HTTP 413); ask the administrator to raise the limit"
+        return "refuses it as too large (HTTP 413); ask the administrator to raise the limit"
     if status == 415:
         return "does not take that kind of content (HTTP 415)"
     if status == 429:
-        return "is asked too often (HTTP 429); try again later"
+        return "received too many requests (HTTP 429); try again later"
     if status >= 500:
-        return f"has a fault of its own (HTTP {status}); try again later, and tell the administrator if it stays"
+        return f"has an internal error (HTTP {status}); try again later, and tell the administrator if it stays"
     return f"refused (HTTP {status})"
 
 

@@ -132,7 +132,7 @@ class Inbox:
     def take_dataset(self, dataset: Dataset) -> bool:
         """Keep an instance that came as a data set; as `take_bytes`."""
         if not _has_full_lengths(list(dataset.elements())):
-            self.refuse(f"{_shown(str(dataset.get('SOPInstanceUID', '')))} came cut short")
+            self.refuse(f"{_shown(str(dataset.get('SOPInstanceUID', '')))} arrived incomplete")
             return False
         return self._take(dataset, lambda path: dataset.save_as(path, enforce_file_format=True))
 
@@ -145,7 +145,7 @@ class Inbox:
     def _take(self, header: Dataset, write: Callable[[Path], object]) -> bool:
         uid = str(header.get("SOPInstanceUID", ""))
         if not self._is_asked_for(uid, str(header.get("StudyInstanceUID")), str(header.get("SeriesInstanceUID"))):
-            self.refuse(f"the server sent {_shown(uid)}, which was not asked for")
+            self.refuse(f"the server sent {_shown(uid)}, which was not requested")
             self._count_needless()
             return False
         if uid in self._present or uid in self._here:
@@ -158,7 +158,7 @@ class Inbox:
                 if not is_whole(partial, uid):
                     raise _CutShortError
         except _CutShortError:
-            self.refuse(f"{uid} came cut short")
+            self.refuse(f"{uid} arrived incomplete")
             return False
         except OSError as error:
             # Raised again by whoever waits: the receiver's thread has nobody to tell.
@@ -171,7 +171,7 @@ class Inbox:
             most = budgets().series_bytes
             if self._bytes > most and self.failure is None:
                 self.failure = PacsError(
-                    f"The series is larger than {most / 1e9:,.0f} GB, so the transfer was ended; what came is kept."
+                    f"The series is larger than {most / 1e9:,.0f} GB, so the transfer was ended; what arrived is kept."
                 )
         if new:
             self._arrived(uid)
@@ -276,6 +276,6 @@ def _ends_well(path: Path, last: RawDataElement | DataElement) -> bool:
 def disk_error(folder: Path, error: OSError) -> PacsError:
     """Say that a file could not be written, and what to do."""
     return PacsError(
-        f"What came could not be written to {folder}: {error.strerror or error}. What is there already is kept; make "
-        "room or choose another --out, and run the same command again."
+        f"What arrived could not be written to {folder}: {error.strerror or error}. What is there already is kept; "
+        "make room or choose another --out, and run the same command again."
     )

@@ -14,7 +14,7 @@ from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_p
 
 # Partial files this old belong to a run that was killed.
 _ABANDONED_AFTER = 3600.0
-# Series in a row that a server could not be asked for: it is not there any more.
+# Series in a row that a server could not be asked for: it no longer exists.
 _GIVE_UP_AFTER = 3
 
 
@@ -88,7 +88,7 @@ def pull_studies(
     PacsError
         Where the server cannot be reached, has no such series, gives nothing, or the disk is full.
     CancelledError
-        When asked to stop. In both cases what has come is kept, and the same call fetches the rest.
+        When asked to stop. In both cases what has arrived is kept, and the same call fetches the rest.
     """
     progress("Asking what the studies hold", 0.0)
     listed = []

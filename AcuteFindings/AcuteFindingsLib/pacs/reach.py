@@ -13,13 +13,14 @@ _TLS_HINTS = (
     ("expired", "its certificate has expired; tell the server's administrator"),
     (
         "self.signed|unable to get (local )?issuer|verify failed",
-        "nobody this computer trusts vouches for its certificate; set ca_file to the authority's certificate",
+        "its certificate is not signed by an authority that this computer trusts; set ca_file to the authority's "
+        "certificate",
     ),
     (
         "certificate.required|handshake.failure|bad.certificate|unknown.ca|certificate.unknown",
         "it did not take our certificate, or asks for one; set certificate_file and key_file",
     ),
-    ("wrong.version|unknown.protocol|http.request|record.layer", "it does not speak TLS there; check address and port"),
+    ("wrong.version|unknown.protocol|http.request|record.layer", "it does not use TLS there; check address and port"),
 )
 
 
@@ -71,6 +72,6 @@ def probe_tls(host: str, port: int, context: ssl.SSLContext, *, timeout: float) 
                 secure.recv(1)
             return None
     except ssl.SSLEOFError:
-        return "TLS failed: it closed the connection; check the port, and whether it speaks TLS there"
+        return "TLS failed: it closed the connection; check the port, and whether it uses TLS there"
     except OSError as error:
         return explain_socket(error) or str(error)

@@ -261,8 +261,8 @@ def _read_entry(path: Path, name: str, table: Any) -> Server:
     for secret in ("password", "token"):
         if table.get(secret) not in (None, "keyring"):
             raise PacsError(
-                f"{path.name}: the {secret} of {name} does not belong in this file; put it into a file of its own and "
-                f'say {secret}_file = "…", or into the keyring and say {secret} = "keyring".'
+                f"{path.name}: the {secret} of {name} does not belong in this file; put it into a separate file and "
+                f'set {secret}_file = "…", or into the keyring and set {secret} = "keyring".'
             )
     try:
         server = _ADAPTER.validate_python({**table, "name": name, "folder": path.absolute().parent})
@@ -274,7 +274,7 @@ def _read_entry(path: Path, name: str, table: Any) -> Server:
             raise PacsError(f"{path.name}: {name} has a password but no user.")
     elif server.user and not (server.token_file or server.token):
         raise PacsError(
-            f'{path.name}: {name} has a user but no password; say password_file = "…" or password = "keyring".'
+            f'{path.name}: {name} has a user but no password; set password_file = "…" or password = "keyring".'
         )
     if server.kind == "dicom" and (server.token_file or server.token):
         raise PacsError(f"{path.name}: {name} has a token, which classic DICOM does not use; give user and password.")
@@ -283,7 +283,7 @@ def _read_entry(path: Path, name: str, table: Any) -> Server:
     if server.has_login and not (server.encrypted or server.local or server.login_without_tls):
         raise PacsError(
             f"{path.name}: the login of {name} would cross the network unencrypted; use "
-            f"{'https' if server.kind == 'dicomweb' else 'tls = true'}, or say login_without_tls = true to accept that."
+            f"{'https' if server.kind == 'dicomweb' else 'tls = true'}, or set login_without_tls = true to accept that."
         )
     return server
 

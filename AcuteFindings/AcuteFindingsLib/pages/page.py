@@ -81,7 +81,7 @@ def picture_source(path: Path) -> str:
     """
     mime = _MIME.get(path.suffix.lower())
     if mime is None:
-        raise ExportError(f"The picture {path} is no PNG or JPEG and cannot stand in a report.")
+        raise ExportError(f"The picture {path} is not a PNG or JPEG and cannot be used in a report.")
     try:
         return _data_source(path.read_bytes(), mime)
     except OSError as error:

@@ -64,7 +64,7 @@ def neutral_head(image: np.ndarray, size: int) -> np.ndarray:
     image
         ``(y, x)`` in 0..1, brain window burned in.
     size
-        Pixels a side of the result.
+        Pixels per side of the result.
 
     Returns
     -------

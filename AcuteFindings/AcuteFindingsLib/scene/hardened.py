@@ -49,11 +49,11 @@ class FileSlices:
         Raises
         ------
         StudyError
-            When its file cannot be read any more.
+            When its file can no longer be read.
         """
         found = decoded(self._frames[number])
         if found is None:
-            raise StudyError("A DICOM file of the volume cannot be read any more; load its series again.")
+            raise StudyError("A DICOM file of the volume can no longer be read; load its series again.")
         return found
 
 

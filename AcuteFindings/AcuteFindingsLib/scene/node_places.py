@@ -67,8 +67,8 @@ def place_notices(placing: Placing, stack: NodeStack, headers: NodeHeaders) -> t
         return (Notice("slices-not-original", "info", text),)
     if placing == "moved":
         text = (
-            "The volume lies elsewhere than its DICOM headers say (a transform was hardened, or the volume was "
-            "centered): results are given where the scene shows it."
+            "The volume is not at the position that its DICOM headers state (a transform was hardened, or the volume "
+            "was centered): results are given where the scene shows it."
         )
         return (Notice("volume-moved", "info", text),)
     placed = [(k, one) for k, one in sorted(headers.frames.items()) if one.position is not None]
@@ -85,7 +85,7 @@ def place_notices(placing: Placing, stack: NodeStack, headers: NodeHeaders) -> t
     notices = []
     if within.max() > _OFF_PIXELS * pixel:
         text = (
-            f"By their headers slices lie up to {within.max():.1f} mm aside of where the scene shows them "
+            f"By their headers slices lie up to {within.max():.1f} mm away from where the scene shows them "
             f"(gantry tilt): each slice is read as it is, shapes across slices are slanted. {_LOAD_AGAIN}"
         )
         notices.append(Notice("slices-slanted", "warn", text))

@@ -97,13 +97,15 @@ def _remarks(study: Study) -> list[Notice]:
     facts = study.dicom
     found = []
     if study.modality.upper() in ("", "OT"):
-        text = "The file does not say what kind of image it is, so the answer rests on what the image shows."
+        text = "The file does not say what kind of image it is, so the answer is based only on what the image shows."
         found.append(Notice("modality-unknown", "info", text))
     if not study.pixel_spacing_known:
         text = "The size of a pixel is not stated and was taken as 1 mm: areas, volumes and lengths cannot be measured."
         found.append(Notice("no-pixel-spacing", "warn", text))
     if INFANT in stated_kinds(facts):
-        text = "The patient is younger than two years, while the models know adults only; read the answer with care."
+        text = (
+            "The patient is younger than two years, while the models know adults only; interpret the answer with care."
+        )
         found.append(Notice("infant", "warn", text))
     if facts.burned_in_annotation.upper() == "YES":
         text = "The header says that text is burned into the images. It may mislead the model and identify the patient."

@@ -37,7 +37,7 @@ def check_body_part(study: Study, limits: CtRequirements, content: CtContent | N
         text = f"The header names the body part {named}, but {made_for}; choose another series or detector."
         return [Notice("wrong-body-part", "refuse", text)]
     if content is None:
-        text = f"The body part cannot be told from windowed slices; make sure that they show a {wanted}."
+        text = f"The body part cannot be determined from windowed slices; make sure that they show a {wanted}."
         return [] if wanted in parts else [Notice("body-part-unknown", "info", text)]
     if wanted in parts and not _cannot_be(content, wanted):
         text = (
@@ -67,7 +67,7 @@ def _at_the_edge(content: CtContent, limits: CtRequirements, other: str, *, know
         )
         return [Notice("wrong-body-part", "refuse", text)]
     if other:
-        text = f"The header names the body part {other}, but the images show a {wanted}; the images were believed."
+        text = f"The header names the body part {other}, but the images show a {wanted}; the images were used."
         return [Notice("body-part-contradiction", "info", text)]
     return []
 

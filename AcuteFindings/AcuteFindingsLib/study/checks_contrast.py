@@ -82,11 +82,11 @@ def _contrast(study: Study, limits: CtRequirements, measured: float | None) -> l
     found = []
     if measured < limits.blood_pool_warn_hu:
         text = (
-            f"Weak contrast: {blood}, below the {limits.blood_pool_warn_hu:.0f} HU asked of a CT pulmonary angiogram; "
-            "small clots may be missed."
+            f"Weak contrast: {blood}, below the {limits.blood_pool_warn_hu:.0f} HU expected in a CT pulmonary "
+            "angiogram; small clots may be missed."
         )
         found.append(Notice("weak-contrast", "warn", text))
     elif stated is False:
-        text = f"The header says that no contrast was given, but {blood}; the images were believed."
+        text = f"The header says that no contrast was given, but {blood}; the images were used."
         found.append(Notice("contrast-contradiction", "info", text))
     return found

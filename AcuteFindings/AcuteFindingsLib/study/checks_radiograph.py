@@ -75,7 +75,7 @@ def _view_notice(study: Study, limits: RadiographRequirements) -> Notice | None:
         return Notice("lateral-view", "refuse", text)
     if named_lateral:
         text = (
-            f"The description speaks of a lateral view, but the header states {view or 'a frontal orientation'}; make "
+            f"The description mentions a lateral view, but the header states {view or 'a frontal orientation'}; make "
             "sure that this is a frontal (PA or AP) view of the chest."
         )
         return Notice("view-contradiction", "warn", text)

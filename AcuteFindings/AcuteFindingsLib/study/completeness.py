@@ -40,7 +40,7 @@ def incomplete_notices(frames: Sequence[Frame], everything: Sequence[Frame]) -> 
     if stated is None or stated <= here:
         return ()
     text = (
-        f"The header speaks of {stated:.0f} images, but {here} are here: the copy is incomplete and what lies outside "
+        f"The header states {stated:.0f} images, but {here} are here: the copy is incomplete and what lies outside "
         "is not looked at. Export the study again."
     )
     return (Notice("incomplete-copy", "warn", text),)

@@ -48,7 +48,7 @@ def read_projection(frame: Frame, *, source_name: str, progress: Progress = no_p
     if max(rows_mm, columns_mm) > _NOT_SQUARE * min(rows_mm, columns_mm):
         text = (
             f"The radiograph's pixels are not square ({rows_mm:.3g} high, {columns_mm:.3g} wide); models look at it as "
-            "if they were, so read its answer with care."
+            "if they were, so interpret its answer with care."
         )
         notices.append(Notice("pixels-not-square", "warn", text))
     orientation = words(frame.header.get("PatientOrientation"))
@@ -139,7 +139,7 @@ def _side(orientation: tuple[str, ...]) -> tuple[Notice, ...]:
         )
         return (Notice("side-assumed", "info", text),)
     text = (
-        f"Patient Orientation (0020,0020) says {_told(orientation)}, which is no frontal view; the patient's right "
+        f"Patient Orientation (0020,0020) says {_told(orientation)}, which is not a frontal view; the patient's right "
         "was taken to be on the picture's left. Look for the marker in the picture."
     )
     return (Notice("side-assumed", "warn", text),)

@@ -161,7 +161,7 @@ def grid_notices(plan: StackPlan, positions: np.ndarray, directions: np.ndarray)
     """Say what was done to the slices: set upright, what misses interpolated, uneven steps made even."""
     notices = []
     if plan.tilt_deg:
-        text = f"The stack of slices leans by {plan.tilt_deg:.1f}° (gantry tilt); it was set upright."
+        text = f"The stack of slices is tilted by {plan.tilt_deg:.1f}° (gantry tilt); it was set upright."
         notices.append(Notice("gantry-tilt", "info", text))
     if plan.missing:
         total = sum(count for _, count in plan.missing)

@@ -115,12 +115,12 @@ def _volume(upright: UprightVolume, header: VolumeHeader, *, windowed: bool, not
     to_lps = LPS_TO_RAS @ upright.ijk_to_ras
     axes = to_lps[:3, :2] / np.linalg.norm(to_lps[:3, :2], axis=0)
     if upright.tilt_deg:
-        text = f"The stack of slices leans by {upright.tilt_deg:.1f}° (gantry tilt); it was set upright."
+        text = f"The stack of slices is tilted by {upright.tilt_deg:.1f}° (gantry tilt); it was set upright."
         notices = (*notices, Notice("gantry-tilt", "info", text))
     if upright.tilt_deg > _STEEPEST_GANTRY_DEG:
         text = (
-            f"The stack of slices leans by {upright.tilt_deg:.0f}°, more than any gantry tilts, so the file's geometry "
-            "may be wrong; compare the original before you trust a place or a volume."
+            f"The stack of slices is tilted by {upright.tilt_deg:.0f}°, more than any gantry tilts, so the file's "
+            "geometry may be wrong; compare the original before you trust a place or a volume."
         )
         notices = (*notices, Notice("steep-tilt", "warn", text))
     return Study(

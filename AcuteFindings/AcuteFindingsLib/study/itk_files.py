@@ -25,14 +25,14 @@ def read_image(path: Path) -> sitk.Image:
     Raises
     ------
     StudyError
-        The file is missing, damaged or no image.
+        The file is missing, damaged or not an image.
     """
     if not is_volume(path):
         try:
             with _plain_copy(path) as plain:
                 return sitk.ReadImage(str(plain))
         except (RuntimeError, OSError) as error:
-            raise StudyError(f"{shown_name(path)} cannot be read: it is missing, damaged or no image.") from error
+            raise StudyError(f"{shown_name(path)} cannot be read: it is missing, damaged or not an image.") from error
     header = read_volume_header(path, sparse=True)
     array = read_voxels(header, "float32" if header.is_scaled else header.dtype.newbyteorder("="))
     image = sitk.GetImageFromArray(array)

@@ -199,7 +199,7 @@ def _qform(found: Any, pixdim: np.ndarray, sizes: tuple[int, int, int], name: st
     b, c, d = found["quatern"].astype(float)
     rest = 1.0 - (b * b + c * c + d * d)
     if not np.isfinite(rest) or rest < -1e-2:
-        raise StudyError(f"The header of {name} is damaged: its qform is no rotation.")
+        raise StudyError(f"The header of {name} is damaged: its qform is not a rotation.")
     length = np.sqrt(max(1.0, b * b + c * c + d * d))
     b, c, d, a = b / length, c / length, d / length, np.sqrt(max(0.0, rest))
     turn = np.array(

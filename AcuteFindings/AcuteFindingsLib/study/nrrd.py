@@ -136,7 +136,7 @@ def _spatial_axes(fields: dict[str, str], counts: list[int], name: str) -> list[
             raise StudyError(f"The header of {name} is damaged: it states an axis of {counts[axis]} values.")
         if counts[axis] > 1:
             kind = kinds[axis] if len(kinds) == len(counts) else ""
-            what = f"{counts[axis]} values a voxel" if kind != "time" else f"a time series of {counts[axis]} volumes"
+            what = f"{counts[axis]} values per voxel" if kind != "time" else f"a time series of {counts[axis]} volumes"
             raise StudyError(f"{name} is in color or holds vectors ({what}); one gray volume is expected.")
     return spatial
 

@@ -46,6 +46,6 @@ def odd_slice_notices(array: np.ndarray, *, windowed: bool = False) -> tuple[Not
     text = (
         f"{'A slice looks' if len(places) == 1 else f'{len(places)} slices look'} like neither neighbor "
         f"({named_places(places)} along the stack): the image may be damaged or of another examination. Look at it "
-        "before believing the answer."
+        "before you trust the answer."
     )
     return (Notice("odd-slices", "warn", text),)

@@ -48,7 +48,7 @@ def read_picture(path: Path, *, requirements: Requirements | None = None) -> Stu
             pages = _pages(picture, name, is_ct=is_ct)
     except Image.DecompressionBombError as error:
         raise StudyError(
-            f"{name} states more pixels than are allowed ({budgets().pixels / 1e6:.0f} million a picture); reduce it "
+            f"{name} states more pixels than are allowed ({budgets().pixels / 1e6:.0f} million per picture); reduce it "
             "first."
         ) from error
     except _DAMAGES as error:
@@ -96,7 +96,7 @@ def _check_size(picture: Image.Image, name: str, pages: int = 1) -> None:
     if width * height > limits.pixels or width * height * pages > limits.voxels or pages > limits.frames:
         raise StudyError(
             f"{name} has {width}×{height} pixels{f' on {pages} pages' if pages > 1 else ''}, more than are allowed "
-            f"({limits.pixels / 1e6:.0f} million a picture); reduce it first."
+            f"({limits.pixels / 1e6:.0f} million per picture); reduce it first."
         )
 
 
@@ -114,7 +114,7 @@ def _pages(picture: Image.Image, name: str, *, is_ct: bool) -> list[np.ndarray]:
         if len(pages) > 1 and not is_ct:
             raise StudyError(f"{name} has {count} pages, but one radiograph is expected; save one page alone.")
         if pages[-1].shape != pages[0].shape or pages[-1].dtype != pages[0].dtype:
-            raise StudyError(f"{name} has pages of different sizes or kinds, so they are no stack; give one.")
+            raise StudyError(f"{name} has pages of different sizes or kinds, so they are not a stack; give one.")
     return pages
 
 

@@ -78,8 +78,8 @@ def check_geometry(study: Study) -> list[Notice]:
     found = []
     if depth > 1 and np.array_equal(np.abs(study.ijk_to_ras), np.eye(4)):
         text = (
-            "The volume states voxels of 1 mm that begin at 0, 0, 0, as programs write where they know no places: "
-            "sizes are probably wrong, and left and right are not known. Load the original series."
+            "The volume states voxels of 1 mm that begin at 0, 0, 0, as programs write if they do not know the "
+            "position: sizes are probably wrong, and left and right are not known. Load the original series."
         )
         found.append(Notice("no-geometry", "warn", text))
     field = max(height * dy, width * dx)
@@ -90,14 +90,14 @@ def check_geometry(study: Study) -> list[Notice]:
         if field > widest or field < narrowest or min(dy, dx) < 0.02 or max(dy, dx) > 15.0:
             text = (
                 f"Pixels of {dx:.3g} × {dy:.3g} mm make a picture of {width * dx:.0f} × {height * dy:.0f} mm, which no "
-                "scanner makes: the pixel spacing is wrong, and no size can be believed."
+                "scanner makes: the pixel spacing is wrong, and no size can be trusted."
             )
             # Sizes are no part of the answer about a radiograph.
             found.append(Notice("impossible-size", "warn" if projection else "refuse", text))
         elif field < 80.0 or (projection and field > 700.0):
             text = (
                 f"The picture is {width * dx:.0f} × {height * dy:.0f} mm by its pixel spacing, which is unusual; "
-                "make sure that the spacing is right before a size is believed."
+                "make sure that the spacing is right before you trust a size."
             )
             found.append(Notice("unlikely-size", "warn", text))
     if ratio > 1.05:
@@ -129,7 +129,7 @@ def check_body_size(content: CtContent, body_part: str) -> list[Notice]:
     least, most, impossible = (115.0, 290.0, 450.0) if head else (90.0, 600.0, 1000.0)
     size = f"The {organ} measure{'s' if head else ''} {area:.0f} cm² at the widest and {extent:.0f} mm in height"
     if area > impossible:
-        text = f"{size}, which nobody has: the pixel spacing is wrong; load the original DICOM series."
+        text = f"{size}, which is impossible: the pixel spacing is wrong; load the original DICOM series."
         return [Notice("impossible-size", "refuse", text)]
     if area > most or extent > (220.0 if head else 450.0):
         text = f"{size}, more than people have: pixel spacing or slice distance may be wrong."
@@ -201,7 +201,7 @@ def _noise(values: SliceValues, *, least_spread: float) -> list[Notice]:
         return []
     where = "" if count == depth else f" of {count} of {depth} slices"
     text = (
-        f"Neighboring pixels{where} have nothing in common, as in noise: the images were damaged, encrypted or written "
+        f"Neighboring pixels{where} differ as in noise: the images were damaged, encrypted or written "
         "with exchanged bytes; export the study again from its source."
     )
     return [Notice("noise", "refuse" if count > _FEW * depth else "warn", text)]

@@ -101,7 +101,7 @@ def run_numbers(text: str) -> np.ndarray:
     try:
         numbers = np.array(text.split(), np.int64)
     except (ValueError, OverflowError) as error:
-        raise StudyError(f"A run-length mask holds something that is no whole number: {text[:40]!r}.") from error
+        raise StudyError(f"A run-length mask holds something that is not a whole number: {text[:40]!r}.") from error
     if len(numbers) == 0 or len(numbers) % 2 or numbers.min() < 0:
         raise StudyError(
             f"A run-length mask holds {len(numbers)} numbers, the smallest {numbers.min(initial=0)}; expected pairs of "

@@ -72,8 +72,8 @@ def set_upright(array: np.ndarray, ijk_to_ras: np.ndarray, *, fill: float, name:
     axis = _slice_axis(cosines)
     if axis is None:
         raise StudyError(
-            f"The axes of {name} are sheared, none at a right angle to another, so it is no stack of slices; convert "
-            "the original DICOM series again."
+            f"The axes of {name} are sheared, none at a right angle to another, so it is not a stack of slices; "
+            "convert the original DICOM series again."
         )
     array, ijk_to_ras = _slices_first(array, ijk_to_ras, axis)
     plan = _plan(array, ijk_to_ras)

@@ -67,7 +67,7 @@ def test_a_file_with_a_row_a_model_keeps_every_row(table) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "words"),
-    [("[0.1, 0.2]", "one list of probabilities an image"), ("[[0.1], [", "list of lists"), ("[[7.5]]", "0..1")],
+    [("[0.1, 0.2]", "one list of probabilities per image"), ("[[0.1], [", "list of lists"), ("[[7.5]]", "0..1")],
 )
 def test_a_cell_that_is_no_list_of_lists_of_probabilities_is_refused(table, cell: str, words: str) -> None:
     with pytest.raises(EvaluationError, match=words):

@@ -149,13 +149,13 @@ def test_titles_and_sheets_of_notes_are_passed_over_and_that_is_said(tmp_path: P
     assert found.to_dict("list") == {"image": ["a.png"], "any": ["1"]}
     assert found.attrs["remarks"] == (
         "t.xlsx has 2 filled sheets; the first with more than one column was read.",
-        "t.xlsx: what stands above the names of the columns was passed over.",
+        "t.xlsx: what is above the names of the columns was skipped.",
     )
 
 
 def test_what_stands_above_a_header_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("Exported today\n\nimage,any\na,1\n")
-    with pytest.raises(EvaluationError, match="remove what stands above the names of the columns"):
+    with pytest.raises(EvaluationError, match="remove what is above the names of the columns"):
         read_table(tmp_path / "t.csv")
 
 

@@ -43,7 +43,7 @@ def test_a_file_is_recognized_imported_and_named_after_itself(script: Path, tmp_
 def test_a_refused_file_says_why_and_leaves_nothing(tmp_path: Path):
     (tmp_path / "x.pth").write_bytes(b"no weights")
     tools = Tools(progress=lambda _text, _fraction: None, cancelled=lambda: False)
-    with pytest.raises(ModelError, match=r"x\.pth is no readable PyTorch weights file"):
+    with pytest.raises(ModelError, match=r"x\.pth is not a readable PyTorch weights file"):
         run(tools, file=tmp_path / "x.pth", folder=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 

@@ -1,4 +1,4 @@
-"""Which model is used where none is named."""
+"""Which model is used if none is named."""
 
 import json
 

@@ -37,7 +37,7 @@ def test_a_damaged_package_is_listed_with_its_error_and_does_not_hide_a_whole_on
     packages = list_packages(**places)
     assert [(p.id, p.version) for p in packages[:2]] == [("tiny-test", "cache"), ("other", "0.1.0")]
     assert [type(p) for p in packages[2:]] == [DamagedPackage, DamagedPackage]
-    assert "no valid JSON" in packages[2].error
+    assert "not valid JSON" in packages[2].error
     assert "metadata.json is missing" in packages[3].error
     with pytest.raises(ModelError, match=r"metadata\.json is missing"):
         find_package("broken", **places)
@@ -67,5 +67,5 @@ def test_other_folders_and_hidden_partial_ones_are_passed_over(places):
 
 
 def test_a_place_that_is_not_there_is_named(places):
-    with pytest.raises(ModelError, match="nowhere is no folder"):
+    with pytest.raises(ModelError, match="nowhere is not a folder"):
         list_packages(**{**places, "folders": ["nowhere"]})

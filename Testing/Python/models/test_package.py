@@ -127,11 +127,11 @@ def test_a_wrong_metadata_field_is_named_in_one_sentence(package):
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
-        (METADATA, "{", "no valid JSON"),
+        (METADATA, "{", "not valid JSON"),
         (CHECKSUMS, "[]", "one JSON object"),
         (CHECKSUMS, "{}", "does not list configs/metadata.json"),
         (CHECKSUMS, json.dumps({METADATA: "0" * 64}), "lists no weights"),
-        (CHECKSUMS, json.dumps({METADATA: "xyz"}), "no SHA-256 sum"),
+        (CHECKSUMS, json.dumps({METADATA: "xyz"}), "not a SHA-256 checksum"),
     ],
 )
 def test_a_damaged_description_is_refused(package, name, content, match):
@@ -141,7 +141,7 @@ def test_a_damaged_description_is_refused(package, name, content, match):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ModelError, match="nowhere is no model package"):
+    with pytest.raises(ModelError, match="nowhere is not a model package"):
         read_package(tmp_path / "nowhere")
 
 

@@ -186,7 +186,7 @@ def test_a_pull_that_is_stopped_keeps_what_came_and_goes_on_later(way, on_server
     def progress(text: str, fraction: float) -> None:
         seen.append(text)
 
-    with pytest.raises(CancelledError, match="what has come is kept, and the same command fetches the rest"):
+    with pytest.raises(CancelledError, match="what has arrived is kept, and the same command fetches the rest"):
         pull_studies(
             connection,
             studies,
@@ -226,7 +226,7 @@ def test_a_damaged_file_is_not_sent_and_the_rest_is(way, archive, make_study, co
     status, out, err = command("push", way, study.folder, "--servers", archive.servers)
     assert status == 1
     assert f"not sent  {cut}: cut short" in out
-    assert "1 file that is no DICOM object was left out." in out
+    assert "1 file that is not a DICOM object was left out." in out
     assert "5 of 6 instances are stored." in out
     assert "1 instance is NOT stored" in err
     assert archive.count() == 5
@@ -275,5 +275,5 @@ def test_an_interrupted_pull_ends_with_the_status_of_an_interrupt(
     asked = ("pull", "web", "--study", sent_study.study_uid, "--out", tmp_path, "--servers", on_server.servers)
     status, _, err = command(*asked)
     assert status == 130
-    assert "what has come is kept" in err
+    assert "what has arrived is kept" in err
     assert len(pulled_files(tmp_path)) == 1

@@ -91,7 +91,7 @@ def test_what_was_not_asked_for_is_not_kept(peer, sent_study, wanted, inbox) -> 
     fetch(server, wanted, inbox)
     assert inbox.missing == []
     assert not (inbox.folder / "1.2.3.4.dcm").exists()
-    assert any("1.2.3.4, which was not asked for" in sentence for sentence in inbox.refused)
+    assert any("1.2.3.4, which was not requested" in sentence for sentence in inbox.refused)
 
 
 def test_the_receiver_takes_nothing_but_what_was_asked_for(peer, sent_study, wanted, inbox, free_ports) -> None:
@@ -136,7 +136,7 @@ def test_a_server_that_falls_silent_is_given_up(peer, wanted, inbox) -> None:
         {StudyRootQueryRetrieveInformationModelGet: None, CTImageStorage: None}, [(evt.EVT_C_GET, silent)], timeout=1
     )
     start = time.monotonic()
-    with pytest.raises(PacsError, match="nothing came for 1 s; try again, or set a longer timeout"):
+    with pytest.raises(PacsError, match="nothing arrived for 1 s; try again, or set a longer timeout"):
         fetch(server, wanted, inbox)
     over.set()
     assert time.monotonic() - start < 8

@@ -146,11 +146,11 @@ def test_a_classic_server_that_does_not_answer(servers, silent_port, command) ->
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (401, "wants another login (HTTP 401): check user and password, or the token"),
+        (401, "rejects the login (HTTP 401): check user and password, or the token"),
         (403, "does not allow this (HTTP 403)"),
         (404, "has nothing there (HTTP 404): check that url ends in the DICOMweb root"),
-        (500, "has a fault of its own (HTTP 500); try again later"),
-        (503, "has a fault of its own (HTTP 503); try again later"),
+        (500, "has an internal error (HTTP 500); try again later"),
+        (503, "has an internal error (HTTP 503); try again later"),
         (418, "refused (HTTP 418)"),
     ],
 )
@@ -171,7 +171,7 @@ def test_an_answer_that_is_not_dicomweb(body: bytes, servers, web, command) -> N
 
 def test_an_answer_that_breaks_off(servers, web, command) -> None:
     line = one_line(command("find", "web", *STUDY, "--servers", servers(web(200, b"[{", length=500))))
-    assert "broke off in the middle of an answer; run the same command again, what has come is kept" in line
+    assert "broke off in the middle of an answer; run the same command again, what has arrived is kept" in line
 
 
 def test_a_path_in_place_of_a_uid_is_refused(servers, web, command, tmp_path) -> None:
@@ -185,7 +185,7 @@ def test_a_path_in_place_of_a_uid_is_refused(servers, web, command, tmp_path) ->
 
 def test_https_where_the_server_speaks_plainly(servers, web, command) -> None:
     line = one_line(command("find", "web", *STUDY, "--servers", servers(web(200, b"[]"), scheme="https")))
-    assert "TLS failed: it does not speak TLS there; check address and port" in line
+    assert "TLS failed: it does not use TLS there; check address and port" in line
 
 
 def test_tls_where_the_classic_server_speaks_plainly(servers, peer, command) -> None:

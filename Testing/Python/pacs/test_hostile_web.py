@@ -430,7 +430,7 @@ def test_what_is_missing_is_counted_by_series_and_comes_later(archive, command, 
     status, out, err = pull(command, servers, web, archive, tmp_path / "out")
     assert status == 2
     assert "CT: 6 fetched, 2 MISSING" in out
-    assert "incomplete: 2 instances of 1 series did not come; run the same command again to fetch the rest." in err
+    assert "incomplete: 2 instances of 1 series did not arrive; run the same command again to fetch the rest." in err
     archive.single = whole
     status, out, _ = pull(command, servers, web, archive, tmp_path / "out")
     assert status == 0
@@ -456,7 +456,7 @@ def test_an_instance_other_than_the_one_asked_for_is_not_written(archive, comman
     archive.single = lambda _: multipart([buffer.getvalue()])
     status, out, _ = pull(command, servers, web, archive, tmp_path / "out")
     assert (status, came(tmp_path / "out")) == (2, 0)
-    assert "1.2.3.4, which was not asked for" in out
+    assert "1.2.3.4, which was not requested" in out
 
 
 def test_the_same_instances_again_and_again_end_the_transfer(archive, command, servers, web, tmp_path) -> None:

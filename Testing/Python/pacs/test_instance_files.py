@@ -87,7 +87,7 @@ def test_what_comes_cut_short_is_not_kept(sent_study, tmp_path) -> None:
     inbox = Inbox(tmp_path, [match], arrived=lambda uid: None)
     assert not inbox.take_bytes(file.read_bytes()[:-10])
     assert inbox.missing == [match]
-    assert inbox.refused == [f"{match.sop_uid} came cut short"]
+    assert inbox.refused == [f"{match.sop_uid} arrived incomplete"]
     assert list(tmp_path.iterdir()) == []
 
 

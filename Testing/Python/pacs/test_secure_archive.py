@@ -61,7 +61,7 @@ def test_a_server_that_nobody_trusted_vouches_for_is_refused(way, servers_with, 
     servers = servers_with(ca_file=f'"{certificates.other_authority}"')
     status, _, err = command("find", way, "--study", "1.2.3", "--servers", servers)
     assert status == 2
-    assert "TLS failed: nobody this computer trusts vouches for its certificate; set ca_file" in err
+    assert "TLS failed: its certificate is not signed by an authority that this computer trusts; set ca_file" in err
 
 
 @pytest.mark.parametrize("way", ["web", "classic"])
@@ -78,7 +78,7 @@ def test_a_wrong_password_is_said_and_not_shown(servers_with, command, caplog) -
     caplog.set_level(logging.DEBUG)
     status, out, err = command("find", "web", "--study", "1.2.3", "--servers", servers)
     assert status == 2
-    assert "wants another login (HTTP 401): check user and password" in err
+    assert "rejects the login (HTTP 401): check user and password" in err
     assert "wrong-horse" not in out + err + caplog.text
 
 

@@ -49,7 +49,7 @@ def test_providers_stand_below_the_packages_and_can_be_chosen(host, tmp_path):
         assert loader.default.place == "shipped"
         loader.choose("torchxrayvision")
         host.wait_until(lambda: loader.model == "torchxrayvision")
-        assert "asks before its first use" in loader.table.item(row, STATE).text()
+        assert "asks you before its first use" in loader.table.item(row, STATE).text()
         loader.details_button.setChecked(True)
         host.click_row(loader.table, row)
         assert "Apache-2.0" in loader.details.toPlainText()

@@ -144,7 +144,7 @@ def test_a_header_names_no_file_elsewhere_and_no_pattern(tmp_path: Path, name: s
         ({"space_directions": "(1,1,0) (0,1,1) (1,0,1)"}, "sheared"),
         ({"space_origin": "(1,2)"}, "'space origin'"),
         ({"dimension": "4", "sizes": "2 30 20 5", "kinds": "vector domain domain domain",
-          "space_directions": "none (1,0,0) (0,1,0) (0,0,3)"}, "2 values a voxel"),
+          "space_directions": "none (1,0,0) (0,1,0) (0,0,3)"}, "2 values per voxel"),
         ({"dimension": "4", "sizes": "30 20 5 2", "kinds": "domain domain domain time",
           "space_directions": "(1,0,0) (0,1,0) (0,0,3) none"}, "time series of 2"),
         ({"dimension": "4", "sizes": "30 20 5 2", "kinds": None, "space": None, "space_origin": None,

@@ -48,7 +48,7 @@ def convert_pe(path: Path, options: Options) -> Converted:
     encoder, reader = slices.network.arguments, sequence.network.arguments
     if encoder["encoding"] != reader["encoding"]:
         raise ModelError(
-            f"{path.name} gives {encoder['encoding']} numbers a slice, and {options.also['sequence'].name} takes "
+            f"{path.name} gives {encoder['encoding']} numbers per slice, and {options.also['sequence'].name} takes "
             f"{reader['encoding']}: they do not belong together."
         )
     (see,), (read,) = slices.probes, sequence.probes
@@ -137,7 +137,8 @@ def _head(path: Path, dense: list[tuple[int, ...]]) -> tuple[int, int]:
     if len(dense) != 3 or (encoding, 1) not in dense:
         told = ", ".join("×".join(map(str, shape)) for shape in dense) or "none"
         raise ModelError(
-            f"{path.name} is no slice model of the PE source: its dense layers are {told}; expected {_FEATURES}×512, "
+            f"{path.name} is not a slice model of the PE source: its dense layers are {told}; expected "
+            f"{_FEATURES}×512, "
             "512×64 and 64×1. Import a backbone alone with --as inception-resnet-v2."
         )
     return hidden, encoding
@@ -181,7 +182,7 @@ def _sequence_arguments(file: KerasFile) -> dict[str, Any]:
     dense = dense_shapes(file)
     if any(name not in arrays for name in needed) or len(dense) != 4:
         raise ModelError(
-            f"{file.path.name} is no sequence model of the PE source: a bidirectional LSTM and four dense layers "
+            f"{file.path.name} is not a sequence model of the PE source: a bidirectional LSTM and four dense layers "
             "belong in it."
         )
     hidden = arrays["forward/recurrent_kernel"].shape[0]
@@ -189,7 +190,7 @@ def _sequence_arguments(file: KerasFile) -> dict[str, Any]:
     second = next((shape for shape in dense if shape[0] == first[1]), (0, 0))
     rest = [shape for shape in dense if shape not in (first, second, (second[1], 1))]
     if len(rest) != 1 or rest[0][1] != 1:
-        raise ModelError(f"{file.path.name} is no sequence model of the PE source: its dense layers are {dense}.")
+        raise ModelError(f"{file.path.name} is not a sequence model of the PE source: its dense layers are {dense}.")
     return {
         "length": int(rest[0][0]),
         "encoding": int(arrays["forward/kernel"].shape[0]),

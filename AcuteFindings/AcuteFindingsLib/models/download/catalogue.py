@@ -161,7 +161,7 @@ def load_catalogue(source: str | Path | None = None) -> Catalogue:
     except OSError as error:
         raise ModelError(f"The catalogue {path} cannot be read: {error.strerror or error}.") from error
     if len(data) > _MOST_BYTES:
-        raise ModelError(f"{path} is larger than {_MOST_BYTES / 1e6:.0f} MB; it is no catalogue.")
+        raise ModelError(f"{path} is larger than {_MOST_BYTES / 1e6:.0f} MB; it is not a catalogue.")
     return _resolved(parse_catalogue(data, source=str(path)), path)
 
 
@@ -205,7 +205,7 @@ def _never_to_plain(catalogue: Catalogue, address: str) -> Catalogue:
         if plain:
             raise ModelError(
                 f"The catalogue {shown_address(address)} came over https and names {shown_address(plain[0])} for the "
-                f"model {entry.id!r}, which is not encrypted; its keeper must write https there."
+                f"model {entry.id!r}, which is not encrypted; its maintainer must use https there."
             )
     return catalogue
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from AcuteFindingsLib.web import GuardedSession
 
-_KEPT = "what has been downloaded is kept, and the next download goes on there"
+_KEPT = "what has been downloaded is kept, and the next download continues there"
 
 # Small, so that a slow line shows progress and a request to stop is heard.
 _READ_BYTES = 4 * 2**10
@@ -129,7 +129,9 @@ def read_bytes(url: str, *, most: int, patience: Patience = PATIENCE) -> bytes:
             for part in response.iter_content(_READ_BYTES):
                 data += part
                 if len(data) > most:
-                    raise DownloadError(f"{shown_address(url)} is larger than {most / 1e6:.0f} MB; it is no catalogue.")
+                    raise DownloadError(
+                        f"{shown_address(url)} is larger than {most / 1e6:.0f} MB; it is not a catalogue."
+                    )
             return bytes(data)
     except _RetryLaterError as error:
         raise DownloadError(str(error)) from error
@@ -218,8 +220,8 @@ def _fetch_rest(
                     stop_if(cancelled, left=_KEPT)
     if written < size:
         raise _RetryLaterError(
-            f"The connection to {_host(url)} ended after {_amount(written)} of {_amount(size)}; what has come is kept: "
-            "download again to go on from there."
+            f"The connection to {_host(url)} ended after {_amount(written)} of {_amount(size)}; what has arrived is "
+            "kept: download again to continue from there."
         )
 
 
@@ -229,7 +231,7 @@ def _start_of(response: "requests.Response", have: int) -> int:
         return 0
     start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
     if start != str(have):
-        raise DownloadError("The server sent another part of the file than was asked for; try another mirror.")
+        raise DownloadError("The server sent another part of the file than was requested; try another mirror.")
     return have
 
 
@@ -246,13 +248,13 @@ def _refuse_status(url: str, response: "requests.Response") -> None:
         return
     if status in (401, 403):
         raise DownloadError(
-            f"{host} refuses the download without a login (HTTP {status}); put the login into ~/.netrc, or ask whoever "
-            "keeps the catalogue."
+            f"{host} refuses the download without a login (HTTP {status}); put the login into ~/.netrc, or ask the "
+            "maintainer of the catalogue."
         )
     if status == 407:
         raise DownloadError(_proxy_text(url, "it asks for a login"))
     if status in (408, 425, 429) or status >= 500:
-        raise _RetryLaterError(f"{host} is in trouble (HTTP {status}); try again later. {_BY_HAND}.")
+        raise _RetryLaterError(f"{host} has a problem (HTTP {status}); try again later. {_BY_HAND}.")
     raise DownloadError(f"{shown_address(url)} is not there (HTTP {status}); the catalogue may be out of date.")
 
 
@@ -263,8 +265,9 @@ def _explained(url: str, error: Exception, target: Path | None, size: int) -> Do
     from AcuteFindingsLib.web import RefusedAnswerError
 
     have = _bytes_in(target) if target is not None else 0
-    kept = f" What has come ({_amount(have)} of {_amount(size)}) is kept: download again to go on from there." * bool(
-        have
+    kept = (
+        f" What has arrived ({_amount(have)} of {_amount(size)}) is kept: download again to continue from there."
+        * bool(have)
     )
     host = _host(url)
     if isinstance(error, exceptions.ProxyError):
@@ -279,7 +282,7 @@ def _explained(url: str, error: Exception, target: Path | None, size: int) -> Do
     if isinstance(error, exceptions.Timeout) or _fell_silent(error):
         return DownloadError(f"{host} did not answer in time.{kept or ' Try again later.'}")
     if isinstance(error, exceptions.TooManyRedirects):
-        return DownloadError(f"{shown_address(url)} redirects in a circle; the catalogue may be out of date.")
+        return DownloadError(f"{shown_address(url)} redirects in a loop; the catalogue may be out of date.")
     if isinstance(error, exceptions.ChunkedEncodingError) or have:
         return DownloadError(f"The connection to {host} broke off.{kept or ' Try again.'}")
     if isinstance(error, exceptions.ConnectionError):

@@ -48,7 +48,7 @@ def download_model(
     progress
         Called with what is being done and the share that is done, 0..1.
     cancelled
-        Asked between pieces; True stops, and what has come is kept for the next time.
+        Asked between pieces; True stops, and what has arrived is kept for the next time.
     patience
         How long servers may take.
 
@@ -251,7 +251,7 @@ def _check_room(folder: Path, size: int) -> None:
     if size > budgets().archive_bytes:
         raise DownloadError(
             f"The catalogue states {size / 1e9:,.0f} GB for this model, more than any model package takes; it was not "
-            "downloaded. Ask whoever keeps the catalogue."
+            "downloaded. Ask the maintainer of the catalogue."
         )
     # The archive and, beside it, what is in it.
     needed = 2.2 * size

@@ -33,9 +33,9 @@ class Options:
     also
         Further files by the part that they hold: ``{"sequence": Path("lstm.h5")}``.
     size
-        Pixels a side of the pictures; None for the architecture's own.
+        Pixels per side of the pictures; None for the architecture's own.
     mean, std
-        How pictures in 0..1 are normalized: one number, or one a channel. None for the architecture's own.
+        How pictures in 0..1 are normalized: one number, or one per channel. None for the architecture's own.
     labels
         Names of the outputs, in order.
     encoder, decoder
@@ -250,7 +250,7 @@ def points_of(task: ModelTask, labels: Sequence[Label]) -> tuple[OperatingPoint,
     )
 
 
-HALF = "half, for the source states none; choose it anew on studies of your own"
+HALF = "half, for the source states none; choose it on your own studies"
 
 
 def half_points(*levels_and_labels: tuple[Any, str]) -> tuple[OperatingPoint, ...]:

@@ -74,9 +74,7 @@ def convert_densenet(path: Path, options: Options) -> Converted:
         arguments["exclusive"] = True
     if points is not None:
         if options.head == "softmax":
-            raise ModelError(
-                f"{path.name} has operating points of TorchXRayVision, whose findings stand for themselves."
-            )
+            raise ModelError(f"{path.name} has operating points of TorchXRayVision, whose findings are independent.")
         if len(points) != count:
             raise ModelError(
                 f"{path.name} has {len(points)} operating points for {count} outputs; they must be as many."

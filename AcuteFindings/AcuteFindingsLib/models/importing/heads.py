@@ -1,4 +1,4 @@
-"""Whether several outputs exclude each other (softmax) or each stand for themselves (sigmoid)."""
+"""Whether several outputs exclude each other (softmax) or are independent (sigmoid)."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -47,5 +47,5 @@ def head_remark(exclusive: bool) -> str:
     return (
         "The labels exclude each other: their probabilities are a softmax."
         if exclusive
-        else "Each label stands for itself: its probability is a sigmoid."
+        else "The labels are independent: its probability is a sigmoid."
     )

@@ -35,8 +35,8 @@ _ARCHITECTURES: dict[str, tuple[Convert, str]] = {
     "densenet121": (convert_densenet, "DenseNet121 from torchvision, timm, TorchXRayVision or CheXNet"),
     "segmentation-model": (convert_segmentation_model, "a checkpoint of segmentation-models-pytorch"),
     "monai-bundle": (convert_bundle, "a MONAI bundle with one of MONAI's two-dimensional networks"),
-    "torchscript": (partial(convert_program, kind="torchscript"), "a TorchScript file, as it is"),
-    "onnx": (partial(convert_program, kind="onnx"), "an ONNX file, as it is"),
+    "torchscript": (partial(convert_program, kind="torchscript"), "a TorchScript file, used unchanged"),
+    "onnx": (partial(convert_program, kind="onnx"), "an ONNX file, used unchanged"),
 }
 
 _NO_TERMS = (
@@ -150,7 +150,7 @@ def import_model(
         at(f"Comparing with {converted.framework}", 0.35)
         origin = compare(converted, predictor, origin=card.origin or _origin(path, converted), say=say)
     else:
-        origin = (card.origin or _origin(path, converted)).model_copy(update={"remark": "Left out on request."})
+        origin = (card.origin or _origin(path, converted)).model_copy(update={"remark": "Skipped on request."})
     at("Writing the package", 0.8)
     package = _write(
         out,
@@ -192,13 +192,13 @@ def _card(path: Path, converted: Converted, identity: Identity, out: Path) -> Ca
         training_data=TrainingData(summary=identity.trained_on, phantoms_only=False, count="not known"),
         evaluation=[],
         license=identity.license,
-        intended_use="To start a training from; no detector runs it by itself. Not for patients."
+        intended_use="A part to start training from; no detector uses it by itself. Not for patients."
         if part
         else "Research with a model that was trained elsewhere. Not for patients.",
         limitations=" ".join(
             (
                 "What this model was trained and measured on is not known here, and its operating points are not its "
-                "own: measure it on studies of your own before believing it.",
+                "own: measure it on your own studies before you trust it.",
                 *converted.remarks,
             )
         ),

@@ -110,7 +110,7 @@ def read_keras_file(path: Path) -> KerasFile:
         ) from error
     except (*ZIP_FAILS, KeyError, TypeError) as error:
         raise ModelError(
-            f"{path.name} is no readable file of Keras, or it is truncated ({' '.join(str(error).split())}); "
+            f"{path.name} is not a readable Keras file, or it is truncated ({' '.join(str(error).split())}); "
             "fetch or save it again."
         ) from error
 
@@ -127,7 +127,7 @@ def _read_archive(path: Path) -> KerasFile:
     with zipfile.ZipFile(path) as archive:
         if not {"config.json", "model.weights.h5"} <= set(archive.namelist()):
             raise ModelError(
-                f"{path.name} is a zip archive, but no .keras file: config.json or model.weights.h5 lacks."
+                f"{path.name} is a zip archive, but not a .keras file: config.json or model.weights.h5 lacks."
             )
         weights = archive.getinfo("model.weights.h5")
         _require_unpackable(path, weights.file_size, packed=weights.compress_size)

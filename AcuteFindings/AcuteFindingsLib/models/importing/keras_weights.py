@@ -91,7 +91,7 @@ def torch_weights(
         except ModelError as error:
             unfit.append(str(error))
     unknown = [layer.name for layer in given if layer.kind == "unknown"]
-    faults += [f"layer {name!r} is of no kind that the network has" for name in unknown]
+    faults += [f"layer {name!r} is of a kind that the network does not have" for name in unknown]
     faults += unfit
     if faults:
         more = f"; and {len(faults) - _NAMED_FAULTS} more" if len(faults) > _NAMED_FAULTS else ""
@@ -114,7 +114,7 @@ def first_channels(file: KerasFile) -> int:
     """
     channels = [layer.arrays["kernel"].shape[2] for layer in file.layers if layer.kind == "Conv2D"]
     if not channels:
-        raise ModelError(f"{file.path.name} holds no convolution, so it is no network for pictures.")
+        raise ModelError(f"{file.path.name} holds no convolution, so it is not a network for pictures.")
     return min(channels)
 
 

@@ -189,7 +189,7 @@ def _network(path: Path, folder: Path) -> tuple[str, dict[str, Any]]:
         (config[name] for name in ("network_def", "network", "net") if isinstance(config.get(name), dict)), None
     )
     if file is None or definition is None:
-        raise ModelError(f"{path.name} is no MONAI bundle that names its network (network_def in {_CONFIGS[0]}).")
+        raise ModelError(f"{path.name} is not a MONAI bundle that names its network (network_def in {_CONFIGS[0]}).")
     target = str(definition.get("_target_", "")).removeprefix(_NETS)
     if not target.isidentifier():
         raise ModelError(f"{path.name} was refused: its network is {target!r}, code of its own and not MONAI's.")

@@ -93,7 +93,7 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
     labels = _labels(task, kind, outputs, options)
     return Converted(
         task=task.id,
-        title=f"{kind} model for {task.id}, imported as it is",
+        title=f"{kind} model for {task.id}, imported unchanged",
         network=Network(name=kind, arguments={"parts": {part: value.model_dump() for part, value in parts.items()}}),
         programs={value.file: files[part] for part, value in parts.items()},
         form={"onnx": "ONNX", "torchscript": "TorchScript"}[kind],
@@ -136,7 +136,7 @@ def _probabilities(
         outside = sorted(set(answers) - within)
         if outside:
             raise ModelError(
-                f"{file.name} gives {outside[0]} beyond 0 to 1, so it is no probability; leave --probabilities out."
+                f"{file.name} gives {outside[0]} beyond 0 to 1, so it is not a probability; leave --probabilities out."
             )
         return list(answers)
     shown = answers_with_probabilities(file) if kind == "onnx" else {}

@@ -31,7 +31,7 @@ class Source:
     Attributes
     ----------
     size
-        Pixels a side of the pictures that it takes.
+        Pixels per side of the pictures that it takes.
     largest
         Largest difference between the outputs of the parts that were asked.
     """
@@ -84,7 +84,7 @@ class Source:
         if not self.largest <= TOLERANCE:
             raise ModelError(
                 f"{self._file} was refused: on the same input {self._framework} and the import differ by "
-                f"{self.largest:.1e}, more than {TOLERANCE:.0e}, so it is not the network it was taken for; nothing "
+                f"{self.largest:.1e}, more than {TOLERANCE:.0e}, so it is another network; nothing "
                 "was written."
             )
 
@@ -113,11 +113,11 @@ def compare(converted: Converted, predictor: Predictor, *, origin: Origin, say: 
             said = say(predictor, source)
         source.ask_the_rest()
     except SourceMissingError as error:
-        return origin.model_copy(update={"remark": f"Its source was not asked: {error}."})
+        return origin.model_copy(update={"remark": f"Not compared with its source: {error}."})
     if said is not None and not said <= DETECTOR_TOLERANCE:
         raise ModelError(
             f"{origin.file} was refused: of the same phantom {converted.framework} and the detector with the import "
-            f"say what differs by {said:.1e}, more than {DETECTOR_TOLERANCE:.0e}, though the networks answer alike; "
+            f"say what differs by {said:.1e}, more than {DETECTOR_TOLERANCE:.0e}, although the networks agree; "
             "nothing was written."
         )
     return origin.model_copy(

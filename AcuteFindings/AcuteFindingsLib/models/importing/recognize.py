@@ -33,7 +33,7 @@ def recognize(path: Path) -> str:
         read_keras_file(path)
         return "inception-resnet-v2"
     if ending not in ENDINGS:
-        raise ModelError(f"{path.name} is of no kind that can be imported; these are: {', '.join(ENDINGS)}.")
+        raise ModelError(f"{path.name} is not a file that can be imported; these are: {', '.join(ENDINGS)}.")
     names = read_state_dict(path)
     if any(name.endswith("features.conv0.weight") for name in names):
         return "densenet121"

@@ -103,7 +103,7 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
 
     remarks = []
     if classes > 1:
-        kind = "exclude each other (softmax)" if exclusive else "each stand for themselves (sigmoid)"
+        kind = "exclude each other (softmax)" if exclusive else "are independent (sigmoid)"
         remarks.append(f"Class {chosen} of {classes} is the answer; the classes {kind}.")
     if plain and not options.mean:
         remarks.append("How pictures were normalized is not in the file; ImageNet's numbers were taken.")
@@ -142,11 +142,13 @@ def _files(path: Path) -> tuple[Path, dict[str, Any]]:
     names = ("model.safetensors", "pytorch_model.bin")
     weights = next((path / name for name in names if (path / name).is_file()), None)
     if weights is None or not (path / "config.json").is_file():
-        raise ModelError(f"{path} is no folder of segmentation-models-pytorch: config.json or {names[0]} is missing.")
+        raise ModelError(
+            f"{path} is not a folder of segmentation-models-pytorch: config.json or {names[0]} is missing."
+        )
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ModelError(f"{path / 'config.json'} is no valid JSON: {error}.") from error
+        raise ModelError(f"{path / 'config.json'} is not valid JSON: {error}.") from error
     return weights, config if isinstance(config, dict) else {}
 
 
@@ -167,7 +169,7 @@ def _architecture(path: Path, config: dict[str, Any], options: Options) -> tuple
 def _first_channels(path: Path, state: dict[str, torch.Tensor]) -> int:
     kernels = [value for name, value in state.items() if name.startswith("encoder.") and value.ndim == 4]
     if not kernels:
-        raise ModelError(f"{path.name} holds no encoder, so it is no checkpoint of segmentation-models-pytorch.")
+        raise ModelError(f"{path.name} holds no encoder, so it is not a checkpoint of segmentation-models-pytorch.")
     return kernels[0].shape[1]
 
 

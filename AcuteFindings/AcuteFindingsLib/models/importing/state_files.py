@@ -33,7 +33,7 @@ def read_state(path: Path, *, anchor: str) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise ModelError(f"There is no file {path}; correct the path.")
     if path.suffix.lower() not in _SUFFIXES:
-        raise ModelError(f"{path.name} is no file of PyTorch weights; expected one of {', '.join(_SUFFIXES)}.")
+        raise ModelError(f"{path.name} is not a file of PyTorch weights; expected one of {', '.join(_SUFFIXES)}.")
     # `torch.compile` puts `_orig_mod` before, or between, names.
     state = {name.replace("_orig_mod.", ""): value for name, value in read_state_dict(path).items()}
     anchors = [name for name in state if name == anchor or name.endswith(f".{anchor}")]

@@ -33,7 +33,7 @@ def open_onnx(path: Path, *, device: str) -> Run:
     try:
         session = onnxruntime.InferenceSession(path.read_bytes(), providers=providers)
     except Exception as error:  # ONNX Runtime's own classes have no common base but this.
-        raise ModelError(f"{path.name} is no ONNX model that can be run here: {_line(error)}.") from error
+        raise ModelError(f"{path.name} is not an ONNX model that can be run here: {_line(error)}.") from error
     inputs = session.get_inputs()
     if len(inputs) != 1:
         raise ModelError(f"{path.name} takes {len(inputs)} inputs; one batch of pictures is expected.")

@@ -39,7 +39,7 @@ def check_onnx(path: Path) -> bool:
         model = onnx.load_model_from_string(path.read_bytes())
     # protobuf's errors have no common base here.
     except Exception as error:
-        raise ModelError(f"{path.name} is no ONNX model: {' '.join(str(error).split())[:200]}.") from error
+        raise ModelError(f"{path.name} is not an ONNX model: {' '.join(str(error).split())[:200]}.") from error
     own = {(function.domain, function.name) for function in model.functions}
     work: list[tuple[Any, int]] = [(model.graph, 0), *((function, 0) for function in model.functions)]
     nodes = values = 0

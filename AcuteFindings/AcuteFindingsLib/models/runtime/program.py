@@ -55,7 +55,7 @@ def program_parts(network: Network, *, source: str) -> dict[str, ProgramPart]:
     for part in parts.values():
         name = Path(part.file)
         if name.parts[:1] != ("models",) or len(name.parts) != 2 or name.suffix != PROGRAMS[network.name]:
-            raise ModelError(f"{source}: {part.file!r} is no file models/*{PROGRAMS[network.name]} of the package.")
+            raise ModelError(f"{source}: {part.file!r} is not a file models/*{PROGRAMS[network.name]} of the package.")
     return parts
 
 

@@ -136,7 +136,7 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is no readable safetensors file: {error}.") from error
+        raise ModelError(f"{path} is not a readable safetensors file: {error}.") from error
 
 
 def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
@@ -146,7 +146,7 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:
         # Neither a pickle nor an archive of one: it wants nothing, it is just something else.
         if not _is_pickle(path):
-            raise ModelError(f"{path} is no readable PyTorch weights file: it begins like none.") from error
+            raise ModelError(f"{path} is not a readable PyTorch weights file: it begins like none.") from error
         raise ModelError(
             f"{path} was refused: it is a pickle that holds more than tensors and could run code when opened; "
             "ask for the weights as safetensors."
@@ -156,7 +156,7 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     # A damaged pickle may fail in any way inside PyTorch.
     except Exception as error:
         told = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ModelError(f"{path} is no readable PyTorch weights file, or it is damaged: {told}.") from error
+        raise ModelError(f"{path} is not a readable PyTorch weights file, or it is damaged: {told}.") from error
     state = _state_in(data, path)
     if state is None:
         raise ModelError(

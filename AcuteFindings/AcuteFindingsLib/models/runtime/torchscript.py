@@ -32,7 +32,7 @@ def open_torchscript(path: Path, *, device: str) -> Run:
     try:
         module = torch.jit.load(as_checked(path), map_location=device).eval()
     except Exception as error:
-        raise ModelError(f"{path.name} is no readable TorchScript file: {_line(error)}.") from error
+        raise ModelError(f"{path.name} is not a readable TorchScript file: {_line(error)}.") from error
 
     def run(batch: np.ndarray) -> dict[str, np.ndarray]:
         return {name: value.float().cpu().numpy() for name, value in _call(module, path, batch, device).items()}

@@ -198,7 +198,7 @@ def _mask_plane(path: Path, plane: int) -> np.ndarray:
                 return np.asarray(picture.convert("L")) >= 128
         volume = _mask_volume(path, _stamp(path))
     except (StudyError, OSError, UnidentifiedImageError) as error:
-        raise DataError(f"The mask {path.name} cannot be read: it is missing, damaged or no image.") from error
+        raise DataError(f"The mask {path.name} cannot be read: it is missing, damaged or not an image.") from error
     if plane >= len(volume):
         raise DataError(f"The mask {path.name} has {len(volume)} planes; plane {plane + 1} was asked for.")
     return np.asarray(volume[plane])

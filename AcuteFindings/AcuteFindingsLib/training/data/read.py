@@ -65,7 +65,7 @@ def read_data(
     folder = Path(folder)
     kind = kind or detect_kind(folder)
     if kind not in _READERS:
-        raise DataError(f"{kind!r} is no kind of data set; expected one of {', '.join(KINDS)}.")
+        raise DataError(f"{kind!r} is not a kind of data set; expected one of {', '.join(KINDS)}.")
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the folder of the data set.")
     table: DataTable = _reader(kind).read(folder, task=task, cache=cache, progress=progress)

@@ -53,7 +53,7 @@ class HomePanel:
         if missing:
             self.ui.packagesLabel.setText(_("Missing: {packages}.").format(packages=describe(missing)))
         else:
-            self.ui.packagesLabel.setText(_("All that the detectors need is installed."))
+            self.ui.packagesLabel.setText(_("Everything that the detectors need is installed."))
         self.ui.installButton.setVisible(bool(missing))
         self.ui.installButton.setEnabled(bool(missing))
         self.ui.installButton.setText(
@@ -61,7 +61,7 @@ class HomePanel:
         )
         worker = self._worker or shared_worker()
         self.ui.workerLabel.setText(
-            _("Running; it keeps the models that were used in memory.") if worker.running else _("Not running.")
+            _("Running; it keeps used models in memory.") if worker.running else _("Not running.")
         )
         self.ui.stopWorkerButton.setEnabled(worker.running and not worker.busy)
         chosen = self.ui.studySelector.currentNode() is not None

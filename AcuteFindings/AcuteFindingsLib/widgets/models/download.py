@@ -162,12 +162,12 @@ class ModelDownload:
             done=self._on_done,
             failed=lambda text, _kind: self._on_failed(text),
             cancelled=lambda: self._on_failed(
-                _("Stopped. What has come is kept; the next download goes on from there.")
+                _("Stopped. What has arrived is kept; the next download continues from there.")
             ),
         )
 
     def close(self) -> None:
-        """Stop what is under way: the panel goes. What has come is kept."""
+        """Stop what is under way: the panel goes. What has arrived is kept."""
         self._abandon()
 
     def _abandon(self) -> None:
@@ -192,7 +192,7 @@ class ModelDownload:
         self.bar = qt.QProgressBar()
         self.bar.setObjectName("downloadBar")
         self.bar.setRange(0, 100)
-        self.bar.toolTip = _("How much of the download has come.")
+        self.bar.toolTip = _("How much of the download has arrived.")
         layout.addWidget(row(self.button, self.bar))
         label = qt.QLabel(_("Catalogue:"))
         self.address = qt.QLineEdit()
@@ -236,7 +236,7 @@ class ModelDownload:
         self.bar.setVisible(self.running)
         self.button.setText(_("Cancel") if self.running else _("Download"))
         self.button.toolTip = (
-            _("Stop the download; what has come is kept for the next time.")
+            _("Stop the download; what has arrived is kept for the next time.")
             if self.running
             else _("Download the selected model; its license is shown first.")
         )

@@ -282,7 +282,7 @@ class ModelLoader:
             of_model,
             "verifyButton",
             _("Verify"),
-            _("Hold every file of the selected model against its checksum, and examine its tensors."),
+            _("Check every file of the selected model against its checksum, and check its tensors."),
             self.verify,
         )
         self.add_folder_button = self._button(
@@ -325,7 +325,7 @@ class ModelLoader:
         self.message = qt.QLabel()
         self.message.setObjectName("modelMessage")
         self.message.setWordWrap(True)
-        self.message.toolTip = _("What was last found out about a model.")
+        self.message.toolTip = _("The last message about a model.")
         layout.addWidget(self.message)
         self.details = qt.QTextBrowser()
         self.details.setObjectName("modelCard")

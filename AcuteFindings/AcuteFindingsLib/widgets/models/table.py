@@ -76,7 +76,7 @@ class ModelTable:
             error = state(row)
             words = _("✗ damaged") if error else _("… checking") if error is None else _("✓ verified")
             if row.place == "provider":
-                words = _("asks before its first use")
+                words = _("asks you before its first use")
             if row is used and not error:
                 words = _("in use, {state}").format(state=words)
             item = self.widget.item(number, STATE)

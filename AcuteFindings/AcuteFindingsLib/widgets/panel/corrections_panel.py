@@ -50,7 +50,7 @@ class CorrectionsPanel:
         self._current_slice, self._on_label = current_slice, on_label
         self._observed: tuple[Any, int] | None = None
         self.widget, layout = column()
-        self.slice_label = text_label(_("The slice that a label is about: the one that the slice views show"))
+        self.slice_label = text_label(_("The slice to label: the one that the slice views show"))
         self.slice_label.setObjectName("sliceLabel")
         self.label_buttons = self._label_buttons()
         self.correct_button = qt.QPushButton(_("Correct mask"))
@@ -73,7 +73,7 @@ class CorrectionsPanel:
             name="saveCorrectionButton",
             once=True,
         )
-        self.state_label = text_label(_("Whether there is something that is not saved"))
+        self.state_label = text_label(_("Whether something is not saved"))
         self.state_label.setObjectName("correctionStateLabel")
         layout.addWidget(self.save_button)
         layout.addWidget(self.state_label)
@@ -203,7 +203,7 @@ class CorrectionsPanel:
                 _("The finding is absent from this slice (key 2 while the mask is not corrected)"),
             ),
             "unsure": (_("Unsure (3)"), _("This slice cannot be decided (key 3 while the mask is not corrected)")),
-            "": (_("Clear"), _("Take this slice's label back")),
+            "": (_("Clear"), _("Remove the label of this slice")),
         }
         return {
             label: push_button(text, tip, with_argument(self.set_label, label), name=f"{label or 'clear'}LabelButton")
@@ -215,7 +215,7 @@ class CorrectionsPanel:
         self.status_box = qt.QComboBox()
         self.status_box.setObjectName("segmentStatusComboBox")
         self.status_box.addItems([_("Not started"), _("In progress"), _("Completed")])
-        self.status_box.setToolTip(_("How far the correction of the mask is; kept with the segment"))
+        self.status_box.setToolTip(_("State of the mask correction; stored with the segment"))
         self.status_box.connect("activated(int)", self._on_status)
         self.annotator_edit = qt.QLineEdit()
         self.annotator_edit.setObjectName("annotatorLineEdit")
@@ -225,7 +225,7 @@ class CorrectionsPanel:
         self.folder_edit = ctk.ctkPathLineEdit()
         self.folder_edit.setObjectName("correctionsFolderEdit")
         self.folder_edit.filters = ctk.ctkPathLineEdit.Dirs
-        self.folder_edit.setToolTip(_("Every saved correction becomes a new folder in here"))
+        self.folder_edit.setToolTip(_("Every saved correction becomes a new folder here"))
         default = Path.home() / "AcuteFindings" / "Corrections"
         self.folder_edit.currentPath = str(qt.QSettings().value(FOLDER, "") or default)
         form.addRow(_("Mask"), self.status_box)

@@ -29,7 +29,7 @@ class NotShownNotice:
         font.setBold(True)
         self.label.setFont(font)
         self.show_button = push_button(
-            _("Show this result"), _("Bring the image of this result into the views"), on_show, name="showResultButton"
+            _("Show this result"), _("Show the image of this result in the views"), on_show, name="showResultButton"
         )
         layout.addWidget(self.label)
         layout.addWidget(self.show_button)

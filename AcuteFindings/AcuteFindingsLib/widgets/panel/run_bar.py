@@ -100,7 +100,7 @@ class RunBar:
         """Say that the scene's model cannot be used, or take that back."""
         before, self._obstacle = self._obstacle, self.model_loader.obstacle
         if self._obstacle:
-            self.tell(_("✖ Apply waits: {reason}").format(reason=self._obstacle))
+            self.tell(_("✖ Apply is not possible yet: {reason}").format(reason=self._obstacle))
         elif before:
             self.tell("")
 
@@ -137,6 +137,6 @@ class RunBar:
     def _offer_force(self, text: str) -> None:
         if slicer.app.testingEnabled() or self._last_run is None:
             return
-        question = _("{reason}\n\nRun the detector all the same? Its answer may mean nothing.").format(reason=text)
+        question = _("{reason}\n\nRun the detector anyway? Its answer may mean nothing.").format(reason=text)
         if slicer.util.confirmYesNoDisplay(question):
             self._start(*self._last_run, force=True)

@@ -99,8 +99,8 @@ class SliceTable:
             _("Probability of {label}; from {threshold:.2f} on a slice counts as positive").format(
                 label=finding.main_label, threshold=finding.slice_threshold
             ),
-            _("What the model says of the slice"),
-            _("What the annotator says of the slice (keys 1, 2, 3)"),
+            _("The model's answer for the slice"),
+            _("The annotator's answer for the slice (keys 1, 2, 3)"),
         )
         for place, tip in enumerate(tips):
             self.widget.horizontalHeaderItem(place).setToolTip(tip)

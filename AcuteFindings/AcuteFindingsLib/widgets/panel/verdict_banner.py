@@ -22,7 +22,9 @@ class VerdictBanner:
         layout = qt.QVBoxLayout(self.widget)
         layout.setSpacing(3)
         self.verdict_label = text_label(_("Verdict of the detector for the whole study"), bold=True, larger=5)
-        self.probability_label = text_label(_("Probability of the finding, and the operating point it is held against"))
+        self.probability_label = text_label(
+            _("Probability of the finding, and the operating point it is compared with")
+        )
         self.rule_label = text_label(_("The decision rule, and how this study met or missed it"))
         self.model_label = text_label(_("Model that gave the verdict, and on what it was trained"))
         self.research_label = text_label(_("What this verdict may be used for"), bold=True)

@@ -341,7 +341,7 @@ def wait_until(ready: Callable[[], bool], seconds: float, what: str) -> None:
     end = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > end:
-            raise AssertionError(f"Waited {seconds:.0f} s in vain for {what}.")
+            raise AssertionError(f"Waited {seconds:.0f} s for {what}.")
         slicer.app.processEvents()
         # The worker is another process: it gets on meanwhile.
         time.sleep(0.01)

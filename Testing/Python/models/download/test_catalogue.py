@@ -109,7 +109,7 @@ def test_two_models_of_one_name_and_other_formats_are_refused(tmp_path):
     with pytest.raises(ModelError, match="format"):
         load_catalogue(write_catalogue(tmp_path, ENTRY, format=2))
     (tmp_path / "catalogue.json").write_text("{")
-    with pytest.raises(ModelError, match="no valid JSON"):
+    with pytest.raises(ModelError, match="not valid JSON"):
         load_catalogue(tmp_path)
     with pytest.raises(ModelError, match="cannot be read"):
         load_catalogue(tmp_path / "nowhere.json")

@@ -184,7 +184,7 @@ def test_a_whole_pickled_model_is_refused(tmp_path):
 def test_a_truncated_file_is_refused(tmp_path):
     path = save(densenet121(num_classes=14).state_dict(), tmp_path / "cut.pth")
     path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(ModelError, match=r"cut\.pth is no readable PyTorch weights file"):
+    with pytest.raises(ModelError, match=r"cut\.pth is not a readable PyTorch weights file"):
         import_model(path, architecture="densenet121", out=tmp_path / "x", options=SIZE)
 
 

@@ -69,7 +69,7 @@ def test_where_the_source_is_not_installed_the_card_says_so(weights, tmp_path, a
     ask(missing)
     package = import_model(weights, architecture="densenet121", out=tmp_path / "x", options=SIZE)
     assert package.card.origin.largest_difference is None
-    assert "**Not compared with its source.** Its source was not asked: torchvision is" in package.read_card_text()
+    assert "**Not compared with its source.** Not compared with its source: torchvision is" in package.read_card_text()
 
 
 def test_a_difference_counts_relative_to_large_numbers_only():
@@ -115,7 +115,7 @@ def test_the_command_imports_and_tells_the_difference(weights, tmp_path, monkeyp
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
     assert "largest difference" in result.output
-    assert "in what the detector says of a phantom" in " ".join(result.output.split())
+    assert "in the detector's answers for a phantom" in " ".join(result.output.split())
     assert (out / "models/model.safetensors").is_file()
     with pytest.raises(ModelError, match="There is no architecture 'resnet'; choose pe-source"):
         CliRunner().invoke(app, [*command[:4], "resnet", "--out", str(tmp_path / "y")], catch_exceptions=False)

@@ -121,7 +121,7 @@ def test_a_slice_model_without_its_sequence_model_is_refused_with_the_way_out(ke
 
 
 def test_other_networks_are_refused_and_say_in_what_they_differ(keras_models):
-    with pytest.raises(ModelError, match=r"no slice model of the PE source: its dense layers are 8×1"):
+    with pytest.raises(ModelError, match=r"not a slice model of the PE source: its dense layers are 8×1"):
         convert_slices(keras_models / "other.h5", Options())
     with pytest.raises(ModelError, match=r"not InceptionResNetV2: filters of layer .* is 8, expected 32"):
         convert_backbone(keras_models / "other.h5", Options())
@@ -202,7 +202,7 @@ def test_a_missing_layer_is_named(keras_models, tmp_path):
 def test_a_truncated_file_is_refused_and_leaves_nothing(keras_models, tmp_path):
     data = (keras_models / "sequence.h5").read_bytes()
     (tmp_path / "cut.h5").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ModelError, match=r"cut\.h5 is no readable file of Keras, or it is truncated"):
+    with pytest.raises(ModelError, match=r"cut\.h5 is not a readable Keras file, or it is truncated"):
         import_model(tmp_path / "cut.h5", architecture="pe-sequence", out=tmp_path / "out" / "package")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
