@@ -13,7 +13,7 @@ def fitting(study: Study, requirements: Mapping[str, Requirements]) -> list[str]
 
     A radiograph is taken for one of the chest unless its header names another body part; of a CT the header's words
     count, those that the check believes (`study.evidence`), and where they are silent the content does. A single
-    picture without a header may be a radiograph or a slice of a CT whose window is burnt in.
+    picture without a header may be a radiograph or a slice of a CT whose window is burned in.
 
     Parameters
     ----------

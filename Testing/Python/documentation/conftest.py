@@ -78,10 +78,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def world(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of one's own with the prepared files in it; also the home of this module's commands."""
-    folder = tmp_path_factory.mktemp("world")
+@pytest.fixture
+def world(prepared: Path, tmp_path: Path) -> Path:
+    """A folder with the prepared files in it, which is also the home of a page's commands."""
+    folder = tmp_path
     for item in prepared.iterdir():
         (folder / item.name).symlink_to(item)
     (folder / "home").mkdir()

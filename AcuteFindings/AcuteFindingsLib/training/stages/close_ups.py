@@ -28,7 +28,7 @@ NAME = "close_ups"
 SHOWN = 32
 _CUT = SHOWN + 2 * CLOSE_UP_RIM
 # How far a close-up's middle may lie from what it is about, in cells.
-_OFF_CENTRE = 12
+_OFF_CENTER = 12
 # A probability that makes a cell without finding worth another look.
 _SUSPICIOUS = 0.08
 _PLACES_A_SLICE = 3
@@ -193,7 +193,7 @@ class CloseUpSet(Dataset[Batch]):
         images = item.pictures(slice(place.z, place.z + 1), self.settings)[0]
         cell = images.shape[-1] // mask.shape[-1]
         top, left = (
-            int(np.clip(at - _CUT // 2 + rng.integers(-_OFF_CENTRE, _OFF_CENTRE + 1), 0, max(length - _CUT, 0)))
+            int(np.clip(at - _CUT // 2 + rng.integers(-_OFF_CENTER, _OFF_CENTER + 1), 0, max(length - _CUT, 0)))
             for at, length in zip((place.row, place.column), mask.shape[1:], strict=True)
         )
         return {

@@ -125,7 +125,7 @@ def test_other_networks_are_refused_and_say_in_what_they_differ(keras_models):
         convert_slices(keras_models / "other.h5", Options())
     with pytest.raises(ModelError, match=r"not InceptionResNetV2: filters of layer .* is 8, expected 32"):
         convert_backbone(keras_models / "other.h5", Options())
-    with pytest.raises(ModelError, match="no sequence model"):
+    with pytest.raises(ModelError, match="not a sequence model"):
         convert_sequence(keras_models / "gray.weights.h5", Options())
 
 
