@@ -34,17 +34,17 @@ _PREDICTIONS = "A CSV of predict, a folder of results of run, a folder of masks,
 Predictions = Annotated[Path, typer.Argument(metavar="PREDICTIONS", help=_PREDICTIONS)]
 Truth = Annotated[Path, typer.Option("--truth", help="CSV of labels; or a folder of true masks or of phantoms.")]
 OptionalOut = Annotated[Path | None, typer.Option("--out", help="Folder for the JSON and the HTML report.")]
-Level = Annotated[str | None, typer.Option("--level", help="slice or study; else what the predictions hold.")]
+Level = Annotated[str | None, typer.Option("--level", help="slice or study; default: what the predictions hold.")]
 Patient = Annotated[str | None, typer.Option("--patient", help="Column of the truth that names the patient.")]
 Study = Annotated[str | None, typer.Option("--study", help="Column of the truth that names the study of a slice.")]
 Labels = Annotated[
     list[str] | None,
-    typer.Option("--label", help="A label, or PREDICTED=COLUMN where the truth names it otherwise; may be repeated."),
+    typer.Option("--label", help="A label, or PREDICTED=COLUMN if the truth uses another name; may be repeated."),
 ]
 Thresholds = Annotated[
     list[str] | None, typer.Option("--threshold", help="LABEL=0.5, or 0.5 for all labels; may be repeated.")
 ]
-Masks = Annotated[Path | None, typer.Option("--masks", help="Folder of true masks, where --truth is a CSV.")]
+Masks = Annotated[Path | None, typer.Option("--masks", help="Folder of true masks, if --truth is a CSV.")]
 
 
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
     model: Annotated[str | None, typer.Option("--model", help="Model whose operating points to use.")] = None,
     subgroups: Annotated[str, typer.Option("--subgroups", help="Columns of the truth, such as sex,age,view.")] = "",
     readers: Annotated[
-        Path | None, typer.Option("--readers", help="CSV of what readers said of the same cases.")
+        Path | None, typer.Option("--readers", help="CSV of readers' answers for the same cases.")
     ] = None,
     masks: Masks = None,
     models_folder: ModelFolders = None,
@@ -87,7 +87,7 @@ def evaluate(
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help=_PREDICTIONS)],
-    second: Annotated[Path, typer.Argument(metavar="B", help="The other model's, on the same cases.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Predictions of the other model for the same cases.")],
     truth: Truth,
     out: OptionalOut = None,
     level: Level = None,
@@ -95,8 +95,12 @@ def compare(
     study: Study = None,
     label: Labels = None,
     threshold: Thresholds = None,
-    model_a: Annotated[str | None, typer.Option("--model-a", help="Model whose operating points hold for A.")] = None,
-    model_b: Annotated[str | None, typer.Option("--model-b", help="Model whose operating points hold for B.")] = None,
+    model_a: Annotated[
+        str | None, typer.Option("--model-a", help="Model whose operating points are used for A.")
+    ] = None,
+    model_b: Annotated[
+        str | None, typer.Option("--model-b", help="Model whose operating points are used for B.")
+    ] = None,
     masks: Masks = None,
     models_folder: ModelFolders = None,
     as_json: AsJson = False,
@@ -121,7 +125,9 @@ def agree(
     sets: Annotated[
         list[Path], typer.Argument(metavar="LABELS...", help="CSV tables of labels, or one with a column 'reader'.")
     ],
-    label: Annotated[list[str] | None, typer.Option("--label", help="Which; all that two sets share if none.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="Which label; default: all that two sets share.")
+    ] = None,
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of the images, to show disagreements.")
     ] = None,
@@ -158,7 +164,7 @@ def agree(
 
 
 def join_runs(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="CSV tables of predict, one a run.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="CSV tables of predict, one per run.")],
     out: Annotated[Path, typer.Option("--out", help="The CSV to write: Preds_model1, Preds_model2 and so on.")],
     order: Annotated[
         Path | None, typer.Option("--order", help="CSV whose rows give the order of the images; else the first run's.")
@@ -180,7 +186,7 @@ def explain(
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and the report.")],
     listing: Annotated[Path | None, typer.Option("--list", help="CSV whose column 'image' names the images.")] = None,
     label: Annotated[
-        str | None, typer.Option("--label", help="The label to explain; the model's first if none.")
+        str | None, typer.Option("--label", help="The label to explain; default: the model's first.")
     ] = None,
     count: Annotated[int, typer.Option("--count", min=1, help="How many images, the most probable first.")] = 24,
     model: Model = None,

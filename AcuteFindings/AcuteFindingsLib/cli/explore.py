@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 def explore(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the data set, in its own layout.")],
-    kind: Annotated[str | None, typer.Option("--kind", help="Layout; recognized by itself where left out.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Layout; recognized by default.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for explore.html and explore.json.")] = Path(
         "explore-output"
     ),
     task: Annotated[
         str | None,
-        typer.Option("--task", help=f"{listed(model_tasks())}, where a set holds several."),
+        typer.Option("--task", help=f"{listed(model_tasks())}, if a set holds several."),
     ] = None,
     images: Annotated[int, typer.Option("--images", min=1, help="How many images to open.")] = 200,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Folder that keeps what was read of headers.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder that stores what was read from headers.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a data set and show its counts, classes, people, sizes and pictures."""

@@ -31,7 +31,7 @@ models_app.callback(invoke_without_command=True)(help_without_command)
 
 CatalogueAddress = Annotated[
     str | None,
-    typer.Option("--catalogue", help="A catalogue of your own: a file, its folder, or its http(s) address."),
+    typer.Option("--catalogue", help="Your own catalogue: a file, its folder, or its http(s) address."),
 ]
 
 _COLUMNS = ("id", "task", "version", "size")
@@ -45,7 +45,7 @@ def models_list(
     long: Annotated[bool, typer.Option("--long", help="Also license, training data, and where each lies.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the model packages that are found, and which one of each task is used where none is named."""
+    """List the model packages that are found, and which one of each task is used if none is named."""
     from AcuteFindingsLib.models.find import list_packages, why_default
 
     packages = list_packages(folders=tuple(models_folder or ()))
@@ -162,7 +162,7 @@ def models_download(
 @models_app.command("install")
 def models_install(
     path: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="A zip file or a folder.")],
-    default: Annotated[bool, typer.Option("--default", help="Use it where no model is named.")] = False,
+    default: Annotated[bool, typer.Option("--default", help="Use it if no model is named.")] = False,
 ) -> None:
     """Install a model package that was carried here by hand; it is used where it is named, or with --default."""
     from AcuteFindingsLib.models.download.install import install_package
@@ -180,18 +180,18 @@ def models_install(
 
 @models_app.command("default")
 def models_default(
-    model: Annotated[str | None, typer.Argument(metavar="[ID]", help="The model to use where none is named.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="[ID]", help="The model to use if none is named.")] = None,
     task: Annotated[str | None, typer.Option("--task", help=f"With --reset: {listed(model_tasks())}.")] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="Take the choice for --task back.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Remove the choice for --task.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose the model that is used for its task where none is named; without an id, list the ones that are."""
+    """Choose the model that is used for its task if none is named; without an id, list the ones that are."""
     from AcuteFindingsLib.models.default_model import set_default
     from AcuteFindingsLib.models.find import find_id, list_packages, why_default
 
     if reset:
         if task is None or model is not None:
-            raise ModelError("Name the task whose choice is taken back, and no model: --reset --task chest.")
+            raise ModelError("Name the task whose choice is removed, and no model: --reset --task chest.")
         set_default(task, None)
     if model is not None:
         _make_default(find_id(model))
@@ -207,12 +207,12 @@ def models_default(
 
 
 def _print_defaults(packages: "list[ModelPackage | DamagedPackage]") -> None:
-    """Say which model of each task is used where none is named, and why."""
+    """Say which model of each task is used if none is named, and why."""
     from AcuteFindingsLib.models.find import why_default
 
     reasons = why_default(packages)
     if reasons:
-        out_console.print("Used where no model is named:")
+        out_console.print("Used if no model is named:")
     for package in packages:
         if package.id in reasons:
             facts = package.summary()
@@ -223,9 +223,9 @@ def _make_default(package: "ModelPackage") -> None:
     from AcuteFindingsLib.models.default_model import set_default
 
     if package.card.task == "part":
-        raise ModelError(f"{package.id} is a part to start a training from; no detector uses it by itself.")
+        raise ModelError(f"{package.id} is a part to start training from; no detector uses it by itself.")
     set_default(package.card.task, package.id)
-    out_console.print(f"{package.id} is now used for {package.card.task} where no model is named.")
+    out_console.print(f"{package.id} is now used for {package.card.task} if no model is named.")
 
 
 def _print_default(package: "ModelPackage") -> None:
@@ -244,7 +244,7 @@ def _print_default(package: "ModelPackage") -> None:
 def models_mirror(
     out: Annotated[Path, typer.Option("--out", help="Folder for the archives and their catalogue.")],
     model: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID|FOLDER]...", help="All that are found if none.")
+        list[str] | None, typer.Argument(metavar="[ID|FOLDER]...", help="Which models; default: all installed ones.")
     ] = None,
     models_folder: ModelFolders = None,
 ) -> None:
@@ -275,7 +275,7 @@ def _agreed(entry: "CatalogueEntry", *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise ModelError(f"Nobody is there to agree to the license of {entry.id}; add --yes if you do.")
+        raise ModelError(f"Nobody can be asked to agree to the license of {entry.id}; add --yes if you do.")
     return typer.confirm("Download it under this license?")
 
 

@@ -113,7 +113,7 @@ def _print_notices(input: Path, detector: str, notices: Sequence["Notice"], *, f
         rows = [(notice.severity, notice.code, notice.text) for notice in notices]
         print_rows(("severity", "code", ""), rows, title=f"{input.name}: {verdict} ({detector})")
     else:
-        out_console.print(f"{plain(input.name)}: fits ({detector}); nothing to remark.")
+        out_console.print(f"{plain(input.name)}: fits ({detector}); no notices.")
 
 
 def predict(
@@ -165,9 +165,10 @@ def phantom(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{listed(phantom_kinds())}.")],
     out: Out,
     count: Annotated[int, typer.Option("--count", min=1, help="How many studies.")] = 1,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the first; each further one is one more.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the first study; each further one adds 1.")] = 0,
     positive: Annotated[
-        bool | None, typer.Option("--positive/--negative", help="With or without the finding; else drawn by the seed.")
+        bool | None,
+        typer.Option("--positive/--negative", help="With or without the finding; default: chosen by the seed."),
     ] = None,
 ) -> None:
     """Make procedural studies as DICOM with truth; they depict no person."""

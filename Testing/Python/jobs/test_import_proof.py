@@ -55,7 +55,7 @@ def alter(monkeypatch):
 def test_the_mask_of_a_segmenter_is_that_of_its_source(two_classes, tmp_path, task, head):
     package = segmenter(two_classes, tmp_path / "m", task, head=head, mean=(0.4,), std=(0.3,))
     assert 0 <= package.card.origin.detector_difference < TOLERANCE
-    assert "in what the detector says of a phantom" in package.read_card_text()
+    assert "in the detector's answers for a phantom" in package.read_card_text()
 
 
 def with_sigmoid_of_one_class(converted):
@@ -85,7 +85,7 @@ def test_the_detector_alone_finds_a_wrong_activation(two_classes, tmp_path, alte
 
 def test_a_card_that_normalizes_otherwise_than_the_source_is_refused(two_classes, tmp_path, alter):
     alter(lambda converted: dataclasses.replace(converted, preprocessing={**converted.preprocessing, "mean": 0.3}))
-    with pytest.raises(ModelError, match="though the networks answer alike"):
+    with pytest.raises(ModelError, match="although the networks agree"):
         segmenter(two_classes, tmp_path / "m")
 
 
@@ -99,7 +99,7 @@ def test_a_card_that_normalizes_otherwise_than_the_source_is_refused(two_classes
 )
 def test_a_fault_behind_the_network_is_found(two_classes, tmp_path, monkeypatch, detector, task, name, fault):
     monkeypatch.setattr(detector, name, fault)
-    with pytest.raises(ModelError, match="though the networks answer alike"):
+    with pytest.raises(ModelError, match="although the networks agree"):
         segmenter(two_classes, tmp_path / "m", task)
 
 
@@ -110,7 +110,7 @@ def test_findings_of_a_chest_model_are_those_of_its_source(tmp_path, monkeypatch
     package = import_model(tmp_path / "chest.pth", out=tmp_path / "chest", **asked)
     assert package.card.origin.detector_difference < TOLERANCE
     monkeypatch.setattr(radiograph, "fit_square", lambda image, size: radiograph.unfit_square(image, (size, size)))
-    with pytest.raises(ModelError, match="though the networks answer alike"):
+    with pytest.raises(ModelError, match="although the networks agree"):
         import_model(tmp_path / "chest.pth", out=tmp_path / "bad", **asked)
 
 
@@ -169,14 +169,14 @@ def ct_model(folder, task):
 def test_the_detectors_of_ct_say_what_the_source_says(tmp_path, monkeypatch, task, detector):
     assert ct_model(tmp_path, task).card.origin.detector_difference < TOLERANCE
     monkeypatch.setattr(detector, "expit", lambda value: 1 / (1 + np.exp(-1.1 * value)))
-    with pytest.raises(ModelError, match="though the networks answer alike"):
+    with pytest.raises(ModelError, match="although the networks agree"):
         ct_model(tmp_path, task)
 
 
 def test_a_mask_of_a_hemorrhage_put_elsewhere_is_found(tmp_path, monkeypatch):
     plain = hemorrhage_detector.unfit_in_plane
     monkeypatch.setattr(hemorrhage_detector, "unfit_in_plane", lambda *asked, **told: plain(*asked, **told)[:, ::-1])
-    with pytest.raises(ModelError, match="though the networks answer alike"):
+    with pytest.raises(ModelError, match="although the networks agree"):
         ct_model(tmp_path, "hemorrhage")
 
 

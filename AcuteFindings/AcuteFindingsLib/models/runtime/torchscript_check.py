@@ -61,7 +61,7 @@ def check_torchscript(path: Path) -> bool:
                     _check_pickle(path, content)
     except ZIP_FAILS as error:
         raise ModelError(
-            f"{path.name} is no readable TorchScript file: {' '.join(str(error).split())[:200]}."
+            f"{path.name} is not a readable TorchScript file: {' '.join(str(error).split())[:200]}."
         ) from error
     return may_not_end(code_files)
 
@@ -77,7 +77,7 @@ def as_checked(path: Path) -> io.BytesIO:
             for entry in _entries(path, archive):
                 anew.writestr(entry.filename, archive.read(entry))
     except ZIP_FAILS as error:
-        raise ModelError(f"{path.name} is no readable TorchScript file.") from error
+        raise ModelError(f"{path.name} is not a readable TorchScript file.") from error
     packed.seek(0)
     return packed
 

@@ -117,7 +117,7 @@ def list_rows(
 
 
 def default_row(rows: Iterable[ModelRow], task: str) -> ModelRow | None:
-    """Return the package that is used for a task where none is named: as `models.find.default_choice`."""
+    """Return the package that is used for a task if none is named: as `models.find.default_choice`."""
     listed = list(rows)
     try:
         chosen = chosen_defaults().get(task)
@@ -222,7 +222,7 @@ def _fault(folder: Path, checksums: dict[str, str]) -> str:
             if file_sha256(path) != expected:
                 return str(changed(path))
         elif path.suffix == ".safetensors" and path.stat().st_size != _safetensors_size(path):
-            return f"{path} is cut short or was added to; fetch the package again."
+            return f"{path} is truncated or too long; fetch the package again."
     return ""
 
 

@@ -284,7 +284,7 @@ def test_a_server_that_falls_silent_is_given_up_with_the_part_kept(entry, server
 
 @pytest.mark.parametrize(
     ("status", "told", "times"),
-    [(404, "is not there", 1), (410, "out of date", 1), (403, "login", 1), (500, "has a problem", 2), (503, "later", 2)],
+    [(404, "is not there", 1), (410, "out of date", 1), (403, "login", 1), (500, "a problem", 2), (503, "later", 2)],
 )
 def test_refusals_are_told_and_passing_troubles_tried_again(entry, server, cache, status, told, times):
     server.status = [status] * 9
