@@ -72,7 +72,9 @@ def train(
     named = [("--data", data.name)] if data else []
     named += [("--kind", kind)] if kind else []
     options = [*named, *(("--set", change) for change in changes or ())]
-    command = shlex.join(["acutefindings", "train", Path(recipe).name, *(part for option in options for part in option)])
+    command = shlex.join(
+        ["acutefindings", "train", Path(recipe).name, *(part for option in options for part in option)]
+    )
     request = RunRequest(
         recipe=checked,
         out=target,
