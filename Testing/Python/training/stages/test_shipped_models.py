@@ -53,14 +53,14 @@ def test_each_recipe_goes_on_from_the_one_before_to_a_package_that_loads(
     verify_package(package)
     card = package.card
     assert card.id == model
-    assert card.training_data.phantoms_only == (model == "pe-sequence-small")
-    assert "started from the weights of" in card.training_data.summary
-    if not card.training_data.phantoms_only:
-        assert "drawn into its images" in card.training_data.summary
+    recipe, summary = read_recipe(RECIPES / f"{model}.yaml"), card.training_data.summary
+    assert card.training_data.phantoms_only == (recipe.data.kind == "phantoms")
+    assert ("started from the weights of" in summary) == (recipe.start is not None)
+    assert ("drawn into its images" in summary) == any(one.drawn for one in recipe.data.mix.values())
     assert "pretrained" not in str(card.network.arguments)
     assert load_predictor(package, device="cpu").card == card
     assert card.evaluation
-    if read_recipe(RECIPES / f"{model}.yaml").data.measured_on:
+    if recipe.data.measured_on:
         assert any("that nothing was fitted to" in figure.data for figure in card.evaluation)
     for figure in card.evaluation:
         assert figure.low <= figure.value <= figure.high
