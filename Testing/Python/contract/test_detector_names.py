@@ -16,11 +16,6 @@ from AcuteFindingsLib.models.task import load_reference
 KINDS = [load_reference(reference) for reference in BUILT_IN]
 REGISTRY = "detectors/registry.py"
 
-STILL_NAMING: tuple[str, ...] = (
-    "training/runs/arrays.py",
-)
-"""Files that still name a detector. It only shrinks."""
-
 
 def naming(text: str, *, provider: bool = False) -> list[str]:
     """Return the lines in which a detector is named: its id as a text of its own, its folder, its module in Slicer.
@@ -56,7 +51,7 @@ def test_no_file_outside_a_detectors_folder_names_it():
         for place, lines in found.items()
         if re.match(r"providers/\w+/", place)
     }
-    wrong = {place: lines for place, lines in found.items() if lines and place not in {REGISTRY, *STILL_NAMING}}
+    wrong = {place: lines for place, lines in found.items() if lines and place != REGISTRY}
     assert wrong == {}
 
 

@@ -1,6 +1,6 @@
 """One series or image of a data set as the arrays a network is trained on, through the detectors' own preprocessing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.hemorrhage.scorer import HemorrhageSettings, head_images
-from AcuteFindingsLib.detectors.pe.scorer import PESettings, chest_slices
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, shown_box
 from AcuteFindingsLib.detectors.radiograph_scorers import LungsScorer
-from AcuteFindingsLib.detectors.registry import kind_of_task
+from AcuteFindingsLib.detectors.registry import find_task, kind_of_task
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.models.find import default_package, find_package
 from AcuteFindingsLib.models.load import load_predictor
@@ -65,6 +63,17 @@ class Preparation:
         """Whether slices are read with their series."""
         return self.form in ("series", "scan")
 
+    @property
+    def prepares(self) -> Callable[..., Any]:
+        """What makes the images of a study for a network of the task: ``(study, settings)``."""
+        found: Callable[..., Any] = find_task(self.task).load_scorer().images_of
+        return found
+
+    @property
+    def numbers(self) -> Any:
+        """The preprocessing numbers, as the task has them."""
+        return find_task(self.task).load_settings().model_validate(self.settings)
+
 
 def preparation_of(recipe: Recipe) -> Preparation:
     """Return what shapes the arrays of a recipe."""
@@ -98,9 +107,8 @@ def prepared_arrays(examples: Sequence[Example], plan: Preparation) -> Arrays:
 
 
 def _ct_series(examples: Sequence[Example], plan: Preparation) -> Arrays:
-    settings = PESettings.model_validate(plan.settings)
-    loaded = _loaded(examples)
-    prepared = chest_slices(loaded.study, settings)
+    settings, loaded = plan.numbers, _loaded(examples)
+    prepared = plan.prepares(loaded.study, settings)
     weights = prepared.plan.weights
     by_source = np.stack([loaded.label(name) for name in plan.labels], axis=1)
     by_plane = _on_planes(by_source, prepared.axial)
@@ -125,7 +133,7 @@ def _ct_series(examples: Sequence[Example], plan: Preparation) -> Arrays:
 
 
 def _ct_slice(example: Example, plan: Preparation) -> Arrays:
-    settings = PESettings.model_validate(plan.settings)
+    settings = plan.numbers
     hu = load_image(example)[None]
     inside = lungs_heart_mask(hu) if settings.mask else None
     images = prepare_pe_slices(hu, inside, level=settings.window_level, width=settings.window_width, size=settings.size)
@@ -138,9 +146,8 @@ def _ct_slice(example: Example, plan: Preparation) -> Arrays:
 
 
 def _scan(examples: Sequence[Example], plan: Preparation) -> Arrays:
-    settings = HemorrhageSettings.model_validate(plan.settings)
-    loaded = _loaded(examples)
-    prepared = head_images(loaded.study, settings)
+    settings, loaded = plan.numbers, _loaded(examples)
+    prepared = plan.prepares(loaded.study, settings)
     by_source = np.stack([loaded.label(name) for name in plan.labels], axis=1)
     axial = prepared.axial
     labels = by_source[prepared.order] if len(by_source) == len(prepared.order) else _on_planes(by_source, axial)

@@ -12,8 +12,8 @@ from torch import nn
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, predict_flipped
 from AcuteFindingsLib.detectors.registry import find_task
 from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.progress import Progress, batches, never_cancelled, no_progress
-from AcuteFindingsLib.training.memory_predictor import MemoryPredictor
 from AcuteFindingsLib.training.recipes.schema import Recipe
 from AcuteFindingsLib.training.runs.items import Item
 from AcuteFindingsLib.training.runs.module import input_range
@@ -82,14 +82,12 @@ def score_items(network: nn.Module, recipe: Recipe, card: Card, items: Sequence[
     return Scored({level: _joined(found) for level, found in rows.items()}, masks)
 
 
-class _OnDevice(MemoryPredictor):
-    """The network where it is: scoring runs where fitting ran."""
+class _OnDevice(TorchPredictor):
+    """A network that has not been written to a package yet, where it is: scoring runs where fitting ran."""
 
     def __init__(self, network: nn.Module, card: Card) -> None:
         device = "cuda" if torch.cuda.is_available() and next(network.parameters()).is_cuda else "cpu"
-        super().__init__(network, card)
-        self.device = device
-        self.network.to(device)
+        super().__init__(network, card=card, version="0", sha256="", device=device)
 
 
 @dataclass(frozen=True)

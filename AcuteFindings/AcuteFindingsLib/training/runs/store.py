@@ -65,7 +65,7 @@ def prepare(
     """
     groups = units(table, series=plan.series)
     jobs = {key: tuple(table.example(row) for row in rows) for key, rows in groups.items()}
-    cache = DiskCache(folder, prepared_arrays, plan, _weights(plan))
+    cache = DiskCache(folder, prepared_arrays, plan.prepares, plan, _weights(plan))
     places = {key: cache.path(examples) for key, examples in jobs.items()}
     missing = [key for key, place in places.items() if not (place / TRUTH).is_file()]
     left_out = []

@@ -65,7 +65,14 @@ class Workshop:
     def phantoms(self, plan: Phantoms, source: str) -> list[Item]:
         """Return phantoms; made once, and only their arrays are kept."""
         kind = self.recipe.phantom_kind
-        kept = DiskCache(self.cache / PHANTOMS, make_item, find_generator(kind), self.preparation, plan.options)
+        kept = DiskCache(
+            self.cache / PHANTOMS,
+            make_item,
+            self.preparation.prepares,
+            find_generator(kind),
+            self.preparation,
+            plan.options,
+        )
         places = {seed: kept.path(seed) for seed in range(plan.seed, plan.seed + plan.count)}
         missing = [(seed, place) for seed, place in places.items() if not (place / TRUTH).is_file()]
         make = partial(make_item, kind, plan.options, self.preparation)
