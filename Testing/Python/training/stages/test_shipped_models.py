@@ -18,6 +18,8 @@ from AcuteFindingsLib.training.recipes.read import read_recipe
 from AcuteFindingsLib.training.runs.data import drawn, parts
 from AcuteFindingsLib.training.runs.experiment import run_recipe
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).parents[4] / "Tools" / "shipped_models" / "recipes"
 # Each goes on from what the one before left.
 CHAINS = {
@@ -33,6 +35,14 @@ CHAINS = {
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
+
+
+def tool(name: str):
+    """Return a script of `Tools/shipped_models` as a module."""
+    spec = importlib.util.spec_from_file_location(name, RECIPES.with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run(name: str, out: Path, data, cache: Path, *more: str) -> ModelPackage:
@@ -68,10 +78,7 @@ def test_each_recipe_goes_on_from_the_one_before_to_a_package_that_loads(
 
 def test_findings_are_drawn_into_radiographs_of_patients_that_the_recipe_keeps_aside(tmp_path: Path, data) -> None:
     folder = data("lung-masks", "chest-xray")
-    spec = importlib.util.spec_from_file_location("draw", RECIPES.with_name("draw.py"))
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    tool.radiographs(folder, tmp_path, count=8)
+    tool("draw").radiographs(folder, tmp_path, count=8)
     rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
     recipe = read_recipe(RECIPES / "pneumothorax-unet-small.yaml")
     aside = parts(recipe, drawn(recipe, read_data("lung-masks", folder).require_usable()), 0)
@@ -87,3 +94,16 @@ def test_findings_are_drawn_into_radiographs_of_patients_that_the_recipe_keeps_a
 def test_what_has_seen_more_than_phantoms_starts_no_measurement_on_real_images(tmp_path: Path, data, cache) -> None:
     with pytest.raises(TrainingError, match="more than phantoms"):
         run("hemorrhage-radnet-small", tmp_path, data, cache, "start=hemorrhage-radnet-small")
+
+
+def test_every_slice_is_answered_by_its_look_and_by_a_network_that_did_not_see_it(tmp_path: Path, data, cache) -> None:
+    folder = data("head-slices", "head-ct")
+    more = ("start=null", "data.split={folds: 2, test: 0, validation: 0, fit_all: true}", "evidence=null")
+    aside = ("data.tuned_on=null", "data.measured_on=null", "data.mix={}", "stages.scan.sampler={name: natural}")
+    run("hemorrhage-radnet-small", tmp_path, data, cache, *more, *aside)
+    tool("head_looks").main(data=folder, run=tmp_path / "run", out=tmp_path / "looks")
+    names = set(read_data("head-slices", folder).keys)
+    for name in ("neutral", "baseline"):
+        rows = list(csv.DictReader((tmp_path / "looks" / f"{name}.csv").open()))
+        assert {row["image"] for row in rows} == names
+        assert all(0 <= float(row["any"]) <= 1 for row in rows)
