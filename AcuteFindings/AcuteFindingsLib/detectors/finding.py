@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from AcuteFindingsLib.detectors.code import Code
+from AcuteFindingsLib.detectors.kind import Segment
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.names import below, detector_name
@@ -233,6 +234,11 @@ def file_stems(masks: Sequence[Mask]) -> list[str]:
             taken = f"{stem}-{number}"
         stems.append(taken)
     return stems
+
+
+def mask_of(segment: Segment, array: np.ndarray) -> Mask:
+    """Return a segment of a detector's kind as drawn: ``(z, y, x)`` uint8, 0 or 1."""
+    return Mask(segment.name, array, segment.category, segment.type, segment.anatomy, segment.color)
 
 
 def mask_from_dict(entry: dict[str, Any], array: np.ndarray) -> Mask:

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, ModelIdentity, Verdict
+from AcuteFindingsLib.detectors.code import ALTERED
+from AcuteFindingsLib.detectors.finding import Finding, Mask, ModelIdentity, Verdict
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.study.study import Study
@@ -68,7 +69,6 @@ def _trial(study: Study) -> Finding:
     """Return a finding of a single voxel, by which a study's headers are tried."""
     mark: np.ndarray = np.zeros(study.array.shape, np.uint8)
     mark[tuple(length // 2 for length in mark.shape)] = 1
-    code = Code("SCT", "49755003", "Morphologically Altered Structure")
     return Finding(
         detector="trial",
         model=ModelIdentity("trial", "0", "0" * 64, ""),
@@ -78,7 +78,7 @@ def _trial(study: Study) -> Finding:
         slice_threshold=0.5,
         ijk_to_ras=study.ijk_to_ras,
         display_window=(0.5, 1.0),
-        masks=(Mask("Trial", mark, code, code, None, (1.0, 0.0, 0.0)),),
+        masks=(Mask("Trial", mark, ALTERED, ALTERED, None, (1.0, 0.0, 0.0)),),
         series_instance_uid=study.dicom.series_instance_uid,
     )
 

@@ -10,8 +10,8 @@ import pytest
 from highdicom.seg import segread
 from highdicom.sr import srread
 
-from AcuteFindingsLib.detectors.finding import Mask
-from AcuteFindingsLib.detectors.hemorrhage.detector import BRAIN, CATEGORY, HEMORRHAGE
+from AcuteFindingsLib.detectors.finding import mask_of
+from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
 from AcuteFindingsLib.errors import CancelledError, ExportError, SceneError
 from AcuteFindingsLib.jobs.arrays import save_result, save_study
 from AcuteFindingsLib.jobs.messages import Request
@@ -58,8 +58,8 @@ def handed_over(head_run: StudyResult, head_ct: Path, tmp_path: Path) -> tuple[d
     study = read_study(head_ct)
     mask = np.zeros(study.array.shape, np.uint8)
     mask[3:6, 40:60, 50:80] = 1
-    mask_of = Mask("Hemorrhage", mask, CATEGORY, HEMORRHAGE, BRAIN, (0.85, 0.15, 0.15))
-    save_result(replace(head_run.finding, masks=(mask_of,)), tmp_path / "result")
+    masks = (mask_of(KIND.segments[0], mask),)
+    save_result(replace(head_run.finding, masks=masks), tmp_path / "result")
     save_study(study, tmp_path / "study", dtype=np.int16)
     fields = {name: str(tmp_path / name) for name in ("result", "study", "out")}
     return fields, study

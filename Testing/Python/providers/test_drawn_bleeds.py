@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.detectors.hemorrhage.detector import HEMORRHAGE
 from AcuteFindingsLib.detectors.hemorrhage.drawn import (
+    BLEED,
     LABEL,
     Drawn,
     drawn_levels,
@@ -38,13 +38,13 @@ def finding_of(study, drawn, levels):
 def test_three_consecutive_slices_make_a_positive_study(make_ct, last, label) -> None:
     study, mask = make_ct(np.zeros((12, 40, 40))), bleed(2 + (last == 3), last)
     mask[:2] = False
-    finding = finding_of(study, [Drawn("Hemorrhage", mask, HEMORRHAGE, RED)], drawn_levels(mask, (2.0, 1.0, 1.0)))
+    finding = finding_of(study, [Drawn("Hemorrhage", mask, BLEED.type, RED)], drawn_levels(mask, (2.0, 1.0, 1.0)))
     assert finding.verdict.label == label
 
 
 def test_no_mask_is_negative_with_all_slices_at_zero(make_ct) -> None:
     study, mask = make_ct(np.zeros((12, 40, 40))), np.zeros((12, 40, 40), bool)
-    finding = finding_of(study, [Drawn("Hemorrhage", mask, HEMORRHAGE, RED)], drawn_levels(mask, (2.0, 1.0, 1.0)))
+    finding = finding_of(study, [Drawn("Hemorrhage", mask, BLEED.type, RED)], drawn_levels(mask, (2.0, 1.0, 1.0)))
     assert finding.verdict.label == "negative"
     assert {item.probabilities[LABEL] for item in finding.slices} == {0.0}
 
@@ -56,7 +56,7 @@ def test_mask_and_slices_agree_whichever_way_the_series_runs(make_ct, flip_z) ->
     study = make_ct(array, flip_z=flip_z)
     axial = to_axial(study)
     mask = axial.array > 50
-    finding = finding_of(study, [Drawn("Hemorrhage", mask, HEMORRHAGE, RED)], drawn_levels(mask, axial.spacing))
+    finding = finding_of(study, [Drawn("Hemorrhage", mask, BLEED.type, RED)], drawn_levels(mask, axial.spacing))
     np.testing.assert_array_equal(finding.masks[0].array, array > 50)
     positive = [item.index for item in finding.slices if item.probabilities[LABEL] > 0.5]
     assert positive == [2, 3, 4, 5, 6]
@@ -68,8 +68,8 @@ def test_volumes_are_of_the_voxels_and_edema_counts_as_no_bleed(make_ct) -> None
     blood, water = bleed(2, 5), np.zeros((12, 40, 40), bool)
     water[2:6, 25:35, 10:20] = True
     drawn = [
-        Drawn("Intraparenchymal hemorrhage", blood, HEMORRHAGE, RED),
-        Drawn("Edema", water, HEMORRHAGE, RED, False),
+        Drawn("Intraparenchymal hemorrhage", blood, BLEED.type, RED),
+        Drawn("Edema", water, BLEED.type, RED, False),
     ]
     finding = finding_of(study, drawn, drawn_levels(blood, (2.0, 1.0, 1.0)))
     values = {item.name: item.value for item in finding.measurements}
@@ -81,7 +81,7 @@ def test_volumes_are_of_the_voxels_and_edema_counts_as_no_bleed(make_ct) -> None
 def test_specks_are_dropped_from_masks(make_ct) -> None:
     study, mask = make_ct(np.zeros((12, 40, 40))), np.zeros((12, 40, 40), bool)
     mask[5, 5, 5] = True
-    finding = finding_of(study, [Drawn("Hemorrhage", mask, HEMORRHAGE, RED)], drawn_levels(mask, (2.0, 1.0, 1.0)))
+    finding = finding_of(study, [Drawn("Hemorrhage", mask, BLEED.type, RED)], drawn_levels(mask, (2.0, 1.0, 1.0)))
     assert not finding.masks[0].array.any()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slice_results
-from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
+from AcuteFindingsLib.detectors.finding import Finding, Measurement, Verdict, mask_of
 from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
 from AcuteFindingsLib.detectors.hemorrhage.scorer import HeadImages, HemorrhageScorer
 from AcuteFindingsLib.detectors.hemorrhage.volumes import blood_volumes
@@ -23,9 +23,6 @@ from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
-CATEGORY = Code("SCT", "49755003", "Morphologically Altered Structure")
-HEMORRHAGE = Code("SCT", "50960005", "Hemorrhage")
-BRAIN = Code("SCT", "12738006", "Brain")
 HU = "[hnsf'U]"
 
 DENSEST_BLOOD_HU = 100.0
@@ -91,7 +88,7 @@ class HemorrhageDetector:
             if study.intensity == "windowed"
             else (self.settings.window_level, self.settings.window_width),
             positive_runs=tuple(runs),
-            masks=(Mask("Hemorrhage", on_study, CATEGORY, HEMORRHAGE, BRAIN, (0.85, 0.15, 0.15)),),
+            masks=(mask_of(KIND.segments[0], on_study),),
             measurements=tuple(measurements),
             warnings=(
                 *model_notices(self.predictor),

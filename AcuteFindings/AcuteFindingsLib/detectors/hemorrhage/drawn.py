@@ -7,12 +7,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.detector import analysis_sources, identity_of, slice_results
 from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Verdict
-from AcuteFindingsLib.detectors.hemorrhage.detector import (
-    BRAIN,
-    CATEGORY,
-    remove_small,
-    step_mm,
-)
+from AcuteFindingsLib.detectors.hemorrhage.detector import remove_small, step_mm
 from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
 from AcuteFindingsLib.detectors.hemorrhage.scorer import HemorrhageRule, HemorrhageSettings
 from AcuteFindingsLib.detectors.hemorrhage.volumes import blood_volumes
@@ -24,7 +19,8 @@ from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
 LABEL = KIND.id
-LABELS = (Label(name=LABEL, meaning="Intracranial hemorrhage", code="1386000"),)
+BLEED = KIND.segments[0]
+LABELS = (Label(name=LABEL, meaning=KIND.finding, code=KIND.codes.finding.value),)
 
 AREA_MM2 = 10.0
 """How much of a slice must show a bleed before the slice counts; ours: a disk of 3.6 mm across."""
@@ -111,7 +107,14 @@ def hemorrhage_finding(
         display_window=(settings.window_level, settings.window_width),
         positive_runs=tuple(consecutive_runs(by_source >= THRESHOLD)),
         masks=tuple(
-            Mask(item.name, axial.restore(item.array.astype(np.uint8)), CATEGORY, item.type, BRAIN, item.color)
+            Mask(
+                item.name,
+                axial.restore(item.array.astype(np.uint8)),
+                BLEED.category,
+                item.type,
+                BLEED.anatomy,
+                item.color,
+            )
             for item in cleaned
         ),
         measurements=tuple(measurements),

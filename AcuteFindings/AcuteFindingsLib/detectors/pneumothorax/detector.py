@@ -5,7 +5,7 @@ from time import perf_counter
 import numpy as np
 
 from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slice_results
-from AcuteFindingsLib.detectors.finding import Code, Finding, Mask, Measurement, Verdict
+from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict, mask_of
 from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
 from AcuteFindingsLib.detectors.pneumothorax.scorer import LABEL, Outline, PneumothoraxScorer
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import ShortcutCheck, check_shortcuts
@@ -16,14 +16,6 @@ from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_p
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
-
-ALTERED = Code("SCT", "49755003", "Morphologically Altered Structure")
-ANATOMICAL = Code("SCT", "123037004", "Anatomical Structure")
-PNEUMOTHORAX = Code("SCT", "36118008", "Pneumothorax")
-LUNG = Code("SCT", "39607008", "Lung")
-RIGHT_LUNG = Code("SCT", "3341006", "Right lung")
-LEFT_LUNG = Code("SCT", "44029006", "Left lung")
-THORAX = Code("SCT", "43799004", "Thoracic cavity structure")
 
 
 class PneumothoraxDetector:
@@ -140,11 +132,8 @@ class PneumothoraxDetector:
             out[len(out) // 2] = plane
             return out
 
-        return (
-            Mask("Pneumothorax", volume(mask), ALTERED, PNEUMOTHORAX, THORAX, (0.85, 0.15, 0.15)),
-            Mask("Right lung", volume(lungs.right), ANATOMICAL, RIGHT_LUNG, None, (0.30, 0.60, 0.85)),
-            Mask("Left lung", volume(lungs.left), ANATOMICAL, LEFT_LUNG, None, (0.35, 0.75, 0.60)),
-        )
+        planes = (mask, lungs.right, lungs.left)
+        return tuple(mask_of(segment, volume(plane)) for segment, plane in zip(KIND.segments, planes, strict=True))
 
     def _measurements(
         self,

@@ -7,9 +7,9 @@ from time import perf_counter
 import numpy as np
 
 from AcuteFindingsLib.detectors.detector import identity_of, slice_results
-from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict
-from AcuteFindingsLib.detectors.pneumothorax.detector import ANATOMICAL, LABEL, LEFT_LUNG, RIGHT_LUNG
+from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict, mask_of
 from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
+from AcuteFindingsLib.detectors.pneumothorax.scorer import LABEL
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
 from AcuteFindingsLib.detectors.radiograph import split_lungs
 from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LungsScorer
@@ -163,7 +163,7 @@ def _lung_segments(study: Study, right: np.ndarray, left: np.ndarray) -> tuple[M
         out[len(out) // 2] = plane
         return out
 
-    return (
-        Mask("Right lung", volume(right), ANATOMICAL, RIGHT_LUNG, None, (0.30, 0.60, 0.85)),
-        Mask("Left lung", volume(left), ANATOMICAL, LEFT_LUNG, None, (0.35, 0.75, 0.60)),
+    # The kind's first segment is the finding, which nobody draws here.
+    return tuple(
+        mask_of(segment, volume(plane)) for segment, plane in zip(KIND.segments[1:], (right, left), strict=True)
     )

@@ -3,9 +3,9 @@
 from time import perf_counter
 
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.hemorrhage.detector import HEMORRHAGE
 from AcuteFindingsLib.detectors.hemorrhage.drawn import (
     AREA_MM2,
+    BLEED,
     LABELS,
     Drawn,
     drawn_levels,
@@ -60,7 +60,7 @@ class TotalSegmentatorHemorrhage:
         return hemorrhage_finding(
             study,
             axial,
-            [Drawn("Hemorrhage", mask, HEMORRHAGE, (0.85, 0.15, 0.15))],
+            [Drawn(BLEED.name, mask, BLEED.type, BLEED.color)],
             drawn_levels(mask, axial.spacing),
             package=self.package,
             notices=(*provider_notices(terms(), self.package.version), only_masks),
