@@ -30,8 +30,8 @@ _log = logging.getLogger(__name__)
 def kinds() -> tuple[DetectorKind, ...]:
     """Return every detector: this library's own first, then those of other packages in the order of their names.
 
-    A detector of another package that cannot be imported, or that uses a name of one before it for itself or for a
-    task, is named in a warning and left out: the others work without it.
+    A detector of another package that cannot be imported, or that uses a name of one before it for itself, a task,
+    an importer or its phantoms, is named in a warning and left out: the others work without it.
     """
     return collect_kinds(BUILT_IN, ((point.name, point.value) for point in entry_points(group=GROUP)))
 
@@ -47,7 +47,7 @@ def collect_kinds(built_in: Iterable[str], brought: Iterable[tuple[str, str]]) -
         Name and reference of the entry points. One that repeats a reference adds nothing.
     """
     found: dict[str, DetectorKind] = {reference: load_reference(reference) for reference in built_in}
-    owner = {task.id: reference for reference, kind in found.items() for task in kind.tasks}
+    owner = {name: reference for reference, kind in found.items() for name in _names(kind)}
     for name, reference in sorted(brought):
         if reference in found:
             continue
@@ -59,7 +59,7 @@ def collect_kinds(built_in: Iterable[str], brought: Iterable[tuple[str, str]]) -
             _log.warning("The detector %r of another package (%s) was left out: %s.", name, reference, told)
             continue
         found[reference] = kind
-        owner.update({task.id: reference for task in kind.tasks})
+        owner.update(dict.fromkeys(_names(kind), reference))
     return tuple(found.values())
 
 
@@ -131,12 +131,18 @@ def explained_tasks() -> tuple[str, ...]:
     return tuple(name for name, task in model_tasks().items() if task.probabilities)
 
 
+def _names(kind: DetectorKind) -> tuple[str, ...]:
+    """Return the names by which people and files speak of what a kind brings: tasks, importers, phantoms of its own."""
+    phantoms = () if kind.phantoms is None else (kind.phantoms.generator,)
+    return (*(task.id for task in kind.tasks), *(importer.name for importer in kind.importers), *phantoms)
+
+
 def _brought_kind(reference: str, owner: Mapping[str, str]) -> DetectorKind:
-    """Return the kind behind a reference; `owner` says which reference uses the name of a task already."""
+    """Return the kind behind a reference; `owner` says which reference uses a name already."""
     kind = load_reference(reference)
     if not isinstance(kind, DetectorKind):
         raise TypeError(f"it is not a DetectorKind but a {type(kind).__name__}")
-    for task in kind.tasks:
-        if task.id in owner:
-            raise ValueError(f"the name {task.id!r} is that of {owner[task.id]}; uninstall the package of one of them")
+    for name in _names(kind):
+        if name in owner:
+            raise ValueError(f"the name {name!r} is that of {owner[name]}; uninstall the package of one of them")
     return kind

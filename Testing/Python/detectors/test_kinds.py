@@ -101,7 +101,8 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def renamed(kind: DetectorKind, name: str) -> DetectorKind:
-    return replace(kind, id=name, task=replace(kind.task, id=name), companions=())
+    task = replace(kind.task, id=name)
+    return replace(kind, id=name, task=task, companions=(), importers=(), phantoms=None)
 
 
 def test_a_detector_of_another_package_comes_after_our_own(stranger: ModuleType) -> None:
@@ -152,6 +153,17 @@ def test_a_companion_of_another_package_cannot_take_a_name_of_ours(
     with caplog.at_level(logging.WARNING):
         assert collect_kinds(BUILT_IN, [("mine", "strangers_detector:KIND")]) == collect_kinds(BUILT_IN, ())
     assert "'lungs'" in caplog.text
+
+
+@pytest.mark.parametrize(("field", "name"), [("importers", "pe-source"), ("phantoms", "ctpa")])
+def test_importers_and_phantoms_of_another_package_take_no_name_of_ours(
+    stranger: ModuleType, caplog: pytest.LogCaptureFixture, field: str, name: str
+) -> None:
+    pe = find_kind("pe")
+    stranger.KIND = replace(renamed(pe, "stroke"), **{field: getattr(pe, field)})
+    with caplog.at_level(logging.WARNING):
+        assert collect_kinds(BUILT_IN, [("mine", "strangers_detector:KIND")]) == collect_kinds(BUILT_IN, ())
+    assert f"the name '{name}' is that of" in caplog.text
 
 
 def test_of_two_strangers_with_one_name_the_first_stays(stranger: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
