@@ -152,6 +152,28 @@ class ChestScorer(RadiographScorer):
         return Heatmap(f"{self.predictor.explanation} of {of}", heat, study.ijk_to_ras)
 
 
+class LabelScorer(ChestScorer):
+    """One label of a chest model; subclasses name it. Raises `ValueError` for a model without it."""
+
+    label = ""
+
+    def __init__(self, predictor: Predictor, lungs: Predictor | None = None) -> None:
+        super().__init__(predictor, lungs)
+        if self.label not in self.labels:
+            raise ValueError(f"it has no label {self.label!r}, only {', '.join(self.labels)}")
+        self._chest = ChestScorer(predictor, lungs)
+        self._places = [self.labels.index(self.label)]
+        self.labels = (self.label,)
+
+    def answer(self, outputs: dict[str, np.ndarray]) -> Answer:
+        """Choose the label among all."""
+        return Answer(self._chest.answer(outputs).images[:, self._places])
+
+    def explain(self, images: np.ndarray, index: int = 0) -> np.ndarray:
+        """Return where the network looked for the label."""
+        return self._chest.explain(images, self._places[index])
+
+
 def picture_of(study: Study) -> np.ndarray:
     """Return the picture of a radiograph, ``(y, x)`` in 0..1; raises `DetectionError` for a CT."""
     if study.intensity != "unit":

@@ -162,7 +162,8 @@ def explain_images(
         shown.extend(_evidence(scorer, best.kept[part], index))
     stop_if(cancelled)
     progress("Drawing", 0.8)
-    return _write(request, scorer, card.labels[index].meaning, best, shown)
+    meanings = {label.name: label.meaning for label in card.labels}
+    return _write(request, scorer, meanings[scorer.labels[index]], best, shown)
 
 
 def _label(scorer: Scorer, request: ExplainRequest) -> int:

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.pneumothorax.scorer import PneumothoraxScorer
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
-from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer
+from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LabelScorer
 from AcuteFindingsLib.detectors.scoring import load_scorer
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.package import ModelPackage
@@ -84,6 +85,40 @@ def test_findings_of_a_model_for_lungs_alone_do_not_hang_on_what_lies_around_the
     around = np.where(lungs, picture, 0.9).astype(np.float32)
     own, changed = (ChestScorer(model).probabilities([image], [lungs])[0, 0] for image in (picture, around))
     assert own == pytest.approx(changed)
+
+
+@pytest.mark.parametrize(("label", "asked"), [("effusion", ("pathologies", 1)), ("chest_drain", ("tubes", 0))])
+def test_one_label_of_a_chest_model_is_its_probability_and_where_it_was_seen(
+    scripted, card, picture, label: str, asked: tuple[str, int]
+) -> None:
+    class OneLabel(LabelScorer):
+        pass
+
+    OneLabel.label = label
+    explained = []
+
+    class Asked(scripted):
+        def explain(self, batch, *, output, index, part=""):
+            explained.append((output, index))
+            return super().explain(batch, output=output, index=index, part=part)
+
+    names = ["pneumothorax", "effusion", "chest_drain"]
+    made = card("chest", labels=names, points=[], preprocessing={"size": SIZE})
+    answers = {"pathologies": logit([[0.1, 0.7]]), "tubes": logit([[0.9]])}
+    scorer = OneLabel(Asked(made, {"": lambda _batch: answers}))
+    prepared = scorer.prepare_pictures([picture])
+    assert scorer.labels == (label,)
+    np.testing.assert_allclose(scorer.infer(prepared).images, [[{"effusion": 0.7, "chest_drain": 0.9}[label]]])
+    assert scorer.where(picture, label).shape == picture.shape
+    assert explained == [asked]
+
+
+def test_a_model_without_the_label_is_refused_by_name(scripted, card) -> None:
+    class Fracture(LabelScorer):
+        label = "fracture"
+
+    with pytest.raises(ValueError, match="no label 'fracture', only pneumothorax"):
+        Fracture(scripted(card("chest", labels=["pneumothorax"], points=[]), {}))
 
 
 def test_single_images_are_cut_by_the_lungs_model_that_ships(tmp_path, card) -> None:
