@@ -20,7 +20,7 @@ from AcuteFindingsLib.cli.common import (
     print_json,
     progress_bar,
 )
-from AcuteFindingsLib.cli.tables import print_rows
+from AcuteFindingsLib.cli.tables import print_facts, print_rows
 from AcuteFindingsLib.counting import counted, plural
 from AcuteFindingsLib.detectors.registry import explained_tasks, find_task, kind_of_task
 from AcuteFindingsLib.errors import EvaluationError
@@ -349,8 +349,7 @@ def _range(figure: "Figure", decimals: int = 3) -> str:
 
 
 def _print_notices(notices: Sequence[str]) -> None:
-    for notice in notices:
-        out_console.print(f"  note: {notice}")
+    print_facts(("note:", notice) for notice in notices)
 
 
 def _print_files(paths: Sequence[Path]) -> None:

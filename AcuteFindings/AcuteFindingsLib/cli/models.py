@@ -82,17 +82,28 @@ def models_show(
     as_json: AsJson = False,
 ) -> None:
     """Show the model card of a package."""
-    from rich.markdown import Markdown
-
     from AcuteFindingsLib.models.find import find_package
 
     package = find_package(model, folders=tuple(models_folder or ()))
     if as_json:
         print_json({**package.summary(), "sha256": package.sha256, "card": package.card.model_dump(mode="json")})
         return
+    _print_card(package.read_card_text())
+
+
+def _print_card(text: str) -> None:
+    """Print a model card, its tables as all tables."""
+    from rich.markdown import Markdown
+
     # A terminal shows no pictures: their captions stand below them in the card already.
-    text = re.sub(r"^!\[.*\]\((\S+)\)$", r"Picture `docs/\1`:", package.read_card_text(), flags=re.MULTILINE)
-    out_console.print(Markdown(text))
+    text = re.sub(r"^!\[.*\]\((\S+)\)$", r"Picture `docs/\1`:", text, flags=re.MULTILINE)
+    for part in re.split(r"((?:^\|.*\n?)+)", text, flags=re.MULTILINE):
+        lines = [re.split(r"(?<!\\)\|", line.strip().strip("|")) for line in part.strip().splitlines()]
+        if part.startswith("|") and len(lines) > 2:
+            header, _, *rows = ([cell.strip().replace("\\|", "|").replace("`", "") for cell in line] for line in lines)
+            print_rows(header, [(*row, *[""] * len(header))[: len(header)] for row in rows])
+        elif part.strip():
+            out_console.print(Markdown(part), soft_wrap=False)
 
 
 @models_app.command("verify")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from AcuteFindingsLib.cli.common import AsJson, help_without_command, out_console, print_json, progress_bar
-from AcuteFindingsLib.cli.tables import print_rows
+from AcuteFindingsLib.cli.tables import print_facts, print_rows
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.providers.terms import Terms
@@ -46,7 +46,7 @@ def providers_show(provider: _Id, as_json: AsJson = False) -> None:
     if as_json:
         print_json(_facts(found))
     else:
-        out_console.print(found.text)
+        _print_terms(found)
 
 
 @providers_app.command("consent")
@@ -87,7 +87,7 @@ def _agreed(provider: "Terms", accept: bool) -> bool:
 
     if has_consent(provider):
         return True
-    out_console.print(provider.text)
+    _print_terms(provider)
     if not accept and not typer.confirm("Do you agree to these terms?", default=False):
         out_console.print("Nothing was changed.")
         return False
@@ -97,3 +97,7 @@ def _agreed(provider: "Terms", accept: bool) -> bool:
 
 def _facts(terms: "Terms") -> dict[str, Any]:
     return {**asdict(terms), "file": str(terms.file)}
+
+
+def _print_terms(terms: "Terms") -> None:
+    print_facts(("", line) for line in terms.text.splitlines())

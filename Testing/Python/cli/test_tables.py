@@ -89,3 +89,14 @@ def test_a_damaged_model_is_listed_with_what_is_wrong(monkeypatch, capsys, tmp_p
     listed = capsys.readouterr().out
     assert "broken                   damaged" in listed
     assert "broken: " in listed
+
+
+def test_a_model_card_is_shown_whole_at_80_columns(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.argv", ["acutefindings", "models", "show", "pe-sequence-small"])
+    with pytest.raises(SystemExit):
+        main()
+    card = capsys.readouterr().out
+    assert "…" not in card
+    assert "seeds 800000 to 800359, 199 positive" in card
+    assert "\n  Cases    360\n" in card

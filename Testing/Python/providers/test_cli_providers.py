@@ -24,8 +24,8 @@ def test_show_prints_license_and_citation(monkeypatch) -> None:
     printed = []
     monkeypatch.setattr(commands.out_console, "print", lambda *items, **_named: printed.extend(map(str, items)))
     run("show", "totalsegmentator")
-    assert "Apache-2.0" in printed[0]
-    assert "ryai.230024" in printed[0]
+    assert "Apache-2.0" in " ".join(printed)
+    assert "ryai.230024" in " ".join(printed)
 
 
 def test_consent_is_asked_for_and_no_means_no(providers) -> None:
@@ -42,7 +42,7 @@ def test_accept_license_asks_nothing_but_shows_the_terms(providers, monkeypatch)
     monkeypatch.setattr(commands.out_console, "print", lambda *items, **_named: printed.extend(map(str, items)))
     run("consent", "torchxrayvision", "--accept-license")
     assert has_consent(providers["torchxrayvision"])
-    assert providers["torchxrayvision"].text in printed
+    assert " ".join(providers["torchxrayvision"].text.split()) in " ".join(" ".join(printed).split())
 
 
 def test_nothing_is_installed_without_consent(monkeypatch, providers) -> None:
