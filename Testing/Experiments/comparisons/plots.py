@@ -51,7 +51,7 @@ def bars(
     axes.set_xticks(places, groups)
     axes.set(ylabel=label, ylim=(0, 1.02))
     _tidy(axes, grid="y")
-    axes.figure.legend(loc="outside uppercenter", ncols=4, frameon=False, fontsize=8)
+    axes.figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
 
 
 def roc(axes: Axes, curves: Sequence[tuple[str, Curve]], title: str) -> None:

@@ -185,12 +185,12 @@ def _draw(
         outlines = [(scored[0].masks[number].truth[0], _TRUTH)]
         outlines += [
             (answers.masks[number].soft[0] >= 255 * arm.threshold("mask"), color)
-            for arm, answers, color in zip(arms, scored, COLORS, strict=True)
+            for arm, answers, color in zip(arms, scored, COLORS, strict=False)
         ]
         picture(drawn, items[number].images()[0], items[number].patient, outlines)
     for drawn in axes[len(positives) :]:
         drawn.set_axis_off()
-    for name, color in [("true", _TRUTH), *zip((arm.name for arm in arms), COLORS, strict=True)]:
+    for name, color in [("true", _TRUTH), *zip((arm.name for arm in arms), COLORS, strict=False)]:
         axes[0].plot([], [], color=color, label=name)
     drawing.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     save(drawing, place.results / f"{NAME}-outlines.png")
