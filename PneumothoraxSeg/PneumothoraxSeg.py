@@ -21,7 +21,7 @@ class PneumothoraxSeg(ScriptedLoadableModule):
         self.parent.contributors = ["The AcuteFindings contributors"]
         self.parent.helpText = _(
             "Finds pneumothorax on a frontal chest radiograph and draws its outline: a verdict, the area, the tubes "
-            "that are in, and whether the answer leans on them. Choose a radiograph and press Apply. Research use "
+            "that are in, and whether the answer depends on them. Choose a radiograph and press Apply. Research use "
             "only. Not a medical device; not for diagnosis."
         )
         self.parent.acknowledgementText = _(

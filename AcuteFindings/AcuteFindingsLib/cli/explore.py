@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explore(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the data set, in its own layout.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the data set, in its published layout.")],
     kind: Annotated[str | None, typer.Option("--kind", help="Layout; recognized by default.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for explore.html and explore.json.")] = Path(
         "explore-output"

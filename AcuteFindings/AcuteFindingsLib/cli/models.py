@@ -298,7 +298,7 @@ def _print_catalogue(catalogue: "Catalogue") -> None:
         how = {
             "shipped": "came with the extension",
             "archive": "installed" if entry.id in installed else f"acutefindings models download {entry.id}",
-            "provider": f"with its authors' package: acutefindings providers show {entry.id}",
+            "provider": f"with the package of its authors: acutefindings providers show {entry.id}",
         }[entry.source.kind]
         facts = [f"{entry.id} {entry.version}".rstrip(), f"for {', '.join(entry.tasks)}", entry.size_text]
         out_console.print("  ".join(fact for fact in facts if fact), style="bold")

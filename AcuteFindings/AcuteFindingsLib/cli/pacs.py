@@ -207,7 +207,7 @@ def try_servers(
     ] = None,
     servers: ServersFile = None,
 ) -> int:
-    """Ask each server whether it is there and lets us in; exit status 1 where one does not."""
+    """Test the connection and the login of each server; exit status 1 where one does not."""
     from AcuteFindingsLib.pacs.connect import connect
     from AcuteFindingsLib.pacs.servers import find_server, read_servers
 
@@ -225,7 +225,7 @@ def try_servers(
 
 @servers_app.command("example")
 def example_servers() -> None:
-    """Print a file of servers to begin with."""
+    """Print a template for the file of servers."""
     from AcuteFindingsLib.pacs.servers import EXAMPLE
 
     print(EXAMPLE, end="")

@@ -361,7 +361,7 @@ def _paired(label: str, column: str) -> list[str]:
         return []
     return [
         f"{label} was measured against the truth's column {column!r}, its only one of 0 and 1; if that is another "
-        f"finding, these figures say nothing (--label {label}=COLUMN names the right one)."
+        f"finding, these figures are meaningless (--label {label}=COLUMN names the right one)."
     ]
 
 

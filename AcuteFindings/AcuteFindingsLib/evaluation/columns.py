@@ -38,7 +38,7 @@ def describes_the_case(name: str) -> bool:
 
 
 def says_present_or_absent(entries: pd.Series) -> bool:
-    """Whether a column holds nothing but 1 and 0, their words, and -1 where a reader was unsure."""
+    """Whether a column holds nothing but 1 and 0, their words, and -1 if a reader was unsure."""
     said = entries.dropna().str.lower()
     if said.empty:
         return False

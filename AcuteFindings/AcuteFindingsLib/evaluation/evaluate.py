@@ -102,7 +102,7 @@ def evaluate(
     if not aligned and not masks:
         raise EvaluationError(
             " ".join(lost)
-            or f"{predictions} holds no predictions that {request.truth} could judge: a table, findings or masks."
+            or f"{predictions} holds no table, findings or masks that could be compared with {request.truth}."
         )
     levels = []
     for number, cases in enumerate(aligned):
@@ -160,7 +160,8 @@ def compare(
     ]
     if not levels and not masks:
         raise EvaluationError(
-            " ".join(said) or f"{first} and {second} hold nothing alike that {request.truth} could judge."
+            " ".join(said)
+            or f"{first} and {second} have nothing in common that {request.truth} could be compared with."
         )
     progress("Done", 1.0)
     return Comparison(
@@ -338,13 +339,14 @@ def _one_sided(cases: Cases) -> list[str]:
             if few < FEW:
                 unit = cases.level if cases.grouped_by == "case" else "patient"
                 said.append(
-                    f"{label}: only {counted(few, f'{word} {unit}')}; the figures say little, as their intervals show."
+                    f"{label}: only {counted(few, f'{word} {unit}')}; the figures are uncertain, as their intervals "
+                    "show."
                 )
     count, groups = len(cases.patients), len(set(cases.patients))
     if groups < count:
         said.append(
             f"The {count} {plural(cases.level)} fall into {groups} groups ({cases.grouped_by}); Wilson's "
-            "and DeLong's intervals take them for independent, the bootstrap does not: read the bootstrap."
+            "and DeLong's intervals treat them as independent, the bootstrap does not: use the bootstrap."
         )
     return said
 

@@ -36,7 +36,7 @@ _MARKS = (
 )
 _SHEET, _GZIP, _OLD_EXCEL = b"PK\x03\x04", b"\x1f\x8b", b"\xd0\xcf\x11\xe0"
 # What is named as a table and is none.
-_OTHERS = {b"%PDF": "a PDF file", b"PAR1": "a Parquet file", b"{\\rtf": "a text of a word processor"}
+_OTHERS = {b"%PDF": "a PDF file", b"PAR1": "a Parquet file", b"{\\rtf": "a word processor document"}
 _DAMAGED: tuple[type[Exception], ...] = (*UNPACKING_FAILS, *ZIP_FAILS)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*%?\s*")
@@ -165,14 +165,14 @@ def first_rows(path: Path, count: int = 1) -> list[list[str]]:
 
 def _described(path: Path, content: bytes, remarks: tuple[str, ...], *, whole: bool = True) -> TableFile:
     if content.startswith(_OLD_EXCEL):
-        raise EvaluationError(f"{path} is an Excel file of the old form; save it as .xlsx or as CSV.")
+        raise EvaluationError(f"{path} is an old Excel file (.xls); save it as .xlsx or as CSV.")
     other = next((text for start, text in _OTHERS.items() if content.startswith(start)), None)
     if other:
         raise EvaluationError(f"{path} is {other}; save the table as CSV or .xlsx.")
     encoding, mark = _encoding(content)
     sample = content[mark : mark + _SAMPLE].decode(encoding, "ignore")
     if "\0" in sample:
-        raise EvaluationError(f"{path} holds bytes that no text has, so it is not a table; save it as CSV or .xlsx.")
+        raise EvaluationError(f"{path} holds bytes that are not text, so it is not a table; save it as CSV or .xlsx.")
     separator, first = _stated_separator(sample)
     skipped = mark + len(sample[:first].encode(encoding))
     sample = sample[first:]
@@ -346,7 +346,7 @@ def _separator(path: Path, sample: str, *, whole: bool) -> str:
     equal = [separator for separator, score in found.items() if score == best]
     if len(equal) > 1:
         words = " and ".join(repr(one) for one in equal)
-        raise EvaluationError(f"{path}: {words} could both stand between the columns; save it with one of them only.")
+        raise EvaluationError(f"{path}: {words} could both separate the columns; save it with one of them only.")
     return equal[0]
 
 

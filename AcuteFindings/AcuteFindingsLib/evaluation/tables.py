@@ -226,7 +226,7 @@ def label_values(table: pd.DataFrame, column: str, label: str, path: Path) -> np
     odd = rest[~stated.isin((0.0, 1.0, -1.0))].unique()
     if len(odd):
         raise EvaluationError(
-            f"{path}: column {column!r} holds {names(odd)}; a label is 1 or 0, -1 where a reader was unsure, and empty "
+            f"{path}: column {column!r} holds {names(odd)}; a label is 1 or 0, -1 if a reader was unsure, and empty "
             "where nobody said."
         )
     return values

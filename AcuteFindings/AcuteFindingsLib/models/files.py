@@ -46,7 +46,7 @@ def require_plain_file(path: Path, *, inside: Path | None = None) -> None:
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path} could not be read: {error}.") from error
     if stat.S_ISLNK(mode) or outside:
-        raise ModelError(f"{path} is a link; a model package may hold plain files only. Replace it by the file.")
+        raise ModelError(f"{path} is a link; a model package can hold only plain files. Replace it by the file.")
     if not stat.S_ISREG(mode):
         raise ModelError(f"{path} is not a file (a folder, pipe or device); do not use this package.")
 
@@ -57,7 +57,7 @@ def read_text(path: Path, *, inside: Path | None = None) -> str:
     try:
         if path.stat().st_size > budgets().settings_bytes:
             raise ModelError(
-                f"{path} is larger than {budgets().settings_bytes >> 20} MB, more than such a file ever needs; "
+                f"{path} is larger than {budgets().settings_bytes >> 20} MB, more than such a file needs; "
                 "do not use it."
             )
         return path.read_text(encoding="utf-8")
@@ -129,7 +129,8 @@ def read_checksums(folder: Path) -> dict[str, str]:
             inner_path(name)
         except ValueError as error:
             raise ModelError(
-                f"{path} lists a file that lies outside the model package or may not be in one: {error}; do not use it."
+                f"{path} lists a file that lies outside the model package or is not allowed in one: {error}; do not "
+                "use it."
             ) from error
         if not (isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")):
             raise ModelError(
@@ -208,7 +209,7 @@ def package_folders(place: Path) -> list[Path]:
     try:
         inside = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
-        raise ModelError(f"{place} cannot be looked into for models: {error.strerror or error}.") from error
+        raise ModelError(f"{place} cannot be searched for models: {error.strerror or error}.") from error
     return [folder for folder in inside if (folder / METADATA).parent.is_dir()]
 
 
@@ -227,11 +228,11 @@ def files_of(folder: Path) -> list[Path]:
     for path in sorted(folder.rglob("*")):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            raise ModelError(f"{path} is a link; a model package may hold plain files only. Replace it by the file.")
+            raise ModelError(f"{path} is a link; a model package can hold only plain files. Replace it by the file.")
         if stat.S_ISREG(mode):
             found.append(path)
         elif not stat.S_ISDIR(mode):
-            raise ModelError(f"{path} is a pipe or a device; a model package may hold plain files only.")
+            raise ModelError(f"{path} is a pipe or a device; a model package can hold only plain files.")
     return found
 
 

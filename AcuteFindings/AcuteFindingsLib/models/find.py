@@ -180,7 +180,7 @@ def shipped_versions(shipped: Path | None = None) -> dict[str, str]:
 def _places(folders: Iterable[Path | str], cache: Path | None, shipped: Path | None) -> Iterator[Path]:
     for folder in folders:
         if not Path(folder).is_dir():
-            raise ModelError(f"{folder} is not a folder, so no models can be looked for in it; correct the path.")
+            raise ModelError(f"{folder} is not a folder, so it cannot be searched for models; correct the path.")
         yield Path(folder)
     # Without a home folder there is nothing downloaded; what ships is found all the same.
     if cache is None:

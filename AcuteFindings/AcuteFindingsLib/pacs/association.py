@@ -102,7 +102,7 @@ def require_answer(server: DimseServer, status: Dataset, what: str) -> int:
     """Return the status code; raises `PacsError` where no answer came."""
     if "Status" not in status:
         raise PacsError(
-            f"{_where(server)} gave no answer to {what}: it broke the connection or {server.timeout:g} s went by. Ask "
+            f"{_where(server)} gave no answer to {what}: it closed the connection or {server.timeout:g} s went by. Ask "
             f"its administrator whether {server.own_ae_title} may do that; else try again, or set a longer timeout."
         )
     return int(status.Status)
@@ -141,7 +141,7 @@ def _explain(server: DimseServer, tried: Association, context: ssl.SSLContext | 
         )
     if tried.rejected_contexts:
         return PacsError(
-            f"{where} lets us in as {server.own_ae_title} but does not offer {service}; ask its administrator to "
+            f"{where} accepts us as {server.own_ae_title} but does not offer {service}; ask its administrator to "
             "permit that for this AE title."
         )
     return PacsError(f"{where} cannot be reached: {_probe(server, context)}.")

@@ -61,14 +61,14 @@ class Bounds:
             while len(data) < count:
                 left = end - time.monotonic()
                 if left <= 0:
-                    self._end(f"needed more than {self._seconds:g} s for one piece")
+                    self._end(f"took more than {self._seconds:g} s for one piece")
                 source.settimeout(left)
                 part = source.recv(min(_READ_BYTES, count - len(data)))
                 if not part:
                     break
                 data += part
         except TimeoutError:
-            self._end(f"needed more than {self._seconds:g} s for one piece")
+            self._end(f"took more than {self._seconds:g} s for one piece")
         finally:
             source.settimeout(usual)
         return data

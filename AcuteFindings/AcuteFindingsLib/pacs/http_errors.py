@@ -40,7 +40,7 @@ def explain_request(server: DicomwebServer, error: requests.RequestException) ->
         if server.certificate_file is None and "closed the connection" in (reason or ""):
             reason = f"{reason}; it may also ask for our certificate: set certificate_file and key_file"
     if reason is None and "timed out" in str(error):
-        reason = "it does not answer; check the host, and that no firewall stands between"
+        reason = "it does not answer; check the host, and that no firewall blocks it"
     return PacsError(f"{where} cannot be reached: {reason or type(error).__name__}.")
 
 

@@ -46,7 +46,7 @@ class StudyQuery:
     def __post_init__(self) -> None:
         """Raise `PacsError` for a query that asks for nothing, or for more than it says."""
         if not (self.study_uid or self.accession or self.patient_id or self.date):
-            raise PacsError("Say which study: give --study, --accession, --patient-id or --date.")
+            raise PacsError("Name the study: give --study, --accession, --patient-id or --date.")
         for option, value in (("--accession", self.accession), ("--patient-id", self.patient_id)):
             if value and any(sign in value for sign in "*?\\"):
                 raise PacsError(f"{option} names exactly one; *, ? and \\ are not allowed in it.")
@@ -139,7 +139,7 @@ def checked_uid(uid: str, what: str) -> str:
 def checked_modality(modality: str) -> str:
     """Return the modality; raises `PacsError` for what is none."""
     if not re.fullmatch(r"[A-Z]{2,16}", modality):
-        raise PacsError(f"--modality {modality[:20]}: write it as DICOM does, CT or SEG.")
+        raise PacsError(f"--modality {modality[:20]}: write it as in DICOM, for example CT or SEG.")
     return modality
 
 

@@ -48,7 +48,7 @@ def explain_socket(error: BaseException | None) -> str | None:
         if isinstance(current, ConnectionRefusedError):
             return "nothing answers at that port; check the port and that the server runs"
         if isinstance(current, TimeoutError):
-            return "it does not answer; check the host, and that no firewall stands between"
+            return "it does not answer; check the host, and that no firewall blocks it"
         if isinstance(current, ConnectionResetError | BrokenPipeError):
             return "it closed the connection; check that address and port are the right service, and TLS"
         queue += [current.__cause__, current.__context__, getattr(current, "reason", None)]

@@ -229,7 +229,7 @@ def read_servers(path: Path) -> dict[str, Server]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PacsError(
-            f"There is no file of servers at {path}: write one (acutefindings servers example prints a beginning) or "
+            f"There is no file of servers at {path}: write one (acutefindings servers example prints a template) or "
             "name another with --servers."
         ) from error
     except OSError as error:
@@ -257,7 +257,7 @@ def find_server(path: Path, name: str) -> Server:
 
 def _read_entry(path: Path, name: str, table: Any) -> Server:
     if not isinstance(table, dict):
-        raise PacsError(f"{path.name}: {name} stands outside a server's table; begin with a line [name-of-the-server].")
+        raise PacsError(f"{path.name}: {name} is outside a server's table; begin with a line [name-of-the-server].")
     for secret in ("password", "token"):
         if table.get(secret) not in (None, "keyring"):
             raise PacsError(

@@ -45,7 +45,7 @@ def require_consent(provider: Terms, *, file: Path | None = None) -> None:
     """Raise `ConsentError` where the user has not agreed to the provider's terms as they stand."""
     if not has_consent(provider, file=file):
         raise ConsentError(
-            f"{provider.id} is used once you have agreed to its license ({provider.license.split('. ')[0].rstrip('.')}"
+            f"{provider.id} can be used after you agree to its license ({provider.license.split('. ')[0].rstrip('.')}"
             f"): read it with `acutefindings providers show {provider.id}` and agree with "
             f"`acutefindings providers consent {provider.id}`, or choose it in the module's model list and press Apply."
         )

@@ -41,7 +41,7 @@ def python_of(provider: Terms, *, folder: Path | None = None) -> Path:
     if folder is None and provider.own_environment and earlier.is_dir():
         raise ProviderError(
             f"An earlier version of AcuteFindings kept {provider.package} in {earlier}, where a model package could "
-            f"lie too, so it is not run any more: {how_to_install(provider)} to make it anew, then delete that folder."
+            f"lie too, so it is no longer run: {how_to_install(provider)} to make it again, then delete that folder."
         )
     raise ProviderError(
         f"The package {provider.package} is not installed: {how_to_install(provider)}, or choose {provider.id} in the "

@@ -73,7 +73,7 @@ def load_any_detector(
     if name not in terms.tasks:
         raise ProviderError(f"{terms.id} has no model for {name}; it has one for {', '.join(terms.tasks)}.")
     if base is not None and name not in provider.beside:
-        raise ProviderError(f"{terms.id} does not stand beside another model for {name}; name it alone.")
+        raise ProviderError(f"{terms.id} cannot be combined with another model for {name}; name it alone.")
     require_consent(terms)
     how = Loading(device, folders, load, progress, cancelled)
     return provider.load_detector(find_kind(name), how, base=base)

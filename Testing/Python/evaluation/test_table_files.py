@@ -102,7 +102,7 @@ def test_a_quoted_entry_may_hold_separators_lines_and_marks(tmp_path: Path) -> N
         (b"a;b,c\n1;2,3\n", "could both"),
         (b"%PDF-1.7\n", "PDF"),
         (b"PAR1\x15\x04", "Parquet"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "old form"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "old Excel file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(3) + b"\rIHDR" + bytes(range(256)) * 4, "not a table"),
         (b"PK\x03\x04 no archive", "unpacked"),
         (b"\x1f\x8b no gzip", "unpacked"),

@@ -210,7 +210,7 @@ def test_a_server_that_does_not_know_us(servers, peer, command) -> None:
 
 def test_a_server_that_offers_no_queries(servers, peer, command) -> None:
     line = one_line(command("find", "classic", *STUDY, "--servers", servers(peer(["1.2.840.10008.1.1"]))))
-    assert "lets us in as ACUTEFINDINGS but does not offer queries (C-FIND)" in line
+    assert "accepts us as ACUTEFINDINGS but does not offer queries (C-FIND)" in line
 
 
 def test_a_real_server_that_permits_no_queries_to_strangers(archive, servers, command) -> None:

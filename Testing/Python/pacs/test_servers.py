@@ -57,7 +57,7 @@ def test_file_names_start_beside_the_file(write, tmp_path) -> None:
         (f'[a]\n{WEB}user = "hush-hush"\n', "a has a user but no password"),
         (f'[a]\n{CLASSIC}token_file = "hush-hush"\n', "a has a token, which classic DICOM does not use"),
         (f'[a]\n{WEB}key_file = "hush-hush"\n', "a has a key_file but no certificate_file"),
-        ('kind = "hush-hush"\n', "kind stands outside a server's table"),
+        ('kind = "hush-hush"\n', "kind is outside a server's table"),
         ("[a\nhush-hush", "servers.toml is not valid TOML"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_login_does_not_cross_the_network_unencrypted_unless_accepted(write) -
 def test_a_missing_file_and_an_unknown_name_say_what_to_do(write, tmp_path, command) -> None:
     status, _, err = command("find", "pacs", "--study", "1.2", "--servers", tmp_path / "none.toml")
     assert status == 2
-    assert "acutefindings servers example prints a beginning" in err
+    assert "acutefindings servers example prints a template" in err
     path = write(f"[one]\n{WEB}[two]\n{CLASSIC}")
     status, _, err = command("find", "three", "--study", "1.2", "--servers", path)
     assert status == 2

@@ -193,7 +193,7 @@ def test_cancel_keeps_the_part_and_the_next_download_goes_on(host, offered, serv
     assert "Downloading tiny-hemorrhage" in offered.message.text
     host.click(offered.download.button)
     host.wait_until(lambda: not offered.download.running, 120)
-    assert "goes on from there" in offered.message.text
+    assert "continues from there" in offered.message.text
     assert installed() == []
     (kept,) = (models_cache() / ".downloads").glob("*.partial")
     had = kept.stat().st_size

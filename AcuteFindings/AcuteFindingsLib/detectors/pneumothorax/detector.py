@@ -59,7 +59,7 @@ class PneumothoraxDetector:
         stop_if(cancelled)
 
         clock = perf_counter()
-        progress("Checking what the answer leans on", 0.7)
+        progress("Checking what the answer depends on", 0.7)
         shortcuts = check_shortcuts(
             image,
             lungs,

@@ -50,12 +50,12 @@ def _refuse_traps(packed: zipfile.ZipFile, archive: Path) -> None:
         name = entry.filename
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-            raise ModelError(f"{archive} wants to write outside its folder ({name!a}); do not use it.")
+            raise ModelError(f"{archive} would write outside its folder ({name!a}); do not use it.")
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind == stat.S_IFLNK:
-            raise ModelError(f"{archive} holds a link ({name!a}); a model package may hold plain files only.")
+            raise ModelError(f"{archive} holds a link ({name!a}); a model package can hold only plain files.")
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise ModelError(f"{archive} holds a pipe or device ({name!a}); a package may hold plain files only.")
+            raise ModelError(f"{archive} holds a pipe or device ({name!a}); a package can hold only plain files.")
         if name.casefold() in seen:
             raise ModelError(f"{archive} holds {name!a} twice; do not use it.")
         seen.add(name.casefold())

@@ -209,7 +209,7 @@ def task_of(options: Options, importer: str, serves: Callable[[ProgramForm], boo
     if name is None:
         raise ModelError(f"{file} does not say what it is for: choose --task {', '.join(fitting)}.")
     if name not in fitting:
-        raise ModelError(f"{file} cannot serve {name}; choose --task {', '.join(fitting)}.")
+        raise ModelError(f"{file} cannot be used for {name}; choose --task {', '.join(fitting)}.")
     return fitting[name]
 
 

@@ -199,7 +199,8 @@ def _require_unpackable(path: Path, size: int, *, packed: int) -> None:
         )
     if size > limits.ratio_counts_from and size > limits.unpacked_ratio * packed:
         raise ModelError(
-            f"{path.name} unpacks to {size / max(packed, 1):,.0f} times its size; weights never do. Do not use it."
+            f"{path.name} unpacks to {size / max(packed, 1):,.0f} times its size, which weights never do. Do not use "
+            "it."
         )
 
 

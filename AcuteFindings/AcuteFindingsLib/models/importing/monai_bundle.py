@@ -192,7 +192,7 @@ def _network(path: Path, folder: Path) -> tuple[str, dict[str, Any]]:
         raise ModelError(f"{path.name} is not a MONAI bundle that names its network (network_def in {_CONFIGS[0]}).")
     target = str(definition.get("_target_", "")).removeprefix(_NETS)
     if not target.isidentifier():
-        raise ModelError(f"{path.name} was refused: its network is {target!r}, code of its own and not MONAI's.")
+        raise ModelError(f"{path.name} was refused: its network is {target!r}, custom code and not one of MONAI's.")
     arguments = {
         key: _literal(path, key, value, config) for key, value in definition.items() if not key.startswith("_")
     }

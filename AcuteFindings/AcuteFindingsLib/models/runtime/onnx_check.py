@@ -56,11 +56,11 @@ def check_onnx(path: Path) -> bool:
             if (node.domain not in _DOMAINS or node.op_type in _REFUSED) and (node.domain, node.op_type) not in own:
                 raise ModelError(
                     f"{path.name} was refused: its operator {node.domain!a}.{node.op_type!a} is not one of "
-                    "ONNX, so it would run code that is not in the file."
+                    "ONNX, so it would run code from elsewhere."
                 )
             loops = loops or node.op_type in _LOOPS
             if node.op_type == "Loop" and not (node.input and node.input[0]):
-                raise ModelError(f"{path.name} was refused: it holds a loop without a stated number of turns.")
+                raise ModelError(f"{path.name} was refused: it holds a loop without a limit on its iterations.")
             for attribute in node.attribute:
                 tensors += [attribute.t, *attribute.tensors]
                 for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
@@ -71,7 +71,7 @@ def check_onnx(path: Path) -> bool:
         for tensor in tensors:
             if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
                 raise ModelError(
-                    f"{path.name} was refused: its numbers lie in another file. Save the model as one file "
+                    f"{path.name} was refused: its weights are in another file. Save the model as one file "
                     "(onnx.save without external data), and import that."
                 )
             values += math.prod(tensor.dims)

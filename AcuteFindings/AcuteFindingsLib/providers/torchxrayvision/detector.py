@@ -66,7 +66,7 @@ class XrvPneumothoraxDetector:
         stop_if(cancelled)
 
         clock = perf_counter()
-        progress("Checking what the answer leans on", 0.6)
+        progress("Checking what the answer depends on", 0.6)
         place = self.chest.labels.index(LABEL)
         shortcuts = check_shortcuts(
             image,
@@ -151,9 +151,7 @@ def image_scorer(task: str, predictor: TorchPredictor) -> ImageScorer:
     )
 
 
-_NO_OUTLINE = Notice(
-    "no-outline", "warn", "TorchXRayVision says whether there is a pneumothorax, not where: no outline is drawn."
-)
+_NO_OUTLINE = Notice("no-outline", "warn", "TorchXRayVision detects a pneumothorax but draws no outline.")
 _NO_LUNGS = Notice("lungs-not-found", "warn", "The lungs could not be outlined; the shortcut check is left out.")
 
 

@@ -64,7 +64,7 @@ CHEST_FACTS = ModelFacts(
         OperatingPoint(level="study", label=name, threshold=0.5, chosen=_CHOSEN) for _, name, _, _ in FINDINGS
     ),
     preprocessing={"size": 224, **_SCALE},
-    limitations="It says whether, not where: no outline is drawn. Pictures that are not square are padded, so that "
+    limitations="It detects a pneumothorax but draws no outline. Pictures that are not square are padded, so that "
     "nothing is cut off; its authors cropped them. Infants and lateral views were not in its training data as such.",
     rule={},
 )

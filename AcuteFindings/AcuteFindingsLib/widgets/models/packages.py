@@ -90,7 +90,7 @@ def ensure_packages(parent: Any = None, *, needed: Sequence[Package] = NEEDED) -
         return False
     question = _(
         "These Python packages are needed and not installed yet: {packages}. They are downloaded from the Python "
-        "package index and take about {total} MB. Packages that Slicer brought are left as they are. Install them now?"
+        "package index and take about {total} MB. Packages that came with Slicer are not changed. Install them now?"
     )
     total = sum(package.size_mb for package in missing)
     text = question.format(packages=describe(missing), total=total)

@@ -24,15 +24,15 @@ class RadiographPanel:
         self.result: SceneResult | None = None
         self.widget, layout = column()
         self.shortcut_group, self._shortcut_form = _group(
-            _("What the answer leans on"),
+            _("What the answer depends on"),
             _(
                 "Probability of the finding on the whole picture, with the lungs alone, and with the lungs or the "
-                "tubes taken out. An answer that stays without the lungs leans on something else."
+                "tubes taken out. An answer that stays without the lungs depends on something else."
             ),
         )
         self.tubes_group, self._tubes_form = _group(
             _("Tubes"),
-            _("Probability that a tube is in the picture; where a finding is treated with one, they often go together"),
+            _("Probability that a tube is in the picture; a finding and the tube that treats it often occur together"),
         )
         self.others_group, self._others_form = _group(
             _("Other findings"), _("Probabilities of the chest findings model for other findings")

@@ -79,7 +79,7 @@ class RunBar:
             return
         if not ensure_provider(self.model_loader.model, self.ui.applyButton):
             self.tell(
-                _("✖ Not run: {model} is used once you have agreed to its terms and it is installed.").format(
+                _("✖ Not run: {model} can be used after you agree to its terms and it is installed.").format(
                     model=self.model_loader.model
                 )
             )

@@ -64,7 +64,7 @@ def test_a_classifier_becomes_a_chest_model(tmp_path):
     ("definition", "told"),
     [
         ({"_target_": "BasicUNet", **UNET, "features": "$[8] * 6"}, r"features is the expression '\$\[8\] \* 6'"),
-        ({"_target_": "scripts.mine.Net"}, "code of its own and not MONAI's"),
+        ({"_target_": "scripts.mine.Net"}, "custom code and not one of MONAI's"),
         ({"_target_": "BasicUNet", **UNET, "spatial_dims": 3}, "reads volumes"),
         ({"_target_": "BasicUNet", **UNET, "act": {"_target_": "os.system"}}, "act is an object that code would build"),
     ],
