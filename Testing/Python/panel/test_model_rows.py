@@ -84,7 +84,7 @@ def test_weights_cut_short_are_seen_at_once(models):
     assert path.stat().st_size > model_rows.SMALL_BYTES
     with path.open("r+b") as stream:
         stream.truncate(path.stat().st_size - 4)
-    assert "cut short" in read_row(models / "tiny-pe").error
+    assert "truncated" in read_row(models / "tiny-pe").error
 
 
 def test_a_changed_card_is_seen_at_once(models):

@@ -57,7 +57,7 @@ def test_the_package_still_has_the_interface_that_is_used() -> None:
     assert {"get_model_path", "get_config_path"} <= set(vars(assets))
     assert str(set_device("cpu")) == "cpu"
     theirs = {number: name for number, name, *_ in CLASSES}
-    assert CLASS_NAMES == ["background", "iph", "eah", "edema", "ivh"]
+    assert CLASS_NAMES == ["background", "iph", "eah", "oedema", "ivh"]
     assert [theirs[number].split()[0] for number in (1, 2, 3, 4)] == [
         "Intraparenchymal",
         "Extra-axial",

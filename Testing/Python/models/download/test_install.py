@@ -532,7 +532,7 @@ def test_the_command_lists_asks_and_downloads(server, acutefindings, tmp_path):
     status, out, _ = acutefindings("models", "download", "--list", *address)
     assert status == 0
     assert "tiny-test 0.1.0  for hemorrhage  0.2 MB" in out
-    assert "license   BSD-3-Clause" in out
+    assert "license  BSD-3-Clause" in out
     status, out, err = acutefindings("models", "download", "tiny-test", *address)
     assert (status, "add --yes" in err) == (2, True)
     assert "cite      RADnet (2017)" in out
