@@ -12,18 +12,15 @@ from AcuteFindingsLib.training.recipes.data_plans import DATA, DataPlan, Drawn, 
 from AcuteFindingsLib.training.recipes.plans import (
     Augmentation,
     Change,
-    CloseUpStage,
-    EncodeStage,
-    LineStage,
     Optimiser,
     OutputLoss,
     Phantoms,
     Sampler,
     Share,
-    Stages,
     Strict,
     TrainStage,
 )
+from AcuteFindingsLib.training.recipes.stages import CloseUpStage, EncodeStage, LineStage, Stages
 
 __all__ = [
     "Augmentation",

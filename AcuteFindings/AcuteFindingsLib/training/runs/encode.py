@@ -10,8 +10,8 @@ from torch import nn
 
 from AcuteFindingsLib.progress import Progress
 from AcuteFindingsLib.training.cache import DiskCache, digest_of
-from AcuteFindingsLib.training.recipes.plans import EncodeStage
 from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.recipes.stages import EncodeStage
 from AcuteFindingsLib.training.runs.changes import apply_changes
 from AcuteFindingsLib.training.runs.items import Arrays, Item
 from AcuteFindingsLib.training.runs.module import input_range

@@ -15,8 +15,9 @@ from torch.utils.data import Dataset
 from AcuteFindingsLib.errors import RecipeError, TrainingError
 from AcuteFindingsLib.models.device import choose_device
 from AcuteFindingsLib.progress import Progress
-from AcuteFindingsLib.training.recipes.plans import CloseUpStage, Optimiser, Round, Sampler, TrainStage
+from AcuteFindingsLib.training.recipes.plans import Optimiser, Sampler, TrainStage
 from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.recipes.stages import CloseUpStage, Round
 from AcuteFindingsLib.training.runs.batches import Index
 from AcuteFindingsLib.training.runs.fit_stage import DONE, Hardware, fit_stage
 from AcuteFindingsLib.training.runs.items import Item
@@ -271,7 +272,7 @@ def encoder_masks(network: nn.Module, recipe: Recipe, device: str) -> Masks:
     def of(item: Item, slices: np.ndarray) -> np.ndarray:
         sides = item.masks(slice(0, 1)).shape[1:]
         parts: list[Tensor] = [torch.zeros(0, *sides)]
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16):
+        with torch.inference_mode(), torch.autocast(torch.device(device).type, torch.bfloat16):
             for start in range(0, len(slices), _READ_AT_ONCE):
                 chosen = [item.pictures(slice(z, z + 1), settings)[0] for z in slices[start : start + _READ_AT_ONCE]]
                 images = torch.from_numpy(np.stack(chosen)).to(device).float() / 255 * (high - low) + low

@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 
 from AcuteFindingsLib.models.device import choose_device
-from AcuteFindingsLib.training.recipes.plans import CloseUpStage, EncodeStage, LineStage
 from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.training.recipes.stages import CloseUpStage, EncodeStage, LineStage
 from AcuteFindingsLib.training.runs.batches import EncodedScanSet, PictureSet, ScanSet, StackSet
 from AcuteFindingsLib.training.runs.data import require_both_classes
 from AcuteFindingsLib.training.runs.encode import encode

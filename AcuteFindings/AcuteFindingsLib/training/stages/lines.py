@@ -10,7 +10,7 @@ from torch import nn
 
 from AcuteFindingsLib.errors import RecipeError
 from AcuteFindingsLib.networks.pe import PEModel, lasting_peaks
-from AcuteFindingsLib.training.recipes.plans import LineStage
+from AcuteFindingsLib.training.recipes.stages import LineStage
 
 
 def fit_lines(network: nn.Module, stacks: Sequence[Mapping[str, Any]], plan: LineStage) -> None:

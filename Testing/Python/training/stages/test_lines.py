@@ -6,7 +6,7 @@ import torch
 
 from AcuteFindingsLib.errors import RecipeError
 from AcuteFindingsLib.networks.pe import PEModel
-from AcuteFindingsLib.training.recipes.plans import LineStage
+from AcuteFindingsLib.training.recipes.stages import LineStage
 from AcuteFindingsLib.training.runs.batches import EncodedScanSet, join
 from AcuteFindingsLib.training.stages.lines import fit_lines
 

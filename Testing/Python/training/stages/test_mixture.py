@@ -13,7 +13,8 @@ from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.networks.radnet import HEMORRHAGE_LABELS
 from AcuteFindingsLib.training.data.read import read_data
 from AcuteFindingsLib.training.recipes.data_plans import Drawn
-from AcuteFindingsLib.training.recipes.plans import LineStage, Phantoms, Sampler
+from AcuteFindingsLib.training.recipes.plans import Phantoms, Sampler
+from AcuteFindingsLib.training.recipes.stages import LineStage
 from AcuteFindingsLib.training.runs.arrays import preparation_of
 from AcuteFindingsLib.training.runs.checkpoints import kept_file, network_state
 from AcuteFindingsLib.training.runs.experiment import run_recipe
