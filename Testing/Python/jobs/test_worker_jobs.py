@@ -98,7 +98,7 @@ def test_models_are_listed_with_the_damaged_and_missing_ones(
     assert row["size_mb"] > 0
     assert len(row["sha256"]) == 64
     assert "checksums.json" in by_folder[str(damaged)]["error"]
-    assert "not there" in by_folder[str(gone)]["error"]
+    assert "no longer exists" in by_folder[str(gone)]["error"]
     assert {frozenset(entry) for entry in rows} == {frozenset(row)}
     assert {entry["id"] for entry in rows if entry["shipped"]} >= {"pe-sequence-small", "hemorrhage-radnet-small"}
 
