@@ -147,6 +147,7 @@ def models_download(
     listing: Annotated[bool, typer.Option("--list", help="Only list what the catalogue offers.")] = False,
     catalogue: CatalogueAddress = None,
     yes: Annotated[bool, typer.Option("--yes", help="Agree to the licenses without being asked.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --list: print JSON.")] = False,
 ) -> None:
     """Download models; a download that broke off goes on where it ended."""
     from AcuteFindingsLib.models.download.catalogue import load_catalogue
@@ -154,10 +155,10 @@ def models_download(
 
     if listing + everything + (model is not None) > 1:
         raise ModelError("Name one model, or --all, or --list; not several of them.")
-    loaded = load_catalogue(catalogue)
     if listing or not (everything or model):
-        _print_catalogue(loaded)
+        models_catalogue(catalogue, as_json)
         return
+    loaded = load_catalogue(catalogue)
     wanted = [loaded.entry(model)] if model else [e for e in loaded.models if e.source.kind == "archive"]
     if not wanted:
         out_console.print("The catalogue lists no model that is downloaded from it.")
@@ -280,9 +281,7 @@ def _agreed(entry: "CatalogueEntry", *, yes: bool) -> bool:
         # Nothing to agree to here: the download says how this one is had.
         return True
     out_console.print(f"{entry.id} {entry.version}: {entry.title} ({entry.size_text})")
-    out_console.print(f"  license   {entry.license}")
-    for citation in entry.citations:
-        out_console.print(f"  cite      {citation}")
+    print_facts([("license", entry.license), *(("cite", citation) for citation in entry.citations)])
     if yes:
         return True
     if not sys.stdin.isatty():

@@ -50,12 +50,12 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Print names and values below what they belong to; those without a value are left out."""
     known = [(name, plain(value)) for name, value in facts if value]
     widest = max((len(name) for name, _ in known), default=0)
-    lead = " " * (2 + widest + _GAP) if widest else "  "
     for name, value in known:
+        lead = f"  {name:<{widest + _GAP}}" if name else "  "
         lines = textwrap.wrap(
             value,
             max(_NARROWEST, out_console.width - len(lead)),
             break_long_words=False,
             break_on_hyphens=False,
         )
-        out_console.print(f"  {name:<{len(lead) - 2}}" + f"\n{lead}".join(lines))
+        out_console.print(lead + f"\n{' ' * len(lead)}".join(lines))

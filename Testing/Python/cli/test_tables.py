@@ -51,7 +51,8 @@ def test_a_value_that_is_not_there_has_no_line(printed) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["models list", "models default", "models catalogue", "providers list", "recipes list"]
+    "command",
+    ["models list", "models default", "models catalogue", "models download --list", "providers list", "recipes list"],
 )
 def test_every_list_can_be_had_as_json(monkeypatch, capsys, command: str) -> None:
     monkeypatch.setattr("sys.argv", ["acutefindings", *command.split(), "--json"])

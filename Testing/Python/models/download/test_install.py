@@ -535,12 +535,12 @@ def test_the_command_lists_asks_and_downloads(server, acutefindings, tmp_path):
     assert "license  BSD-3-Clause" in out
     status, out, err = acutefindings("models", "download", "tiny-test", *address)
     assert (status, "add --yes" in err) == (2, True)
-    assert "cite      RADnet (2017)" in out
+    assert "cite     RADnet (2017)" in out
     status, out, _ = acutefindings("models", "download", "--all", "--yes", *address)
     assert status == 0
     assert f"tiny-test 0.1.0 is installed in {tmp_path / 'home' / '.cache' / 'acutefindings' / 'tiny-test'}" in out
     _, out, _ = acutefindings("models", "catalogue", *address)
-    assert "how       installed" in out
+    assert "how      installed" in out
 
 
 def test_the_command_tells_what_cannot_be_downloaded(server, acutefindings):
