@@ -22,7 +22,7 @@ class AcuteFindings(ScriptedLoadableModule):
         self.parent.dependencies = []
         self.parent.contributors = ["The AcuteFindings contributors"]
         self.parent.helpText = _(
-            "Models, sample studies and settings of the modules PE Detect, Hemorrhage Detect and Pneumothorax Seg. "
+            "Models, sample studies and settings of the detectors' modules, and the way to them. "
             "Research use only. Not a medical device; not for diagnosis."
         )
         self.parent.acknowledgementText = _(

@@ -34,7 +34,9 @@ def providers_list(as_json: AsJson = False) -> None:
         for one, agreed, installed in found
     ]
     print_rows(("id", "for", "agreed", "installed", "gives"), rows)
-    out_console.print("Use one as a model: acutefindings run STUDY --detector pneumothorax --model torchxrayvision")
+    if found:
+        one = found[-1][0]
+        out_console.print(f"Use one as a model: acutefindings run STUDY --detector {one.tasks[0]} --model {one.id}")
 
 
 @providers_app.command("show")

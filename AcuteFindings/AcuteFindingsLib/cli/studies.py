@@ -125,7 +125,7 @@ def predict(
     device: Device = "auto",
     models_folder: ModelFolders = None,
 ) -> None:
-    """Score many single images: a table of probabilities, and masks as PNG for lungs and pneumothorax."""
+    """Score many single images: a table of probabilities, and masks as PNG where the model draws any."""
     from AcuteFindingsLib.jobs.predict_images import ImagesRequest, predict_images
 
     one_of("--detector", detector, image_tasks())
@@ -188,7 +188,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample studies.")] = 900_001,
     device: Device = "auto",
 ) -> None:
-    """Make one sample study for each detector and run all three."""
+    """Make one sample study for each detector and run them all."""
     from AcuteFindingsLib.jobs.demo import run_demo
 
     with progress_bar() as progress:

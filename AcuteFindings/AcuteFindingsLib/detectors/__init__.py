@@ -1,1 +1,1 @@
-"""The three detectors: Study and model in, Finding out."""
+"""The detectors: study and model in, finding out."""

@@ -1,4 +1,4 @@
-"""What the three detectors have in common."""
+"""What the detectors have in common."""
 
 from typing import Protocol
 

@@ -63,7 +63,7 @@ class Sample:
     positive
         Whether the finding is in it. Two samples of a kind differ in the finding alone.
     thumbnail
-        Name of its picture in ``Resources/Icons``.
+        Name of its picture in ``Resources/Icons``; of a detector of another package the whole path.
     """
 
     name: str

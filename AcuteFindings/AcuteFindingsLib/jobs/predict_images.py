@@ -224,8 +224,8 @@ def _stop_for(error: Exception) -> None:
 
 def _check_out(request: ImagesRequest, *, to_file: bool) -> None:
     if to_file:
-        if request.task == "lungs":
-            raise ExportError(f"--out {request.out}: the lungs model gives masks, not a table; name a folder.")
+        if not find_task(request.task).probabilities:
+            raise ExportError(f"--out {request.out}: the {request.task} model gives masks, not a table; name a folder.")
         return
     if request.out.is_file():
         raise ExportError(f"--out {request.out} is a file; name a folder, or a file that ends in .csv.")

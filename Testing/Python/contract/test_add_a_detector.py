@@ -21,7 +21,7 @@ FILES = {
     name: text for name, text in re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```$', PAGE, re.MULTILINE | re.DOTALL)
 }
 COMMANDS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 MOST_LINES = 150
 WITH_EFFUSION, WITHOUT = 7, 1
@@ -196,7 +196,7 @@ def test_the_panel_runs_it_and_writes_its_report(installed, tmp_path):
         [sys.executable, "-c", PANEL, *map(str, (ROOT / "Testing" / "Host", module, radiograph, out))],
         capture_output=True,
         text=True,
-        timeout=290,
+        timeout=600,
         env={**installed.environment(), "QT_QPA_PLATFORM": "offscreen"},
         cwd=tmp_path,
     )

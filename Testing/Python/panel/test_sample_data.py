@@ -1,5 +1,6 @@
 """The sample studies: phantoms that become volume nodes, and what the Sample Data module is told of them."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,6 +47,14 @@ def test_every_sample_has_a_picture_and_nothing_to_download(registered):
         assert Path(source.thumbnailFileName).is_file()
         assert not any(source.uris)
         assert len(source.uris) == len(source.fileNames) == len(source.nodeNames)
+
+
+def test_a_detector_of_another_package_brings_the_picture_of_its_sample(tmp_path):
+    from AcuteFindingsLib.widgets.samples.sample_data import samples, thumbnail
+
+    picture = tmp_path / "SampleOfMine.png"
+    picture.write_bytes(b"")
+    assert thumbnail(replace(samples()[0], thumbnail=str(picture))) == picture
 
 
 @pytest.mark.parametrize("detector", ["pe", "hemorrhage", "pneumothorax"])
