@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_runs import small_recipe
+from small_runs import silent, small_recipe, small_request
 from torch import nn
 
-from AcuteFindingsLib.errors import TrainingError
+from AcuteFindingsLib.errors import RecipeError, TrainingError
+from AcuteFindingsLib.training.runs.experiment import run_recipe
 from AcuteFindingsLib.training.runs.items import Item
 from AcuteFindingsLib.training.runs.objectives import CLOSE_UP_RIM, step_for
 from AcuteFindingsLib.training.stages.close_ups import (
@@ -170,3 +171,32 @@ def test_the_surest_cell_far_from_clots_is_what_is_mistaken() -> None:
 def test_without_a_clot_only_mistakes_count() -> None:
     mask, truth = pictures()
     assert peaks(mask, 0 * truth) == pytest.approx((softplus(-8), 0.0), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_round_that_is_done_is_loaded_when_a_run_goes_on(tmp_path: Path, data) -> None:
+    recipe = small_recipe(RECIPES / "pe-sequence-small-coarse.yaml", "start=null")
+    told: list[str] = []
+    request = small_request(recipe, tmp_path, told=told, data=data("phantoms", "ctpa"))
+    run_recipe(request, progress=silent)
+    assert sum(line.startswith("close-ups: round") for line in told) == 2
+    fold = request.out / "run-0" / "fold-0"
+    first = (fold / "model" / "models" / "model.safetensors").read_bytes()
+    (fold / "fold.json").unlink()
+    (fold / "close_ups" / "round-02" / "stage.json").unlink()
+    told.clear()
+    run_recipe(small_request(recipe, tmp_path, told=told, data=request.data, resume=True), progress=silent)
+    assert [line.split(",")[0] for line in told if line.startswith("close-ups")] == ["close-ups: round 2 of 2"]
+    assert (fold / "model" / "models" / "model.safetensors").read_bytes() == first
+
+
+def test_an_encoder_without_a_mask_has_no_close_ups(tmp_path: Path, data) -> None:
+    recipe = small_recipe(
+        RECIPES / "pe-sequence-small-coarse.yaml",
+        "start=null",
+        "network.arguments.decoder=null",
+        "network.arguments.fields=null",
+        "stages.slice.loss={slice: {bce: 1.0}}",
+    )
+    with pytest.raises(RecipeError, match="draws no mask"):
+        run_recipe(small_request(recipe, tmp_path, data=data("phantoms", "ctpa")), progress=silent)
