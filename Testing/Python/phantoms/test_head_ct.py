@@ -209,3 +209,9 @@ def test_unknown_bleed_type_is_named() -> None:
 def test_bleed_in_a_negative_study_is_refused() -> None:
     with pytest.raises(ValueError, match="positive is False"):
         make_head_ct(1, positive=False, bleed_types=["epidural"])
+
+
+def test_what_was_drawn_keeps_its_names_in_files():
+    drawn = make_head_ct(6, bleed_types=["intraparenchymal"], matrix=32, slice_spacing=50.0).parameters
+    assert {"grey_hu", "white_hu"} <= set(drawn["head"])
+    assert {"centre", "oedema_mm"} <= set(drawn["bleeds"][0])

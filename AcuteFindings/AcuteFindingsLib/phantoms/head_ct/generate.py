@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -282,5 +283,13 @@ def _with_labels(
         masks=masks,
         slice_labels=slice_labels,
         study_labels=study_labels,
-        parameters={"head": asdict(head), "scan": dict(scan), "bleeds": [asdict(bleed) for bleed in bleeds]},
+        parameters={"head": _as_kept(head), "scan": dict(scan), "bleeds": [_as_kept(bleed) for bleed in bleeds]},
     )
+
+
+def _as_kept(drawn: HeadDraw | Bleed) -> dict[str, Any]:
+    """Return what was drawn under the names that it has in ``parameters.json``, which keep their spelling."""
+    return {_KEPT_NAMES.get(name, name): value for name, value in asdict(drawn).items()}
+
+
+_KEPT_NAMES = {"gray_hu": "grey_hu", "edema_mm": "oedema_mm", "center": "centre"}
