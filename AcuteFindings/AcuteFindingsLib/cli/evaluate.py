@@ -134,7 +134,7 @@ def agree(
     out: OptionalOut = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how far label sets agree: Cohen's kappa of each pair, Fleiss' of all, and where they do not."""
+    """Measure how well label sets agree: Cohen's kappa of each pair, Fleiss' kappa of all, and the disagreements."""
     from AcuteFindingsLib.evaluation.agreement import agreement, read_label_sets
     from AcuteFindingsLib.evaluation.contact_sheet import disagreement_sheets
     from AcuteFindingsLib.evaluation.report import number_text, write_agreement
@@ -170,7 +170,7 @@ def join_runs(
         Path | None, typer.Option("--order", help="CSV whose rows give the order of the images; else the first run's.")
     ] = None,
 ) -> None:
-    """Join runs of one model into a single file of predictions, one column a run."""
+    """Join runs of one model into one file of predictions, one column per run."""
     from AcuteFindingsLib.evaluation.predictions import join_tables, write_runs
 
     joined = join_tables(runs, order=order)

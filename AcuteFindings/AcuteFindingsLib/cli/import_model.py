@@ -57,7 +57,7 @@ def models_import(
     unproven: Annotated[bool, typer.Option("--unproven", help="Leave out the comparison with the source.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier package.")] = False,
 ) -> None:
-    """Import weights as a model package, and prove that it answers as they did where they come from."""
+    """Import weights as a model package, and prove that it gives the same answers as its source."""
     from AcuteFindingsLib.detectors.import_proof import detector_difference
     from AcuteFindingsLib.detectors.importing import import_model
     from AcuteFindingsLib.models.card_text import differences

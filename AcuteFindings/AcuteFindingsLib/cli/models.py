@@ -110,7 +110,7 @@ def _print_card(text: str) -> None:
 def models_verify(
     model: Annotated[str | None, typer.Argument(metavar="[ID|FOLDER]")] = None, models_folder: ModelFolders = None
 ) -> None:
-    """Check every file's checksum and every tensor's name and shape; without an id, of all packages."""
+    """Check every file's checksum and every tensor's name and shape; without an id, for all packages."""
     from AcuteFindingsLib.models.find import DamagedPackage, find_package, list_packages
     from AcuteFindingsLib.models.verify import verify_package
 
@@ -149,7 +149,7 @@ def models_download(
     yes: Annotated[bool, typer.Option("--yes", help="Agree to the licenses without being asked.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --list: print JSON.")] = False,
 ) -> None:
-    """Download models; a download that broke off goes on where it ended."""
+    """Download models; an interrupted download continues where it stopped."""
     from AcuteFindingsLib.models.download.catalogue import load_catalogue
     from AcuteFindingsLib.models.download.install import download_model
 
@@ -176,7 +176,7 @@ def models_install(
     path: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="A zip file or a folder.")],
     default: Annotated[bool, typer.Option("--default", help="Use it if no model is named.")] = False,
 ) -> None:
-    """Install a model package that was carried here by hand; it is used where it is named, or with --default."""
+    """Install a model package from a file or folder; --default makes it the default model."""
     from AcuteFindingsLib.models.download.install import install_package
 
     if not path.exists():
@@ -260,7 +260,7 @@ def models_mirror(
     ] = None,
     models_folder: ModelFolders = None,
 ) -> None:
-    """Write packages as zip files with a catalogue, to be served inside a hospital or carried on a disk."""
+    """Write packages as zip files with a catalogue, for a server in your hospital or for a disk."""
     from AcuteFindingsLib.models.download.mirror import write_mirror
     from AcuteFindingsLib.models.find import find_package, list_packages
     from AcuteFindingsLib.models.package import ModelPackage

@@ -70,7 +70,7 @@ def find(
     as_json: AsJson = False,
     servers: ServersFile = None,
 ) -> int:
-    """Ask an archive which studies, series or instances it has; exit status 2 where it did not name all."""
+    """List the studies, series or instances of an archive; exit status 2 if the list is incomplete."""
     one_of("--level", level, ("auto", "study", "series", "instance"))
     if level == "auto":
         level = "instance" if series else "series" if study else "study"
@@ -125,7 +125,7 @@ def pull(
     show_patient: ShowPatient = False,
     servers: ServersFile = None,
 ) -> int:
-    """Fetch a study from an archive; run again after a break, and only what is missing is fetched.
+    """Fetch a study from an archive; run it again after an interruption to fetch only what is missing.
 
     Exit status 2 where something did not come.
     """
@@ -165,7 +165,7 @@ def push(
     as_json: Annotated[bool, typer.Option("--json", help="Print every instance's answer as JSON.")] = False,
     servers: ServersFile = None,
 ) -> int:
-    """Send DICOM files to an archive, as they are; exit status 1 where anything was not stored."""
+    """Send DICOM files unchanged to an archive; exit status 1 if anything was not stored."""
     from AcuteFindingsLib.pacs.push import collect_files, push_files
 
     connection = _connect(server, servers)
@@ -207,7 +207,7 @@ def try_servers(
     ] = None,
     servers: ServersFile = None,
 ) -> int:
-    """Test the connection and the login of each server; exit status 1 where one does not."""
+    """Test the connection and the login of each server; exit status 1 if one fails."""
     from AcuteFindingsLib.pacs.connect import connect
     from AcuteFindingsLib.pacs.servers import find_server, read_servers
 

@@ -57,7 +57,7 @@ def providers_consent(
     accept_license: _Accept = False,
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Withdraw an earlier consent.")] = False,
 ) -> None:
-    """Show the terms and agree to them; without this a provider is not used."""
+    """Show the terms and agree to them; a provider is not used before."""
     from AcuteFindingsLib.providers.consent import withdraw_consent
     from AcuteFindingsLib.providers.registry import find_terms
 

@@ -81,7 +81,7 @@ def check(
     series: Series = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a study is one that a detector was made for; exit status 1 where it is refused."""
+    """Check whether a study fits a detector; exit status 1 if it is refused."""
     from AcuteFindingsLib.study.checks import check_study
     from AcuteFindingsLib.study.notice import refusals
     from AcuteFindingsLib.study.reader import read_study
@@ -171,7 +171,7 @@ def phantom(
         typer.Option("--positive/--negative", help="With or without the finding; default: chosen by the seed."),
     ] = None,
 ) -> None:
-    """Make procedural studies as DICOM with truth; they depict no person."""
+    """Make computer-made studies as DICOM, with their truth; they depict no person."""
     from AcuteFindingsLib.detectors.phantoms import make_phantom
     from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 

@@ -54,7 +54,7 @@ def train(
     ] = None,
     recipes_folder: Folders = None,
 ) -> None:
-    """Rerun a published experiment on your copy of its data; write model packages with honest cards."""
+    """Train a published experiment on your copy of its data and write a model package."""
     from AcuteFindingsLib.training.recipes.read import read_recipe
 
     checked = read_recipe(recipe, overrides=tuple(changes or ()), folders=tuple(recipes_folder or ()))

@@ -16,7 +16,7 @@ from AcuteFindingsLib.study.study import SourceSlice
 
 
 class RadiographSettings(BaseModel):
-    """Preprocessing numbers of a radiograph model: pixels a side, and the scale on which 0..1 is shown to it.
+    """Preprocessing numbers of a radiograph model: pixels per side, and the scale on which 0..1 is shown to it.
 
     `flip` averages the answer with that for the mirrored picture, as the fourth place does (docs/sources.md 3).
     `region` is what of the picture the model is shown: all of it, a crop to the lungs (third place, docs/sources.md 3),

@@ -40,7 +40,7 @@ def receiver(server: DimseServer, classes: Collection[str], inbox: Inbox) -> Ite
     classes
         SOP classes that may come; empty where the server did not say.
     inbox
-        Takes what was asked for.
+        Takes what was requested.
 
     Raises
     ------

@@ -102,12 +102,12 @@ class Inbox:
         return max(len(self.missing), self._stated - len(self._present | self._here))
 
     def state(self, count: int) -> None:
-        """Note that the server counts so many instances in the series; matters only where all of it was asked for."""
+        """Note that the server counts so many instances in the series; matters only where all of it was requested."""
         if self._series is not None:
             self._stated = max(self._stated, count)
 
     def take_bytes(self, content: bytes, *, announced: str | None = None) -> bool:
-        """Keep an instance that came as the bytes of a DICOM file; False where it is not what was asked for.
+        """Keep an instance that came as the bytes of a DICOM file; False where it is not what was requested.
 
         Parameters
         ----------

@@ -50,7 +50,7 @@ def prepare_pe_slices(
     mask
         bool ``(z, y, x)`` from `lungs_heart_mask`; everything else becomes black (-1). None masks nothing.
     level, width, size
-        Published: window 100/700 HU, 386 pixels a side. The whole picture is stretched to the square, as published.
+        Published: window 100/700 HU, 386 pixels per side. The whole picture is stretched to the square, as published.
 
     Returns
     -------

@@ -111,7 +111,7 @@ def fit_in_plane(
     spacing_yx
         Their pixel size in mm.
     target_spacing, size
-        Pixel size in mm and pixels a side of the result: 1 mm and 250 for the published field (docs/sources.md 4).
+        Pixel size in mm and pixels per side of the result: 1 mm and 250 for the published field (docs/sources.md 4).
     fill
         Value where the field reaches past the picture, in the slices' own unit.
     center_yx

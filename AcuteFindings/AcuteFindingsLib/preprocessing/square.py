@@ -14,7 +14,7 @@ def pad_to_square(image: np.ndarray, *, fill: float = 0.0) -> np.ndarray:
 
 
 def fit_square(image: np.ndarray, size: int, *, fill: float = 0.0) -> np.ndarray:
-    """Pad ``(y, x)`` to a square and bring it to `size` pixels a side, without changing its proportions: float32."""
+    """Pad ``(y, x)`` to a square and bring it to `size` pixels per side, without changing its proportions: float32."""
     return resize_in_plane(pad_to_square(image, fill=fill)[None], (size, size))[0]
 
 

@@ -28,7 +28,7 @@ def apply_window(array: np.ndarray, *, level: float, width: float) -> np.ndarray
         Where `width` is below 1, which the standard forbids.
     """
     if width < 1:
-        raise ValueError(f"A window width must be at least 1 HU; {width:g} was asked for.")
+        raise ValueError(f"A window width must be at least 1 HU; {width:g} was requested.")
     out = np.array(array, dtype=np.float32)
     if width == 1:
         return (out > level - 0.5).astype(np.float32)

@@ -1,1 +1,1 @@
-"""Studies: reading them from DICOM and image files, and checking that they are what was asked for."""
+"""Studies: reading them from DICOM and image files, and checking that they are what was requested."""

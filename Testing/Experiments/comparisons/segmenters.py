@@ -148,7 +148,7 @@ def _describe(page: Page, arm: Trained, rows: list[MaskRow]) -> None:
         f"Computer-made radiographs, {plan.count} (seeds from {plan.seed}), the same for all four: "
         f"{told['patients']['train']} to train, {told['patients']['validation']} to choose epoch and mask threshold, "
         f"{told['patients']['test']} kept aside ({sum(row.true_size > 0 for row in rows)} with a pneumothorax), "
-        f"{arm.recipe.preprocessing['size']} pixels a side. Seed of weights and order: {arm.recipe.seed}. Recipes: "
+        f"{arm.recipe.preprocessing['size']} pixels per side. Seed of weights and order: {arm.recipe.seed}. Recipes: "
         f"{', '.join(f'`{file}.yaml`' for _, file, _ in ARMS)}."
     )
     page.say(

@@ -151,7 +151,7 @@ def _describe(page: Page, arms: dict[str, Trained], sizes: _Sizes, found: _Answe
         "nothing."
     )
     page.say(
-        f"Every model is a classifier on EfficientNet-Lite0, {recipe.preprocessing['size']} pixels a side. Shown are "
+        f"Every model is a classifier on EfficientNet-Lite0, {recipe.preprocessing['size']} pixels per side. Shown are "
         f"whole pictures, the lungs only, or the pictures with the lungs black (outlines: the phantoms' own). The "
         f"fourth model saw whole pictures of the same pneumothoraces with tubes by chance. Seed of weights and order: "
         f"{recipe.seed}. Recipes: {', '.join(f'`{file}.yaml`' for file in FILES.values())}, `shortcut-by-chance.yaml`."

@@ -118,7 +118,7 @@ class Converted:
     preprocessing, labels, points
         As the card states them.
     image
-        ``(channels, pixels a side, lowest value, highest value)`` of what the network is shown.
+        ``(channels, pixels per side, lowest value, highest value)`` of what the network is shown.
     remarks
         What a person should know: layers left out, numbers assumed.
     sources

@@ -91,7 +91,7 @@ def make_chest_xray(
     if unknown:
         raise AcuteFindingsError(f"Unknown tube {unknown[0]!r}: expected some of {', '.join(TUBES)}.")
     if size < 64:
-        raise AcuteFindingsError(f"A chest radiograph phantom needs at least 64 pixels a side, not {size}.")
+        raise AcuteFindingsError(f"A chest radiograph phantom needs at least 64 pixels per side, not {size}.")
     plan, body, bones, lung, plastic, film, noise = (
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(7)
     )

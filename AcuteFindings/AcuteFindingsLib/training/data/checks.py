@@ -145,7 +145,7 @@ def report_missing(wanted: pd.Series, there: pd.Series, problems: Problems, *, w
     if not lost:
         return
     if lost == len(wanted):
-        text = f"none of the {lost} images is there; put them beside the table."
+        text = f"none of the {lost} images exists; put them next to the table."
         problems.add("error", what, "", text, wanted)
     else:
         text = f"{lost} of {len(wanted)} images are missing and left out."
@@ -174,7 +174,7 @@ def without_repeats(
     differs = (groups[list(labels)].nunique(dropna=False) > 1) if labels else pd.DataFrame()
     torn = differs.any(axis=1) if labels else pd.Series(dtype=bool)
     dropped = len(frame) - len(kept)
-    text = f"{dropped} {'row repeats' if dropped == 1 else 'rows repeat'} an image; one each is used."
+    text = f"{dropped} {'row repeats' if dropped == 1 else 'rows repeat'} an image; one of each is used."
     problems.add("info" if not torn.any() else "warn", file, key, text, groups.groups)
     if torn.any():
         for name in labels:
@@ -188,7 +188,9 @@ def with_value(frame: pd.DataFrame, column: str, file: str, problems: Problems) 
     """Return the rows in which a column is filled; says how many were left out."""
     empty = frame[column].isna() | (frame[column].astype(str).str.strip() == "")
     if empty.all():
-        problems.add("error", file, column, "no row has a value; without it patients cannot be kept apart.")
+        problems.add(
+            "error", file, column, "no row has a value; without it images of one patient cannot be kept together."
+        )
         return frame
     if empty.any():
         text = f"{counted(empty, 'row')} without a value (first in row {first_row(empty)}), left out."

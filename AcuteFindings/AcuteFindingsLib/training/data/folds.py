@@ -1,4 +1,4 @@
-"""Splits in which no patient and no near-duplicate stands on both sides."""
+"""Splits in which no patient and no near-duplicate is on both sides."""
 
 import warnings
 from collections.abc import Mapping

@@ -88,7 +88,7 @@ def load_image(example: Example) -> np.ndarray:
         else read_study(path, requirements=kind_of_task(example.task).requirements, one_examination=True)
     )
     if example.frame >= len(study.array):
-        raise DataError(f"{path.name} has {len(study.array)} planes; plane {example.frame + 1} was asked for.")
+        raise DataError(f"{path.name} has {len(study.array)} planes; plane {example.frame + 1} was requested.")
     return study.array[example.frame]
 
 
@@ -200,7 +200,7 @@ def _mask_plane(path: Path, plane: int) -> np.ndarray:
     except (StudyError, OSError, UnidentifiedImageError) as error:
         raise DataError(f"The mask {path.name} cannot be read: it is missing, damaged or not an image.") from error
     if plane >= len(volume):
-        raise DataError(f"The mask {path.name} has {len(volume)} planes; plane {plane + 1} was asked for.")
+        raise DataError(f"The mask {path.name} has {len(volume)} planes; plane {plane + 1} was requested.")
     return np.asarray(volume[plane])
 
 

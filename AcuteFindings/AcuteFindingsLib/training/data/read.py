@@ -85,11 +85,11 @@ def detect_kind(folder: Path | str) -> str:
         raise DataError(f"{folder} is not a folder; give the folder of the data set.")
     fitting = [kind for kind in _READERS if _reader(kind).fits(folder)]
     if len(fitting) > 1:
-        raise DataError(f"{folder.name} could be a data set of {' or '.join(fitting)}. Say which with --kind.")
+        raise DataError(f"{folder.name} could be a data set of {' or '.join(fitting)}. Name it with --kind.")
     if fitting:
         return fitting[0]
     known = "; ".join(f"{kind}: {text}" for kind, (_, text) in _READERS.items())
-    raise DataError(f"{folder.name} is no data set in a known layout ({known}). Say which with --kind.")
+    raise DataError(f"{folder.name} is not a data set in a known layout ({known}). Name it with --kind.")
 
 
 def _reader(kind: str) -> ModuleType:

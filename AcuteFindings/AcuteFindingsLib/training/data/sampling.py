@@ -44,7 +44,7 @@ def choose_per_class(
         rows = np.flatnonzero(members)
         if len(rows) < per_class:
             raise DataError(
-                f"{per_class} {name} examples are asked for, but the data set has {len(rows)}; ask for fewer."
+                f"{per_class} {name} examples are requested, but the data set has {len(rows)}; request fewer."
             )
         chosen.append(generator.choice(rows, per_class, replace=False))
     return table.take(np.sort(np.concatenate(chosen)))

@@ -44,11 +44,11 @@ class Split(Strict):
     @model_validator(mode="after")
     def _somebody_is_left(self) -> "Split":
         if self.test + (self.validation if self.folds == 1 else 0) >= 1:
-            raise ValueError("test and validation leave nobody to train on; together they must stay below 1")
+            raise ValueError("test and validation leave no patient to train on; together they must be below 1")
         if self.folds == 1 and self.test == 0:
-            raise ValueError("with one fold a share must be kept aside: test above 0")
+            raise ValueError("with one fold a share must be held out: test above 0")
         if self.fit_all and (self.test or self.folds < 2 or self.use is not None):
-            raise ValueError("fit_all goes on after a cross-validation of everybody: folds above 1, test 0, no use")
+            raise ValueError("fit_all follows a cross-validation of all patients: folds above 1, test 0, no use")
         if self.use is not None and any(not 0 <= fold < self.folds for fold in self.use):
             raise ValueError(f"use names folds from 0 to {self.folds - 1}, got {list(self.use)}")
         return self

@@ -109,7 +109,7 @@ class Change(Strict):
     gamma
         Gray values in 0..1 are raised to the power of e to this number: machines differ in exposure and rendering.
     resolution
-        Share of the pixels a side that the picture is reduced to before it is enlarged again.
+        Share of the pixels per side that the picture is reduced to before it is enlarged again.
     elastic
         Largest displacement as a share of the picture's side, of a smooth random field.
     share
@@ -142,7 +142,7 @@ class Change(Strict):
 class Augmentation(Strict):
     """Each picture gets one of the `changes`, drawn evenly; `of_positives` and `of_negatives` say how many do.
 
-    `sizes` are shares of the pixels a side; each batch is shown at one of them, drawn evenly.
+    `sizes` are shares of the pixels per side; each batch is shown at one of them, drawn evenly.
     """
 
     changes: tuple[Change, ...] = Field(default=(), max_length=64)

@@ -46,7 +46,7 @@ def apply_changes(
 
 
 def at_random_size(images: Tensor, masks: Tensor, shares: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Return pictures and masks ``(n, c, y, x)`` with one of the shares of their pixels a side, drawn evenly."""
+    """Return pictures and masks ``(n, c, y, x)`` with one of the shares of their pixels per side, drawn evenly."""
     share = shares[int(torch.randint(len(shares), ()))] if shares else 1.0
     if share == 1:
         return images, masks
@@ -55,7 +55,7 @@ def at_random_size(images: Tensor, masks: Tensor, shares: Sequence[float]) -> tu
 
 
 def _resized(planes: Tensor, share: float) -> Tensor:
-    """Return planes with a share of the pixels a side, every pixel the mean of what it covers."""
+    """Return planes with a share of the pixels per side, every pixel the mean of what it covers."""
     size = [max(round(share * length), 1) for length in planes.shape[-2:]]
     return functional.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
 

@@ -194,7 +194,7 @@ def _overlap(
     values = np.array([dice(one.truth[one.known], one.soft[one.known] >= 255 * threshold) for one in masks])
     shown = np.array([bool(one.truth[one.known].any()) for one in masks])
     patients = np.array([one.patient for one in masks])
-    size = f"at {masks[0].soft.shape[-1]} pixels a side"
+    size = f"at {masks[0].soft.shape[-1]} pixels per side"
     figures = []
     may_be_empty = recipe.last == "segment" and recipe.model_task.probabilities
     if may_be_empty:

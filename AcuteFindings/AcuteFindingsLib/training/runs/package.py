@@ -174,17 +174,15 @@ def published_table(recipe: Recipe, evaluation: Sequence[Interval]) -> str:
         here = f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})" if figure else "not measured"
         name = f"{one.metric} ({one.data})" if one.data else one.metric
         lines.append(f"| {name} | {one.value:.3f} | {here} |")
-    return "## Beside the publication\n\nOther data, so not to be compared as if it were one test.\n\n" + "\n".join(
-        lines
-    )
+    return "## Beside the publication\n\nOther data, so the figures cannot be compared directly.\n\n" + "\n".join(lines)
 
 
 def _limits(recipe: Recipe, phantoms_only: bool) -> list[str]:
     said = []
     if phantoms_only and "Never saw a patient" not in recipe.card.limitations:
-        said.append("Never saw a patient: on real images its answers mean nothing.")
+        said.append("Never saw a patient: on real images its answers are meaningless.")
     if not phantoms_only:
-        said.append("Fitted to and measured on one data set; the figures need not hold for images from elsewhere.")
+        said.append("Fitted to and measured on one data set; the figures may differ for images from elsewhere.")
     module = f"the module {kind_of_task(recipe.task).module_title}"
     if recipe.last == "slice":
         said.append(f"Answers for single slices; it gives no verdict for a study, so {module} cannot run it.")

@@ -91,7 +91,7 @@ def _caption(plan: Evidence, shown: Sequence[_Shown], who: str) -> str:
         else (
             " The images themselves may not be shown here: gray is what people outlined."
             if measured
-            else " The images themselves may not be shown here: a flat gray shape stands for each."
+            else " The images must not be shown here: a flat gray shape represents each."
         )
     )
     low = f" Below a Dice of 0.9: {sum(one.order < 0.9 for one in shown)}." if measured else ""

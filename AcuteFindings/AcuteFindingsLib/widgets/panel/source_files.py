@@ -8,7 +8,7 @@ from AcuteFindingsLib.study.study import Study
 
 
 def find_source_files(study: Study, instance_file: Callable[[str], str] | None) -> Generator[float, None, Study]:
-    """Return the study with the file of each slice that is known, yielding the share that was asked for.
+    """Return the study with the file of each slice that is known, yielding the share that was requested.
 
     Parameters
     ----------

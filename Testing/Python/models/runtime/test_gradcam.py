@@ -13,7 +13,7 @@ from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.networks import build_network, list_networks
 
 MONAI_UNET = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "channels": [4, 8], "strides": [2]}
-# Network: arguments, pixels a side, and where its label's logit is: part, output, and the part that reads the first.
+# Network: arguments, pixels per side, and where its label's logit is: part, output, and the part that reads the first.
 SMALL: dict[str, tuple[dict[str, Any], int, tuple[str, str, str]]] = {
     "chest_classifier": ({"backbone": "regnety_002"}, 64, ("", "pathologies", "")),
     "densenet40": ({"in_channels": 1}, 32, ("", "classes", "")),

@@ -53,7 +53,7 @@ def test_a_folder_that_could_be_two_kinds_asks_which(tmp_path: Path) -> None:
 
 def test_other_tables_with_common_columns_are_no_challenge(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("ID,Label\nscan7,1\n")
-    with pytest.raises(DataError, match="no data set in a known layout"):
+    with pytest.raises(DataError, match="is not a data set in a known layout"):
         detect_kind(tmp_path)
 
 

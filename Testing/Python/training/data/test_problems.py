@@ -49,7 +49,7 @@ def test_without_any_image_training_is_refused(builders, tmp_path) -> None:
         picture.unlink()
     table = read_data("nih", tmp_path)
     assert told(table, "error", "none of the 4 images")
-    with pytest.raises(DataError, match="none of the 4 images is there"):
+    with pytest.raises(DataError, match="none of the 4 images exists"):
         table.require_usable()
 
 
@@ -157,7 +157,7 @@ def test_rows_without_a_patient_are_left_out_and_all_without_is_an_error(
         return [[*row[:column], "", *row[column + 1 :]] for row in rows]
 
     spoil(builders, tmp_path / name, every)
-    assert told(read_data(kind, tmp_path), "error", "patients cannot be kept apart")
+    assert told(read_data(kind, tmp_path), "error", "images of one patient cannot be kept together")
 
 
 def test_findings_and_ages_that_nobody_has_are_told(builders, tmp_path) -> None:

@@ -30,5 +30,5 @@ def test_the_same_number_of_each_class_is_chosen_without_repeats() -> None:
     assert len(set(chosen.keys)) == 30
     assert list(choose_per_class(table, per_class=15, seed=1).keys) == list(chosen.keys)
     assert list(choose_per_class(table, per_class=15, seed=2).keys) != list(chosen.keys)
-    with pytest.raises(DataError, match="21 positive examples are asked for, but the data set has 20"):
+    with pytest.raises(DataError, match="21 positive examples are requested, but the data set has 20"):
         choose_per_class(table, per_class=21)

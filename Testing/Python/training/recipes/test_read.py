@@ -122,7 +122,7 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
     [
         ("a: [", "not readable as YAML"),
         ("- 1\n", "expected keys with values, got list"),
-        ("seed: 1\nseed: 2\n", "the key 'seed' stands twice"),
+        ("seed: 1\nseed: 2\n", "the key 'seed' is repeated"),
         ("extends: mine\n", "extend each other in a circle"),
         ("extends: radnett\n", "did you mean radnet"),
         ("seed: !!python/object/apply:os.system ['false']\n", "not readable as YAML"),

@@ -72,7 +72,7 @@ def read(folder: Path, *, task: Task | None, cache: Path | None, progress: Progr
     if not examples:
         problems.add("error", folder.name, "", f"no correction of the {chosen} detector can be used.")
     else:
-        text = "corrections do not name the patient; images of one series are kept together, nothing more is known."
+        text = "corrections do not name the patient; images of one series are kept together."
         problems.add("info", RECORD, "series_instance_uid", text)
     return DataTable.from_examples(KIND, chosen, [label], examples, root=folder, problems=problems.sorted())
 
@@ -86,7 +86,7 @@ def _records(folder: Path, problems: Problems) -> list[tuple[Path, dict[str, Any
             problems.add("warn", f"{path.parent.name}/{RECORD}", "", "it cannot be read; the correction is left out.")
             continue
         if not isinstance(record, dict) or not _files_are_its_own(path.parent, record):
-            text = "it names files that are not beside it; the correction is left out."
+            text = "it names files that are missing; the correction is left out."
             problems.add("warn", f"{path.parent.name}/{RECORD}", "files", text)
         elif record.get("format") == 1:
             try:

@@ -92,7 +92,7 @@ def _read_labels(frame: pd.DataFrame, file: str, problems: Problems) -> None:
     listed = text.str.startswith("[") & text.str.endswith("]")
     if (~listed).any():
         lost = int((~listed).sum())
-        problems.add("warn", file, "Labels", f"{lost} entries are no list ['…', '…']; their labels are unknown.")
+        problems.add("warn", file, "Labels", f"{lost} entries are not a list ['…', '…']; their labels are unknown.")
     # Labels hold no commas and no quotes but those around them.
     inside = text.where(listed, "").str.strip("[]").str.replace(r"[\"']", "", regex=True)
     words = inside.str.split(",").explode().str.strip().str.lower()

@@ -103,7 +103,7 @@ def _wide(rows: pd.DataFrame, file: str, problems: Problems) -> pd.DataFrame:
         problems.add("warn", file, "ID", text, frame.loc[lacking, "key"])
     torn_any = frame["any"].notna() & (frame["any"] != frame[list(SUBTYPES[1:])].max(axis=1)) & ~lacking
     if torn_any.any():
-        text = f"{counted(torn_any, 'image')} with an 'any' that the subtypes contradict; it is taken as it stands."
+        text = f"{counted(torn_any, 'image')} with an 'any' that the subtypes contradict; it is used unchanged."
         problems.add("warn", file, "any", text, frame.loc[torn_any, "key"])
     return frame
 
@@ -120,7 +120,7 @@ def _with_headers(frame: pd.DataFrame, headers: pd.DataFrame, place: str, proble
     known = of_image["patient"].notna() & (of_image["patient"] != "")
     readable = frame["source"] != ""
     if (readable & ~known).any():
-        text = f"{counted(readable & ~known, 'image')} without a patient; each is taken as a patient of its own."
+        text = f"{counted(readable & ~known, 'image')} without a patient; each is treated as a separate patient."
         problems.add("warn", what, "PatientID (0010,0020)", text)
     frame["patient"] = of_image["patient"].where(known, frame["key"])
     frame["series"] = of_image["series"].fillna("")

@@ -101,7 +101,7 @@ def _with_headers(frame: pd.DataFrame, headers: pd.DataFrame, problems: Problems
     known = of_image["patient"].notna() & (of_image["patient"] != "")
     lacking = int(((frame["source"] != "") & ~known).sum())
     if lacking:
-        text = f"{counted(range(lacking), 'image')} without a patient; each is taken as a patient of its own."
+        text = f"{counted(range(lacking), 'image')} without a patient; each is treated as a separate patient."
         problems.add("warn", what, "PatientID (0010,0020)", text)
     frame["patient"] = of_image["patient"].where(known, frame["key"])
     frame["sex"] = sex(of_image["sex"].fillna(""))
