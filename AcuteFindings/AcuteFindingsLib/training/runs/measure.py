@@ -1,14 +1,15 @@
 """Operating points chosen on the validation part, and figures with intervals on the part that was kept aside."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from AcuteFindingsLib.evaluation.calibration import calibration_measure, class_wise_calibration_error
-from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval
+from AcuteFindingsLib.evaluation.intervals import auc_interval, mean_interval, measure_interval
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.operating_points import decision_figures
-from AcuteFindingsLib.evaluation.resampling import Bootstrap
+from AcuteFindingsLib.evaluation.resampling import Bootstrap, Measure, auc_measure
 from AcuteFindingsLib.evaluation.thresholds import f1_threshold, youden_threshold
 from AcuteFindingsLib.models.metadata import Interval, OperatingPoint
 from AcuteFindingsLib.networks.pe import EXAM_LABELS
@@ -26,6 +27,8 @@ _WORDS = {
 }
 _GRID = np.linspace(0.2, 0.8, 13)
 _HALF = 0.5
+# A finding of fewer people says nothing about how well it is told.
+_ENOUGH_PEOPLE = 10
 _NOT_CHOSEN = "half: the validation part has no case of one of the classes"
 
 
@@ -105,7 +108,7 @@ def measure(
             if threshold is not None:
                 figures += _decisions(truth, score >= threshold, patients, name, **words)
         if recipe.last == "findings":
-            figures += _calibration(answers, data=data, command=command)
+            figures += _over_labels(answers, data=data, command=command)
     return figures + _overlap(recipe, scored, thresholds, data=data, command=command)
 
 
@@ -162,26 +165,30 @@ def _decisions(
     return intervals
 
 
-def _calibration(answers: Answers, *, data: str, command: str) -> list[Interval]:
-    """Return the class-wise calibration error over the labels that are known of every case (docs/sources.md 5)."""
+def _over_labels(answers: Answers, *, data: str, command: str) -> list[Interval]:
+    """Return calibration error and mean AUC over the labels that are known of every case (docs/sources.md 5)."""
     known = ~np.isnan(answers.truth).any(axis=0)
     if not known.any():
         return []
     truth, score = answers.truth[:, known] >= 0.5, answers.score[:, known]
-    each = [calibration_measure(truth[:, n], score[:, n]) for n in range(int(known.sum()))]
+    words: dict[str, Any] = {"command": command, "patients": answers.patients}
+    errors = _mean([calibration_measure(truth[:, n], score[:, n]) for n in range(truth.shape[1])])
     value = class_wise_calibration_error(list(truth.T), list(score.T))
-    span = Bootstrap(answers.patients).interval(lambda weights: np.mean([one(weights) for one in each], axis=0))
-    return [
-        Interval(
-            metric="CWCE, study",
-            value=value,
-            low=span.low if span else value,
-            high=span.high if span else value,
-            data=f"{data}, {int(known.sum())} labels",
-            count=len(truth),
-            command=command,
+    told = f"{data}, {truth.shape[1]} labels"
+    figures = [measure_interval(errors, value, metric="CWCE, study", data=told, **words)]
+    people = [len(set(answers.patients[column])) if not column.all() else 0 for column in truth.T]
+    enough = [number for number, count in enumerate(people) if count >= _ENOUGH_PEOPLE]
+    if len(enough) > 1:
+        area = _mean([auc_measure(truth[:, n], score[:, n]) for n in enough])
+        metric = f"AUC, study, mean over the {len(enough)} labels that {_ENOUGH_PEOPLE} people or more have"
+        figures.append(
+            measure_interval(area, float(area(np.ones((1, len(truth))))[0]), metric=metric, data=data, **words)
         )
-    ]
+    return figures
+
+
+def _mean(measures: Sequence[Measure]) -> Measure:
+    return lambda weights: np.mean([one(weights) for one in measures], axis=0)
 
 
 def _overlap(

@@ -6,6 +6,7 @@ from AcuteFindingsLib.training.runs.measure import choose_points, default_points
 from AcuteFindingsLib.training.runs.package import make_card, published_table
 from AcuteFindingsLib.training.runs.score import Answers, MaskAnswer, Scored
 
+_EFFUSION_EDEMA = ("pleural effusion", "pulmonary edema")
 TRUTH = np.array([0, 0, 0, 1, 1, 1], float)
 SCORE = np.array([0.1, 0.2, 0.6, 0.5, 0.8, 0.9])
 
@@ -77,6 +78,23 @@ def test_unknown_truth_is_left_out() -> None:
     figures = measure(recipe, scored, default_points(recipe), data="d", command="c")
     assert figures[0].count == 5
     assert figures[0].value == 1
+
+
+def test_findings_have_a_mean_area_over_those_that_enough_people_have() -> None:
+    recipe = small_recipe("chest-pathologies", "data.labels=[effusion, edema, mass]")
+    generator = np.random.default_rng(0)
+    truth = np.zeros((60, 3))
+    truth[:20, 0], truth[10:30, 1], truth[:4, 2] = 1, 1, 1
+    score = np.clip(truth * 0.4 + generator.random((60, 3)) * 0.6, 0, 1)
+    people = np.arange(60).astype(str)
+    figures = measure(
+        recipe, Scored({"study": Answers(people, people, truth, score)}), default_points(recipe), data="d", command="c"
+    )
+    told = {one.metric: one for one in figures}
+    mean = told["AUC, study, mean over the 2 labels that 10 people or more have"]
+    assert mean.value == pytest.approx(np.mean([told[f"AUC, study, {name}"].value for name in _EFFUSION_EDEMA]))
+    assert mean.low <= mean.value <= mean.high
+    assert (told["CWCE, study"].count, told["CWCE, study"].data) == (60, "d, 3 labels")
 
 
 def test_published_figures_stand_beside_ones_own() -> None:
