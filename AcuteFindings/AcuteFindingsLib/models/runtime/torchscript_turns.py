@@ -44,38 +44,51 @@ def _nested(node: ast.AST) -> float:
 
 
 class _Calls:
-    """Counts the calls that the call of a function leads to, by the types that the code states everywhere."""
+    """Counts the calls that the call of a function leads to, by the types that the code states everywhere.
+
+    Files are found without regard to case, as PyTorch finds them; so modules, classes and functions are known by their
+    names in small letters, and two of one name count as endless.
+    """
 
     def __init__(self, files: Mapping[str, ast.Module]) -> None:
         self._functions: dict[str, tuple[str, ast.FunctionDef]] = {}
         self._fields: dict[str, dict[str, str]] = {}
         self._counts: dict[str, float] = {}
+        self._twins = False
         for name, tree in files.items():
-            package = name.removeprefix("code/").removesuffix(".py").replace("/", ".")
+            package = name.removeprefix("code/").removesuffix(".py").replace("/", ".").lower()
             for item in tree.body:
                 if isinstance(item, ast.FunctionDef):
-                    self._functions[f"{package}.{item.name}"] = (package, item)
+                    self._add_function(package, item)
                 elif isinstance(item, ast.ClassDef):
-                    self._add_class(f"{package}.{item.name}", item)
+                    self._add_class(f"{package}.{item.name}".lower(), item)
 
     def most(self) -> float:
         """Return the most calls that one function leads to."""
+        if self._twins:
+            return float("inf")
         try:
             return max(map(self._count, self._functions), default=0.0)
         except RecursionError:
             return float("inf")
 
+    def _add_function(self, owner: str, item: ast.FunctionDef) -> None:
+        name = f"{owner}.{item.name}".lower()
+        self._twins |= name in self._functions
+        self._functions[name] = (owner, item)
+
     def _add_class(self, name: str, item: ast.ClassDef) -> None:
+        self._twins |= name in self._fields
         fields = self._fields[name] = {}
         for part in item.body:
             if isinstance(part, ast.FunctionDef):
-                self._functions[f"{name}.{part.name}"] = (name, part)
+                self._add_function(name, part)
             elif isinstance(part, ast.AnnAssign):
-                fields[ast.unparse(part.target)] = ast.unparse(part.annotation)
+                fields[ast.unparse(part.target)] = ast.unparse(part.annotation).lower()
             elif isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Subscript):
                 # A name that is no identifier: `__annotations__["0"] = ...`.
                 key = part.targets[0].slice
-                fields[str(getattr(key, "value", ""))] = ast.unparse(part.value)
+                fields[str(getattr(key, "value", ""))] = ast.unparse(part.value).lower()
 
     def _count(self, name: str) -> float:
         if name not in self._counts:
@@ -88,16 +101,16 @@ class _Calls:
     def _called(self, owner: str, function: ast.FunctionDef) -> Iterator[str]:
         """Return the names of what a function calls, as often as it does."""
         types = {
-            argument.arg: ast.unparse(argument.annotation) if argument.annotation else owner
+            argument.arg: ast.unparse(argument.annotation).lower() if argument.annotation else owner
             for argument in function.args.args
         }
 
         def of(value: ast.expr) -> str:
             if isinstance(value, ast.Name):
-                return types.get(value.id, value.id)
+                return types.get(value.id, value.id.lower())
             if isinstance(value, ast.Attribute):
                 base = of(value.value)
-                return self._fields.get(base, {}).get(value.attr, f"{base}.{value.attr}")
+                return self._fields.get(base, {}).get(value.attr, f"{base}.{value.attr.lower()}")
             if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "getattr":
                 base, key = of(value.args[0]), value.args[1]
                 return self._fields.get(base, {}).get(str(getattr(key, "value", "")), "")

@@ -1,5 +1,6 @@
 """TorchScript and ONNX files that were made to do harm: refused in a sentence, and nothing of them runs."""
 
+import ast
 import contextlib
 import os
 import signal
@@ -21,6 +22,7 @@ from AcuteFindingsLib.budgets import budgets, set_budgets
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.runtime.onnx import load_onnx
 from AcuteFindingsLib.models.runtime.torchscript import load_torchscript
+from AcuteFindingsLib.models.runtime.torchscript_turns import may_not_end
 
 
 class FromFile(torch.nn.Module):
@@ -230,6 +232,35 @@ class Laughs(torch.nn.Module):
 
     def forward(self, images):
         return self.inner(self.inner(images) + 1)
+
+
+def laughing_files(depth: int, package: str) -> dict[str, ast.Module]:
+    """The code of a file in which each of `depth` classes calls the next one twice, one module a class."""
+    code = {}
+    for number in range(depth):
+        inner = f"__torch__.{package}{number + 1}.Laughs"
+        code[f"code/__torch__/{package.replace('.', '/')}{number}.py"] = ast.parse(
+            f"class Laughs(Module):\n  inner : {inner}\n"
+            f"  def forward(self: __torch__.{package}{number}.Laughs, images: Tensor) -> Tensor:\n"
+            "    inner = self.inner\n    return (inner).forward((inner).forward(images, ), )\n"
+        )
+    return code
+
+
+@pytest.mark.parametrize("package", ["models.m", "Models.M"])
+def test_calls_are_counted_whatever_the_case_of_their_modules(package):
+    files = laughing_files(30, package)
+    for known in (files, {name.lower(): tree for name, tree in files.items()}):
+        assert may_not_end(known)
+    assert not may_not_end(laughing_files(3, package))
+
+
+@pytest.mark.parametrize(
+    "item", ["def {}(x: Tensor) -> Tensor:\n  return x\n", "class {}(Module):\n  inner : Tensor\n"]
+)
+def test_what_differs_in_the_case_of_its_name_only_may_not_end(item):
+    assert may_not_end({"code/__torch__/m.py": ast.parse(item.format("f") + item.format("F"))})
+    assert not may_not_end({"code/__torch__/m.py": ast.parse(item.format("f") + item.format("g"))})
 
 
 @pytest.fixture
