@@ -18,10 +18,6 @@ class Detector(Protocol):
 
     name: str
 
-    def check(self, study: Study) -> tuple[Notice, ...]:
-        """Say whether the study is one this detector was made for."""
-        ...
-
     def run(self, study: Study, *, progress: Progress = ..., cancelled: Cancelled = ...) -> Finding:
         """Detect; raises `CancelledError` within one batch of being asked to stop."""
         ...

@@ -14,24 +14,8 @@ from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
 from AcuteFindingsLib.providers.load import load_any_detector
 from AcuteFindingsLib.study.checks import check_study
-from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
+from AcuteFindingsLib.study.notice import merge_notices, refusals
 from AcuteFindingsLib.study.study import Study
-
-
-def check_or_refuse(study: Study, detector: str, *, force: bool = False, hint: str = "") -> tuple[Notice, ...]:
-    """Return what the check says.
-
-    Raises
-    ------
-    StudyRefusedError
-        It refuses the study and `force` is False. `hint` then says how to run it all the same.
-    """
-    notices = check_study(study, find_kind(detector).requirements)
-    against = refusals(notices)
-    if against and not force:
-        reasons = [f"{notice.text} [{notice.code}]" for notice in against]
-        raise StudyRefusedError(" ".join(["The study does not fit this detector:", *reasons, hint]).rstrip(), notices)
-    return notices
 
 
 def detect(
@@ -81,7 +65,11 @@ def detect(
         progress(text, fraction)
 
     at("Checking the study", 0.0)
-    notices = check_or_refuse(study, detector, force=force, hint=hint)
+    notices = check_study(study, find_kind(detector).requirements)
+    against = refusals(notices)
+    if against and not force:
+        reasons = [f"{notice.text} [{notice.code}]" for notice in against]
+        raise StudyRefusedError(" ".join(["The study does not fit this detector:", *reasons, hint]).rstrip(), notices)
 
     def load_next(package: ModelPackage, *, device: str) -> Predictor:
         at("Loading the model", 0.03)

@@ -12,9 +12,6 @@ from AcuteFindingsLib.providers.totalsegmentator.segmenter import Segmented
 class Ours:
     name = "pe"
 
-    def check(self, study):
-        return ()
-
     def run(self, study, *, progress, cancelled):
         progress("ours", 1.0)
         return Finding(

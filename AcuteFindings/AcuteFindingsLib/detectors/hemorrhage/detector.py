@@ -19,7 +19,6 @@ from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.brain import brain_mask
 from AcuteFindingsLib.preprocessing.resample import unfit_in_plane
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of
-from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
@@ -40,10 +39,6 @@ class HemorrhageDetector:
         self.reported = predictor.card.measured_labels()
         self.slice_threshold = predictor.card.threshold("slice", self.labels[0])
         self.mask_threshold = predictor.card.threshold("mask", self.labels[0])
-
-    def check(self, study: Study) -> tuple[Notice, ...]:
-        """Say whether the study is a non-contrast head CT that the model can read."""
-        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

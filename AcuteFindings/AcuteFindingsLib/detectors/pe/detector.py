@@ -7,14 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Measurement, Verdict
-from AcuteFindingsLib.detectors.pe.kind import KIND
 from AcuteFindingsLib.detectors.pe.scorer import ChestSlices, PEScorer
 from AcuteFindingsLib.detectors.rules import consecutive_runs, run_extent_mm
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.windows import PE_WINDOW
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress, part_of
-from AcuteFindingsLib.study.checks import check_study
-from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
 
@@ -38,10 +35,6 @@ class PEDetector:
         self.reported = predictor.card.measured_labels()
         self.study_threshold = predictor.card.threshold("study", "pe")
         self.slice_threshold = predictor.card.threshold("slice", "pe")
-
-    def check(self, study: Study) -> tuple[Notice, ...]:
-        """Say whether the study is a CT pulmonary angiogram that the model can read."""
-        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

@@ -13,7 +13,6 @@ from AcuteFindingsLib.detectors.radiograph import Lungs, split_lungs
 from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LungsScorer
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
-from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
@@ -29,10 +28,6 @@ class PneumothoraxDetector:
         self.settings, self.rule = self.scorer.settings, self.scorer.rule
         self.threshold = predictor.card.threshold("study", LABEL)
         self.empty_threshold = self.scorer.empty_threshold
-
-    def check(self, study: Study) -> tuple[Notice, ...]:
-        """Say whether the study is a frontal chest radiograph."""
-        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

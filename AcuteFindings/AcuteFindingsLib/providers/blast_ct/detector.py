@@ -23,7 +23,6 @@ from AcuteFindingsLib.providers.own_process import run_child
 from AcuteFindingsLib.providers.provided import ModelFacts, provided_package, provider_notices
 from AcuteFindingsLib.providers.terms import Terms, read_terms
 from AcuteFindingsLib.providers.volume_files import ct_axial, read_volume, write_volume
-from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
@@ -62,10 +61,6 @@ class BlastCtDetector:
     ) -> None:
         self.package = package
         self._python, self._device, self._environment = python, device, environment
-
-    def check(self, study: Study) -> tuple[Notice, ...]:
-        """Say whether the study is a non-contrast head CT."""
-        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

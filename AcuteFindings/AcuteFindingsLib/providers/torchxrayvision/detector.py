@@ -20,7 +20,6 @@ from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.providers.provided import provider_notices
 from AcuteFindingsLib.providers.torchxrayvision.networks import package_of, terms
-from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
@@ -40,10 +39,6 @@ class XrvPneumothoraxDetector:
         self.chest, self.lungs = ChestScorer(chest), LungsScorer(lungs)
         self.threshold = chest.card.threshold("study", LABEL)
         self.package = package_of(task=self.name, version=chest.version, sha256=chest.sha256)
-
-    def check(self, study: Study) -> tuple[Notice, ...]:
-        """Say whether the study is a frontal chest radiograph."""
-        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

@@ -69,9 +69,6 @@ class _WithNotices:
     def __init__(self, detector: Detector, notices: tuple[Notice, ...]) -> None:
         self.name, self._detector, self._notices = detector.name, detector, notices
 
-    def check(self, study: Study) -> tuple[Notice, ...]:
-        return self._detector.check(study)
-
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         finding = self._detector.run(study, progress=progress, cancelled=cancelled)
         return replace(finding, warnings=(*finding.warnings, *self._notices))

@@ -18,7 +18,6 @@ from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_p
 from AcuteFindingsLib.providers.provided import ModelFacts, provided_package, provider_notices
 from AcuteFindingsLib.providers.totalsegmentator.segmenter import Segmenter, terms
 from AcuteFindingsLib.providers.volume_files import ct_axial
-from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
@@ -39,10 +38,6 @@ class TotalSegmentatorHemorrhage:
 
     def __init__(self, segmenter: Segmenter, package: ModelPackage) -> None:
         self.segmenter, self.package = segmenter, package
-
-    def check(self, study: Study) -> tuple[Notice, ...]:
-        """Say whether the study is a non-contrast head CT."""
-        return check_study(study, KIND.requirements)
 
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect; see `detectors.detector.Detector`."""

@@ -67,10 +67,6 @@ class PEWithContext:
         self.name = detector.name
         self.detector, self.segmenter, self.version = detector, segmenter, version
 
-    def check(self, study: Study) -> tuple[Notice, ...]:
-        """Say whether the study is a CT pulmonary angiogram."""
-        return self.detector.check(study)
-
     def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
         """Detect, then segment; a verdict that was reached is kept where segmenting fails."""
 
