@@ -1,7 +1,5 @@
 """TorchXRayVision behind the seams of detectors: one radiograph to a finding, and tables of single radiographs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -12,9 +10,9 @@ from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
 from AcuteFindingsLib.detectors.pneumothorax.scorer import LABEL
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
 from AcuteFindingsLib.detectors.radiograph import split_lungs
-from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LungsScorer
+from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LabelScorer, LungsScorer
 from AcuteFindingsLib.detectors.registry import find_task
-from AcuteFindingsLib.detectors.scoring import ImageScorer, Scores
+from AcuteFindingsLib.detectors.scoring import ImageScorer
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
@@ -122,28 +120,15 @@ class XrvPneumothoraxDetector:
         return Verdict("negative", probability, self.threshold, rule, f"The probability stays at {probability:.2f}.")
 
 
-@dataclass(frozen=True)
-class OneFindingScorer:
-    """Single radiographs through a chest model of which one finding alone is told: an `ImageScorer`."""
+class PneumothoraxOfChest(LabelScorer):
+    """The probability of pneumothorax alone."""
 
-    chest: ChestScorer
-    label: str
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return the one column."""
-        return (self.label,)
-
-    def score(self, studies: Sequence[Study]) -> Scores:
-        """Score one batch of single-image studies; see `scoring.ImageScorer`."""
-        return Scores(self.chest.score(studies).probabilities[:, [self.chest.labels.index(self.label)]])
+    label = LABEL
 
 
 def image_scorer(task: str, predictor: TorchPredictor) -> ImageScorer:
     """Return the scorer of single radiographs for a task; `predictor` as `load_chest` or `load_lungs` gives it."""
-    return (
-        OneFindingScorer(ChestScorer(predictor), LABEL) if task == LABEL else find_task(task).load_scorer()(predictor)
-    )
+    return PneumothoraxOfChest(predictor) if task == LABEL else find_task(task).load_scorer()(predictor)
 
 
 _NO_OUTLINE = Notice("no-outline", "warn", "TorchXRayVision detects a pneumothorax but draws no outline.")
