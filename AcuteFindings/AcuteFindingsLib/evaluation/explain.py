@@ -9,7 +9,7 @@ import numpy as np
 from AcuteFindingsLib.detectors.radiograph import unfit_shown
 from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.detectors.scoring import Prepared, Scorer, load_scorer
-from AcuteFindingsLib.errors import EvaluationError
+from AcuteFindingsLib.errors import EvaluationError, ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
 from AcuteFindingsLib.pages.page import picture_source, render, write_page
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress, stop_if
@@ -154,8 +154,12 @@ def explain_images(
         len(request.files), 1, text="Reading images", progress=progress, cancelled=cancelled, span=(0.0, 0.5)
     ):
         file = request.files[part.start]
-        prepared = scorer.prepare(read_study(file, requirements=requirements, one_examination=True))
-        best.add(_name_of(file), prepared, scorer.infer(prepared, cancelled=cancelled).images[:, index])
+        study = read_study(file, requirements=requirements, one_examination=True)
+        try:
+            prepared = scorer.prepare(study)
+            best.add(_name_of(file), prepared, scorer.infer(prepared, cancelled=cancelled).images[:, index])
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"The model package {card.id} does not fit {request.task}: {error}") from error
     way = scorer.predictor.explanation
     shown: list[Evidence] = []
     for part in batches(len(best.kept), _BATCH, text=way, progress=progress, cancelled=cancelled, span=(0.5, 0.8)):
