@@ -4,11 +4,12 @@ from time import perf_counter
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slice_results
-from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict, mask_of
+from AcuteFindingsLib.detectors.detector import identity_of, model_notices
+from AcuteFindingsLib.detectors.finding import Finding, Measurement, Verdict
+from AcuteFindingsLib.detectors.pneumothorax.answer import radiograph_finding
 from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
 from AcuteFindingsLib.detectors.pneumothorax.scorer import LABEL, Outline, PneumothoraxScorer
-from AcuteFindingsLib.detectors.pneumothorax.shortcut import ShortcutCheck, check_shortcuts
+from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
 from AcuteFindingsLib.detectors.radiograph import Lungs, split_lungs
 from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LungsScorer
 from AcuteFindingsLib.models.predictor import Predictor
@@ -75,29 +76,21 @@ class PneumothoraxDetector:
         # What was never measured may warn of a shortcut, but is not reported.
         measured = self.chest.predictor.card.measured_labels(main=False)
         chest = {name: value for name, value in chest.items() if name in measured}
-        others = {name: value for name, value in chest.items() if name != LABEL}
-        probabilities = {LABEL: outline.probability, **others}
         verdict = self._verdict(outline, mask)
         progress("Done", 1.0)
-        return Finding(
-            detector=self.name,
+        return radiograph_finding(
+            study,
+            verdict,
             model=identity_of(self.predictor),
-            verdict=verdict,
-            slices=slice_results(
-                study.sources, tuple(probabilities), np.tile(list(probabilities.values()), (len(study.sources), 1))
-            ),
-            main_label=LABEL,
-            slice_threshold=self.threshold,
-            ijk_to_ras=study.ijk_to_ras,
-            display_window=(0.5, 1.0),
-            positive_runs=((0, 0),) if verdict.label == "positive" else (),
-            masks=self._masks(study, mask, lungs),
+            lungs=lungs,
+            outline=mask,
+            chest=chest,
+            labels=self.chest.predictor.card.labels,
+            shortcuts=shortcuts,
+            sizes=_sizes(study, mask, lungs),
             heatmap=heatmap,
-            measurements=tuple(self._measurements(study, mask, lungs, chest, shortcuts, outline)),
-            warnings=(*model_notices(self.predictor), *self._notices(lungs), *shortcuts.notices),
+            notices=(*model_notices(self.predictor), *self._notices(lungs)),
             timings=timings,
-            series_instance_uid=study.dicom.series_instance_uid,
-            phantom=study.is_phantom,
         )
 
     def _verdict(self, outline: Outline, mask: np.ndarray) -> Verdict:
@@ -121,48 +114,27 @@ class PneumothoraxDetector:
         text = f"The probability stays at {probability:.2f} and no outline is left."
         return Verdict("negative", probability, self.threshold, rule, text)
 
-    def _masks(self, study: Study, mask: np.ndarray, lungs: Lungs) -> tuple[Mask, ...]:
-        def volume(plane: np.ndarray) -> np.ndarray:
-            out = np.zeros(study.array.shape, np.uint8)
-            out[len(out) // 2] = plane
-            return out
-
-        planes = (mask, lungs.right, lungs.left)
-        return tuple(mask_of(segment, volume(plane)) for segment, plane in zip(KIND.segments, planes, strict=True))
-
-    def _measurements(
-        self,
-        study: Study,
-        mask: np.ndarray,
-        lungs: Lungs,
-        chest: dict[str, float],
-        shortcuts: ShortcutCheck,
-        outline: Outline,
-    ) -> list[Measurement]:
-        items = [Measurement("Pneumothorax probability, whole picture", outline.probability, "1")]
-        items += [
-            Measurement(f"Pneumothorax probability, {name}", value, "1")
-            for name, value in shortcuts.probabilities.items()
-        ]
-        for side, lung in (("right", lungs.right), ("left", lungs.left)):
-            part = mask & _half(lungs, side, mask.shape)
-            if not part.any():
-                continue
-            if study.pixel_spacing_known:
-                _, dy, dx = study.spacing
-                items.append(Measurement(f"Pneumothorax area, {side}", float(part.sum() * dy * dx), "mm2"))
-            if lung.any():
-                share = 100 * part.sum() / (part | lung).sum()
-                items.append(Measurement(f"Share of the {side} hemithorax", float(share), "%"))
-        meanings = {label.name: label.meaning for label in self.chest.predictor.card.labels}
-        items += [Measurement(f"Probability: {meanings[name]}", float(value), "1") for name, value in chest.items()]
-        return items
-
     def _notices(self, lungs: Lungs) -> tuple[Notice, ...]:
         if lungs.found:
             return ()
         text = "The lungs could not be outlined; the share of the hemithorax and the shortcut check are left out."
         return (Notice("lungs-not-found", "warn", text),)
+
+
+def _sizes(study: Study, mask: np.ndarray, lungs: Lungs) -> list[Measurement]:
+    """Return the area on each side, and the share of each hemithorax, where there is an outline."""
+    items = []
+    for side, lung in (("right", lungs.right), ("left", lungs.left)):
+        part = mask & _half(lungs, side, mask.shape)
+        if not part.any():
+            continue
+        if study.pixel_spacing_known:
+            _, dy, dx = study.spacing
+            items.append(Measurement(f"Pneumothorax area, {side}", float(part.sum() * dy * dx), "mm2"))
+        if lung.any():
+            share = 100 * part.sum() / (part | lung).sum()
+            items.append(Measurement(f"Share of the {side} hemithorax", float(share), "%"))
+    return items
 
 
 def _half(lungs: Lungs, side: str, shape: tuple[int, ...]) -> np.ndarray:

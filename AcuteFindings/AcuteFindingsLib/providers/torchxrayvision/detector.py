@@ -2,10 +2,9 @@
 
 from time import perf_counter
 
-import numpy as np
-
-from AcuteFindingsLib.detectors.detector import identity_of, slice_results
-from AcuteFindingsLib.detectors.finding import Finding, Mask, Measurement, Verdict, mask_of
+from AcuteFindingsLib.detectors.detector import identity_of
+from AcuteFindingsLib.detectors.finding import Finding, Verdict
+from AcuteFindingsLib.detectors.pneumothorax.answer import radiograph_finding
 from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
 from AcuteFindingsLib.detectors.pneumothorax.scorer import LABEL
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
@@ -74,39 +73,22 @@ class XrvPneumothoraxDetector:
         timings["explain"] = perf_counter() - clock
         progress("Done", 1.0)
 
-        probabilities = {LABEL: whole, **{name: value for name, value in chest.items() if name != LABEL}}
-        verdict = self._verdict(whole)
-        meanings = {label.name: label.meaning for label in self.chest.predictor.card.labels}
-        measured = [Measurement("Pneumothorax probability, whole picture", whole, "1")]
-        measured += [
-            Measurement(f"Pneumothorax probability, {name}", value, "1")
-            for name, value in shortcuts.probabilities.items()
-        ]
-        measured += [Measurement(f"Probability: {meanings[name]}", value, "1") for name, value in chest.items()]
-        return Finding(
-            detector=self.name,
+        return radiograph_finding(
+            study,
+            self._verdict(whole),
             model=identity_of(self.package),
-            verdict=verdict,
-            slices=slice_results(
-                study.sources, tuple(probabilities), np.tile(list(probabilities.values()), (len(study.sources), 1))
-            ),
-            main_label=LABEL,
-            slice_threshold=self.threshold,
-            ijk_to_ras=study.ijk_to_ras,
-            display_window=(0.5, 1.0),
-            positive_runs=((0, 0),) if verdict.label == "positive" else (),
-            masks=_lung_segments(study, lungs.right, lungs.left),
+            lungs=lungs,
+            outline=None,
+            chest=chest,
+            labels=self.chest.predictor.card.labels,
+            shortcuts=shortcuts,
             heatmap=heatmap,
-            measurements=tuple(measured),
-            warnings=(
+            notices=(
                 *provider_notices(terms(), self.chest.predictor.version),
                 _NO_OUTLINE,
                 *(() if lungs.found else (_NO_LUNGS,)),
-                *shortcuts.notices,
             ),
             timings=timings,
-            series_instance_uid=study.dicom.series_instance_uid,
-            phantom=study.is_phantom,
         )
 
     def _verdict(self, probability: float) -> Verdict:
@@ -133,15 +115,3 @@ def image_scorer(task: str, predictor: TorchPredictor) -> ImageScorer:
 
 _NO_OUTLINE = Notice("no-outline", "warn", "TorchXRayVision detects a pneumothorax but draws no outline.")
 _NO_LUNGS = Notice("lungs-not-found", "warn", "The lungs could not be outlined; the shortcut check is left out.")
-
-
-def _lung_segments(study: Study, right: np.ndarray, left: np.ndarray) -> tuple[Mask, ...]:
-    def volume(plane: np.ndarray) -> np.ndarray:
-        out = np.zeros(study.array.shape, np.uint8)
-        out[len(out) // 2] = plane
-        return out
-
-    # The kind's first segment is the finding, which nobody draws here.
-    return tuple(
-        mask_of(segment, volume(plane)) for segment, plane in zip(KIND.segments[1:], (right, left), strict=True)
-    )
