@@ -7,7 +7,6 @@ import numpy as np
 from AcuteFindingsLib.detectors.detector import identity_of, model_notices
 from AcuteFindingsLib.detectors.finding import Finding, Measurement, Verdict
 from AcuteFindingsLib.detectors.pneumothorax.answer import radiograph_finding
-from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
 from AcuteFindingsLib.detectors.pneumothorax.scorer import LABEL, Outline, PneumothoraxScorer
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
 from AcuteFindingsLib.detectors.radiograph import Lungs, split_lungs
