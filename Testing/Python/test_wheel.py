@@ -123,7 +123,7 @@ def test_the_command_says_the_version_of_the_wheel(site: Path, tmp_path: Path, w
 def test_the_command_lists_and_verifies_a_model_for_every_task(site: Path, tmp_path: Path) -> None:
     packages = list_packages(cache=tmp_path / "none", shipped=ROOT / "Resources" / "Models")
     assert {package.card.task for package in packages} == TASKS
-    listed = run_command(site, tmp_path, "models", "list")
+    listed = run_command(site, tmp_path, "models", "list", "--long")
     verified = run_command(site, tmp_path, "models", "verify").splitlines()
     shipped = site / "AcuteFindingsLib" / "Resources" / "Models"
     for package in packages:

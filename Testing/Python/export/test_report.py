@@ -289,7 +289,7 @@ def test_a_picture_that_is_missing_or_no_picture_is_named_and_no_report_is_left(
     with pytest.raises(ExportError, match=r"1\.png could not be read"):
         write_report(finding, study=study, package=package, pictures=pictures, folder=tmp_path / "out")
     wrong = replace(pictures[0], path=tmp_path / "a.svg")
-    with pytest.raises(ExportError, match=r"a\.svg is no PNG or JPEG"):
+    with pytest.raises(ExportError, match=r"a\.svg is not a PNG or JPEG"):
         write_report(finding, study=study, package=package, pictures=[wrong], folder=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

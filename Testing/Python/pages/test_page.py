@@ -84,7 +84,7 @@ def test_every_page_says_what_it_is_for_and_when_it_was_made() -> None:
 def test_a_picture_stands_inside_its_page(tmp_path) -> None:
     source = pixels_source(np.zeros((2, 3, 3), np.uint8))
     assert source.startswith("data:image/png;base64,iVBOR")
-    with pytest.raises(ExportError, match=r"a\.tif is no PNG or JPEG"):
+    with pytest.raises(ExportError, match=r"a\.tif is not a PNG or JPEG"):
         picture_source(tmp_path / "a.tif")
     with pytest.raises(ExportError, match=r"a\.png could not be read"):
         picture_source(tmp_path / "a.png")
