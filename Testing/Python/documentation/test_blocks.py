@@ -71,6 +71,7 @@ def test_few_blocks_are_left_out():
     assert len(left_out) <= MOST_NOT_RUN, left_out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS if block.runs and block.language in RUN}))
 def test_commands_and_python_of_a_page_run_one_after_the_other(page: str, shell: Callable[[list[str]], str]):
     for block in BLOCKS:
