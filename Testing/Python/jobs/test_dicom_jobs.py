@@ -160,5 +160,5 @@ def test_a_volume_whose_files_are_unknown_is_refused(handed_over: tuple[dict[str
     fields, study = handed_over
     from_a_node = replace(study, sources=tuple(replace(source, file=None) for source in study.sources))
     save_study(from_a_node, tmp_path / "study", dtype=np.int16)
-    with pytest.raises(ExportError, match="not known any more"):
+    with pytest.raises(ExportError, match="no longer known"):
         ask("dicom_seg", fields)

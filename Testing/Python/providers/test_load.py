@@ -93,7 +93,7 @@ def test_what_lies_among_model_packages_is_never_run(providers, tmp_path, monkey
     python.touch()
     (place / "installed.txt").touch()
     assert not install.is_installed(provider)
-    with pytest.raises(ProviderError, match=r"earlier version .* to make it anew"):
+    with pytest.raises(ProviderError, match=r"earlier version .* to make it again"):
         install.python_of(provider)
     assert models_cache() not in environments_folder().parents
 

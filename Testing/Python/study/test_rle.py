@@ -48,7 +48,7 @@ def test_masks_of_several_objects_are_joined() -> None:
 
 @pytest.mark.parametrize(
     ("text", "what"),
-    [("1 2 3", "3 numbers"), ("1 -2", "smallest -2"), ("1 x", "no whole number"), ("10 7", "pixel 17 of an image")],
+    [("1 2 3", "3 numbers"), ("1 -2", "smallest -2"), ("1 x", "not a whole number"), ("10 7", "pixel 17 of an image")],
 )
 def test_what_is_no_mask_of_the_image_is_refused_in_words(text: str, what: str) -> None:
     with pytest.raises(StudyError, match=what):

@@ -227,7 +227,7 @@ def test_what_a_file_of_keras_is_shows_in_its_layers(keras_models):
 
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("bomb", "times its size; weights never do"), ("itself", "nests its groups"), ("deep", "nests its groups")],
+    [("bomb", "times its size, which weights never do"), ("itself", "nests its groups"), ("deep", "nests its groups")],
 )
 def test_a_file_that_unpacks_without_measure_or_end_is_refused(tmp_path, kind, told):
     path = tmp_path / "m.h5"
