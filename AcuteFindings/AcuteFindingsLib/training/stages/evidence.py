@@ -89,7 +89,7 @@ def _caption(plan: Evidence, shown: Sequence[_Shown], who: str) -> str:
         ""
         if plan.images
         else (
-            " The images themselves may not be shown here: gray is what people outlined."
+            " The images must not be shown here: gray is what people outlined."
             if measured
             else " The images must not be shown here: a flat gray shape represents each."
         )

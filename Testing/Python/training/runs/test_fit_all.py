@@ -76,7 +76,7 @@ def test_the_sheet_in_the_package_shows_no_image_and_the_worst_first(lungs: tupl
     assert picture.file == "evidence-without-images.png"
     assert (package.folder / "docs" / picture.file).read_bytes().startswith(b"\x89PNG")
     assert picture.caption.startswith("Of a test. ")
-    assert "may not be shown" in picture.caption
+    assert "must not be shown" in picture.caption
     assert (run / "run-0" / "all" / "evidence.png").is_file()
     assert not (package.folder / "docs" / "evidence.png").exists()
 
