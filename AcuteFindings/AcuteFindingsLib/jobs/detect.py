@@ -69,7 +69,8 @@ def detect(
     against = refusals(notices)
     if against and not force:
         reasons = [f"{notice.text} [{notice.code}]" for notice in against]
-        raise StudyRefusedError(" ".join(["The study does not fit this detector:", *reasons, hint]).rstrip(), notices)
+        said = f"The study does not fit the {detector} detector:"
+        raise StudyRefusedError(" ".join([said, *reasons, hint]).rstrip(), notices)
 
     def load_next(package: ModelPackage, *, device: str) -> Predictor:
         at("Loading the model", 0.03)

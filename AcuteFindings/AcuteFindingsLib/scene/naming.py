@@ -9,11 +9,12 @@ from AcuteFindingsLib.detectors.wording import names_of
 def label_words(finding: Finding, label: str) -> str:
     """Return what a label of a finding is called where people read it, for example ``"Any hemorrhage"``."""
     kind = known_kind(finding.detector)
-    known = None if kind is None else kind.task.label(label)
-    if label == finding.main_label and (kind is None or known is None or known.meaning == kind.finding):
+    # Those that are not the finding itself: "any" of the hemorrhages. What else a model calls its main label is it.
+    others = {} if kind is None else {one.name: one.heading for one in kind.task.labels if one.meaning != kind.finding}
+    if label == finding.main_label and label not in others:
         words = names_of(finding.detector).finding
     else:
-        words = (known.heading if known else "") or label.replace("_", " ")
+        words = others.get(label) or label.replace("_", " ")
     return words[:1].upper() + words[1:]
 
 

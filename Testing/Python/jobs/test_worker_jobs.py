@@ -220,7 +220,7 @@ def test_a_refused_study_is_told_in_a_sentence_and_forced_it_runs(
     fields = {"study": flat, "detector": "hemorrhage", "device": "cpu", "folders": [str(tiny_models)]}
     refused = worker.run("detect", out=tmp_path / "out", **fields)
     assert (refused["event"], refused["kind"]) == ("error", "StudyRefusedError")
-    assert refused["text"].startswith("The study does not fit this detector: Every pixel has the same value")
+    assert refused["text"].startswith("The study does not fit the hemorrhage detector: Every pixel has the same value")
     assert refused["notices"][0]["code"] == "constant-image"
     assert not (tmp_path / "out").exists()
     worker.result("detect", out=tmp_path / "out", force=True, **fields)

@@ -59,6 +59,12 @@ def test_a_row_says_what_the_package_says(models):
     assert row.error == ""
 
 
+def test_a_card_that_spells_license_is_read_like_the_library_reads_it(models):
+    file = models / "tiny-hemorrhage" / "configs" / "metadata.json"
+    file.write_text(file.read_text().replace('"licence"', '"license"'))
+    assert read_row(models / "tiny-hemorrhage").license == "Apache-2.0"
+
+
 def test_shipped_models_are_listed_last_and_marked(models):
     rows = list_rows([models])
     assert [row.place for row in rows] == sorted(row.place for row in rows)

@@ -59,7 +59,16 @@ def test_what_is_missing_or_too_old_is_named(lacking, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("version", "enough"), [("2.6.0+cpu", True), ("2.10.0", True), ("2.7.0a0", True), ("2.5.9", False), ("", False)]
+    ("version", "enough"),
+    [
+        ("2.6.0+cpu", True),
+        ("2.10.0", True),
+        ("2.6.0a0+ecf3bae", True),
+        ("2.7.0a0", True),
+        ("2.5.9", False),
+        ("2.5.0a0", False),
+        ("", False),
+    ],
 )
 def test_versions_are_compared_as_numbers(version, enough, monkeypatch):
     monkeypatch.setattr(packages.importlib.metadata, "version", lambda name: version)

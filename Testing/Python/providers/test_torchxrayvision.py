@@ -128,6 +128,8 @@ def test_a_radiograph_becomes_a_finding_that_says_whose_model_it_is(chest, lungs
     assert (finding.verdict.probability >= 0.5) == (finding.verdict.label == "positive")
     codes = {notice.code for notice in finding.warnings}
     assert {"provider-model", "operating-point-not-calibrated", "no-outline"} <= codes
+    # It stands beside negative answers too.
+    assert "says whether there is a pneumothorax" in next(n.text for n in finding.warnings if n.code == "no-outline")
     assert "arxiv.org/abs/2111.00595" in next(n.text for n in finding.warnings if n.code == "provider-model")
     names = {item.name for item in finding.measurements}
     assert {"Probability: Pneumothorax", "Probability: Cardiomegaly", "Pneumothorax probability, lungs only"} <= names

@@ -251,10 +251,3 @@ def points_of(task: ModelTask, labels: Sequence[Label]) -> tuple[OperatingPoint,
 
 
 HALF = "half, for the source states none; choose it on your own studies"
-
-
-def half_points(*levels_and_labels: tuple[Any, str]) -> tuple[OperatingPoint, ...]:
-    """Return operating points of 0.5 for pairs of level and label."""
-    return tuple(
-        OperatingPoint(level=level, label=label, threshold=0.5, chosen=HALF) for level, label in levels_and_labels
-    )

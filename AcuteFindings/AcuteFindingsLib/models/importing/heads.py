@@ -47,5 +47,5 @@ def head_remark(exclusive: bool) -> str:
     return (
         "The labels exclude each other: their probabilities are a softmax."
         if exclusive
-        else "The labels are independent: its probability is a sigmoid."
+        else "The labels are independent: the probability of each is a sigmoid."
     )

@@ -127,7 +127,7 @@ def _read_archive(path: Path) -> KerasFile:
     with zipfile.ZipFile(path) as archive:
         if not {"config.json", "model.weights.h5"} <= set(archive.namelist()):
             raise ModelError(
-                f"{path.name} is a zip archive, but not a .keras file: config.json or model.weights.h5 lacks."
+                f"{path.name} is a zip archive, but not a .keras file: config.json or model.weights.h5 is missing."
             )
         weights = archive.getinfo("model.weights.h5")
         _require_unpackable(path, weights.file_size, packed=weights.compress_size)

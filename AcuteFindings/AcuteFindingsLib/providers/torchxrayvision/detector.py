@@ -113,5 +113,7 @@ def image_scorer(task: str, predictor: TorchPredictor) -> ImageScorer:
     return PneumothoraxOfChest(predictor) if task == LABEL else find_task(task).load_scorer()(predictor)
 
 
-_NO_OUTLINE = Notice("no-outline", "warn", "TorchXRayVision detects a pneumothorax but draws no outline.")
+_NO_OUTLINE = Notice(
+    "no-outline", "warn", "TorchXRayVision says whether there is a pneumothorax, not where: it draws no outline."
+)
 _NO_LUNGS = Notice("lungs-not-found", "warn", "The lungs could not be outlined; the shortcut check is left out.")

@@ -42,7 +42,7 @@ def draw_tube(
     lungs
         ``(y, x)`` bool, both lung fields: they tell where midline, trachea, diaphragm and chest wall are.
     kind
-        One of `phantoms.chest_xray_tubes.TUBES`; drawn where None.
+        One of `phantoms.chest_xray.tubes.TUBES`; drawn where None.
     side
         Of the chest drain, ``"right"`` or ``"left"`` of the patient; drawn where None.
 

@@ -176,11 +176,11 @@ def _tell(text: str, parent: Any) -> None:
 
 def _satisfied(package: Package) -> bool:
     from packaging.requirements import Requirement
-    from packaging.version import InvalidVersion
+    from packaging.version import InvalidVersion, Version
 
     try:
-        version = importlib.metadata.version(package.name)
-        # A build of a coming release (2.7.0a0) counts as what it will be.
-        return Requirement(package.requirement).specifier.contains(version, prereleases=True)
+        version = Version(importlib.metadata.version(package.name))
+        # A build of a coming release (2.6.0a0) counts as what it will be.
+        return Requirement(package.requirement).specifier.contains(version.base_version)
     except (importlib.metadata.PackageNotFoundError, InvalidVersion):
         return False
