@@ -122,4 +122,6 @@ class DataPlan(Strict):
     def _names_apart(self) -> "DataPlan":
         if DATA in self.mix:
             raise ValueError(f"mix: {DATA!r} is the data set itself; name the source otherwise")
+        if self.drawn_aside and self.split.fit_all:
+            raise ValueError("drawn_aside: a cross-validation answers each image as it is; leave out this or fit_all")
         return self

@@ -1,5 +1,6 @@
 """What a recipe says: a published experiment as data, from data set to model card."""
 
+from itertools import combinations, product
 from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
@@ -185,6 +186,28 @@ class Recipe(Strict):
             if unknown:
                 known = ", ".join((DATA, *self.data.mix))
                 raise ValueError(f"stages.{name}.{place}: there is no source {unknown[0]!r}; known: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _phantoms_apart(self) -> "Recipe":
+        """Those that are measured on are no others' seeds; of the data set's own some are always kept aside."""
+        plan, close_ups = self.data, self.stages.close_ups
+        aside = {"tuned_on": plan.tuned_on, "measured_on": plan.measured_on, "phantoms": plan.phantoms}
+        used = {f"data.{name}": (one.seed, one.seed + one.count) for name, one in aside.items() if one}
+        others = {f"data.mix.{name}": one.phantoms for name, one in plan.mix.items() if one.phantoms}
+        fitted = {name: (one.seed, one.seed + one.count) for name, one in others.items()}
+        if close_ups and close_ups.fresh:
+            fresh = close_ups.fresh
+            fitted["stages.close_ups.fresh"] = (fresh.seed, fresh.seed + fresh.count * len(close_ups.rounds))
+        for (one, (first, end)), (other, (start, stop)) in (
+            *combinations(used.items(), 2),
+            *product(used.items(), fitted.items()),
+        ):
+            if first < stop and start < end:
+                raise ValueError(
+                    f"{other}: its seeds, {start} to {stop - 1}, are in part those of {one}, {first} to {end - 1}; "
+                    "phantoms that are measured on must be new ones, so choose another seed"
+                )
         return self
 
     @property

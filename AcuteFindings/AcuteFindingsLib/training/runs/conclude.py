@@ -19,6 +19,7 @@ from AcuteFindingsLib.training.runs.measure import choose_points, default_points
 from AcuteFindingsLib.training.runs.package import make_card, published_table, write_model
 from AcuteFindingsLib.training.runs.predictions import write_answers
 from AcuteFindingsLib.training.runs.score import Scored, score_items
+from AcuteFindingsLib.training.runs.store import units
 from AcuteFindingsLib.training.runs.summary import FOLD
 from AcuteFindingsLib.training.stages.cross_validation import keep_answers, read_answers, without_looking
 from AcuteFindingsLib.training.stages.evidence import write_evidence
@@ -100,7 +101,9 @@ def conclude(
     }
     judge = _Judge(network, recipe, facts, command, phantoms, progress)
     if turn.validated_in:
-        items = [item for item in chosen["train"] if item.source == DATA]
+        # Corrections and what was mixed in were fitted to, and answered by nobody.
+        answered = units(part.train, series=recipe.reads_series)
+        items = [item for item in chosen["train"] if item.source == DATA and item.key in answered]
         judged = judge.cross_validated(items, turn, f"{count_words(items)} of {people(part.train)} {who}")
     else:
         aside = "with drawn findings, kept aside" if recipe.data.drawn_aside else "kept aside"
@@ -164,7 +167,9 @@ class _Judge:
     def kept_aside(self, chosen: Chosen, words: str) -> _Judged:
         """Choose operating points on the validation part and measure on the test part."""
         validation = chosen["validation"]
-        where = f"the validation part, {count_words(validation)}, that the weights were not fitted to"
+        where = (
+            f"the validation part, {count_words(validation)}, that the weights were not fitted to" if validation else ""
+        )
         points = self._points([self._scored(validation)] if validation else [], where)
         scored = self._scored(chosen["test"], points)
         return _Judged(points, scored, chosen["test"], words, self._figures(scored, points, words))
@@ -183,7 +188,7 @@ class _Judge:
         plan = self.recipe.data.tuned_on
         if plan is not None:
             scored = [*scored, self._scored(self.phantoms(plan, "operating points"))]
-            where = f"{where}, and on {_seeds(plan)} alike"
+            where = f"{where}, and on {_seeds(plan)} alike" if where else _seeds(plan)
         return choose_points(self.recipe, scored, where=where)
 
     def _figures(self, scored: Scored, points: list[OperatingPoint], words: str) -> list[Interval]:

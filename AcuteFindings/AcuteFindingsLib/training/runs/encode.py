@@ -42,16 +42,18 @@ def encode(
     """
     plan = recipe.stages.encode
     assert plan is not None
-    kept = DiskCache(folder, trained_part("slice", network).state_dict(), plan)
+    kept = DiskCache(
+        folder, trained_part("slice", network).state_dict(), plan, recipe.settings(), input_range(recipe), _encode_one
+    )
     network = network.eval().to(device)
     jobs = [(item, version) for item in items for version in range(_versions(item, plan, seed) if augmented else 1)]
     stacks = []
     for number, (item, version) in enumerate(jobs, 1):
         key = (item.folder.name, version, seed if version else None)
 
-        def make(item: Item = item, version: int = version, key: tuple[Any, ...] = key) -> Arrays:
-            # Each version has a seed of its own, so that it does not matter which were made before.
-            torch.manual_seed(_number(*key))
+        def make(item: Item = item, version: int = version) -> Arrays:
+            # Each version has a seed of its own, so that it matters neither which were made before nor where they lie.
+            torch.manual_seed(_number(seed, item.key, version))
             return {"encodings": _encode_one(network, item, recipe, plan, changed=version > 0, device=device)}
 
         encodings = kept.arrays(*key, make=make)["encodings"]

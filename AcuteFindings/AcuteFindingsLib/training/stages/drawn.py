@@ -44,7 +44,8 @@ def draw_into(
     draw = _DRAWING.get(preparation.form)
     if draw is None or item.count > 1:
         raise TrainingError("data: findings are drawn into single images, and of heads and radiographs only.")
-    rng = np.random.default_rng([plan.seed, version, *item.folder.name.encode()])
+    # By the image's name, not by where its arrays lie: the same drawings on every computer.
+    rng = np.random.default_rng([plan.seed, version, *item.key.encode()])
     return draw(rng, item, examples, preparation, bool(rng.random() < plan.positive_share))
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from AcuteFindingsLib.errors import RecipeError
 from AcuteFindingsLib.networks.pe import PEModel, lasting_peaks
 from AcuteFindingsLib.training.recipes.stages import LineStage
+from AcuteFindingsLib.training.runs.data import require_both_classes
 
 
 def fit_lines(network: nn.Module, stacks: Sequence[Mapping[str, Any]], plan: LineStage) -> None:
@@ -27,6 +28,8 @@ def fit_lines(network: nn.Module, stacks: Sequence[Mapping[str, Any]], plan: Lin
     ------
     RecipeError
         Where the network is another one, or `plan.stack` has not as many weights as the stack output.
+    TrainingError
+        Where all slices, or none, show the finding.
     """
     if not (isinstance(network, PEModel) and network.encoder.in_fields and network.sequence_network.lasting):
         raise RecipeError("stages.lines: it takes an encoder with fields and a sequence network with lasting: true.")
@@ -35,6 +38,7 @@ def fit_lines(network: nn.Module, stacks: Sequence[Mapping[str, Any]], plan: Lin
         raise RecipeError(f"stages.lines.stack: expected {sequence.stack.in_features} weights, got {len(plan.stack)}.")
     labels = np.concatenate([stack["slices"] for stack in stacks])
     known = ~np.isnan(labels)
+    require_both_classes(labels[known] >= 0.5, "slices")
     highest = np.concatenate([stack["encodings"].max(axis=1, keepdims=True) for stack in stacks])
     lasting = torch.cat([_lasting(stack["encodings"]) for stack in stacks]).numpy()
     _fit_line(network.encoder.output, highest[known], labels[known] >= 0.5)

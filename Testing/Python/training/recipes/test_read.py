@@ -95,6 +95,14 @@ def test_chest_recipes_run_three_times_and_label_what_their_network_gives() -> N
         ("stages.slice.loss.slice.bce=0", "stages.slice.loss.slice: at least one of bce, dice and lovasz"),
         ("stages.slice.frozen_epochs=9", "stages.slice: frozen_epochs (9) must be fewer than epochs (9)"),
         ("data.split.use=[7]", "data.split: use names folds from 0 to 4, got [7]"),
+        (
+            "data.measured_on={count: 5, seed: 79}",
+            "data.phantoms: its seeds, 0 to 79, are in part those of data.me",
+        ),
+        (
+            "data.mix={more: {phantoms: {seed: 79}}}",
+            "data.mix.more: its seeds, 79 to 138, are in part those of data.p",
+        ),
         ("data.region=lungs-only", "data.region: only radiographs of findings have lungs"),
         ("stages.slice.augmentation.changes.0.zoom=[2, 1]", "zoom: the lower end stands first, got [2.0, 1.0]"),
     ],

@@ -15,8 +15,10 @@ PATIENTS, SIZE = 10, 64
 _SPLIT = "data.split={folds: 1, test: 0.34, validation: 0.34}"
 _FIT_ALL = "data.split={folds: 2, test: 0, validation: 0, fit_all: true}"
 _TRAINED = ("epochs=1", "frozen_epochs=0", "patience=null", "crop=null", "batch=2")
-_PHANTOMS = "{count: 4, seed: 6, options: {matrix: 64, slice_spacing: 10.0}}"
-_RADIOGRAPHS = "{count: 4, seed: 6, options: {size: 64}}"
+_PHANTOMS = "{{count: 4, seed: {}, options: {{matrix: 64, slice_spacing: 10.0}}}}"
+_RADIOGRAPHS = "{{count: 4, seed: {}, options: {{size: 64}}}}"
+# Seeds of phantoms that are fitted to, and of those that are not.
+_FITTED, _ASIDE = 20_006, {"tuned_on": 500_006, "measured_on": 800_006}
 _NETWORKS = {
     "pe": ("network.arguments.encoder.backbone=test_resnet", "network.arguments.encoder.pretrained=false"),
     "pe_slice_cnn": ("network.arguments.filters=[4, 4]", "network.arguments.size=64", "network.arguments.dense=[8]"),
@@ -39,12 +41,14 @@ def small_overrides(recipe: Recipe, *, more: tuple[str, ...] = ()) -> list[str]:
             changes += [f"stages.{name}.{one}" for one in _TRAINED]
             mixed = stage.sampler.sources is not None
             changes.append(f"stages.{name}.sampler" + (".examples=8" if mixed else "={name: balanced, examples: 4}"))
-    changes += [f"data.mix.{name}.phantoms={phantoms}" for name, one in recipe.data.mix.items() if one.phantoms]
+    changes += [
+        f"data.mix.{name}.phantoms={phantoms.format(_FITTED)}" for name, one in recipe.data.mix.items() if one.phantoms
+    ]
     changes += [f"data.mix.{name}.drawn.each=1" for name, one in recipe.data.mix.items() if one.drawn]
-    changes += [f"data.{name}={phantoms}" for name in ("tuned_on", "measured_on") if getattr(recipe.data, name)]
+    changes += [f"data.{name}={phantoms.format(seed)}" for name, seed in _ASIDE.items() if getattr(recipe.data, name)]
     if recipe.stages.close_ups:
         changes += ["stages.close_ups.rounds=[{steps: 1, rate: 0.001}, {steps: 2, rate: 0.001}]"]
-        changes += [f"stages.close_ups.fresh={phantoms}"] if recipe.stages.close_ups.fresh else []
+        changes += [f"stages.close_ups.fresh={phantoms.format(_FITTED)}"] if recipe.stages.close_ups.fresh else []
     if "encoder" in recipe.network.arguments and recipe.task == "lungs":
         changes += ["network.arguments.channels=null", "network.arguments.encoder=resnet18"]
         changes += ["network.arguments.pretrained=false"]

@@ -31,8 +31,9 @@ def lungs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return data set and folder of a run of the lung recipe."""
     tmp_path = tmp_path_factory.mktemp("lungs")
     folder = build_lung_masks(tmp_path / "data", patients=4)
-    phantoms = "{count: 3, seed: 800, options: {size: 64}}"
-    more = ("evidence={columns: 3, caption: Of a test.}", f"data.measured_on={phantoms}", f"data.tuned_on={phantoms}")
+    phantoms = "count: 3, options: {size: 64}"
+    aside = (f"data.measured_on={{seed: 800, {phantoms}}}", f"data.tuned_on={{seed: 700, {phantoms}}}")
+    more = ("evidence={columns: 3, caption: Of a test.}", *aside)
     recipe = small_recipe("lungs-unet", FIT_ALL, *more)
     summary = run_recipe(small_request(recipe, tmp_path, data=folder), progress=silent)
     assert [fold["fold"] for fold in summary.folds] == ["all"]
@@ -62,7 +63,7 @@ def test_figures_and_operating_points_are_those_of_the_cross_validation(lungs: t
     (point,) = package.card.operating_points
     told, phantoms = (figure(package, metric) for metric in ("Dice", "Dice, phantoms"))
     assert (phantoms.count, "seeds 800 to 802" in phantoms.data) == (3, True)
-    assert "seeds 800 to 802" in point.chosen
+    assert "seeds 700 to 702" in point.chosen
     assert told.value == pytest.approx(np.mean([dice(one.truth, one.soft >= 255 * point.threshold) for one in masks]))
     assert told.count == len(masks)
     assert "saw nothing of its patient (2 folds)" in told.data
@@ -131,3 +132,8 @@ def test_slices_whose_mask_nobody_drew_are_shown_with_what_the_network_marks(tmp
 def test_a_fit_to_everybody_follows_a_cross_validation_of_everybody() -> None:
     with pytest.raises(RecipeError, match="folds above 1, test 0"):
         small_recipe("lungs-unet", "data.split={folds: 2, test: 0.2, fit_all: true}")
+
+
+def test_a_cross_validation_answers_images_as_they_are_not_ones_drawn_into() -> None:
+    with pytest.raises(RecipeError, match="drawn_aside: a cross-validation answers each image as it is"):
+        small_recipe("lungs-unet", FIT_ALL, "data.drawn_aside={each: 1}")

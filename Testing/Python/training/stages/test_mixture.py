@@ -1,5 +1,6 @@
 """Sources are mixed in the shares that a recipe says; drawn findings and phantoms are made once."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ from AcuteFindingsLib.training.recipes.stages import LineStage
 from AcuteFindingsLib.training.runs.arrays import preparation_of
 from AcuteFindingsLib.training.runs.checkpoints import kept_file, network_state
 from AcuteFindingsLib.training.runs.experiment import run_recipe
+from AcuteFindingsLib.training.runs.items import Item
 from AcuteFindingsLib.training.runs.objectives import step_for
 from AcuteFindingsLib.training.runs.order import EpochOrder
 from AcuteFindingsLib.training.runs.store import prepare
+from AcuteFindingsLib.training.stages.drawn import draw_into
 from AcuteFindingsLib.training.stages.lines import fit_lines
 from AcuteFindingsLib.training.stages.mixture import Workshop
 
@@ -59,6 +62,11 @@ def test_bleeds_are_drawn_into_slices_without_one_and_their_labels_say_which(dat
         assert changed[item.masks()[0] > 0].mean() > 0.5, "the mask lies on what was drawn"
     again = shop.drawn(Drawn(each=3), "bleeds", prepared.items, known)
     assert [one.folder for one in again] == [one.folder for one in drawn]
+    key, _, version = drawn[0].key.rsplit("-", 2)
+    one = prepared.items[key]
+    moved = Item(one.key, one.patient, shutil.copytree(one.folder, tmp_path / "elsewhere"))
+    here, there = (draw_into(item, known[key], shop.preparation, Drawn(each=3), int(version)) for item in (one, moved))
+    np.testing.assert_array_equal(here["images"], there["images"], "what is drawn hangs on the image, not on its place")
     alike = shop.drawn(Drawn(each=1, positive_share=0), "calcium", prepared.items, known)
     assert not any(one.positive.any() or one.labels.any() for one in alike)
 
