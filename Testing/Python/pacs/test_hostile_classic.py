@@ -242,7 +242,7 @@ def test_the_receiver_takes_connections_of_the_archive_alone(moving, sent_study)
     result, box = moving(lambda port: send_to(port, image, calling="STRANGER"))
     assert result == "rejected"
     assert box.received == 0
-    assert any("turned away a connection of 'STRANGER'" in sentence for sentence in box.refused)
+    assert any("refused a connection from 'STRANGER'" in sentence for sentence in box.refused)
 
 
 def test_other_senders_can_be_named(moving, sent_study) -> None:
