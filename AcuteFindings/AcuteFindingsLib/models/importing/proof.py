@@ -113,7 +113,7 @@ def compare(converted: Converted, predictor: Predictor, *, origin: Origin, say: 
             said = say(predictor, source)
         source.ask_the_rest()
     except SourceMissingError as error:
-        return origin.model_copy(update={"remark": f"Not compared with its source: {error}."})
+        return origin.model_copy(update={"remark": f"The reason: {error}."})
     if said is not None and not said <= DETECTOR_TOLERANCE:
         raise ModelError(
             f"{origin.file} was refused: of the same phantom {converted.framework} and the detector with the import "

@@ -69,7 +69,7 @@ def test_where_the_source_is_not_installed_the_card_says_so(weights, tmp_path, a
     ask(missing)
     package = import_model(weights, architecture="densenet121", out=tmp_path / "x", options=SIZE)
     assert package.card.origin.largest_difference is None
-    assert "**Not compared with its source.** Not compared with its source: torchvision is" in package.read_card_text()
+    assert "**Not compared with its source.** The reason: torchvision is" in package.read_card_text()
 
 
 def test_a_difference_counts_relative_to_large_numbers_only():
