@@ -17,8 +17,6 @@ from AcuteFindingsLib.scene.views import arrange_views
 from AcuteFindingsLib.study.itk_files import read_image
 from AcuteFindingsLib.study.study import Study
 
-# What zipfile raises on damage: also on packings and encryption that it cannot read, and on paths that no disk takes.
-
 
 def write_scene(finding: Finding, study: Study, path: Path | None) -> tuple[Path | None, FindingNodes]:
     """Show a finding in a scene of its own, its most suspicious slice in the views, and save that scene.
