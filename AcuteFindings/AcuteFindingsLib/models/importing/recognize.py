@@ -20,8 +20,10 @@ def recognize(path: Path) -> str:
     Raises
     ------
     ModelError
-        When the file is damaged, would run code, or is none that can be imported.
+        When the file is missing, damaged, would run code, or is none that can be imported.
     """
+    if not path.exists():
+        raise ModelError(f"There is no file {path}; correct the path.")
     ending = path.suffix.lower()
     if path.is_dir():
         return "segmentation-model" if (path / "config.json").is_file() else "monai-bundle"

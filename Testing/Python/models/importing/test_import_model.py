@@ -9,7 +9,7 @@ from torchvision.models import densenet121
 from typer.testing import CliRunner
 
 from AcuteFindingsLib.cli import app
-from AcuteFindingsLib.detectors.importing import architectures, import_model
+from AcuteFindingsLib.detectors.importing import architectures, import_model, recognize
 from AcuteFindingsLib.errors import CancelledError, ModelError
 from AcuteFindingsLib.models.find import default_package, list_packages
 from AcuteFindingsLib.models.importing import densenet
@@ -46,6 +46,12 @@ def ask(monkeypatch):
         monkeypatch.setitem(module._ARCHITECTURES, "densenet121", (convert, ""))
 
     return _ask
+
+
+@pytest.mark.parametrize("name", ["none.h5", "none.pt", "none.onnx", "none"])
+def test_a_file_that_is_not_there_is_told_whatever_its_ending(name, tmp_path):
+    with pytest.raises(ModelError, match=f"There is no file .*{name}; correct the path"):
+        recognize(tmp_path / name)
 
 
 def test_a_difference_above_the_tolerance_is_refused_and_nothing_is_written(weights, tmp_path, ask):
