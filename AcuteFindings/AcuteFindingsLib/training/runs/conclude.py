@@ -96,7 +96,7 @@ def conclude(
     epochs = ", ".join(f"{stage['stage']} {stage['epochs']}" for stage in stages)
     facts: dict[str, Any] = {
         "trained_on": data.words[:1].upper() + data.words[1:],
-        "count": f"{people(part.train)} {who}, {count_words(chosen['train'])}; epochs: {epochs}",
+        "count": f"{people(part.train)} {who}, {_fitted_to(chosen['train'])}; epochs: {epochs}",
         "phantoms_only": data.phantoms_only,
     }
     judge = _Judge(network, recipe, facts, command, phantoms, progress)
@@ -153,6 +153,15 @@ def count_words(items: Sequence[Item]) -> str:
     return f"{len(items)} series with {pictures} slices" if pictures > len(items) else f"{pictures} images"
 
 
+def _fitted_to(items: Sequence[Item]) -> str:
+    """Return how many images of the data set there are, and beside them of each source that is mixed in, in words."""
+    sources: dict[str, list[Item]] = {DATA: []}
+    for item in items:
+        sources.setdefault(item.source, []).append(item)
+    own = count_words(sources.pop(DATA))
+    return "; ".join((own, *(f"mixed in, {name}: {count_words(of)}" for name, of in sources.items())))
+
+
 @dataclass(frozen=True)
 class _Judge:
     """Chooses operating points and measures; `facts` are what `make_card` needs besides."""
@@ -179,7 +188,7 @@ class _Judge:
         words = f"{words}, each by a network that saw nothing of its patient ({len(turn.validated_in)} folds)"
         scored = read_answers(turn.validated_in)
         points = self._points([scored], f"the answers of the cross-validation, {words}")
-        figures = self._figures(scored, points, words)
+        figures = self._figures(scored, points, words, chosen_here=True)
         if any(figure.metric.startswith("CWCE") for figure in figures):
             figures += without_looking(turn.validated_in, "study", data=words, command=self.command)
         return _Judged(points, scored, items, words, figures)
@@ -191,8 +200,10 @@ class _Judge:
             where = f"{where}, and on {_seeds(plan)} alike" if where else _seeds(plan)
         return choose_points(self.recipe, scored, where=where)
 
-    def _figures(self, scored: Scored, points: list[OperatingPoint], words: str) -> list[Interval]:
-        figures = measure(self.recipe, scored, points, data=words, command=self.command)
+    def _figures(
+        self, scored: Scored, points: list[OperatingPoint], words: str, *, chosen_here: bool = False
+    ) -> list[Interval]:
+        figures = measure(self.recipe, scored, points, data=words, command=self.command, chosen_here=chosen_here)
         plan = self.recipe.data.measured_on
         if plan is None:
             return figures

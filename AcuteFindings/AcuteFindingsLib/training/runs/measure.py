@@ -30,6 +30,7 @@ _HALF = 0.5
 # A finding of fewer people says nothing about how well it is told.
 _ENOUGH_PEOPLE = 10
 _NOT_CHOSEN = "half: the validation part has no case of one of the classes"
+_TOO_GOOD = "the threshold was chosen on these answers, so a little too good"
 
 
 def default_points(recipe: Recipe) -> list[OperatingPoint]:
@@ -76,14 +77,20 @@ def choose_points(recipe: Recipe, scored: Sequence[Scored], *, where: str) -> li
 
 
 def measure(
-    recipe: Recipe, scored: Scored, points: Sequence[OperatingPoint], *, data: str, command: str
+    recipe: Recipe,
+    scored: Scored,
+    points: Sequence[OperatingPoint],
+    *,
+    data: str,
+    command: str,
+    chosen_here: bool = False,
 ) -> list[Interval]:
     """Return the figures of the part that was kept aside; what cannot be measured there is left out.
 
     Parameters
     ----------
     points
-        Chosen beforehand, on other patients.
+        Chosen beforehand, on other patients; with `chosen_here` on the same answers, which the figures then say.
     data
         What was measured on, in words.
     command
@@ -91,6 +98,7 @@ def measure(
     """
     figures: list[Interval] = []
     thresholds: dict[tuple[str, str], float] = {(point.level, point.label): point.threshold for point in points}
+    too_good = f"; {_TOO_GOOD}" if chosen_here else ""
     # Studies first: they are what a person asks about.
     for level, answers in sorted(scored.levels.items(), key=lambda item: item[0] != "study"):
         for column, label in enumerate(_columns(recipe, level, answers)):
@@ -101,15 +109,19 @@ def measure(
             # Of findings, all count alike; elsewhere the first is what it is about.
             main = column == 0 and recipe.last != "findings"
             name = level if main else f"{level}, {label_of(label).meaning.lower()}"
-            words = {"data": f"{data}, {int(truth.sum())} of {len(truth)} positive", "command": command}
-            figures.append(auc_interval(truth, score, metric=f"AUC, {name}", patients=patients, **words))
+            few = _few(patients[truth]) if recipe.last == "findings" else ""
+            told = f"{data}, {int(truth.sum())} of {len(truth)} positive{few}"
+            figures.append(
+                auc_interval(truth, score, metric=f"AUC, {name}", patients=patients, data=told, command=command)
+            )
             # A scan is positive where enough neighboring slices are: held against the slices' operating point.
             threshold = thresholds.get((level, label), thresholds.get(("slice", label)))
             if threshold is not None:
-                figures += _decisions(truth, score >= threshold, patients, name, **words)
+                called = score >= threshold
+                figures += _decisions(truth, called, patients, name, data=f"{told}{too_good}", command=command)
         if recipe.last == "findings":
             figures += _over_labels(answers, data=data, command=command)
-    return figures + _overlap(recipe, scored, thresholds, data=data, command=command)
+    return figures + _overlap(recipe, scored, thresholds, data=f"{data}{too_good}", command=command)
 
 
 def _wanted(recipe: Recipe) -> list[tuple[str, str]]:
@@ -185,6 +197,12 @@ def _over_labels(answers: Answers, *, data: str, command: str) -> list[Interval]
             measure_interval(area, float(area(np.ones((1, len(truth))))[0]), metric=metric, data=data, **words)
         )
     return figures
+
+
+def _few(patients: np.ndarray) -> str:
+    """Return what is said of a finding that few people have."""
+    count = len(set(patients.tolist()))
+    return f", of {count} people: too few to tell" if count < _ENOUGH_PEOPLE else ""
 
 
 def _mean(measures: Sequence[Measure]) -> Measure:

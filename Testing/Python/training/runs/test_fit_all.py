@@ -67,6 +67,8 @@ def test_figures_and_operating_points_are_those_of_the_cross_validation(lungs: t
     assert told.value == pytest.approx(np.mean([dice(one.truth, one.soft >= 255 * point.threshold) for one in masks]))
     assert told.count == len(masks)
     assert "saw nothing of its patient (2 folds)" in told.data
+    assert "chosen on these answers" in told.data
+    assert "chosen on these answers" not in phantoms.data
     assert "cross-validation" in point.chosen
 
 

@@ -65,6 +65,29 @@ def test_figures_hold_data_count_interval_and_command() -> None:
     assert figures["AUC, study"].data == "some data, 3 of 6 positive"
 
 
+def test_figures_at_thresholds_of_the_same_answers_say_so() -> None:
+    recipe = small_recipe("pneumothorax-unet")
+    points, scored = default_points(recipe), Scored({"study": answers()}, [mask(0.9)])
+    for chosen_here in (False, True):
+        told = {
+            one.metric: one.data
+            for one in measure(recipe, scored, points, data="some data", command="", chosen_here=chosen_here)
+        }
+        assert told["AUC, study"] == "some data, 3 of 6 positive", "an area has no threshold"
+        for metric in ("Sensitivity, study", "Dice, images with the finding"):
+            assert ("chosen on these answers, so a little too good" in told[metric]) == chosen_here
+
+
+def test_the_figures_of_a_finding_that_few_people_have_say_so() -> None:
+    recipe = small_recipe("chest-both")
+    for copies, told in ((1, "3 of 6 positive, of 3 people: too few to tell"), (4, "12 of 24 positive")):
+        scored = Scored({"study": answers(np.tile(TRUTH, copies), np.tile(SCORE, copies))})
+        assert (
+            measure(recipe, scored, default_points(recipe), data="some data", command="")[0].data
+            == f"some data, {told}"
+        )
+
+
 def test_a_scan_is_called_by_the_slices_operating_point() -> None:
     recipe = small_recipe("radnet")
     points = [point.model_copy(update={"threshold": 0.85}) for point in default_points(recipe)]

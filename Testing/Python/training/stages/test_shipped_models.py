@@ -66,6 +66,7 @@ def test_each_recipe_goes_on_from_the_one_before_to_a_package_that_loads(
     recipe, summary = read_recipe(RECIPES / f"{model}.yaml"), card.training_data.summary
     assert card.training_data.phantoms_only == (recipe.data.kind == "phantoms")
     assert ("started from the weights of" in summary) == (recipe.start is not None)
+    assert card.training_data.count.count("mixed in, ") == len(recipe.data.mix)
     assert ("drawn into its images" in summary) == any(one.drawn for one in recipe.data.mix.values())
     assert "pretrained" not in str(card.network.arguments)
     assert load_predictor(package, device="cpu").card == card
