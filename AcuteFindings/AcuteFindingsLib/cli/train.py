@@ -71,6 +71,7 @@ def train(
     # Without the folders of this machine: a card is read elsewhere.
     named = [("--data", data.name)] if data else []
     named += [("--kind", kind)] if kind else []
+    named += [("--corrections", corrections.name)] if corrections else []
     options = [*named, *(("--set", change) for change in changes or ())]
     command = shlex.join(
         ["acutefindings", "train", Path(recipe).name, *(part for option in options for part in option)]

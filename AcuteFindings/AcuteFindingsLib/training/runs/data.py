@@ -14,7 +14,7 @@ from AcuteFindingsLib.detectors.phantoms import find_generator, make_phantom
 from AcuteFindingsLib.errors import DataError, TrainingError
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.progress import Progress
-from AcuteFindingsLib.training.cache import DiskCache
+from AcuteFindingsLib.training.cache import DiskCache, digest_of
 from AcuteFindingsLib.training.data.folds import folds, inseparable, split
 from AcuteFindingsLib.training.data.read import detect_kind, read_data
 from AcuteFindingsLib.training.data.sampling import choose_per_class
@@ -50,6 +50,12 @@ class RunData:
     def phantoms_only(self) -> bool:
         """Whether no patient's image is among them."""
         return self.table.kind == PHANTOMS and self.extra is None
+
+    def digest(self) -> str:
+        """Return a text that differs where images, whose they are, or what is known of them differ."""
+        tables = [table for table in (self.table, self.extra) if table is not None]
+        named = ["\n".join(map(str, table.rows[name])) for table in tables for name in ("key", "patient", "group")]
+        return digest_of(named, [{name: table.label(name) for name in table.label_names} for table in tables])
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ from AcuteFindingsLib.training.stages.fit_stages import fit_stages
 from AcuteFindingsLib.training.stages.mixture import Workshop
 
 RECIPE = "recipe.yaml"
+DATA = "data.txt"
+"""Holds a digest of the images, patients and labels that a run is about."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
     Raises
     ------
     TrainingError
-        Where the folder holds another run, or there is nothing to learn from.
+        Where the folder holds another run or one on other data, or there is nothing to learn from.
     """
     recipe, tell = request.recipe, request.hardware.tell
     _check_folder(request)
@@ -103,9 +105,11 @@ def run_recipe(request: RunRequest, *, progress: Progress) -> Summary:
         progress=progress,
         tell=tell,
     )
+    about = data.digest()
+    _check_data(request, about)
     plan = preparation_of(recipe)
     prepared = _prepare(request, plan, data, progress)
-    _claim_folder(request)
+    _claim_folder(request, about)
     turns = _turns(request)
     for turn in turns:
         if not (request.resume and (turn.folder / FOLD).is_file()):
@@ -148,11 +152,22 @@ def _check_folder(request: RunRequest) -> None:
             )
 
 
-def _claim_folder(request: RunRequest) -> None:
+def _check_data(request: RunRequest, about: str) -> None:
+    """Refuse to go on with other data: stages that are done would have seen whom the rest measures on."""
+    place = request.out / DATA
+    if request.resume and place.is_file() and place.read_text(encoding="utf-8") != about:
+        raise TrainingError(
+            f"{request.out} holds a run on other images, patients, labels or corrections; a run goes on with the same "
+            "--data and --corrections. Name these, or another --out."
+        )
+
+
+def _claim_folder(request: RunRequest, about: str) -> None:
     """Mark the folder as this run's, once there is data to train on."""
     if not _is_helper():
-        with replace_when_written(request.out / RECIPE) as partial:
-            partial.write_text(recipe_yaml(request.recipe), encoding="utf-8")
+        for name, text in ((DATA, about), (RECIPE, recipe_yaml(request.recipe))):
+            with replace_when_written(request.out / name) as partial:
+                partial.write_text(text, encoding="utf-8")
 
 
 def _prepare(request: RunRequest, plan: Preparation, data: RunData, progress: Progress) -> dict[str, Prepared]:

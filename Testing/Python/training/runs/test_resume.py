@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import build_padchest
 from safetensors.torch import load_file
 from small_runs import silent, small_recipe, small_request
 
@@ -115,6 +116,12 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
         run_recipe(request(tmp_path, tmp_path, []), progress=silent)
     with pytest.raises(TrainingError, match="holds a run of another recipe, or of this one with other values"):
         run_recipe(request(tmp_path, tmp_path, [], resume=True), progress=silent)
+
+
+def test_a_run_does_not_go_on_with_other_data(killed: tuple[Path, Path], tmp_path: Path) -> None:
+    other = build_padchest(tmp_path / "other", patients=8)
+    with pytest.raises(TrainingError, match="holds a run on other images, patients, labels or corrections"):
+        run_recipe(request(killed[0], other, [], resume=True), progress=silent)
 
 
 def test_a_checkpoint_that_is_cut_off_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
