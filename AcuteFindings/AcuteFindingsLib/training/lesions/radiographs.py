@@ -28,7 +28,6 @@ def draw_findings(
     lungs: np.ndarray,
     *,
     positive: bool,
-    markings: np.ndarray | None = None,
 ) -> DrawnRadiograph:
     """Draw mimics and perhaps a tube, as often with a pneumothorax as without, and one where `positive`.
 
@@ -38,10 +37,8 @@ def draw_findings(
         ``(y, x)`` float32 in 0..1, air dark.
     lungs
         ``(y, x)`` bool, both lung fields.
-    markings
-        `lung_markings` of the picture, for who draws into it often.
     """
-    markings = lung_markings(image, lungs) if markings is None else markings
+    markings = lung_markings(image, lungs)
     image = draw_mimics(rng, image, lungs, count=int(rng.integers(0, 4)), markings=markings)
     mask, kind = np.zeros(image.shape, bool), ""
     if positive:

@@ -1,6 +1,6 @@
 """The data of a run: read or made, added to, drawn from, divided by patient."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -99,8 +99,10 @@ def open_data(
     table = _usable(read_data(kind, folder, task=recipe.task, cache=cache / "headers", progress=progress), recipe, tell)
     extra = None
     if corrections is not None:
-        extra = _usable(read_data("corrections", corrections, task=recipe.task, progress=progress), recipe, tell)
-        tell(f"{len(extra)} corrected images are trained on and not measured on.")
+        found = read_data("corrections", corrections, task=recipe.task, progress=progress)
+        found = without(_usable(found, recipe, tell), recipe.data.leave_out)
+        extra = found if len(found) else None
+        tell(f"{len(found)} corrected images are trained on and not measured on.")
     table = drawn(recipe, table)
     return RunData(table, extra, _words(recipe, table, extra))
 
@@ -122,14 +124,18 @@ def phantom_folder(recipe: Recipe, cache: Path, *, workers: int, progress: Progr
 
 def drawn(recipe: Recipe, table: DataTable) -> DataTable:
     """Return what the recipe takes of a data set: all but who is left out, or so many of each class at random."""
-    if recipe.data.leave_out:
-        table = table.take(~table.rows["patient"].isin(recipe.data.leave_out).to_numpy())
+    table = without(table, recipe.data.leave_out)
     count = recipe.data.per_class
     if count is None:
         return table
     found = table.count()
     # As many of each class, also where there are fewer than the recipe asks for.
     return choose_per_class(table, per_class=min(count, found.positive, found.negative), seed=recipe.seed)
+
+
+def without(table: DataTable, patients: Sequence[str]) -> DataTable:
+    """Return the images of all but some patients."""
+    return table.take(~table.rows["patient"].isin(patients).to_numpy()) if patients else table
 
 
 def parts(recipe: Recipe, table: DataTable, fold: int) -> Parts:

@@ -69,6 +69,23 @@ def test_corrections_of_patients_kept_aside_are_not_trained_on(table) -> None:
         assert len(not_measured_on(side, turn)) == left
 
 
+def test_patients_who_are_left_out_are_left_out_of_corrections_too(tmp_path: Path, data) -> None:
+    folder = build_corrections(tmp_path / "corrections", count=2, planes=6, size=64)
+    patients = sorted(set(read_data("corrections", folder, task="hemorrhage").rows["patient"]))
+    for left_out in (patients[:1], patients):
+        found = open_data(
+            small_recipe("radnet", f"data.leave_out={left_out}"),
+            data("rsna-hemorrhage", "head-ct"),
+            corrections=folder,
+            cache=tmp_path / "cache",
+            workers=0,
+            progress=silent,
+            tell=[].append,
+        )
+        known = set() if found.extra is None else set(found.extra.rows["patient"])
+        assert known == set(patients) - set(left_out)
+
+
 def test_corrections_are_trained_on_and_not_measured_on(tmp_path: Path, data) -> None:
     told: list[str] = []
     recipe = small_recipe("radnet")
