@@ -82,17 +82,20 @@ def test_the_installed_command_is_the_same() -> None:
     assert run.stdout.strip() == f"acutefindings {__version__}"
 
 
+@pytest.mark.slow
 def test_a_missing_study_ends_in_one_line(tmp_path: Path) -> None:
     run = command("run", tmp_path / "nowhere", "--detector", "pe", "--out", tmp_path / "out")
     assert_one_line(run, holds="does not exist")
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_text_file_ends_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image\n" * 100, encoding="utf-8")
     assert_one_line(command("check", tmp_path / "notes.txt", "--detector", "pe"), holds="notes.txt")
 
 
+@pytest.mark.slow
 def test_a_refused_study_ends_in_one_line(flat_ct: Path, tmp_path: Path) -> None:
     run = command("run", flat_ct, "--detector", "hemorrhage", "--out", tmp_path / "out")
     assert_one_line(run, holds="[constant-image]")
@@ -185,6 +188,7 @@ def test_check_answers_in_words_and_brackets_in_a_name_survive(flat_ct: Path) ->
     assert "[bold]" in answer.stdout
 
 
+@pytest.mark.slow
 def test_check_of_real_studies_says_what_a_clinician_would(data_folder: Path) -> None:
     def notices(folder: str, detector: str) -> tuple[bool, list[str]]:
         answer = CliRunner().invoke(cli.app, ["check", str(data_folder / folder), "--detector", detector, "--json"])

@@ -144,6 +144,7 @@ def broken(fault: str, *arguments: str, **environment: str) -> subprocess.Comple
     )
 
 
+@pytest.mark.slow
 def test_a_command_ends_in_one_sentence_and_names_the_log(tmp_path: Path) -> None:
     done = broken(f"raise KeyError('{NAME}')", HOME=str(tmp_path), TMPDIR=str(tmp_path))
     lines = done.stderr.splitlines()
@@ -155,6 +156,7 @@ def test_a_command_ends_in_one_sentence_and_names_the_log(tmp_path: Path) -> Non
     assert NAME not in log.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["raise MemoryError", "bad()", "raise OSError(28, 'No space left on device')"])
 def test_a_fault_that_needs_no_log_leaves_none(fault: str, tmp_path: Path) -> None:
     done = broken(fault, HOME=str(tmp_path), TMPDIR=str(tmp_path))
@@ -164,6 +166,7 @@ def test_a_fault_that_needs_no_log_leaves_none(fault: str, tmp_path: Path) -> No
         assert not list(tmp_path.rglob("error-*.log"))
 
 
+@pytest.mark.slow
 def test_without_home_and_temporary_folder_the_sentence_still_comes(tmp_path: Path) -> None:
     missing = str(tmp_path / "none" / "such")
     (tmp_path / "none").write_text("a file where a folder should be")
@@ -173,12 +176,14 @@ def test_without_home_and_temporary_folder_the_sentence_still_comes(tmp_path: Pa
     assert "log" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_130() -> None:
     done = broken("raise KeyboardInterrupt")
     assert done.returncode == 130
     assert done.stderr == "acutefindings: stopped on request.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="pipes of the shell")
 @pytest.mark.parametrize(("sink", "statuses"), [("| true", (0, 141)), ("| head -c 1", (0, 141)), (">&-", (0,))])
 def test_a_reader_that_leaves_early_is_no_error(sink: str, statuses: tuple[int, ...]) -> None:
@@ -196,6 +201,7 @@ def test_a_reader_that_leaves_early_is_no_error(sink: str, statuses: tuple[int, 
     assert done.returncode in statuses
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux has it")
 @pytest.mark.parametrize("buffered", [True, False], ids=["buffered", "unbuffered"])
 def test_a_full_disk_behind_the_output_is_told_and_one_behind_progress_stops_nothing(

@@ -169,6 +169,7 @@ def test_a_detector_tells_held_out_phantoms_apart(task: str) -> None:
     assert figure.value >= 0.95
 
 
+@pytest.mark.slow
 def test_the_heat_map_of_the_pe_model_lies_on_the_emboli() -> None:
     phantom = make_phantom("ctpa", 900_001, positive=True, matrix=320)
     study = phantom_study(phantom)
@@ -206,6 +207,7 @@ def test_hemorrhage_on_real_slices_is_told_from_what_their_look_gives_away(versi
     assert figure.low > baseline.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("hemorrhage", "head-ct"), ("pneumothorax", "chest-xray")])
 def test_positives_score_above_negatives_on_seeds_that_no_card_knows(name: str, kind: str, tmp_path: Path) -> None:
     detector = detector_of(name)

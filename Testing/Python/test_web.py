@@ -124,6 +124,7 @@ def test_no_more_is_read_than_is_allowed(stream: bool, serve) -> None:
         assert session.get(url, stream=stream).content
 
 
+@pytest.mark.slow
 def test_what_comes_in_pieces_may_take_its_time_and_what_drips_may_not(serve) -> None:
     def drip(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)

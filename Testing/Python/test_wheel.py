@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "AcuteFindings" / "AcuteFindingsLib"
 TASKS = {"pe", "hemorrhage", "pneumothorax", "lungs", "chest"}
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,7 @@ def test_a_value_that_is_not_there_has_no_line(printed) -> None:
     assert printed(80, lambda: print_facts([("license", ""), ("size", "7 MB")])) == ["  size  7 MB"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     ["models list", "models default", "models catalogue", "models download --list", "providers list", "recipes list"],

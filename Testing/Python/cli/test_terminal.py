@@ -76,6 +76,7 @@ def test_progress_without_a_terminal_is_a_line_a_stage_and_a_tenth() -> None:
     assert len(lines) == 11  # the beginning and ten tenths, with two of which a stage begins
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 def test_an_answer_is_never_lost_for_a_character_that_the_terminal_lacks(encoding: str, tmp_path: Path) -> None:
     table = tmp_path / "影像 – λ.csv"

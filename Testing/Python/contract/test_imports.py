@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from extension_files import LIBRARY, MODULES, ROOT, module_file, widget_sources
 
+pytestmark = pytest.mark.slow
+
 LACKING = ("torch", "torchvision", "monai", "timm", "pydantic", "skimage", "jinja2", "matplotlib", "typer", "rich",
            "safetensors", "highdicom", "lightning", "segmentation_models_pytorch")  # fmt: skip
 

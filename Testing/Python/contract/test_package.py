@@ -73,6 +73,7 @@ def expected_modules() -> set[str]:
     return modules | shared
 
 
+@pytest.mark.slow
 def test_what_exists_is_packaged_and_nothing_else(package):
     expected = {f"{MODULE_FOLDER}/{name}" for name in expected_modules()}
     expected |= {f"{SHARE_FOLDER}/AcuteFindings.s4ext", f"{SHARE_FOLDER}/AcuteFindings/LICENSE"}
@@ -156,6 +157,7 @@ print(len(names), "imported")
 """
 
 
+@pytest.mark.slow
 def test_everything_imports_from_the_flat_folder(package):
     pytest.importorskip("slicer", reason="modules need slicer-core: pip install .[scene]")
     pytest.importorskip("PySide6", reason="modules need PySide6-Essentials: pip install .[test]")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 KIND = """
 from dataclasses import replace
 from AcuteFindingsLib.detectors.registry import BUILT_IN

@@ -11,6 +11,8 @@ from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
+pytestmark = pytest.mark.slow
+
 LABELS = ["any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural"]
 
 

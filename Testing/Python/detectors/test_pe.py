@@ -60,6 +60,7 @@ def detector(scripted, card, as_logits):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "step"), [(275, 1.0), (40, 3.0), (20, 6.0), (130, 3.0), (1, 3.0)])
 def test_every_source_slice_of_any_series_gets_a_probability(detector, study: Study, count: int, step: float) -> None:
     series = stack_of(study, count, step)

@@ -19,6 +19,7 @@ def test_there_is_one_kind_of_phantom_for_each_detector() -> None:
     assert set(phantom_kinds()) >= set(SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SMALL)
 def test_a_generator_calls_its_finding_as_it_is_told_and_draws_the_same(kind: str) -> None:
     named = make_phantom(kind, 5, positive=True, **SMALL[kind])

@@ -121,6 +121,7 @@ def test_a_model_without_the_label_is_refused_by_name(scripted, card) -> None:
         Fracture(scripted(card("chest", labels=["pneumothorax"], points=[]), {}))
 
 
+@pytest.mark.slow
 def test_single_images_are_cut_by_the_lungs_model_that_ships(tmp_path, card) -> None:
     arguments = {"backbone": "tf_efficientnet_lite0", "pathologies": ["pneumothorax"], "tubes": []}
     packages: dict[str, ModelPackage] = {}

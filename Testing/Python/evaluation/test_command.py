@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from AcuteFindingsLib.cli import app
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = ("evaluate", "compare", "agree", "join-runs", "explain")
 
 

@@ -12,6 +12,8 @@ from AcuteFindingsLib.evaluation.report import write_comparison, write_evaluatio
 from AcuteFindingsLib.evaluation.schema import Evaluation
 from AcuteFindingsLib.evaluation.subgroups import group_names
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("pneumothorax", "effusion")
 
 

@@ -24,6 +24,7 @@ def picture(path: Path) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "label"), [("chest", "effusion"), ("pneumothorax", None)])
 def test_radiographs_get_a_sheet_a_picture_each_and_a_report(
     task: str, label: str | None, radiographs, small_models: Path, tmp_path: Path
@@ -39,6 +40,7 @@ def test_radiographs_get_a_sheet_a_picture_each_and_a_report(
     assert "<script" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "task"), [("head-ct", "hemorrhage"), ("ctpa", "pe")])
 def test_the_most_probable_slices_of_a_study_are_shown(
     kind: str, task: str, small_models: Path, tmp_path: Path

@@ -17,6 +17,8 @@ from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 
 

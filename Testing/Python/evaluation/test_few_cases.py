@@ -37,6 +37,7 @@ def test_newcombes_interval_holds_the_area_and_has_a_width(area: float, positive
     assert (turned.low, turned.high) == pytest.approx((1 - span.high, 1 - span.low), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("positives", "negatives", "shift"), [(3, 40, 1.5), (5, 5, 2.0), (8, 30, 0.5)])
 def test_newcombes_interval_covers_what_it_states(positives: int, negatives: int, shift: float) -> None:
     generator = np.random.default_rng(1)
@@ -51,6 +52,7 @@ def test_newcombes_interval_covers_what_it_states(positives: int, negatives: int
     assert held / 600 > 0.93
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cases_each", [1, 3])
 def test_no_figure_of_a_perfect_model_has_an_interval_of_width_zero(cases_each: int) -> None:
     truth = np.repeat([1.0] * 4 + [0.0] * 4, cases_each)
@@ -97,6 +99,7 @@ def test_other_measures_that_agree_in_all_cases_have_a_width_or_no_interval() ->
     assert same.interval.low < 0 < same.interval.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positives", [1, 3, FEW])
 def test_few_cases_are_remarked_on_and_enough_are_not(positives: int, tmp_path: Path) -> None:
     names = [f"{number}.png" for number in range(60)]

@@ -11,6 +11,8 @@ from AcuteFindingsLib.evaluation.columns import describes_the_case
 from AcuteFindingsLib.evaluation.evaluate import Request, evaluate
 from AcuteFindingsLib.evaluation.schema import Evaluation
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = np.random.default_rng(0)
 COUNT = 40
 NAMES = [f"i{number}.png" for number in range(COUNT)]

@@ -45,6 +45,7 @@ def _arguments(name: str, folder: Path) -> list[str]:
     return [name, "--quick", "--threads", "1", "--work", str(folder / "work"), "--out", str(folder)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", run.NAMES)
 def test_every_experiment_runs_and_prints_its_table(name: str, ran: Callable[[str], Path]):
     folder = ran(name)
@@ -57,6 +58,7 @@ def test_every_experiment_runs_and_prints_its_table(name: str, ran: Callable[[st
     assert all((folder / one).stat().st_size > 5000 for one in pictures)
 
 
+@pytest.mark.slow
 def test_an_arm_that_is_trained_is_not_trained_again(ran: Callable[[str], Path]):
     folder = ran("hemorrhage")
     arms = sorted((folder / "work" / "arms").glob("*/run-0/fold-0/fold.json"))

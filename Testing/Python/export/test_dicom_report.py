@@ -64,6 +64,7 @@ def radiograph(tmp_path: Path) -> Study:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "code"), [("positive", "52101004"), ("negative", "272519000"), ("indeterminate", "82334004")]
 )
@@ -210,6 +211,7 @@ def test_private_codes_are_short_and_stay_the_same() -> None:
     assert len(code.value) <= 16
 
 
+@pytest.mark.slow
 def test_a_verdict_that_cannot_stand_alone_says_so_before_all_else(study: Study, tmp_path: Path) -> None:
     finding = cases.make_finding(study)
     marked = replace(

@@ -88,6 +88,7 @@ def names(written: DicomResults) -> list[str]:
     return [file.name for file in written.files]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", list(PHANTOMS))
 def test_dciodvfy_finds_no_error(
     results: Callable, detector: str, record_property: Callable[[str, object], None]
@@ -148,6 +149,7 @@ def test_every_object_is_a_series_of_its_own_with_new_uids(results: Callable, tm
     assert [header.SeriesNumber for header in headers[:4]] == [101, 102, 103, 104]
 
 
+@pytest.mark.slow
 def test_an_empty_finding_has_a_report_and_says_why_no_segmentation(results: Callable, tmp_path: Path) -> None:
     made = results("hemorrhage")
     empty = replace(made.finding, masks=(replace(made.finding.masks[0], array=made.finding.masks[0].array * 0),))
@@ -158,6 +160,7 @@ def test_an_empty_finding_has_a_report_and_says_why_no_segmentation(results: Cal
         write_dicom_results(empty, made.study, tmp_path / "only", kinds=(SEG,))
 
 
+@pytest.mark.slow
 def test_stopping_leaves_no_file(results: Callable, tmp_path: Path) -> None:
     made = results("hemorrhage")
 

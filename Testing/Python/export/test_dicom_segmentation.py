@@ -157,6 +157,7 @@ def test_a_tilted_series_that_slicer_shows_upright_is_written_where_its_slices_a
     assert np.array_equal(found, mask)
 
 
+@pytest.mark.slow
 def test_real_tilted_head_with_two_slice_distances_is_read_back(tmp_path: Path, data_folder: Path) -> None:
     study = read_study(data_folder / "head-ct-dicom")
     assert "tilt" in study.regridded

@@ -36,6 +36,7 @@ def series(folder: Path, **attributes) -> Study:
     return read_study(folder)
 
 
+@pytest.mark.slow
 def test_patient_and_study_are_those_of_the_images(tmp_path: Path) -> None:
     given = {
         "PatientBirthDate": "19500102",
@@ -201,6 +202,7 @@ def test_slices_of_several_frames_of_reference_are_refused(tmp_path: Path) -> No
         write_dicom_results(bleeding(study), study, tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("characters", "name"),
     [

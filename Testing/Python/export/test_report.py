@@ -75,6 +75,7 @@ def test_the_report_is_written_in_the_folder_and_nothing_else_is_left(finding, s
     Page(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["positive", "negative", "radiograph"])
 def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing(kind, finding, negative, radiograph, render):
     source, page = render({"positive": finding, "negative": negative, "radiograph": radiograph}[kind])
@@ -145,6 +146,7 @@ def test_a_single_slice_of_ct_is_not_called_a_radiograph(finding, render):
     assert "radiograph" not in page.words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["positive", "negative", "indeterminate"])
 def test_each_verdict_has_a_word_and_a_shape_of_its_own(finding, render, label):
     source, page = render(replace(finding, verdict=Verdict(label, 0.5, 0.5, "Rule.", "Why.")))
@@ -162,6 +164,7 @@ def test_research_use_only_stands_first_and_last(finding, render):
     assert RESEARCH_USE_ONLY in body[-200:]
 
 
+@pytest.mark.slow
 def test_warnings_are_sorted_by_severity_and_named_in_words(finding, render):
     notices = (Notice("c", "info", "Third."), Notice("b", "warn", "Second."), Notice("a", "refuse", "First."))
     _, page = render(replace(finding, warnings=notices))
@@ -233,6 +236,7 @@ def test_the_model_is_told_with_figures_intervals_and_counts(finding, package, r
         assert wanted in page.words
 
 
+@pytest.mark.slow
 def test_a_model_trained_on_phantoms_is_flagged_at_the_verdict_and_one_trained_on_people_is_not(
     finding, make_package, render
 ):
@@ -275,6 +279,7 @@ def test_headings_are_labeled_and_ids_are_unique(finding, render):
     assert {section["aria-labelledby"] for section in page.all("section")} <= set(ids)
 
 
+@pytest.mark.slow
 def test_a_stated_time_makes_the_page_the_same_every_time(finding, render):
     made = datetime(2026, 3, 1, 8, 5, tzinfo=UTC)
     first, page = render(finding, made=made)
@@ -301,6 +306,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_sentence(finding, study, packag
         write_report(finding, study=study, package=package, pictures=pictures, folder=blocked)
 
 
+@pytest.mark.slow
 def test_a_verdict_that_cannot_stand_alone_says_so_in_title_and_heading(finding, render):
     marked = replace(
         finding,
@@ -316,6 +322,7 @@ def test_a_verdict_that_cannot_stand_alone_says_so_in_title_and_heading(finding,
     assert "demonstration" not in render(replace(marked, phantom=True))[1].words
 
 
+@pytest.mark.slow
 def test_pictures_enlarge_without_a_script(finding, render, pictures):
     source, _ = render(finding)
     assert source.count('<input type="checkbox" class="enlarge"') == len(pictures)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 COUNT, SEED = 1600, 1
 HERE = Path(__file__).resolve().parent
 MOST_SECONDS = 900

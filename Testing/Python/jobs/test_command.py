@@ -35,6 +35,7 @@ def without_scene(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "offscreen_rendering_problem", lambda: "Slicer's libraries could not be loaded")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_scene")
 @pytest.mark.parametrize(("threshold", "label"), [(0.0, "positive"), (1.0, "negative")])
 def test_the_exit_status_is_0_whatever_the_verdict(
@@ -54,6 +55,7 @@ def test_the_exit_status_is_0_whatever_the_verdict(
         assert told in stdout
 
 
+@pytest.mark.slow
 def test_a_damaged_model_ends_in_one_line(head_ct: Path, write_tiny, in_process, tmp_path: Path) -> None:
     model = write_tiny("hemorrhage", tmp_path)
     weights = model / "models" / "model.safetensors"
@@ -123,6 +125,7 @@ def test_predict_goes_on_after_a_bad_file_and_ends_with_1(
     assert [line.split(",")[0] for line in table.read_text(encoding="utf-8").splitlines()] == ["image", "good"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_scene", "no_connections")
 def test_no_command_that_answers_about_a_study_opens_a_connection(
     tiny_models: Path, chest_xray: Path, in_process, tmp_path: Path

@@ -70,6 +70,7 @@ def ask(job: str, fields: dict[str, str], *, cancelled: bool = False) -> dict[st
     return JOBS[job](Request(1, job, fields), tools)
 
 
+@pytest.mark.slow
 def test_a_run_writes_dicom_beside_its_results(head_run: StudyResult) -> None:
     names = [path.name for path in head_run.dicom]
     assert names[-2:] == ["report.dcm", "picture.dcm"]
@@ -84,6 +85,7 @@ def test_a_run_writes_dicom_beside_its_results(head_run: StudyResult) -> None:
     assert head_run.finding.model.sha256 in verdict[0].to_json()
 
 
+@pytest.mark.slow
 def test_dicom_of_an_earlier_run_does_not_stay(
     head_run: StudyResult, chest_xray: Path, tiny_models: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +134,7 @@ def test_worker_writes_the_segmentation(handed_over: tuple[dict[str, str], Study
     assert found.sum() == 3 * 20 * 30
 
 
+@pytest.mark.slow
 def test_worker_writes_the_report_with_the_segmentation_it_refers_to(handed_over: tuple[dict[str, str], Study]) -> None:
     fields, _ = handed_over
     answer = ask("dicom_sr", fields)
@@ -140,6 +143,7 @@ def test_worker_writes_the_report_with_the_segmentation_it_refers_to(handed_over
     assert group.referenced_segment.referenced_sop_instance_uid == pydicom.dcmread(masks).SOPInstanceUID
 
 
+@pytest.mark.slow
 def test_worker_writes_the_chart(handed_over: tuple[dict[str, str], Study]) -> None:
     fields, study = handed_over
     (file,) = ask("dicom_sc", fields)["files"]

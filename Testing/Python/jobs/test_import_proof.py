@@ -21,6 +21,8 @@ from AcuteFindingsLib.models.importing import proof
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
 
+pytestmark = pytest.mark.slow
+
 UNFIT_SHOWN = radiograph.unfit_shown
 UNET = Options(size=64, channel=1, encoder="resnet18", decoder="unet")
 

@@ -79,6 +79,7 @@ def names_marked(files: dict[str, bytes]) -> list[str]:
     return [name for name, data in files.items() if MARK.lower() in name.lower() or any(way in data for way in ways)]
 
 
+@pytest.mark.slow
 def test_no_result_but_dicom_names_the_patient_or_quotes_a_series(
     marked: Path, tiny_models: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_no_result_but_dicom_names_the_patient_or_quotes_a_series(
     assert not any(MARK in notice.text for notice in result.finding.warnings)
 
 
+@pytest.mark.slow
 def test_dicom_results_hold_the_identity_and_the_study_they_belong_to_and_no_other_series(
     marked: Path, tiny_models: Path, tmp_path: Path
 ) -> None:

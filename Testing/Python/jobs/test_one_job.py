@@ -45,6 +45,7 @@ def same(finding: Finding, other: Finding) -> bool:
     return {**finding.to_dict(), "timings": 0} == {**other.to_dict(), "timings": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("detector", "files"), [("hemorrhage", "head_ct"), ("pneumothorax", "chest_xray")])
 def test_worker_and_command_say_the_same_words_and_find_the_same(
     detector: str, files: str, tiny_models: Path, request: pytest.FixtureRequest, tmp_path: Path

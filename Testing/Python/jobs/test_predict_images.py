@@ -64,6 +64,7 @@ def write_list(path: Path, *rows: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "columns"),
     [
@@ -150,6 +151,7 @@ def test_masks_never_overwrite_the_images(pictures: Path, request_for) -> None:
     assert {file.name: file.read_bytes() for file in pictures.iterdir()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["hemorrhage", "pneumothorax", "chest"])
 def test_a_batch_gives_the_same_answers_as_one_image_at_a_time(task: str, request_for, tmp_path: Path) -> None:
     predict_images(request_for(task, tmp_path / "batch.csv"))
@@ -163,6 +165,7 @@ def test_a_batch_gives_the_same_answers_as_one_image_at_a_time(task: str, reques
     assert len({tuple(row[1:]) for row in alone}) == len(SIZES), "different images have different answers"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2, 16])
 def test_a_bad_image_is_told_of_and_the_others_are_scored(
     batch: int, pictures: Path, request_for, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -318,6 +321,7 @@ def test_what_a_run_would_refuse_gets_no_score(pictures: Path, chest_xray: Path,
     assert "lateral.dcm" in {name for name, _ in head.failed}, "a radiograph is no head CT"
 
 
+@pytest.mark.slow
 def test_a_slice_without_brain_is_scored_where_the_header_names_no_part(request_for, tmp_path: Path) -> None:
     phantom = make_phantom("head-ct", 3, positive=False, matrix=96, slice_spacing=5.0)
     images = tmp_path / "slices"

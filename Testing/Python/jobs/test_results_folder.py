@@ -35,6 +35,7 @@ def content(folder: Path) -> dict[str, str]:
 NEW = {"finding.json": "new", "masks/bleed.nrrd": "new"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
 @pytest.mark.parametrize(
     ("kind", "between"),
@@ -60,6 +61,7 @@ def test_a_kill_at_any_write_leaves_one_whole_result_and_the_next_run_mends_the_
     assert len({tuple(kill["names"]) for kill in kills}) == 1, "something of a killed run stayed"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
 def test_of_two_results_in_a_folder_of_its_own_the_change_is_one_step(tmp_path: Path) -> None:
     if not files.exchange(*(folder for name in "ab" if (folder := tmp_path / name).mkdir() is None)):

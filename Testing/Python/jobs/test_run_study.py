@@ -20,6 +20,8 @@ from AcuteFindingsLib.jobs.write_results import StudyResult
 from AcuteFindingsLib.scene import offscreen, pictures
 from AcuteFindingsLib.study.reader import read_study
 
+pytestmark = pytest.mark.slow
+
 # What the command promises of finding.json.
 PROMISED = {
     "model": {"id", "version", "sha256", "trained_on", "chosen"},

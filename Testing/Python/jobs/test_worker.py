@@ -143,6 +143,7 @@ def test_every_error_is_an_event_and_the_next_job_runs(strange: Any) -> None:
     assert not any(text in errors for text in ("MemoryError", "/out", "No space"))
 
 
+@pytest.mark.slow
 def test_progress_is_told_at_most_twenty_times_a_second(strange: Any) -> None:
     told: list[float] = []
     begun = time.monotonic()
@@ -162,6 +163,7 @@ def test_a_request_that_waits_can_be_cancelled_before_it_begins(strange: Any) ->
     assert ends == [{"id": running, "event": "cancelled"}, {"id": waiting, "event": "cancelled"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("job", "status"), [("steps", 0), ("deaf", 1)])
 def test_the_end_of_the_input_ends_the_process_while_a_job_runs(strange: Any, job: str, status: int) -> None:
     strange.request(job, count=100_000)
@@ -186,6 +188,7 @@ def test_an_application_that_reads_no_more_ends_the_process(tmp_path: Path) -> N
         assert process.wait(PATIENCE_S) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_worker_leaves_no_half_result(strange: Any, finding: Finding, tmp_path: Path) -> None:
     save_result(finding, tmp_path / "given")
     strange.request("half_a_result", result=tmp_path / "given", out=tmp_path / "out")

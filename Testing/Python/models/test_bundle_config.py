@@ -111,6 +111,7 @@ def test_monai_finds_every_property_of_an_inference_workflow(package):
     assert workflow(package, dataset_dir=str(package.folder)).check_properties() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", SHIPPED, ids=IDS)
 def test_monais_parser_builds_the_network_and_the_transforms(package, studies):
     parser = monai.bundle.ConfigParser()
@@ -128,6 +129,7 @@ def test_monais_parser_builds_the_network_and_the_transforms(package, studies):
         assert shown.image.dtype == torch.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["hemorrhage", "pe"])
 def test_a_ct_gets_the_detectors_probabilities_slice_by_slice(task, studies, tmp_path):
     folder = studies(task)
@@ -145,6 +147,7 @@ def test_a_ct_gets_the_detectors_probabilities_slice_by_slice(task, studies, tmp
     assert written["studies"] == {"one": answers}
 
 
+@pytest.mark.slow
 def test_a_radiograph_gets_the_detectors_probabilities_and_mask(studies, tmp_path):
     folder = studies("pneumothorax")
     package = shipped("pneumothorax")
@@ -158,6 +161,7 @@ def test_a_radiograph_gets_the_detectors_probabilities_and_mask(studies, tmp_pat
     assert ((soft >= threshold) == scores.masks[0]).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_chest_findings_are_those_of_predict(studies, tmp_path):
     folder, package = studies("chest"), shipped("chest")
     scores = load_scorer("chest", model=str(package.folder), device="cpu").score([read_study(folder / "one")])
@@ -167,6 +171,7 @@ def test_chest_findings_are_those_of_predict(studies, tmp_path):
     assert answers["study"] == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_lungs_are_those_of_predict_pixel_by_pixel(studies):
     folder, package = studies("lungs"), shipped("lungs")
     predictor = load_predictor(package, device="cpu")
@@ -179,6 +184,7 @@ def test_lungs_are_those_of_predict_pixel_by_pixel(studies):
     assert expected.max() > 0.9
 
 
+@pytest.mark.slow
 def test_monai_runs_a_package_in_a_process_of_its_own(studies, tmp_path):
     package = shipped("lungs")
     program = (

@@ -37,6 +37,7 @@ def test_a_network_that_starts_from_a_download_of_its_own_accord_is_told_not_to(
     build_stored_network("monai", {"target": "EfficientNetBN", "arguments": arguments, "output": "pathologies"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

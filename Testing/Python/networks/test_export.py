@@ -5,6 +5,8 @@ import torch
 
 from AcuteFindingsLib.networks import build_network, list_networks
 
+pytestmark = pytest.mark.slow
+
 # Name, arguments, shape of the input. Big networks take small pictures.
 CASES = {
     "pe_slice_encoder": ({}, (2, 1, 80, 80)),

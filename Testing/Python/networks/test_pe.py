@@ -26,6 +26,7 @@ def test_the_published_encoder_has_the_weights_of_its_layers(weights, channels, 
     assert weights(network) == backbone + dense
 
 
+@pytest.mark.slow
 def test_the_published_encoder_turns_slices_into_64_numbers_and_a_logit(answer):
     outputs = answer(SliceEncoder(), torch.rand(2, 1, 96, 96) * 2 - 1)
     assert {name: tuple(value.shape) for name, value in outputs.items()} == {"encoding": (2, 64), "slice": (2, 1)}
@@ -248,6 +249,7 @@ def test_encoder_and_sequence_that_do_not_fit_are_refused():
         PEModel(encoder={"backbone": "resnet10t", "encoding": 32})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["slice", "stack", "exam"])
 def test_every_output_teaches_the_first_layer(without_gradient, output):
     network = PEModel(encoder={"backbone": "tf_efficientnet_lite0"}, sequence={"length": 6}).train()

@@ -12,6 +12,7 @@ def shapes(outputs):
     return {name: tuple(value.shape) for name, value in outputs.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("decoder", [False, True])
 def test_masks_are_exactly_the_size_of_the_slices_at_250_pixels(answer, backbone, decoder):

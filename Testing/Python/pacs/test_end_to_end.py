@@ -12,6 +12,8 @@ from AcuteFindingsLib.phantoms.head_ct.generate import make_head_ct
 from AcuteFindingsLib.phantoms.write_dicom import write_ct
 from AcuteFindingsLib.study.reader import read_study
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("highdicom")
 
 SEED = 7

@@ -133,16 +133,19 @@ def test_a_host_that_does_not_exist(way, servers, command) -> None:
     assert "no such host is known; check the host's name, and the network or VPN" in line
 
 
+@pytest.mark.slow
 def test_a_web_server_that_does_not_answer(servers, silent_port, command) -> None:
     line = one_line(command("find", "web", *STUDY, "--servers", servers(silent_port, timeout=1)))
     assert "did not answer within 1 s; try again, or set a longer timeout" in line
 
 
+@pytest.mark.slow
 def test_a_classic_server_that_does_not_answer(servers, silent_port, command) -> None:
     line = one_line(command("find", "classic", *STUDY, "--servers", servers(silent_port, timeout=1)))
     assert "does not answer as DICOM does; check the port, and whether it wants TLS" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "says"),
     [
@@ -220,6 +223,7 @@ def test_a_real_server_that_permits_no_queries_to_strangers(archive, servers, co
     assert "administrator" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "says"), [(0xA700, "out of resources"), (0xA900, "does not take"), (0xC001, "0xC001")]
 )

@@ -239,6 +239,7 @@ def test_an_answer_packed_to_a_thousandth_is_not_unpacked_to_its_end(web, server
     assert "sends more than 67 MB" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [None, 4000])
 def test_an_answer_that_drips_is_broken_off(length, web, servers, command) -> None:
     dripping = Answer(b" " * 4000, pause=0.05, length=length)
@@ -248,6 +249,7 @@ def test_an_answer_that_drips_is_broken_off(length, web, servers, command) -> No
     assert time.monotonic() - start < 8
 
 
+@pytest.mark.slow
 def test_a_busy_server_does_not_say_for_how_long_we_sleep(web, servers, command) -> None:
     busy = Answer(status=503, headers={"Retry-After": "86400"})
     start = time.monotonic()
@@ -256,6 +258,7 @@ def test_a_busy_server_does_not_say_for_how_long_we_sleep(web, servers, command)
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.slow
 def test_a_head_of_an_answer_that_drips_is_broken_off(servers, command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -489,6 +492,7 @@ def test_an_instance_nested_without_end_is_refused(archive, command, servers, we
     assert came(tmp_path / "out") == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("envelope", [True, False])
 def test_an_instance_that_unpacks_without_end_is_not_unpacked(
     envelope, archive, command, servers, web, tmp_path

@@ -29,6 +29,7 @@ def servers_with(secure_archive, tmp_path) -> Callable[..., Path]:
     return write
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["web", "classic"])
 def test_studies_go_and_come_encrypted(way, secure_archive, sent_study, command, tmp_path) -> None:
     status, out, err = command("push", way, sent_study.folder, "--servers", secure_archive.servers)

@@ -52,6 +52,7 @@ def test_charts_follow_the_colors_of_the_page_and_reach_for_nothing_outside() ->
     assert 'role="img" aria-label="Words."' in chart
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WICKED)
 def test_names_out_of_files_are_shown_as_they_are(name: str) -> None:
     class Read(HTMLParser):

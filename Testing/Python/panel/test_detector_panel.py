@@ -568,6 +568,7 @@ def test_works_without_a_main_window(host, make_worker, cases):
     assert widget.panel.corrections.slice_label.text.startswith("Slice 14")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(MODULES))
 def test_the_panel_fits_into_420_pixels(host, open_module, tmp_path, case):
     """The picture is for looking at: it lies in $PANEL_SCREENSHOTS where that is set."""

@@ -173,6 +173,7 @@ def test_a_failed_report_is_told(host, panel, worker, tmp_path):
     assert panel.report_button.enabled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("button", "job", "files"),
     [

@@ -185,6 +185,7 @@ def test_the_card_is_shown_on_request(host, open_loader):
     assert "Research use only" in text
 
 
+@pytest.mark.slow
 def test_verify_examines_files_and_tensors(host, open_loader):
     loader = open_loader()
     host.wait_until(lambda: checked(loader))

@@ -37,6 +37,7 @@ def end_of(steps):
             return end.value
 
 
+@pytest.mark.slow
 def test_the_list_is_the_librarys_own(models, tmp_path):
     (models / "tiny-pe" / "configs" / "metadata.json").write_text("{")
     shutil.copytree(models / "tiny-lungs", tmp_path / "cache" / "twice")

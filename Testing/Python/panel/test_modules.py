@@ -58,6 +58,7 @@ def test_a_module_file_is_short(name):
     assert len((ROOT / name / f"{name}.py").read_text().splitlines()) < 130
 
 
+@pytest.mark.slow
 @pytest.mark.stand_in
 def test_panels_open_where_no_package_is_installed_that_slicer_lacks():
     program = f"""
@@ -99,6 +100,7 @@ print("loaded:", [name for name in LACKING if name in sys.modules])
     assert "loaded: []" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.stand_in
 def test_loading_the_module_files_imports_no_panel_and_no_detector():
     """Slicer loads every module when it starts; what takes long is imported when a module is opened."""
@@ -288,6 +290,7 @@ class TestSelfTests:
             host.load_module(ROOT / name / f"{name}.py")
         host.testing(True)
 
+    @pytest.mark.slow
     @pytest.mark.timeout(900)
     @pytest.mark.parametrize("name", DETECTORS)
     def test_they_pass(self, name, capsys):

@@ -20,6 +20,8 @@ from AcuteFindingsLib.widgets.models.rows import set_user_folders
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 from AcuteFindingsLib.widgets.worker.run_controller import RunController, run_blocking
 
+pytestmark = pytest.mark.slow
+
 JOBS = runpy.run_path(str(Path(__file__).parents[1] / "jobs" / "conftest.py"))
 
 LONGEST_GAP_S = 0.1

@@ -57,6 +57,7 @@ def test_a_detector_of_another_package_brings_the_picture_of_its_sample(tmp_path
     assert thumbnail(replace(samples()[0], thumbnail=str(picture))) == picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", ["pe", "hemorrhage", "pneumothorax"])
 def test_the_samples_of_a_detector_differ_in_the_finding_alone(detector):
     from AcuteFindingsLib.widgets.samples.sample_data import samples
@@ -118,6 +119,7 @@ def test_a_folder_without_dicom_is_named(scene, tmp_path):
         load_series(tmp_path, "Nothing")
 
 
+@pytest.mark.slow
 def test_the_worker_makes_a_phantom_and_leaves_no_file(scene, worker):
     import slicer
 

@@ -11,6 +11,8 @@ import pytest
 from AcuteFindingsLib.scene.nodes import add_volume, show_finding
 from AcuteFindingsLib.scene.results import remove_result, result_of, results_in
 
+pytestmark = pytest.mark.slow
+
 CASES = runpy.run_path(str(Path(__file__).parents[1] / "scene" / "conftest.py"))
 MODULES = {"head": "HemorrhageDetect", "radiograph": "PneumothoraxSeg"}
 LABELS = ("positive", "negative", "indeterminate")

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCENE_TESTS = Path(__file__).parents[1] / "scene"
 if str(SCENE_TESTS) not in sys.path:
     sys.path.insert(0, str(SCENE_TESTS))

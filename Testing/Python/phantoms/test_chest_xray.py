@@ -45,11 +45,13 @@ def test_same_seed_gives_the_same_picture_and_truth() -> None:
         np.testing.assert_array_equal(mask, second.masks[name])
 
 
+@pytest.mark.slow
 def test_seeds_give_different_pictures(negatives: list[Phantom]) -> None:
     for one, other in pairwise(negatives):
         assert np.abs(one.array - other.array).mean() > 0.02
 
 
+@pytest.mark.slow
 def test_array_and_masks_have_the_promised_form(positives: list[Phantom]) -> None:
     for phantom in positives:
         assert phantom.kind == "chest-xray"
@@ -159,6 +161,7 @@ def test_lungs_are_darker_than_heart_and_mediastinum(negatives: list[Phantom]) -
         assert np.median(picture[_mask(phantom, "lungs")]) < np.median(picture[_mask(phantom, "heart")]) - 0.25
 
 
+@pytest.mark.slow
 def test_cardiomegaly_is_a_ratio_above_055_in_label_and_mask() -> None:
     seen = set()
     for seed in range(30, 46):
@@ -172,6 +175,7 @@ def test_cardiomegaly_is_a_ratio_above_055_in_label_and_mask() -> None:
     assert seen == {True, False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TUBES)
 def test_a_tube_asked_for_is_there_alone_and_in_its_place(kind: str) -> None:
     for seed in (3, 4):
@@ -212,6 +216,7 @@ def test_a_drain_is_on_the_side_of_the_pneumothorax() -> None:
             assert (_mean_column(drain) < middle) == (_mean_column(air) < middle)
 
 
+@pytest.mark.slow
 def test_drains_go_with_pneumothorax_when_drawn_from_the_seed() -> None:
     drains = {
         positive: np.mean(
@@ -223,6 +228,7 @@ def test_drains_go_with_pneumothorax_when_drawn_from_the_seed() -> None:
     assert drains[False] < 0.2
 
 
+@pytest.mark.slow
 def test_effusion_hides_the_base_of_a_lung() -> None:
     # Effusion is drawn on one side only, so the two costophrenic regions differ in brightness.
     differences: dict[bool, list[float]] = {True: [], False: []}
@@ -240,6 +246,7 @@ def test_effusion_hides_the_base_of_a_lung() -> None:
     assert np.median(differences[True]) > np.median(differences[False]) + 0.06
 
 
+@pytest.mark.slow
 def test_a_kind_asked_for_is_the_one_there_and_the_rest_stays(positives: list[Phantom]) -> None:
     apical = [make_chest_xray(seed, positive=True, collapse="apical", tubes=(), size=SIZE) for seed in SEEDS]
     assert {kind.split()[1] for one in apical for kind in one.parameters["pneumothorax"]} == {"apical"}

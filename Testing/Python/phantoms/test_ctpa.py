@@ -10,6 +10,8 @@ from AcuteFindingsLib.phantoms.ctpa import generate
 from AcuteFindingsLib.phantoms.ctpa.generate import SLICE_AREA_MM2
 from AcuteFindingsLib.phantoms.phantom import Phantom
 
+pytestmark = pytest.mark.slow
+
 make_ctpa = partial(generate.make_ctpa, finding="pe")
 
 POSITIVE_SEEDS = (5, 18)

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 
 from AcuteFindingsLib.preprocessing.lungs_heart import PUBLISHED, lungs_heart_mask
@@ -69,6 +70,7 @@ def test_mask_in_mm_does_not_depend_on_the_matrix():
     assert dice(*masks) > 0.98
 
 
+@pytest.mark.slow
 def test_working_resolution_agrees_with_the_published_one_on_a_real_chest(real_chest):
     spacing = (0.78125, 0.78125)
     full = lungs_heart_mask(

@@ -82,6 +82,7 @@ def finding(weights, tmp_path_factory) -> Finding:
     return result
 
 
+@pytest.mark.slow
 def test_a_head_ct_becomes_a_finding_with_the_packages_classes(finding) -> None:
     assert [mask.name for mask in finding.masks] == [name for _, name, *_ in CLASSES]
     assert all(mask.array.shape == (12, 24, 26) for mask in finding.masks)

@@ -12,6 +12,8 @@ from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.providers.torchxrayvision import load
 from AcuteFindingsLib.providers.torchxrayvision import networks as provider
 
+pytestmark = pytest.mark.slow
+
 xrv = pytest.importorskip("torchxrayvision", reason="TorchXRayVision is not installed (extra [test])")
 
 

@@ -70,6 +70,7 @@ def test_its_18_findings_are_all_known_by_their_names() -> None:
     assert len(set(names)) == 18
 
 
+@pytest.mark.slow
 def test_probabilities_are_the_packages_own_at_its_operating_points(cache, chest) -> None:
     network = xrv.models.DenseNet(weights=WEIGHTS, cache_dir=str(cache))
     picture = np.random.default_rng(0).uniform(-1024, 1024, (2, 1, 224, 224)).astype(np.float32)
@@ -95,6 +96,7 @@ def test_the_pictures_scale_is_the_packages(radiograph) -> None:
     assert ours.min() == -1024
 
 
+@pytest.mark.slow
 def test_the_pspnet_is_the_packages_own_and_gives_both_lungs(tmp_path, radiograph) -> None:
     from torchxrayvision.baseline_models.chestx_det.ptsemseg.pspnet import pspnet
 

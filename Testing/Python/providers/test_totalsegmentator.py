@@ -16,7 +16,7 @@ from AcuteFindingsLib.providers.totalsegmentator.context import SEGMENTS
 from AcuteFindingsLib.providers.totalsegmentator.segmenter import Segmenter
 
 # Each process that imports nnU-Net takes seconds of processor time, minutes on a busy computer.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
 TOOLS = Path(__file__).resolve().parents[2] / "Providers"
 

@@ -9,6 +9,8 @@ from AcuteFindingsLib.scene.matplotlib_pictures import cut, draw_with_matplotlib
 from AcuteFindingsLib.scene.picture_plan import plan_pictures
 from AcuteFindingsLib.scene.pictures import draw_pictures
 
+pytestmark = pytest.mark.slow
+
 
 def read(path: Path) -> np.ndarray:
     return np.round(matplotlib.image.imread(path)[..., :3] * 255).astype(int)

@@ -32,6 +32,7 @@ def test_no_window_is_made_where_nothing_draws(monkeypatch: pytest.MonkeyPatch) 
         offscreen.new_window(10, 10)
 
 
+@pytest.mark.slow
 def test_the_modules_import_without_slicer_or_torch() -> None:
     code = (
         "import sys\n"

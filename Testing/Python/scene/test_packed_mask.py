@@ -61,6 +61,7 @@ def test_what_another_program_wrote_in_its_place_is_a_sentence(changes):
         unpack_mask(packed)
 
 
+@pytest.mark.slow
 def test_a_mask_that_would_unpack_without_end_is_read_no_further_than_its_box():
     packed = pack_mask(np.ones((2, 3, 4), np.uint8))
     packed["bits"] = base64.b64encode(zlib.compress(b"\xff" * (1 << 28), 9)).decode()

@@ -37,6 +37,7 @@ def drawn(head, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarra
     return {picture.path.name: read(picture.path) for picture in pictures}
 
 
+@pytest.mark.slow
 def test_every_planned_picture_is_drawn(drawn: dict[str, np.ndarray], head) -> None:
     assert list(drawn) == [plan.file_name for plan in plan_pictures(head.finding, head.study)]
     for name, picture in drawn.items():
@@ -143,6 +144,7 @@ def test_a_radiograph_is_upright_with_its_mask_outlined(radiograph, tmp_path: Pa
     assert not outline[(rows.min() + rows.max()) // 2, (columns.min() + columns.max()) // 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [(0,), (1,), (2,), (0, 1, 2)])
 def test_the_order_in_which_voxels_are_stored_does_not_show(
     head, drawn: dict[str, np.ndarray], tmp_path: Path, flip: tuple[int, ...]
@@ -196,6 +198,7 @@ def test_a_coronal_series_is_drawn_upright_in_its_own_plane(head, tmp_path: Path
     assert rows < SIZE / 2
 
 
+@pytest.mark.slow
 def test_drawing_leaves_the_scene_as_it_was(head, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     nodes = show_finding(head.finding, head.study, scene=new_scene())
     display = nodes.segmentation.GetDisplayNode()

@@ -163,6 +163,7 @@ def even_series(data_folder: Path, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_even_series_has_nothing_to_tell(even_series: Path, slicer) -> None:
     loaded = load(even_series, slicer)
     study = study_facts(loaded.node, "pe", instance_file=loaded.instance_file)

@@ -45,6 +45,7 @@ def left_behind() -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_zip_is_read_like_its_folder_and_its_folder_goes_with_the_study(
     tmp_path: Path, study_files: list[Path], compression: int
@@ -131,6 +132,7 @@ def test_a_packing_that_is_not_read_says_to_unpack(tmp_path: Path, study_files: 
         read_study(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "words"),
     [

@@ -421,6 +421,7 @@ def test_the_real_head_is_not_refused_for_hemorrhage_and_refused_for_the_others(
     assert codes(study, "pneumothorax", "refuse") == {"wrong-modality"}
 
 
+@pytest.mark.slow
 def test_the_real_chest_without_contrast_is_refused_for_pe(data_folder: Path):
     study = read_study(data_folder / "chest-ct-dicom")
     assert codes(study, "pe", "refuse") == {"no-contrast"}

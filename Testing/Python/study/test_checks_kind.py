@@ -86,6 +86,7 @@ def test_a_head_ct_in_a_window_keeps_its_skull(window: tuple[float, float]) -> N
     assert refused(study(head_hu())) == set()
 
 
+@pytest.mark.slow
 def test_real_images_are_none_of_these(data_folder: Path) -> None:
     head = read_study(data_folder / "head-ct-dicom", requirements=find_kind("hemorrhage").requirements)
     assert not refused(head) & {"label-map", "no-skull"}

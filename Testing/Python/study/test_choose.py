@@ -20,6 +20,7 @@ def fitting_detectors(study: Study) -> list[str]:
     return fitting(study, {kind.id: kind.requirements for kind in kinds()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -180,6 +180,7 @@ def test_a_modality_table_gives_the_hu(tmp_path: Path, write_series: Writer) -> 
     assert study.notices == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless])
 @pytest.mark.parametrize("kept", [0.98, 0.9, 0.5])
 def test_a_truncated_file_is_left_out_and_alone_it_is_named(

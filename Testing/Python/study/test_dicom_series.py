@@ -21,6 +21,7 @@ def _chosen(folder: Path, detector: str | None) -> str:
     ).dicom.series_description
 
 
+@pytest.mark.slow
 def test_the_detector_decides_between_ct_and_radiograph(
     tmp_path: Path, write_series: Writer, write_radiograph: Callable[..., Path]
 ) -> None:
@@ -50,6 +51,7 @@ def test_the_detector_decides_between_ct_and_radiograph(
     assert not any("CTPA" in notice.text or "Secret" in notice.text for notice in others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("detector", "better", "worse"),
     [

@@ -271,6 +271,7 @@ def test_a_tilted_stack_from_dcm2niix_is_the_tilted_dicom_series(
     assert np.mean(off < 1.0) > 0.95
 
 
+@pytest.mark.slow
 def test_the_real_tilted_head_from_dcm2niix_has_the_slices_of_the_dicom_series(
     tmp_path: Path, data_folder: Path
 ) -> None:

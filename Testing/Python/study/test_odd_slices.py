@@ -12,6 +12,7 @@ from AcuteFindingsLib.study.reader import read_study
 RNG = np.random.default_rng(5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 3, 8])
 def test_real_ct_has_no_odd_slice_and_a_spoiled_one_is_found(data_folder: Path, step: int) -> None:
     for folder, detector in (("head-ct-dicom", "hemorrhage"), ("chest-ct-dicom", "pe")):

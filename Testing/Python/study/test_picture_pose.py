@@ -10,6 +10,7 @@ from PIL import Image
 from AcuteFindingsLib.study.picture_pose import pose_notices
 
 
+@pytest.mark.slow
 def test_real_chests_are_told_from_turned_ones(data_folder: Path) -> None:
     files = sorted((data_folder / "chest-xray-lungs" / "images").glob("*.png"))
     files += sorted((data_folder / "chest-xray-64").rglob("*.png"))[::4]

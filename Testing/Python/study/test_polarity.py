@@ -10,6 +10,7 @@ from AcuteFindingsLib.study.polarity import looks_negative, positive_slices
 from AcuteFindingsLib.study.reader import read_study
 
 
+@pytest.mark.slow
 def test_real_radiographs_are_never_called_negatives_and_their_negatives_mostly_are(data_folder: Path) -> None:
     files = sorted((data_folder / "chest-xray-lungs" / "images").glob("*.png"))
     files += sorted((data_folder / "chest-xray-64").rglob("*.png"))[::8]

@@ -31,6 +31,7 @@ Writer = Callable[..., list[Path]]
 MB = 2**20
 
 
+@pytest.mark.slow
 def test_the_real_chest_is_read_whole_and_in_place(data_folder: Path) -> None:
     heard: list[tuple[str, float]] = []
     study = read_study(
@@ -162,6 +163,7 @@ def _nested(depth: int) -> bytes:
     return begin * depth + end * depth
 
 
+@pytest.mark.slow
 def test_packed_zeros_beside_a_study_or_behind_a_header_are_not_unpacked(tmp_path: Path, write_series: Writer) -> None:
     files = write_series(tmp_path, linear_field)
     bomb = zlib.compressobj(9, wbits=31)
@@ -237,6 +239,7 @@ def test_a_file_without_preamble_or_meta_is_read(tmp_path: Path, write_series: W
     np.testing.assert_array_equal(read_study(bare).array, expected)
 
 
+@pytest.mark.slow
 def test_every_odd_file_that_pydicom_ships_is_read_or_refused() -> None:
     folder = Path(pydicom.data.__file__).parent / "test_files"
     files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -255,6 +258,7 @@ def test_every_odd_file_that_pydicom_ships_is_read_or_refused() -> None:
     assert silent == []
 
 
+@pytest.mark.slow
 def test_reading_many_slices_takes_little_more_memory_than_the_volume(tmp_path: Path, write_series: Writer) -> None:
     array = np.zeros((160, 512, 512), np.int16)
     write_series(tmp_path, array, intercept=0.0)

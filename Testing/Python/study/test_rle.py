@@ -55,6 +55,7 @@ def test_what_is_no_mask_of_the_image_is_refused_in_words(text: str, what: str) 
         decode_runs(text, (4, 4))
 
 
+@pytest.mark.slow
 def test_every_real_mask_of_siim_acr_comes_back_letter_by_letter() -> None:
     spec = importlib.util.find_spec("torchxrayvision")
     if spec is None:

@@ -268,6 +268,7 @@ def test_redirects_are_followed_but_not_in_a_circle(entry, server, cache):
         get(entry, cache)
 
 
+@pytest.mark.slow
 def test_a_slow_server_is_waited_for(entry, server, cache):
     server.delay = 0.02
     assert get(entry, cache).id == "tiny-test"
@@ -383,6 +384,7 @@ def test_a_redirect_to_what_is_not_the_web_is_not_followed(entry, server, cache)
     assert not installed(cache)
 
 
+@pytest.mark.slow
 def test_a_line_that_drips_is_given_up_with_the_part_kept(entry, server, cache):
     server.delay, server.piece = 0.3, 1
     patience = Patience(connect_s=0.3, read_s=0.5, retries=1, pause_s=0.01)

@@ -17,6 +17,8 @@ from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
 from AcuteFindingsLib.models.load import load_predictor
 
+pytestmark = pytest.mark.slow
+
 SIZE = Options(size=64)
 
 

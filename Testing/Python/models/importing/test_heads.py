@@ -41,6 +41,7 @@ def test_a_softmax_of_one_number_is_refused():
         is_exclusive(FILE, ("pneumothorax",), "softmax", findings=FINDINGS)
 
 
+@pytest.mark.slow
 def test_a_mask_of_several_classes_is_their_softmax_and_the_proof_asks_for_it(tmp_path):
     torch.manual_seed(3)
     source = smp.Unet("resnet18", encoder_weights=None, in_channels=1, classes=3).eval()

@@ -38,6 +38,7 @@ def sigmoid(values):
     return 1 / (1 + np.exp(-values))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "layout"),
     [("gray.h5", "gray"), ("gray.weights.h5", "gray"), ("rgb.h5", "rgb"), ("rgb.keras", "rgb")],
@@ -51,6 +52,7 @@ def test_both_layouts_give_the_64_numbers_that_keras_gives(keras_models, answers
     assert converted.network.arguments["in_channels"] == {"gray": 1, "rgb": 3}[layout]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False])
 def test_names_as_keras_2_wrote_them_give_the_same(keras_models, answers, rename_as_keras_2, tmp_path, whole):
     rename_as_keras_2(keras_models / "gray.h5", tmp_path / "old.h5", whole=whole)
@@ -58,11 +60,13 @@ def test_names_as_keras_2_wrote_them_give_the_same(keras_models, answers, rename
     assert np.abs(given["encoding"] - answers["gray_encoding"]).max() < TOLERANCE
 
 
+@pytest.mark.slow
 def test_a_backbone_that_is_one_layer_of_a_model_is_found_in_it(keras_models, answers):
     given = answer(convert_slices(keras_models / "nested.h5", Options()), answers["gray_input"])
     assert np.abs(sigmoid(given["slice"]) - answers["nested_slice"]).max() < TOLERANCE
 
 
+@pytest.mark.slow
 def test_the_backbone_alone_gives_keras_features(keras_models, answers):
     converted = convert_backbone(keras_models / "backbone.weights.h5", Options())
     assert converted.task == "part"
@@ -71,6 +75,7 @@ def test_the_backbone_alone_gives_keras_features(keras_models, answers):
     assert np.abs(given - expected).max() < TOLERANCE * max(1, np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_a_head_is_left_out_of_a_backbone_and_told(keras_models):
     converted = convert_backbone(keras_models / "gray.h5", Options())
     assert converted.remarks[0].startswith("3 layers after it were left out (dense")
@@ -89,6 +94,7 @@ def test_the_sequence_network_gives_keras_probabilities(keras_models, answers, r
     assert converted.network.arguments["length"] == 96
 
 
+@pytest.mark.slow
 def test_the_pe_source_becomes_a_package_that_was_held_against_keras(keras_models, keras_python, answers, tmp_path):
     package = import_model(
         keras_models / "gray.h5",
@@ -216,6 +222,7 @@ def test_links_to_other_files_are_refused(keras_models, tmp_path):
         convert_sequence(path, Options())
 
 
+@pytest.mark.slow
 def test_what_a_file_of_keras_is_shows_in_its_layers(keras_models):
     found = {name: recognize(keras_models / name) for name in ("sequence.h5", "rgb.keras", "backbone.weights.h5")}
     assert found == {

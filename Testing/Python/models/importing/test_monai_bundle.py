@@ -51,6 +51,7 @@ def test_a_unet_of_two_classes_becomes_a_lung_segmenter(tmp_path, network, packe
     np.testing.assert_allclose(1 / (1 + np.exp(-given)), share, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_classifier_becomes_a_chest_model(tmp_path):
     arguments = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2}
     definition = {"_target_": "monai.networks.nets.DenseNet121", **arguments}

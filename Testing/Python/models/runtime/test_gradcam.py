@@ -66,6 +66,7 @@ def test_every_network_that_labels_images_is_tried_here() -> None:
     assert set(SMALL) | {"pe_sequence", "image_features"} == set(list_networks())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_every_network_that_reads_images_gives_monais_map_scaled_to_the_probability(name: str) -> None:
     arguments, size, (part, output, then) = SMALL[name]

@@ -78,6 +78,7 @@ def test_a_torchscript_file_that_touches_a_file_is_refused_before_it_is_loaded(t
     assert [path.name for path in tmp_path.iterdir()] == ["m.ts"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -271,6 +272,7 @@ def tight_budgets():
     set_budgets(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [Endless, Computed, Nested, EndlessAtLoading, lambda: Laughs(30)],
@@ -294,6 +296,7 @@ class Loops(torch.nn.Module):
         return {"mask": images, "other": images.mean(dim=0)}
 
 
+@pytest.mark.slow
 def test_a_program_with_a_loop_answers_as_it_does_here_and_prints_nothing(tmp_path, capfd):
     torch.jit.script(Loops()).save(str(tmp_path / "m.ts"))
     batch = np.random.default_rng(0).random((2, 1, 4, 4)).astype(np.float32)
@@ -313,6 +316,7 @@ class Huge(torch.nn.Module):
         return kept[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
 def test_a_program_that_takes_more_memory_than_a_model_may_is_told(tmp_path, tight_budgets):
     torch.jit.script(Huge()).save(str(tmp_path / "m.ts"))
@@ -321,6 +325,7 @@ def test_a_program_that_takes_more_memory_than_a_model_may_is_told(tmp_path, tig
         run(np.zeros((1, 1, 4, 4), np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="looks at processes of Linux and macOS")
 def test_a_program_ends_with_whoever_asked_it(tmp_path):
     torch.jit.script(Endless()).save(str(tmp_path / "m.ts"))
@@ -381,6 +386,7 @@ def loop_of(turns):
     ]
 
 
+@pytest.mark.slow
 def test_an_onnx_loop_is_run_and_one_that_does_not_end_is_ended(tmp_path, tight_budgets):
     batch = np.ones((2, 1, 4, 4), np.float32)
     run = load_onnx(save_onnx(tmp_path / "m.onnx", *loop_of(3)), device="cpu")

@@ -193,6 +193,7 @@ REAL_NETWORKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments", "part", "output"), REAL_NETWORKS)
 def test_the_projects_networks_go_through_a_package_and_answer_as_before(
     tmp_path, write, make_card, name, arguments, part, output

@@ -11,6 +11,8 @@ from AcuteFindingsLib.training.data.look.page import render_look, write_look
 from AcuteFindingsLib.training.data.look.sample import open_sample
 from AcuteFindingsLib.training.data.look.summary import summarize
 
+pytestmark = pytest.mark.slow
+
 
 def strict(numbers) -> str:
     return json.dumps(numbers, allow_nan=False)

@@ -25,6 +25,7 @@ def spoil(builders, table: Path, change) -> None:
     builders.write_table(table, header, change(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["siim", "nih", "head-slices", "lung-masks", "rsna-hemorrhage"])
 def test_a_missing_image_is_named_and_left_out(builders, tmp_path, kind: str) -> None:
     builders.BUILDERS[kind](tmp_path)
@@ -35,6 +36,7 @@ def test_a_missing_image_is_named_and_left_out(builders, tmp_path, kind: str) ->
     assert len(table.require_usable()) == len(before) - 1
 
 
+@pytest.mark.slow
 def test_a_missing_slice_and_a_missing_folder_are_counted(builders, tmp_path) -> None:
     builders.build_pe_study(tmp_path, patients=2)
     table = read_data("pe-study", tmp_path)
@@ -74,6 +76,7 @@ def test_labels_that_are_neither_0_nor_1_are_unknown(builders, tmp_path) -> None
     assert len(table.known()) == len(table) - 1
 
 
+@pytest.mark.slow
 def test_repeated_rows_are_used_once_and_contradictions_are_unknown(builders, tmp_path) -> None:
     builders.build_rsna_pe(tmp_path, patients=2)
     size = len(read_data("rsna-pe", tmp_path))
@@ -137,6 +140,7 @@ def test_a_damaged_dicom_file_is_left_out(builders, tmp_path) -> None:
     assert len(table.usable()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name", "column"), [("pe-study", "train.csv", 0), ("nih", "Data_Entry_2017.csv", 3)])
 def test_rows_without_a_patient_are_left_out_and_all_without_is_an_error(
     builders, tmp_path, kind, name, column

@@ -21,6 +21,7 @@ def test_every_kind_has_a_tiny_data_set_here() -> None:
     assert {layout.partition("/")[0] for layout in LAYOUTS} == set(KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_layout_is_recognized_and_read_without_complaint(native, layout: str) -> None:
     assert detect_kind(native(layout)) == layout.partition("/")[0]

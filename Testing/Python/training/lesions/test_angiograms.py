@@ -1,10 +1,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.training.lesions.angiograms import draw_angiograms
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_other_version_of_the_angiogram_has_clots_in_its_artery(data_folder: Path) -> None:

@@ -15,6 +15,7 @@ def head() -> np.ndarray:
     return np.clip(neutral_head(windowed, 160), 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bleed_lies_in_the_brain_and_is_brighter_than_what_was_there(head: np.ndarray, kind: str) -> None:
     bleeds = [draw_bleed(np.random.default_rng(seed), head, kind=kind) for seed in range(12)]

@@ -36,6 +36,7 @@ def test_free_air_lies_in_the_lung_of_its_side_and_is_darker(chest, side: str, k
     assert drawn.image[inner].mean() < image[inner].mean()
 
 
+@pytest.mark.slow
 def test_air_grows_from_a_cap_over_a_rim_to_half_a_lung(chest) -> None:
     image, lungs, markings = chest
     rng = np.random.default_rng(0)

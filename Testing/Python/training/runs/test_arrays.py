@@ -55,6 +55,7 @@ def test_a_head_without_masks_has_known_masks_only_where_nothing_bleeds(tmp_path
     assert not arrays["masks"].any()
 
 
+@pytest.mark.slow
 def test_slices_of_a_ctpa_keep_labels_and_clots_when_they_are_resampled(tmp_path: Path) -> None:
     phantom = patient("ctpa", 0)
     table = read_data("phantoms", build_phantoms(tmp_path, "ctpa", patients=1), task="pe")
@@ -106,6 +107,7 @@ def test_regions_keep_or_remove_the_lungs(with_lungs) -> None:
     assert not np.array_equal(crop, whole)
 
 
+@pytest.mark.slow
 def test_arrays_are_made_once_and_anew_when_anything_that_shapes_them_changes(with_lungs, tmp_path: Path) -> None:
     plan = plan_of("pneumothorax-unet")
     first = prepare(with_lungs, plan, tmp_path, workers=0, progress=silent)
@@ -120,6 +122,7 @@ def test_arrays_are_made_once_and_anew_when_anything_that_shapes_them_changes(wi
         assert not {item.folder for item in made.items.values()} & set(places)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_left_out_with_its_reason(tmp_path: Path) -> None:
     folder = build_siim(tmp_path / "siim", patients=3)
     broken = sorted(folder.rglob("*.dcm"))[0]

@@ -17,6 +17,7 @@ def run(*words: str):
     return CliRunner().invoke(app, list(words), catch_exceptions=True)
 
 
+@pytest.mark.slow
 def test_recipes_list_names_every_recipe() -> None:
     shown = run("recipes", "list").output
     assert all(one.name in shown for one in list_recipes())
@@ -36,6 +37,7 @@ def test_a_wrong_change_is_refused_before_anything_is_made(tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_without_data_phantoms_are_made_and_the_card_says_how_to_repeat_it(tmp_path: Path) -> None:
     changes = [
         *small_overrides(read_recipe("pneumothorax-classifier")),

@@ -11,6 +11,8 @@ from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.training.recipes.read import list_recipes
 from AcuteFindingsLib.training.runs.experiment import run_recipe
 
+pytestmark = pytest.mark.slow
+
 NAMES = [one.name for one in list_recipes()]
 
 

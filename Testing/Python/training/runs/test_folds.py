@@ -31,6 +31,7 @@ def patients(table) -> set[str]:
     return set(table.rows["patient"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folds", "test"), [(1, 0.25), (3, 0.25), (3, 0.0)])
 def test_no_patient_is_on_two_sides_and_every_fold_holds_out_others(table, folds: int, test: float) -> None:
     recipe = with_split(small_recipe("radnet"), folds=folds, test=test, validation=0.25)
@@ -86,6 +87,7 @@ def test_patients_who_are_left_out_are_left_out_of_corrections_too(tmp_path: Pat
         assert known == set(patients) - set(left_out)
 
 
+@pytest.mark.slow
 def test_corrections_are_trained_on_and_not_measured_on(tmp_path: Path, data) -> None:
     told: list[str] = []
     recipe = small_recipe("radnet")
@@ -104,6 +106,7 @@ def test_corrections_are_trained_on_and_not_measured_on(tmp_path: Path, data) ->
     assert "corrected by annotators" in summary
 
 
+@pytest.mark.slow
 def test_runs_and_folds_are_summed_up_and_the_best_is_the_package(tmp_path: Path) -> None:
     folder = build_padchest(tmp_path / "data", patients=24)
     recipe = small_recipe("chest-pathologies", "runs=2", "data.split={folds: 2, test: 0.3}")

@@ -84,6 +84,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory, data) -> tuple[Path, Path]:
     return folder, source
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_after_its_last_whole_epoch_and_ends_as_if_never_killed(
     killed: tuple[Path, Path], tmp_path: Path
 ) -> None:

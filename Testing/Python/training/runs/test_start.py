@@ -5,6 +5,8 @@ import torch
 from AcuteFindingsLib.networks import build_network
 from AcuteFindingsLib.training.runs.start import start_from_frequency
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_last_layers_start_from_how_often_each_finding_occurs() -> None:
     arguments = {"backbone": "test_resnet", "pathologies": ["effusion", "edema", "mass"], "tubes": ["chest_drain"]}

@@ -190,6 +190,7 @@ def test_a_round_that_is_done_is_loaded_when_a_run_goes_on(tmp_path: Path, data)
     assert (fold / "model" / "models" / "model.safetensors").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_an_encoder_without_a_mask_has_no_close_ups(tmp_path: Path, data) -> None:
     recipe = small_recipe(
         RECIPES / "pe-sequence-small-coarse.yaml",

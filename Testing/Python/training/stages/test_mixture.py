@@ -41,6 +41,7 @@ def heads(shop: Workshop, data, folder: Path):
     return table, prepare(table, shop.preparation, folder, workers=0, progress=silent)
 
 
+@pytest.mark.slow
 def test_bleeds_are_drawn_into_slices_without_one_and_their_labels_say_which(data, tmp_path: Path) -> None:
     # Wide enough for a bleed to be seen.
     shop = workshop(tmp_path, "preprocessing.size=160", "preprocessing.pixel_mm=1.6")
@@ -71,6 +72,7 @@ def test_bleeds_are_drawn_into_slices_without_one_and_their_labels_say_which(dat
     assert not any(one.positive.any() or one.labels.any() for one in alike)
 
 
+@pytest.mark.slow
 def test_findings_are_not_drawn_into_whole_series(tmp_path: Path, data) -> None:
     shop = workshop(tmp_path)
     (item,) = shop.phantoms(Phantoms(count=2, seed=2, options={"matrix": 64, "slice_spacing": 10.0}), "made")[:1]
@@ -78,6 +80,7 @@ def test_findings_are_not_drawn_into_whole_series(tmp_path: Path, data) -> None:
         shop.drawn(Drawn(), "bleeds", {item.key: item}, {item.key: []})
 
 
+@pytest.mark.slow
 def test_phantoms_are_made_once_as_the_data_set_is_prepared(tmp_path: Path) -> None:
     shop = workshop(tmp_path)
     plan = Phantoms(count=2, seed=9, options={"matrix": 64, "slice_spacing": 10.0, "positive": True})
@@ -112,6 +115,7 @@ def test_a_sampler_names_sources_that_the_recipe_has() -> None:
         small_recipe(HEADS, "stages.scan.sampler.sources={data: 0.5, bleds: 0.5}")
 
 
+@pytest.mark.slow
 def test_a_blended_stage_ends_between_what_it_was_given_and_what_it_fitted(data, tmp_path: Path) -> None:
     ends = {}
     for share in (1.0, 0.7):
