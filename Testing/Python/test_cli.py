@@ -74,6 +74,7 @@ def test_no_command_shows_the_help(arguments: tuple[str, ...], in_process) -> No
     assert "Usage" in out
 
 
+@pytest.mark.slow
 def test_the_installed_command_is_the_same() -> None:
     script = Path(sys.executable).with_name("acutefindings")
     if not script.is_file():

@@ -73,6 +73,7 @@ def test_a_package_ships_for_every_task(task: str) -> None:
     assert shipped(task).card.task == task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PACKAGES)
 def test_every_package_verifies(name: str) -> None:
     verify_package(read_package(MODELS / name))

@@ -82,6 +82,7 @@ def test_what_exists_is_packaged_and_nothing_else(package):
     assert sorted(packaged - expected) == []
 
 
+@pytest.mark.slow
 def test_packaged_files_are_the_sources_byte_for_byte(package):
     places = [*(ROOT / name for name in MODULES), ROOT]
     for name in expected_modules():
@@ -174,6 +175,7 @@ def test_everything_imports_from_the_flat_folder(package):
     assert ended.stdout.endswith("imported\n"), ended.stderr
 
 
+@pytest.mark.slow
 def test_the_shipped_models_are_complete_in_the_package(package):
     code = "from AcuteFindingsLib.cli import app; app()"
     ended = subprocess.run(

@@ -69,6 +69,7 @@ def test_every_source_slice_of_any_series_gets_a_probability(detector, study: St
     assert [item.sop_instance_uid for item in finding.slices] == [f"1.2.{k}" for k in range(count)]
 
 
+@pytest.mark.slow
 def test_probability_of_a_three_millimeter_slice_reaches_the_source_slices_it_was_made_of(
     detector, study: Study
 ) -> None:
@@ -118,6 +119,7 @@ def test_pictures_are_shown_in_the_window_of_emboli_whatever_the_network_reads(d
     assert finding.display_window == (100.0, 700.0)
 
 
+@pytest.mark.slow
 def test_masked_picture_is_black_outside_lungs_and_heart(study: Study) -> None:
     whole = chest_slices(study, PESettings(size=96))
     images = whole[:]
@@ -128,6 +130,7 @@ def test_masked_picture_is_black_outside_lungs_and_heart(study: Study) -> None:
     assert 0.1 < whole.masks[middle].mean() < 0.7
 
 
+@pytest.mark.slow
 def test_crop_keeps_the_whole_mask_and_the_heat_maps_place(study: Study) -> None:
     cropped = chest_slices(study, PESettings(size=96, crop=True))
     top, left, height, width = cropped.box

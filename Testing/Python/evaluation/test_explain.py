@@ -9,6 +9,8 @@ from AcuteFindingsLib.errors import CancelledError, EvaluationError
 from AcuteFindingsLib.evaluation.explain import ExplainRequest, explain_images
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def radiographs(tmp_path_factory) -> list[Path]:
@@ -24,7 +26,6 @@ def picture(path: Path) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("task", "label"), [("chest", "effusion"), ("pneumothorax", None)])
 def test_radiographs_get_a_sheet_a_picture_each_and_a_report(
     task: str, label: str | None, radiographs, small_models: Path, tmp_path: Path
@@ -40,7 +41,6 @@ def test_radiographs_get_a_sheet_a_picture_each_and_a_report(
     assert "<script" not in page
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "task"), [("head-ct", "hemorrhage"), ("ctpa", "pe")])
 def test_the_most_probable_slices_of_a_study_are_shown(
     kind: str, task: str, small_models: Path, tmp_path: Path

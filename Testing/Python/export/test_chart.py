@@ -66,6 +66,7 @@ def test_runs_at_the_ends_stay_inside_the_chart(finding, drawn):
     assert all(low < text.get_position()[0] <= high for text in axes.texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 28, 96, 275, 800])
 def test_the_axis_has_few_round_slice_numbers_whatever_the_count(finding, drawn, count):
     slices = tuple(replace(finding.slices[0], index=n) for n in range(count))

@@ -105,6 +105,7 @@ def test_dciodvfy_finds_no_error(
         assert answer.returncode == 0
 
 
+@pytest.mark.slow
 def test_masks_of_phantoms_are_read_back_from_the_files(results: Callable) -> None:
     head = results("hemorrhage")
     volume = segread(head.written.files[0]).get_volume(allow_missing_positions=True).squeeze_channel()

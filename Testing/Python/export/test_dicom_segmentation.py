@@ -62,6 +62,7 @@ def by_plane(seg: Segmentation, ijk_to_ras: np.ndarray) -> dict[int, list[tuple[
     return {round(float(place[2])): found for place, found in zip(places, references(seg), strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("directions", ["AXIAL", "CORONAL", "SAGITTAL"])
 def test_mask_on_a_straight_series_is_read_back_on_its_slices(tmp_path: Path, directions: str) -> None:
     files = cases.write_series(

@@ -58,6 +58,7 @@ def test_patient_and_study_are_those_of_the_images(tmp_path: Path) -> None:
         assert made.StudyInstanceUID == study.dicom.study_instance_uid
 
 
+@pytest.mark.slow
 def test_what_a_header_lacks_is_empty_in_the_result(tmp_path: Path) -> None:
     study = series(tmp_path / "in")
     for file in write_dicom_results(bleeding(study), study, tmp_path / "out").files:
@@ -74,6 +75,7 @@ def test_an_anonymized_header_gives_a_valid_result(tmp_path: Path) -> None:
         assert "PatientAge" not in made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -283,6 +285,7 @@ def test_a_name_in_a_character_set_that_nobody_knows_is_told_before_the_run(tmp_
             require_dicom(study)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["shift", "turn", "stretch"])
 def test_a_volume_that_was_moved_since_is_told_before_the_run(tmp_path: Path, change: str) -> None:
     study = series(tmp_path / "in")

@@ -252,6 +252,7 @@ def test_a_result_of_objects_is_not_unpickled(finding: Finding, tmp_path: Path) 
         load_result(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_importing_needs_nothing_that_slicer_lacks() -> None:
     code = (
         f"import sys\nsys.modules.update(dict.fromkeys({LACKING}))\n"

@@ -23,6 +23,8 @@ from AcuteFindingsLib.scene import pictures
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def without_scene() -> Any:
@@ -70,7 +72,6 @@ def ask(job: str, fields: dict[str, str], *, cancelled: bool = False) -> dict[st
     return JOBS[job](Request(1, job, fields), tools)
 
 
-@pytest.mark.slow
 def test_a_run_writes_dicom_beside_its_results(head_run: StudyResult) -> None:
     names = [path.name for path in head_run.dicom]
     assert names[-2:] == ["report.dcm", "picture.dcm"]
@@ -85,7 +86,6 @@ def test_a_run_writes_dicom_beside_its_results(head_run: StudyResult) -> None:
     assert head_run.finding.model.sha256 in verdict[0].to_json()
 
 
-@pytest.mark.slow
 def test_dicom_of_an_earlier_run_does_not_stay(
     head_run: StudyResult, chest_xray: Path, tiny_models: Path, tmp_path: Path
 ) -> None:
@@ -134,7 +134,6 @@ def test_worker_writes_the_segmentation(handed_over: tuple[dict[str, str], Study
     assert found.sum() == 3 * 20 * 30
 
 
-@pytest.mark.slow
 def test_worker_writes_the_report_with_the_segmentation_it_refers_to(handed_over: tuple[dict[str, str], Study]) -> None:
     fields, _ = handed_over
     answer = ask("dicom_sr", fields)
@@ -143,7 +142,6 @@ def test_worker_writes_the_report_with_the_segmentation_it_refers_to(handed_over
     assert group.referenced_segment.referenced_sop_instance_uid == pydicom.dcmread(masks).SOPInstanceUID
 
 
-@pytest.mark.slow
 def test_worker_writes_the_chart(handed_over: tuple[dict[str, str], Study]) -> None:
     fields, study = handed_over
     (file,) = ask("dicom_sc", fields)["files"]

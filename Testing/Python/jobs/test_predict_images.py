@@ -84,6 +84,7 @@ def test_the_table_has_one_row_an_image_and_one_probability_a_label(
     assert (result.table, result.masks, result.count) == (tmp_path / "table.csv", (), 3)
 
 
+@pytest.mark.slow
 def test_a_list_sets_the_order_with_or_without_suffix(request_for, tmp_path: Path) -> None:
     listing = write_list(tmp_path / "list.csv", "patient,Image Index", "1,c", "2, a.png", "3,b", "4,c")
     predict_images(request_for("chest", tmp_path / "table.csv", listing=listing))
@@ -114,6 +115,7 @@ def test_hidden_files_and_folders_are_no_images(pictures: Path) -> None:
     assert [file.name for file in listed_images(pictures, None)] == list(SIZES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["lungs", "pneumothorax"])
 def test_masks_have_the_size_and_the_name_of_their_image(task: str, request_for, tmp_path: Path) -> None:
     result = predict_images(request_for(task, tmp_path / "out"))
@@ -131,6 +133,7 @@ def test_masks_of_images_that_differ_in_suffix_or_folder_do_not_overwrite_each_o
     assert result_names(names) == [Path("a.png.png"), Path("a.jpg.png"), Path("b.png"), Path("sub/b.png")]
 
 
+@pytest.mark.slow
 def test_a_list_may_name_images_in_subfolders(pictures: Path, request_for, tmp_path: Path) -> None:
     save_png(pictures / "sub" / "a.png", (50, 60), seed=9)
     listing = write_list(tmp_path / "list.csv", "image", "a", "sub/a")
@@ -234,6 +237,7 @@ def test_a_dicom_image_brings_its_instance_uid(pictures: Path, chest_xray: Path,
     assert [bool(row[-1]) for row in rows] == [False, False, False, True]
 
 
+@pytest.mark.slow
 def test_results_below_the_images_are_no_images_the_next_time(pictures: Path, request_for) -> None:
     first = predict_images(request_for("pneumothorax", pictures / "out"))
     assert predict_images(request_for("pneumothorax", pictures / "out")).count == first.count == 3
@@ -256,6 +260,7 @@ def test_a_mask_of_somebody_else_is_never_overwritten(request_for, tmp_path: Pat
     assert (tmp_path / "out" / "a.png").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_only_a_table_of_predictions_is_overwritten(request_for, tmp_path: Path) -> None:
     table = write_list(tmp_path / "truth.csv", "image,any", "a.png,1")
     with pytest.raises(ExportError, match="not a table of these predictions"):

@@ -16,6 +16,8 @@ from AcuteFindingsLib.jobs.arrays import load_result, load_study, save_study
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import SourceSlice
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def head(head_ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -109,7 +111,6 @@ def test_a_model_card_is_read(worker: Any, tiny_models: Path) -> None:
     assert worker.result("card", folder=folder) == {"text": expected}
 
 
-@pytest.mark.slow
 def test_verify_tells_a_whole_package_from_a_changed_one(
     worker: Any, tiny_models: Path, write_tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -121,7 +122,6 @@ def test_verify_tells_a_whole_package_from_a_changed_one(
     assert "LICENSE" in answer["error"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("detector", "study"), [("pe", "chest"), ("hemorrhage", "head"), ("pneumothorax", "radiograph")]
 )
@@ -177,7 +177,6 @@ def test_a_second_run_finds_the_model_in_memory(
     assert load_result(tmp_path / "first").slices == load_result(tmp_path / "second").slices
 
 
-@pytest.mark.slow
 def test_a_package_that_changed_is_loaded_anew(
     worker: Any, head: Path, write_tiny: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -253,7 +252,6 @@ def test_a_request_that_cannot_be_met_is_told_in_a_sentence(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
 def test_report_writes_page_finding_and_pictures(
     worker: Any, head_result: Path, head: Path, tiny_models: Path, tmp_path: Path
 ) -> None:
@@ -265,7 +263,6 @@ def test_report_writes_page_finding_and_pictures(
     assert load_finding(Path(answer["finding"])).to_dict() == load_result(head_result).to_dict()
 
 
-@pytest.mark.slow
 def test_a_worker_that_draws_first_can_detect_afterwards(
     start_worker: Any, head_result: Path, head: Path, tiny_models: Path, tmp_path: Path
 ) -> None:

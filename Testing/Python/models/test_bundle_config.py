@@ -106,6 +106,7 @@ def studies(tmp_path_factory):
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", SHIPPED, ids=IDS)
 def test_monai_finds_every_property_of_an_inference_workflow(package):
     assert workflow(package, dataset_dir=str(package.folder)).check_properties() == []

@@ -26,6 +26,7 @@ def test_a_package_reads_back_what_was_written_and_verifies(package, build):
     verify_package(again, build=build)
 
 
+@pytest.mark.slow
 def test_reading_needs_no_torch():
     code = (
         "import sys, AcuteFindingsLib.models.package, AcuteFindingsLib.models.find, AcuteFindingsLib.models.write; "

@@ -29,6 +29,7 @@ def test_any_convolutional_backbone_gives_as_many_features_as_it_says(name):
     assert backbone(torch.rand(2, 1, 64, 64)).shape == (2, backbone.features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet34", "tf_efficientnet_lite0", "densenet121"])
 def test_a_pyramid_gives_the_channels_and_scales_it_says(name):
     backbone = PyramidBackbone(name, in_channels=1, pretrained=False).eval()

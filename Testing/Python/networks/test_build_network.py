@@ -50,6 +50,7 @@ def test_another_package_brings_an_architecture_but_takes_no_name_of_ours(monkey
         networks._known.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

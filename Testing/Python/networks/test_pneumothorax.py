@@ -45,12 +45,14 @@ def test_unet_on_resnet34_has_24_436_369_weights(weights):
         assert weights(PneumothoraxSegmenter(encoder="resnet34", in_channels=3)) == 24_436_369
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["scratch", *ENCODERS])
 def test_masks_are_as_large_as_the_radiograph_whatever_its_size(answer, encoder):
     outputs = answer(PneumothoraxSegmenter(encoder=encoder), torch.rand(1, 1, 70, 45))
     assert shapes(outputs) == {"mask": (1, 1, 70, 45)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "encoder"),
     [

@@ -90,6 +90,7 @@ def test_gray_pictures_give_what_their_gray_color_pictures_gave(channels):
     torch.testing.assert_close(adapted, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments", "prefix"),
     [

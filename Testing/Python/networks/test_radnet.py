@@ -21,6 +21,7 @@ def test_masks_are_exactly_the_size_of_the_slices_at_250_pixels(answer, backbone
     assert shapes(outputs) == {"slice": (1, 2, len(HEMORRHAGE_LABELS)), **masks}
 
 
+@pytest.mark.slow
 def test_backbones_without_padding_give_masks_of_the_right_size_too(answer):
     outputs = answer(RADnet(backbone="inception_v4", decoder=True), torch.rand(1, 1, 1, 100, 90))
     assert all(outputs[name].shape[-2:] == (100, 90) for name in [*ATTENTION, "mask"])
@@ -115,6 +116,7 @@ def test_the_deconvolution_starts_as_bilinear_interpolation(factor):
     torch.testing.assert_close(head(maps)[inner], expected[inner])
 
 
+@pytest.mark.slow
 def test_masks_lie_on_what_they_show(answer):
     """A bright square moves the finest mask there, so that padding and deconvolution shift nothing."""
     network, images = RADnet(recurrent=False).eval(), torch.zeros(1, 1, 1, 250, 250)
@@ -127,6 +129,7 @@ def test_masks_lie_on_what_they_show(answer):
     assert columns.float().mean().item() == pytest.approx(67.5, abs=6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["slice", "mask", *ATTENTION])
 def test_classification_and_every_mask_teach_the_first_layer(output):
     network = RADnet().train()

@@ -18,6 +18,8 @@ from AcuteFindingsLib.pacs.pull import pull_studies
 from AcuteFindingsLib.pacs.push import collect_files, push_files
 from AcuteFindingsLib.pacs.servers import find_server
 
+pytestmark = pytest.mark.slow
+
 WAYS = ("web", "classic", "classic-get")
 PATIENT = re.compile(r"geheim|gräfin|-4711|-0815|(?<!\d)19010203(?!\d)", re.IGNORECASE)
 
@@ -39,7 +41,6 @@ def pulled_files(out: Path) -> list[Path]:
     return sorted(out.rglob("*.dcm"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ["web", "classic"])
 def test_what_is_sent_is_stored_as_it_is(way: str, archive, sent_study, command) -> None:
     status, out, err = command("push", way, sent_study.folder, "--servers", archive.servers)
@@ -57,7 +58,6 @@ def test_what_is_sent_is_stored_as_it_is(way: str, archive, sent_study, command)
         assert dataset.file_meta.TransferSyntaxUID == before.file_meta.TransferSyntaxUID
 
 
-@pytest.mark.slow
 def test_every_instance_has_its_own_line_and_its_own_answer(archive, sent_study, command) -> None:
     _, out, _ = command("push", "classic", sent_study.folder, "--servers", archive.servers)
     for uid in sent_study.by_uid():
@@ -69,7 +69,6 @@ def test_every_instance_has_its_own_line_and_its_own_answer(archive, sent_study,
     assert {answer["state"] for answer in answers} == {"stored"}
 
 
-@pytest.mark.slow
 def test_what_is_pulled_is_what_the_server_has(way: str, on_server, sent_study, command, tmp_path: Path) -> None:
     status, out, err = command(
         "pull", way, "--study", sent_study.study_uid, "--out", tmp_path, "--servers", on_server.servers
@@ -92,7 +91,6 @@ def test_what_is_pulled_is_what_the_server_has(way: str, on_server, sent_study, 
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
 
 
-@pytest.mark.slow
 def test_only_what_is_missing_or_damaged_is_fetched_again(way, on_server, sent_study, command, tmp_path) -> None:
     asked = ("pull", way, "--study", sent_study.study_uid, "--out", tmp_path, "--servers", on_server.servers)
     command(*asked)
@@ -109,7 +107,6 @@ def test_only_what_is_missing_or_damaged_is_fetched_again(way, on_server, sent_s
     assert all(file.stat().st_mtime_ns == whole[file][1] for file in untouched)
 
 
-@pytest.mark.slow
 def test_a_study_is_found_by_number_accession_patient_and_date(way, on_server, sent_study, command) -> None:
     for asked in (
         ("--study", sent_study.study_uid, "--level", "study"),
@@ -136,7 +133,6 @@ def test_patients_are_shown_only_on_request(way, on_server, sent_study, command)
     assert not PATIENT.search(out)
 
 
-@pytest.mark.slow
 def test_results_in_a_study_are_found_by_their_modality(way, on_server, sent_study, command) -> None:
     study = ("find", way, "--study", sent_study.study_uid, "--servers", on_server.servers)
     _, out, _ = command(*study)
@@ -152,7 +148,6 @@ def test_results_in_a_study_are_found_by_their_modality(way, on_server, sent_stu
     assert all(match["sop_uid"] in sent_study.by_uid() for match in found)
 
 
-@pytest.mark.slow
 def test_one_series_or_one_kind_can_be_pulled(way, on_server, sent_study, command, tmp_path) -> None:
     study = ("pull", way, "--study", sent_study.study_uid, "--servers", on_server.servers)
     command(*study, "--series", sent_study.sr_series, "--out", tmp_path / "series")
@@ -185,7 +180,6 @@ def test_a_study_that_is_not_there_is_said(way, archive, command, tmp_path) -> N
     assert f"{way} has no such study." in err
 
 
-@pytest.mark.slow
 def test_a_pull_that_is_stopped_keeps_what_came_and_goes_on_later(way, on_server, sent_study, tmp_path) -> None:
     connection = connect(find_server(on_server.servers, way))
     studies = connection.find_studies(StudyQuery(study_uid=sent_study.study_uid))

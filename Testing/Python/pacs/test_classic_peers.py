@@ -24,6 +24,8 @@ from AcuteFindingsLib.pacs.matches import InstanceMatch
 from AcuteFindingsLib.pacs.push import collect_files
 from AcuteFindingsLib.pacs.servers import DimseServer
 
+pytestmark = pytest.mark.slow
+
 PEER = "ARCHIVE"
 
 
@@ -125,7 +127,6 @@ def test_the_receiver_takes_nothing_but_what_was_asked_for(peer, sent_study, wan
     assert not probe.associate("127.0.0.1", port).is_established
 
 
-@pytest.mark.slow
 def test_a_server_that_falls_silent_is_given_up(peer, wanted, inbox) -> None:
     over = threading.Event()
 
@@ -210,7 +211,6 @@ def test_a_syntax_that_the_server_does_not_take_is_named_and_the_rest_is_sent(pe
     }
 
 
-@pytest.mark.slow
 def test_a_connection_that_breaks_is_opened_again_for_the_rest(peer, sent_study) -> None:
     seen: list[str] = []
 
@@ -231,7 +231,6 @@ def test_a_connection_that_breaks_is_opened_again_for_the_rest(peer, sent_study)
 STORAGE_PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
-@pytest.mark.slow
 def test_more_kinds_than_one_association_holds_are_sent_over_several(peer, sent_study, tmp_path) -> None:
     base = collect_files([sent_study.files[0]]).files[0]
     kinds = [str(context.abstract_syntax) for context in AllStoragePresentationContexts[:70]]

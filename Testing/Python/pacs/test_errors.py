@@ -161,6 +161,7 @@ def test_a_refusal_of_the_web_server(status: int, says: str, servers, web, comma
     assert says in one_line(command("find", "web", *STUDY, "--servers", servers(web(status))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body", [b"<html>Welcome</html>", b'[{"0020000D": {"vr": "UI"', b'["text"]', b"[{}]", b"\xff\xfe"]
 )
@@ -191,6 +192,7 @@ def test_https_where_the_server_speaks_plainly(servers, web, command) -> None:
     assert "TLS failed: it does not use TLS there; check address and port" in line
 
 
+@pytest.mark.slow
 def test_tls_where_the_classic_server_speaks_plainly(servers, peer, command) -> None:
     port = peer(["1.2.840.10008.1.1"])
     line = one_line(command("find", "classic", *STUDY, "--servers", servers(port, classic="tls = true")))
@@ -205,12 +207,14 @@ def test_a_server_of_another_name(archive, servers, command) -> None:
     assert "says that it is not called OTHER; correct ae_title" in line
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_know_us(servers, peer, command) -> None:
     port = peer(["1.2.840.10008.1.1"], require_calling_aet=["SOMEBODY"])
     line = one_line(command("find", "classic", *STUDY, "--servers", servers(port)))
     assert "does not know us as ACUTEFINDINGS; ask its administrator to add that AE title" in line
 
 
+@pytest.mark.slow
 def test_a_server_that_offers_no_queries(servers, peer, command) -> None:
     line = one_line(command("find", "classic", *STUDY, "--servers", servers(peer(["1.2.840.10008.1.1"]))))
     assert "accepts us as ACUTEFINDINGS but does not offer queries (C-FIND)" in line
@@ -245,6 +249,7 @@ def test_a_server_that_ignores_what_is_asked_gives_no_other_patients_study(serve
         assert "has no such study" in result[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["web", "classic"])
 def test_a_push_to_a_server_that_is_down_names_every_instance(way, servers, free_port, sent_study, command) -> None:
     status, out, err = command("push", way, sent_study.folder, "--servers", servers(free_port), "--json")

@@ -27,6 +27,8 @@ from AcuteFindingsLib.pacs.instance_files import Inbox
 from AcuteFindingsLib.pacs.matches import SeriesMatch, StudyQuery
 from AcuteFindingsLib.pacs.servers import DimseServer
 
+pytestmark = pytest.mark.slow
+
 PLAIN = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 FIND, GET, MOVE = (
     StudyRootQueryRetrieveInformationModelFind,
@@ -55,7 +57,6 @@ def find(server: DimseServer, limit: int = 200) -> tuple[list[str], list[str]]:
     return [match.study_uid for match in found], [shortfall.text for shortfall in connection.shortfalls]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("status", [LIMIT, OUT_OF_RESOURCES, CANCELLED])
 def test_what_came_before_a_server_stopped_is_shown_and_said_to_be_cut(status: int, peer) -> None:
     def answer(_):
@@ -91,7 +92,6 @@ def test_duplicates_are_one_answer(peer) -> None:
     assert shortfalls == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stops", [True, False])
 def test_answers_without_end_are_ended(stops: bool, peer, small_budgets) -> None:
     over = threading.Event()
@@ -114,7 +114,6 @@ def test_answers_without_end_are_ended(stops: bool, peer, small_budgets) -> None
     assert time.monotonic() - start < 20
 
 
-@pytest.mark.slow
 def test_a_query_that_trickles_for_ever_is_ended(peer) -> None:
     over = threading.Event()
 
@@ -171,7 +170,6 @@ def raw_server() -> Iterator:
         thread.join(5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [2, 3, 4])
 def test_a_unit_of_two_gibibytes_is_not_awaited(kind: int, raw_server) -> None:
     server = raw_server(struct.pack(">BBL", kind, 0, 2**31) + b"\0" * 1000)
@@ -181,7 +179,6 @@ def test_a_unit_of_two_gibibytes_is_not_awaited(kind: int, raw_server) -> None:
     assert time.monotonic() - start < 6
 
 
-@pytest.mark.slow
 def test_a_unit_that_drips_is_given_up(raw_server) -> None:
     server = raw_server(struct.pack(">BBL", 2, 0, 500) + b"\0" * 500, pause=0.1)
     start = time.monotonic()
@@ -319,7 +316,6 @@ def test_an_instance_beyond_the_budget_is_not_taken(moving, sent_study, small_bu
     assert any("sent a message of more than 0 MB" in sentence for sentence in box.refused)
 
 
-@pytest.mark.slow
 def test_silent_connections_are_few_and_hold_up_nobody(moving, sent_study, small_budgets) -> None:
     held: list[socket.socket] = []
 

@@ -233,6 +233,7 @@ def test_an_answer_that_is_too_large_is_not_read_to_its_end(web, servers, comman
     assert "sends more than 67 MB in one piece" in line
 
 
+@pytest.mark.slow
 def test_an_answer_packed_to_a_thousandth_is_not_unpacked_to_its_end(web, servers, command) -> None:
     packed = Answer(gzip.compress(b" " * 200 * 1024**2, 1), headers={"Content-Encoding": "gzip"})
     line = one_line(command("find", "web", "--study", STUDY, "--servers", servers(web(only(packed)))))
@@ -287,6 +288,7 @@ def test_a_head_of_an_answer_that_drips_is_broken_off(servers, command) -> None:
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "target",
     ["{other}/dicom-web/studies", "file:///etc/passwd", "ftp://127.0.0.1/x", "data:,[]", "https://127.0.0.1:9/"],
@@ -407,6 +409,7 @@ def test_a_whole_series_comes_though_the_search_is_cut(archive, command, servers
     assert (status, err, came(tmp_path / "out")) == (0, "", 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [5, 700, 4000])
 def test_a_stream_cut_in_the_middle_is_finished_singly(cut, archive, command, servers, web, tmp_path) -> None:
     archive.stream = lambda: multipart(list(archive.data.values()), cut=cut)
@@ -440,6 +443,7 @@ def test_what_is_missing_is_counted_by_series_and_comes_later(archive, command, 
     assert "CT: 2 fetched, 6 were here already" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stream",
     [Answer(status=204), Answer(b"<html>login</html>", kind="text/html"), Answer(b"", kind="multipart/related")],

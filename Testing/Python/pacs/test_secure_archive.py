@@ -46,6 +46,7 @@ def test_studies_go_and_come_encrypted(way, secure_archive, sent_study, command,
         assert dataset == sent[dataset.SOPInstanceUID]
 
 
+@pytest.mark.slow
 def test_the_servers_say_that_they_are_encrypted(secure_archive, command) -> None:
     status, out, _ = command("servers", "test", "--servers", secure_archive.servers)
     assert status == 0, out
@@ -83,6 +84,7 @@ def test_a_wrong_password_is_said_and_not_shown(servers_with, command, caplog) -
     assert "wrong-horse" not in out + err + caplog.text
 
 
+@pytest.mark.slow
 def test_no_password_is_shown_or_logged(secure_archive, sent_study, command, caplog, tmp_path) -> None:
     caplog.set_level(logging.DEBUG)
     outputs = []

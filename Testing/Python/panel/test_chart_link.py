@@ -137,6 +137,7 @@ def test_the_corner_of_the_views_says_the_verdict_and_says_it_again_after_slicer
     assert not corner.GetText(vtk.vtkCornerAnnotation.UpperRight)
 
 
+@pytest.mark.slow
 def test_the_verdict_stands_in_one_corner_alone(host, scene, link):
     import slicer
 
@@ -149,6 +150,7 @@ def test_the_verdict_stands_in_one_corner_alone(host, scene, link):
     assert ["POSITIVE" in (text or "") for text in said].count(True) == 1
 
 
+@pytest.mark.slow
 def test_views_are_fitted_in_their_new_sizes_and_stay_at_the_finding(host, scene, link, result):
     import slicer
 

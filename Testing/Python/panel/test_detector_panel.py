@@ -144,6 +144,7 @@ def test_a_volume_that_cannot_fit_is_told_at_once_with_those_that_do(host, open_
     assert "Volumes that fit: A volume." in widget.ui.checkLabel.text
 
 
+@pytest.mark.slow
 def test_the_series_check_is_told_before_apply(host, open_module):
     notice = {"code": "thick-slices", "severity": "warn", "text": "The slices are thick."}
     widget = open_module(check={"fits": True, "notices": [notice]})
@@ -296,6 +297,7 @@ def test_a_run_goes_on_while_another_module_is_shown(host, open_module, tmp_path
     assert widget.panel.results.banner.verdict_label.text == "▲ POSITIVE"
 
 
+@pytest.mark.slow
 def test_closing_the_scene_during_a_run_ends_it(host, open_module, scene, tmp_path):
     widget = open_module(cancel=True)
     host.click(widget.ui.applyButton)
@@ -306,6 +308,7 @@ def test_closing_the_scene_during_a_run_ends_it(host, open_module, scene, tmp_pa
     assert "scene was closed" in widget.ui.progressLabel.text
 
 
+@pytest.mark.slow
 def test_removing_the_volume_during_a_run_ends_it(host, open_module, scene):
     widget = open_module(cancel=True)
     host.click(widget.ui.applyButton)
@@ -402,6 +405,7 @@ def test_a_result_deleted_elsewhere_leaves_the_panel(host, open_module, scene):
     assert widget.panel.result is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["segmentation", "heatmap", "table", "chart", "volume"])
 def test_a_part_deleted_elsewhere_leaves_the_rest_shown(host, open_module, scene, part):
     widget = open_module()
@@ -417,6 +421,7 @@ def test_a_part_deleted_elsewhere_leaves_the_rest_shown(host, open_module, scene
     assert labels(widget.panel.result) == ({} if part == "table" else {3: "absent"})
 
 
+@pytest.mark.slow
 def test_everything_survives_saving_and_loading_the_scene(host, open_module, scene, tmp_path):
     import slicer
 
@@ -460,6 +465,7 @@ def test_everything_survives_saving_and_loading_the_scene(host, open_module, sce
     host.testing(True)
 
 
+@pytest.mark.slow
 def test_a_scene_loaded_while_another_module_is_shown_opens_on_the_result_that_was_shown(
     host, open_module, scene, tmp_path
 ):
@@ -556,6 +562,7 @@ def test_a_radiograph_has_its_own_part_and_layout(host, open_module, tmp_path):
     assert composite.GetForegroundVolumeID() == panel.result.heatmap.GetID()
 
 
+@pytest.mark.slow
 def test_works_without_a_main_window(host, make_worker, cases):
     scene = host.renew(main_window=False)
     make_worker()
@@ -585,6 +592,7 @@ def test_the_panel_fits_into_420_pixels(host, open_module, tmp_path, case):
     assert host.screenshot(widget, folder / f"{MODULES[case]}.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(MODULES))
 def test_every_control_has_a_tooltip(host, open_module, case):
     import qt

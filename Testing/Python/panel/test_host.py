@@ -69,6 +69,7 @@ def parameters(scene):
     return Node(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "HostParameters"))
 
 
+@pytest.mark.slow
 @pytest.mark.stand_in
 def test_python_threads_starve_while_the_event_loop_waits(host):
     turns, stop = [0], []

@@ -18,6 +18,8 @@ from AcuteFindingsLib.widgets.models.download import LICENSE, NAME, SIZE
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
+pytestmark = pytest.mark.slow
+
 JOBS = runpy.run_path(str(Path(__file__).parents[1] / "jobs" / "conftest.py"))
 
 # A process of its own: a thread would starve in the application's event loop. A file named "slow" in the folder makes
@@ -148,7 +150,6 @@ def test_the_shipped_catalogue_offers_nothing_that_is_there_already(host, open_l
     assert not loader.download.bar.visible
 
 
-@pytest.mark.slow
 def test_an_own_catalogue_is_listed_and_remembered(host, offered, open_loader, served):
     assert listed(offered) == ["tiny-hemorrhage"]
     table = offered.download.table
@@ -161,7 +162,6 @@ def test_an_own_catalogue_is_listed_and_remembered(host, offered, open_loader, s
     assert listed(again) == ["tiny-hemorrhage", "tiny-lungs"]
 
 
-@pytest.mark.slow
 def test_a_model_is_downloaded_after_its_license_was_shown(host, offered):
     start(host, offered)
     asked = host.dialogs.asked[-1]
@@ -188,7 +188,6 @@ def test_whoever_does_not_agree_downloads_nothing(host, offered):
     assert installed() == []
 
 
-@pytest.mark.slow
 def test_cancel_keeps_the_part_and_the_next_download_goes_on(host, offered, served):
     (served[1] / "slow").touch()
     start(host, offered)
@@ -235,7 +234,6 @@ def test_a_catalogue_that_cannot_be_read_is_told(host, open_loader, tmp_path):
     assert loader.message.text == ""
 
 
-@pytest.mark.slow
 def test_closing_the_panel_stops_the_download(host, offered, served, worker):
     (served[1] / "slow").touch()
     start(host, offered)
@@ -246,7 +244,6 @@ def test_closing_the_panel_stops_the_download(host, offered, served, worker):
     assert not offered.download.running
 
 
-@pytest.mark.slow
 def test_the_window_stays_alive_while_a_model_comes(host, offered, served):
     from time import perf_counter
 
@@ -282,7 +279,6 @@ def test_every_control_has_a_tooltip(open_loader):
         assert control.toolTip
 
 
-@pytest.mark.slow
 def test_screenshot(host, offered, served, tmp_path):
     (served[1] / "slow").touch()
     start(host, offered)

@@ -107,6 +107,7 @@ def zip_of(package, file, *, top="some-folder/"):
     return file
 
 
+@pytest.mark.slow
 def test_at_first_the_default_is_used_and_everything_is_checked(host, open_loader):
     loader = open_loader()
     assert names(loader) == [SHIPPED]
@@ -117,6 +118,7 @@ def test_at_first_the_default_is_used_and_everything_is_checked(host, open_loade
     assert not loader.delete_button.enabled
 
 
+@pytest.mark.slow
 def test_choosing_a_row_chooses_the_model_and_is_remembered(host, open_loader, models):
     loader = open_loader()
     loader.add_folder(models)
@@ -259,6 +261,7 @@ def test_a_zip_file_is_unpacked_into_the_cache_and_can_be_deleted(host, open_loa
     assert names(loader) == [SHIPPED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["no zip", "no package", "outside", "spoilt", "twice"])
 def test_a_zip_file_that_will_not_do_leaves_nothing(host, open_loader, models, tmp_path, fault):
     package, file = models / "tiny-hemorrhage", tmp_path / "model.zip"

@@ -52,6 +52,7 @@ def test_the_list_is_the_librarys_own(models, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_row_says_what_the_package_says(models):
     row = read_row(models / "tiny-hemorrhage")
     assert (row.id, row.task, row.title, row.version) == ("tiny-hemorrhage", "hemorrhage", "Tiny hemorrhage", "0.0.1")

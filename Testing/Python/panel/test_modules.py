@@ -124,6 +124,7 @@ print("detectors:", "AcuteFindingsLib.detectors" in sys.modules)
     assert "detectors: False" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DETECTORS)
 def test_choices_survive_saving_and_loading_the_scene(host, name, tmp_path):
     import slicer
@@ -166,6 +167,7 @@ def test_choices_are_read_anew_after_a_scene_was_loaded(host, scene, tmp_path):
     assert logic.getParameterNode().inputVolume.GetName() == volume.GetName()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DETECTORS)
 def test_the_first_volume_that_fits_is_suggested(host, name):
     depth = {"PneumothoraxSeg": 1}.get(name, 4)

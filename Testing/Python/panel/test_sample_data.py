@@ -141,6 +141,7 @@ def test_the_worker_makes_a_phantom_and_leaves_no_file(scene, worker):
     assert set(Path(slicer.app.temporaryPath).iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_phantom_that_cannot_be_made_is_told_in_a_sentence(scene, worker):
     from AcuteFindingsLib.widgets.samples.phantom_volume import load_phantom
 

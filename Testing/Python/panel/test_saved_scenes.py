@@ -57,6 +57,7 @@ def layout(scene):
     return scene.GetFirstNodeByClass("vtkMRMLLayoutNode").GetViewArrangement()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(LAYOUTS))
 def test_a_saved_scene_names_no_layout_that_another_application_lacks(host, scene, show, tmp_path, name):
     import slicer
@@ -68,6 +69,7 @@ def test_a_saved_scene_names_no_layout_that_another_application_lacks(host, scen
     assert layout(scene) == LAYOUTS[name][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(LAYOUTS))
 def test_the_layout_comes_back_with_the_scene_whatever_was_shown_meanwhile(host, scene, show, tmp_path, name):
     import slicer

@@ -99,6 +99,7 @@ def test_the_real_worker_answers_and_stays(host, make_worker):
     assert not worker.busy
 
 
+@pytest.mark.slow
 def test_the_real_worker_reports_an_error_with_its_kind(host, make_worker, tmp_path):
     heard = ask(make_worker(), "check", study=tmp_path / "nothing", detector="pe")
     host.wait_until(lambda: heard.ends, 60)
@@ -165,6 +166,7 @@ def test_a_process_that_cannot_be_started_is_told(host, toy, monkeypatch):
     assert "could not be started" in heard.ends[0][1]
 
 
+@pytest.mark.slow
 def test_one_that_does_not_stop_is_killed_and_others_are_asked_again(host, toy):
     heard, waiting = ask(toy, "hang"), ask(toy, "echo", text="waited")
     host.wait_until(lambda: heard.progress)
@@ -210,6 +212,7 @@ def test_the_shared_worker_ends_with_the_application(host, monkeypatch):
     assert not alive(number)
 
 
+@pytest.mark.slow
 def test_a_request_is_told_what_it_waits_for_until_its_turn_comes(host, toy):
     held, heard = Heard(), Heard()
     number = toy.request("hang", {}, what="the run of PE Detect", **held.callbacks)
@@ -223,6 +226,7 @@ def test_a_request_is_told_what_it_waits_for_until_its_turn_comes(host, toy):
     assert heard.ends == [("done", {"text": "x"})]
 
 
+@pytest.mark.slow
 def test_who_waits_behind_two_is_told_of_the_second_when_the_first_is_done(host, toy):
     heard = Heard()
     toy.request("echo", {"text": "x"}, what="an export")

@@ -9,6 +9,8 @@ from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.study.reader import read_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("kind", "detector", "options", "tolerance"),

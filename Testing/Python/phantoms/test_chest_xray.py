@@ -75,6 +75,7 @@ def test_size_changes_the_sampling_and_not_the_patient() -> None:
     assert np.corrcoef(halved.ravel(), small.array[0].ravel())[0, 1] > 0.97
 
 
+@pytest.mark.slow
 def test_pneumothorax_lies_in_the_lungs_on_the_side_it_names(positives: list[Phantom]) -> None:
     for phantom in positives:
         air = _mask(phantom, "pneumothorax")
@@ -97,6 +98,7 @@ def test_area_and_share_agree_with_the_mask(positives: list[Phantom]) -> None:
         assert 0.01 < phantom.study_labels["pneumothorax_share"] < 0.95
 
 
+@pytest.mark.slow
 def test_negative_has_no_pneumothorax(negatives: list[Phantom]) -> None:
     for phantom in negatives:
         assert not phantom.positive

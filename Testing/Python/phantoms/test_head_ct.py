@@ -11,6 +11,8 @@ from AcuteFindingsLib.phantoms.head_ct.bleeds import BLEED_TYPES
 from AcuteFindingsLib.phantoms.head_ct.generate import MIN_SLICE_AREA_MM2
 from AcuteFindingsLib.phantoms.phantom import Phantom
 
+pytestmark = pytest.mark.slow
+
 make_head_ct = partial(generate.make_head_ct, finding="hemorrhage")
 
 SPACING_MM = 6.0
@@ -72,7 +74,6 @@ def test_epidural_lies_against_the_skull_and_bulges_inwards() -> None:
     assert ndimage.label(rim)[1] == 1
 
 
-@pytest.mark.slow
 def test_ventricular_blood_sinks_to_the_back() -> None:
     found = [head(seed, "intraventricular") for seed in range(30, 33)]
     layered = [p for p in found if p.parameters["bleeds"][0]["place"] == "layering"]
@@ -136,7 +137,6 @@ def test_brain_fluid_and_bone_have_their_attenuation(seed: int) -> None:
     assert fluid.mean() > -5
 
 
-@pytest.mark.slow
 def test_older_heads_have_more_fluid() -> None:
     found = sorted((head(seed) for seed in range(1, 7)), key=lambda p: p.parameters["head"]["atrophy"])
 
@@ -168,7 +168,6 @@ def test_noise_hangs_together_within_a_slice() -> None:
     assert abs(above) < 0.1
 
 
-@pytest.mark.slow
 def test_same_seed_is_the_same_head_at_any_matrix() -> None:
     small, large = (
         head(6, "intraparenchymal"),

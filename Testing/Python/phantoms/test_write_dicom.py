@@ -52,6 +52,7 @@ def read_series(folder: Path) -> sitk.Image:
     return reader.Execute()
 
 
+@pytest.mark.slow
 def test_itk_reads_back_the_voxels_and_the_geometry(head: Phantom, written: Path) -> None:
     image = read_series(written / "dicom")
     assert np.abs(sitk.GetArrayFromImage(image) - head.array).max() <= 1.0
@@ -170,6 +171,7 @@ def test_same_phantom_gives_the_same_files(head: Phantom, written: Path, tmp_pat
         assert (again / "dicom" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_twins_of_one_seed_do_not_share_uids(head: Phantom, tmp_path: Path) -> None:
     clean = make_head_ct(7, positive=False, matrix=128, slice_spacing=6.0)
     one, other = (pydicom.dcmread(write_ct(p, tmp_path / n)[0]) for n, p in (("a", head), ("b", clean)))

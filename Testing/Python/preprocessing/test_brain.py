@@ -45,6 +45,7 @@ def test_without_a_skull_nothing_is_inside(head):
     assert not brain_mask(np.full((3, 64, 64), -1000, np.float32), (5, 1, 1)).any()
 
 
+@pytest.mark.slow
 def test_real_tilted_head_has_the_volume_of_a_cranial_cavity_and_no_eyes(real_head):
     mask = brain_mask(real_head, (5.63, 0.488, 0.488))
     assert 1200 < mask.sum() * 5.63 * 0.488**2 / 1000 < 1700

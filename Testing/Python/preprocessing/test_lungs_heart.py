@@ -79,6 +79,7 @@ def test_working_resolution_agrees_with_the_published_one_on_a_real_chest(real_c
     assert dice(lungs_heart_mask(real_chest, spacing_yx=spacing), full) > 0.97
 
 
+@pytest.mark.slow
 def test_real_lungs_lie_in_the_mask_and_the_table_does_not(real_chest):
     mask = lungs_heart_mask(real_chest, spacing_yx=(0.78125, 0.78125))
     middle = slice(100, 400)

@@ -92,6 +92,7 @@ def test_a_head_ct_becomes_a_finding_with_the_packages_classes(finding) -> None:
     assert {"Hemorrhage volume", "Extra-axial hemorrhage volume", "Perilesional edema volume"} <= names
 
 
+@pytest.mark.slow
 def test_slices_carry_the_networks_probability_of_any_bleed(finding) -> None:
     levels = [item.probabilities["hemorrhage"] for item in finding.slices]
     assert len(levels) == 12

@@ -115,6 +115,7 @@ def test_the_pspnet_is_the_packages_own_and_gives_both_lungs(tmp_path, radiograp
     )
 
 
+@pytest.mark.slow
 def test_a_radiograph_becomes_a_finding_that_says_whose_model_it_is(chest, lungs, radiograph) -> None:
     finding = XrvPneumothoraxDetector(chest=chest, lungs=lungs).run(radiograph)
     assert finding.model.id == "torchxrayvision"
@@ -138,6 +139,7 @@ def test_a_radiograph_becomes_a_finding_that_says_whose_model_it_is(chest, lungs
     assert finding.heatmap.array.shape == radiograph.array.shape
 
 
+@pytest.mark.slow
 def test_lungs_lie_where_they_are_and_right_is_the_pictures_left(chest, lungs, radiograph) -> None:
     finding = XrvPneumothoraxDetector(chest=chest, lungs=lungs).run(radiograph)
     right, left = finding.masks
@@ -173,6 +175,7 @@ def test_weights_that_would_run_code_are_never_opened_by_the_package(tmp_path, m
         load_chest(device="cpu", cache=tmp_path)
 
 
+@pytest.mark.slow
 def test_without_a_connection_the_error_says_what_to_do(tmp_path, monkeypatch) -> None:
     def offline(*_arguments, **_named):
         raise requests.ConnectionError("no route")
@@ -218,6 +221,7 @@ def test_another_set_of_findings_is_refused() -> None:
         ChestFindings(Other())
 
 
+@pytest.mark.slow
 def test_an_unknown_device_is_refused(cache) -> None:
     with pytest.raises(ModelError, match="no device"):
         load_chest(device="abacus", cache=cache)

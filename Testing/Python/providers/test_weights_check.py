@@ -18,6 +18,7 @@ class Trap:
         return os.mkdir, (str(self.mark),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_whole_pickled_network_of_torch_layers_is_harmless(tmp_path, zipped) -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.AvgPool2d(2))

@@ -45,6 +45,7 @@ def test_every_planned_picture_is_drawn(drawn: dict[str, np.ndarray], head) -> N
             assert picture.shape == (SIZE, SIZE, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["04-axial-slice-0015.png", "sagittal-reformat.png", "coronal-reformat.png"])
 def test_the_masks_color_is_where_the_mask_projects_and_nowhere_else(
     drawn: dict[str, np.ndarray], head, tmp_path: Path, name: str
@@ -128,6 +129,7 @@ def test_the_chart_has_the_run_shaded_and_every_line(drawn: dict[str, np.ndarray
         assert np.count_nonzero(np.all(np.abs(chart - np.array(color)) < 30, axis=-1)) > 100, color
 
 
+@pytest.mark.slow
 def test_a_radiograph_is_upright_with_its_mask_outlined(radiograph, tmp_path: Path) -> None:
     nodes = show_finding(radiograph.finding, radiograph.study, scene=new_scene())
     pictures, _ = draw_pictures(radiograph.finding, radiograph.study, nodes, tmp_path)
@@ -167,6 +169,7 @@ def test_the_order_in_which_voxels_are_stored_does_not_show(
         assert np.count_nonzero(difference.max(axis=-1) > 40) < 0.01 * SIZE * SIZE
 
 
+@pytest.mark.slow
 def test_a_coronal_series_is_drawn_upright_in_its_own_plane(head, tmp_path: Path) -> None:
     """The same head, cut from front to back: rows go down the patient."""
 

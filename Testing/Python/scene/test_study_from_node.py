@@ -103,6 +103,7 @@ def test_a_cts_slices_are_the_readers_in_the_same_order(head_ct: Loaded, head_ct
         assert one.file is None
 
 
+@pytest.mark.slow
 def test_a_slice_from_a_node_holds_the_pixels_that_its_uid_names(even_series: Path, slicer) -> None:
     loaded = load(even_series, slicer)
     study = study_facts(loaded.node, "pe", instance_file=loaded.instance_file)
@@ -113,6 +114,7 @@ def test_a_slice_from_a_node_holds_the_pixels_that_its_uid_names(even_series: Pa
         assert np.array_equal(study.array[source.index], hu)
 
 
+@pytest.mark.slow
 def test_the_voxels_are_the_nodes_own(even_series: Path, slicer) -> None:
     loaded = load(even_series, slicer)
     study = study_facts(loaded.node, "pe")
@@ -178,6 +180,7 @@ def test_an_even_series_has_nothing_to_tell(even_series: Path, slicer) -> None:
     assert np.array_equal(np.maximum(study.array, -1024), np.maximum(read.array, -1024))
 
 
+@pytest.mark.slow
 def test_of_a_long_series_some_headers_are_read(even_series: Path, slicer) -> None:
     loaded, asked = load(even_series, slicer), []
     study_facts(loaded.node, "pe", instance_file=lambda uid: asked.append(uid) or loaded.files[uid])
@@ -225,6 +228,7 @@ def edited(file: Path, folder: Path, **changes) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

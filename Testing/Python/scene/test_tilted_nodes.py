@@ -75,6 +75,7 @@ def facts(loaded: Loaded):
     return study_facts(loaded.node, "hemorrhage", instance_file=loaded.instance_file)
 
 
+@pytest.mark.slow
 def test_a_volume_under_an_acquisition_transform_is_the_study_of_its_files(loaded: Loaded, tmp_path: Path) -> None:
     study, read = facts(loaded), read_study(tmp_path / "dicom", requirements=find_kind("hemorrhage").requirements)
     assert not fits(loaded.node, "hemorrhage")
@@ -244,6 +245,7 @@ def test_a_leaning_volume_without_headers_is_set_upright(scene, slicer) -> None:
         assert "gantry-tilt" in {notice.code for notice in study.notices}
 
 
+@pytest.mark.slow
 def test_a_tilted_head_loaded_by_slicer_is_the_one_that_the_command_reads(data_folder: Path, scene) -> None:
     folder = data_folder / "head-ct-dicom"
     study, read = (

@@ -13,13 +13,14 @@ from AcuteFindingsLib.study.content import ct_content
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 
 @cache
 def phantom(contrast: float) -> Study:
     return phantom_study(make_phantom("ctpa", 3, positive=False, matrix=128, slice_spacing=5.0, contrast=contrast))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("contrast", "expected"), [(0, 40), (500, 500)])
 def test_blood_of_a_phantom_is_as_bright_as_it_was_made(contrast, expected):
     assert blood_pool_hu(phantom(contrast)) == pytest.approx(expected, rel=0.25, abs=10)
@@ -34,7 +35,6 @@ def test_blood_does_not_depend_on_the_direction_of_the_axes():
     assert blood_pool_hu(turned) == pytest.approx(blood_pool_hu(study), rel=0.05)
 
 
-@pytest.mark.slow
 def test_blood_of_the_real_chest_without_contrast_is_that_of_plain_blood(data_folder: Path):
     study = read_study(data_folder / "chest-ct-dicom")
     start = time.process_time()
@@ -57,7 +57,6 @@ def test_without_a_chest_there_is_no_blood_pool():
     assert blood_pool_hu(Study(array, np.diag([-4.0, -4, 4, 1]), "CT", "HU", "axial", ())) is None
 
 
-@pytest.mark.slow
 def test_content_tells_a_chest_from_a_head():
     chest, head = ct_content(phantom(500)), ct_content(phantom_study(make_phantom("head-ct", 1, matrix=128)))
     assert (chest.body_part, head.body_part) == ("chest", "head")

@@ -25,6 +25,7 @@ def part_of(study: Study, z: slice) -> Study:
     return replace(study, array=study.array[z], sources=study.sources[z])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "detector"), [(ctpa, "pe"), (head, "hemorrhage"), (radiograph, "pneumothorax")])
 def test_a_study_the_detector_was_made_for_passes_without_warning(make, detector):
     assert not codes(make(), detector) - {"other-thickness"}
@@ -69,6 +70,7 @@ def test_a_body_part_that_only_the_header_names_is_a_warning():
     assert "wrong-body-part" in codes(replace(study, dicom=DicomFacts()), "hemorrhage", "refuse")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("contrast", "code", "severity"), [(0.0, "no-contrast", "refuse"), (150.0, "weak-contrast", "warn")]
 )
@@ -147,6 +149,7 @@ def test_a_fine_coronal_series_is_rebuilt_with_a_warning_and_a_coarse_one_refuse
     assert "not-axial" in codes(coronal(3), "pe", "refuse")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("thickness", "severity"), [(3.0, None), (7.0, "warn"), (12.0, "refuse")])
 def test_thick_slices_are_warned_of_and_very_thick_ones_refused(thickness, severity):
     sources = tuple(replace(source, thickness_mm=thickness) for source in ctpa().sources)
@@ -158,6 +161,7 @@ def test_thick_slices_are_warned_of_and_very_thick_ones_refused(thickness, sever
     assert found == ({severity} if severity else set())
 
 
+@pytest.mark.slow
 def test_thickness_other_than_published_is_a_remark():
     assert "other-thickness" in codes(ctpa(spacing=5.0), "pe", "info")
     assert "other-thickness" not in codes(ctpa(spacing=3.0), "pe")
@@ -216,6 +220,7 @@ def test_ct_numbers_whose_rescale_intercept_was_lost_are_refused():
     assert codes(replace(ctpa(), array=ctpa().array + 1100), "pe", "refuse") == {"not-hu"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("facts", "code", "severity"),
     [
@@ -334,6 +339,7 @@ def test_two_warnings_of_one_code_both_survive_and_a_refusal_is_not_hidden_by_a_
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("facts", "code", "severity"),
     [
@@ -354,6 +360,7 @@ def test_words_that_say_the_series_is_another_kind_are_heard(facts, code, severi
     assert code in codes(with_facts(ctpa(), **facts), "pe", severity)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["HU", "HOUNSFIELD UNIT", "HOUNDSFIELD UNIT", "US", ""])
 def test_hounsfield_units_may_be_misspelled(unit):
     assert not codes(with_facts(ctpa(), rescale_type=unit), "pe") & {"not-hu", "unknown-unit"}
@@ -405,6 +412,7 @@ def test_limits_can_be_replaced():
     assert "weak-contrast" in {n.code for n in check_study(ctpa(), limits)}
 
 
+@pytest.mark.slow
 def test_every_notice_is_one_plain_sentence():
     for kind in kinds():
         for study in (ctpa(0.0), head(), radiograph(), part_of(ctpa(), slice(45, 75))):
@@ -414,6 +422,7 @@ def test_every_notice_is_one_plain_sentence():
                 assert len(notice.text) < 320
 
 
+@pytest.mark.slow
 def test_the_real_head_is_not_refused_for_hemorrhage_and_refused_for_the_others(data_folder: Path):
     study = read_study(data_folder / "head-ct-dicom")
     assert not codes(study, "hemorrhage", "refuse")

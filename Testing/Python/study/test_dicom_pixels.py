@@ -294,6 +294,7 @@ def test_lossy_jpeg_whose_scan_header_names_too_few_coefficients_is_read(tmp_pat
     np.testing.assert_allclose(read_study(file).array, smooth, atol=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keyword", "value"),
     [

@@ -265,6 +265,7 @@ def test_a_side_that_nothing_states_is_told(
     assert told == ([severity] if severity else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", [["L", "F"], ["F", "L"], ["L", "H"], None])
 def test_a_chest_that_does_not_stand_as_its_header_says_is_warned_of(
     tmp_path: Path, write_radiograph: Writer, data_folder: Path, orientation: list[str] | None

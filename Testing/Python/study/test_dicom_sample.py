@@ -10,6 +10,8 @@ from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.study import dicom_sample
 from AcuteFindingsLib.study.reader import read_study
 
+pytestmark = pytest.mark.slow
+
 Writer = Callable[..., list[Path]]
 STEP = 6.0
 SAME = {"StudyInstanceUID": "1.2.3", "BodyPartExamined": "CHEST"}
@@ -27,7 +29,6 @@ def _chest(blood: float, count: int = 40) -> np.ndarray:
     return hu + np.random.default_rng(0).normal(0, 8, hu.shape).round()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("enhanced", [2, 3])
 def test_of_two_series_with_silent_headers_the_one_with_contrast_in_the_blood_is_read(
     tmp_path: Path, write_series: Writer, enhanced: int

@@ -211,6 +211,7 @@ def test_a_single_slice_is_a_study_of_one_plane(tmp_path: Path, write_series: Wr
     assert_is_linear_field(study, rows=8)
 
 
+@pytest.mark.slow
 def test_the_real_tilted_head_is_upright_and_every_slice_keeps_its_place(data_folder: Path) -> None:
     study = read_study(data_folder / "head-ct-dicom", requirements=find_kind("hemorrhage").requirements)
     assert len({source.sop_instance_uid for source in study.sources}) == len(study.sources) == 28
@@ -235,6 +236,7 @@ def test_the_real_tilted_head_is_upright_and_every_slice_keeps_its_place(data_fo
         assert np.abs(drawn - mine)[seen].max() < 0.5
 
 
+@pytest.mark.slow
 def test_the_real_tilted_head_lies_where_dcm2niix_puts_it(data_folder: Path, tmp_path: Path) -> None:
     study = read_study(data_folder / "head-ct-dicom")
     command = [dcm2niix.bin, "-o", str(tmp_path), "-b", "n", "-z", "n", str(data_folder / "head-ct-dicom")]

@@ -32,6 +32,7 @@ def _values(study: Study) -> set[int]:
     return {round(float(plane.mean()), -2) for plane in study.array}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -60,6 +60,7 @@ def test_a_study_below_a_name_that_is_no_utf_8_is_read(tmp_path: Path) -> None:
     assert study.source_name.encode().decode() == study.source_name
 
 
+@pytest.mark.slow
 def test_a_nearly_empty_mask_is_read_though_it_packs_a_thousandfold(tmp_path: Path) -> None:
     mask = np.zeros((120, 800, 800), np.uint8)
     mask[60, 400, 400:410] = 1

@@ -59,6 +59,7 @@ def in_slices(change: Change, places: slice) -> Change:
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "codes"),
     [
@@ -127,6 +128,7 @@ def test_sizes_that_no_head_has_are_refused_or_warned_of(factors, code, severity
     assert notices(scaled(head(), *factors), "hemorrhage").get(code) == severity
 
 
+@pytest.mark.slow
 def test_a_chest_twice_or_half_its_size_is_named():
     assert notices(scaled(ctpa(), 2, 2, 1), "pe") == {"impossible-size": "refuse"}
     assert notices(scaled(ctpa(), 0.5, 0.5, 1), "pe").get("small-body") == "warn"
@@ -159,6 +161,7 @@ def circle_padded(value: float) -> Change:
     return padded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -61,6 +61,7 @@ def _begin_alone(file: Path) -> None:
     file.write_bytes(b"\0" * 128 + b"DICM" + b"\x02\x00\x10\x00UI")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -34,6 +34,7 @@ def moved(which: range, axis: int, step: float) -> Any:
     return each
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("which", "axis", "step"),
     [
@@ -52,6 +53,7 @@ def test_a_slice_beside_the_others_or_out_of_step_is_warned_of(
     assert said(tmp_path).get("stray-slices") == "warn"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

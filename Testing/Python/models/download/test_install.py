@@ -275,6 +275,7 @@ def test_a_slow_server_is_waited_for(entry, server, cache):
     assert len(server.asked) == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_falls_silent_is_given_up_with_the_part_kept(entry, server, cache):
     server.stall = True
     server.breaks = [8192] * 9
@@ -283,6 +284,7 @@ def test_a_server_that_falls_silent_is_given_up_with_the_part_kept(entry, server
     assert installed(cache) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "told", "times"),
     [(404, "is not there", 1), (410, "out of date", 1), (403, "login", 1), (500, "a problem", 2), (503, "later", 2)],
@@ -464,6 +466,7 @@ def link(name):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -18,6 +18,8 @@ from AcuteFindingsLib.models.importing.converted import Options, Probe, SourceMi
 from AcuteFindingsLib.models.importing.import_model import Identity
 from AcuteFindingsLib.models.importing.proof import largest_difference
 
+pytestmark = pytest.mark.slow
+
 SIZE = Options(size=64)
 
 
@@ -61,7 +63,6 @@ def test_a_difference_above_the_tolerance_is_refused_and_nothing_is_written(weig
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_no_number_is_no_agreement(weights, tmp_path, ask, bad):
     ask(lambda answers: {"pathologies": np.full_like(answers["pathologies"], bad)})
@@ -69,7 +70,6 @@ def test_no_number_is_no_agreement(weights, tmp_path, ask, bad):
         import_model(weights, architecture="densenet121", out=tmp_path / "x", options=SIZE)
 
 
-@pytest.mark.slow
 def test_where_the_source_is_not_installed_the_card_says_so(weights, tmp_path, ask):
     def missing(_answers):
         raise SourceMissingError("torchvision is not installed here")
@@ -100,7 +100,6 @@ def test_an_existing_folder_is_kept(weights, tmp_path):
         import_model(weights, architecture="densenet121", out=tmp_path / "x", options=SIZE)
 
 
-@pytest.mark.slow
 def test_a_part_is_never_taken_for_a_detectors_model(tmp_path):
     torch.save(densenet121().state_dict(), tmp_path / "imagenet.pth")
     import_model(tmp_path / "imagenet.pth", architecture="densenet121", out=tmp_path / "models" / "part")
@@ -110,7 +109,6 @@ def test_a_part_is_never_taken_for_a_detectors_model(tmp_path):
         default_package("chest", folders=[tmp_path / "models"], cache=tmp_path / "none", shipped=tmp_path / "none")
 
 
-@pytest.mark.slow
 def test_what_a_person_says_stands_in_the_card(weights, tmp_path):
     said = Identity(id="mine", title="Mine", license="CC-BY-4.0", license_text="Do.", trained_on="40 radiographs")
     package = import_model(weights, architecture="densenet121", out=tmp_path / "x", options=SIZE, identity=said)
@@ -119,7 +117,6 @@ def test_what_a_person_says_stands_in_the_card(weights, tmp_path):
     assert str(tmp_path) not in package.read_card_text()
 
 
-@pytest.mark.slow
 def test_the_command_imports_and_tells_the_difference(weights, tmp_path, monkeypatch):
     out = tmp_path / "chexnet"
     command = ["models", "import", str(weights), "--as", "densenet121", "--size", "64", "--out", str(out)]

@@ -81,6 +81,7 @@ def test_a_head_is_left_out_of_a_backbone_and_told(keras_models):
     assert converted.remarks[0].startswith("3 layers after it were left out (dense")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["sequence.h5", "sequence.weights.h5", "old"])
 def test_the_sequence_network_gives_keras_probabilities(keras_models, answers, rename_as_keras_2, tmp_path, file):
     path = keras_models / file
@@ -126,6 +127,7 @@ def test_a_slice_model_without_its_sequence_model_is_refused_with_the_way_out(ke
         convert_pe(keras_models / "gray.h5", Options())
 
 
+@pytest.mark.slow
 def test_other_networks_are_refused_and_say_in_what_they_differ(keras_models):
     with pytest.raises(ModelError, match=r"not a slice model of the PE source: its dense layers are 8×1"):
         convert_slices(keras_models / "other.h5", Options())

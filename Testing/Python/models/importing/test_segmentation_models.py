@@ -11,6 +11,8 @@ from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
 from AcuteFindingsLib.models.load import load_predictor
 
+pytestmark = pytest.mark.slow
+
 
 def model(architecture="unet", **changes):
     torch.manual_seed(3)
@@ -18,7 +20,6 @@ def model(architecture="unet", **changes):
     return smp.create_model(architecture, **arguments).eval()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["unet", "unetplusplus", "deeplabv3plus"])
 def test_a_lightning_checkpoint_becomes_a_pneumothorax_segmenter(tmp_path, architecture):
     network = model(architecture)
@@ -40,7 +41,6 @@ def test_a_lightning_checkpoint_becomes_a_pneumothorax_segmenter(tmp_path, archi
     np.testing.assert_allclose(given, expected, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_a_folder_of_save_pretrained_says_itself_what_it_is(tmp_path):
     model(in_channels=1, classes=3).save_pretrained(str(tmp_path / "hub"))
     with pytest.raises(ModelError, match="draws 3 classes; say which one is meant with --channel 0 to 2"):

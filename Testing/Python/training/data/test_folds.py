@@ -41,6 +41,7 @@ def test_no_patient_and_no_near_duplicate_stands_on_both_sides_of_a_fold(seed: i
     assert sorted(held_out) == sorted(table.keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_no_patient_and_no_near_duplicate_stands_in_two_parts_of_a_split(seed: int) -> None:
     table = random_table(seed)

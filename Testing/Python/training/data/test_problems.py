@@ -55,6 +55,7 @@ def test_without_any_image_training_is_refused(builders, tmp_path) -> None:
         table.require_usable()
 
 
+@pytest.mark.slow
 def test_a_missing_column_is_named(builders, tmp_path) -> None:
     builders.build_pe_study(tmp_path, patients=1)
     rows = builders.read_table(tmp_path / "train.csv")
@@ -63,6 +64,7 @@ def test_a_missing_column_is_named(builders, tmp_path) -> None:
         read_data("pe-study", tmp_path)
 
 
+@pytest.mark.slow
 def test_labels_that_are_neither_0_nor_1_are_unknown(builders, tmp_path) -> None:
     builders.build_head_slices(tmp_path)
     spoil(

@@ -33,6 +33,7 @@ def test_a_layout_is_recognized_and_read_without_complaint(native, layout: str) 
     assert len(table.require_usable()) == len(table)
 
 
+@pytest.mark.slow
 def test_the_pe_study_gives_label_patient_and_series_of_each_slice(native, builders) -> None:
     table = read_data("pe-study", native("pe-study"))
     phantoms = [builders.patient("ctpa", number) for number in range(4)]
@@ -86,6 +87,7 @@ def test_siim_joins_masks_and_reads_sex_age_and_spacing(native, builders) -> Non
     assert first.facts["spacing_mm"] == pytest.approx(builders.patient("chest-xray", 0).spacing[2], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_nih_gives_findings_boxes_and_facts(native, builders) -> None:
     table = read_data("nih", native("nih"))
     assert table.count().positive == 6
@@ -122,6 +124,7 @@ def test_a_completed_mask_says_which_slices_show_nothing(builders, tmp_path) -> 
     assert [one.labels["any"] for one in table.examples][:3] == [0, 1, 0]
 
 
+@pytest.mark.slow
 def test_phantoms_of_a_task_have_its_labels_and_its_mask_first(native) -> None:
     head = read_data("phantoms", native("phantoms/head-ct"))
     assert (head.task, head.main_label, next(iter(head.examples[0].masks))) == ("hemorrhage", "any", "hemorrhage")

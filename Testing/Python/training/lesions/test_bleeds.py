@@ -29,6 +29,7 @@ def test_a_bleed_lies_in_the_brain_and_is_brighter_than_what_was_there(head: np.
         assert bleed.image[bleed.mask].mean() > head[bleed.mask].mean()
 
 
+@pytest.mark.slow
 def test_far_from_a_bleed_the_slice_is_as_it_was(head: np.ndarray) -> None:
     bleed = draw_bleed(np.random.default_rng(1), head, kind="subdural")
     assert bleed is not None

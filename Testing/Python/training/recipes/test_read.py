@@ -35,6 +35,7 @@ def test_every_published_experiment_has_a_recipe() -> None:
     assert len([name for name in NAMES if name.startswith("pe-slice-cnn")]) == 13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_validates_and_its_network_can_be_built(name: str) -> None:
     recipe = read_recipe(name)

@@ -19,6 +19,8 @@ from AcuteFindingsLib.training.data.read import read_data
 from AcuteFindingsLib.training.runs.experiment import run_recipe
 from AcuteFindingsLib.training.stages.cross_validation import ANSWERS, read_answers
 
+pytestmark = pytest.mark.slow
+
 FIT_ALL = "data.split={folds: 2, test: 0, validation: 0, fit_all: true}"
 
 
@@ -40,7 +42,6 @@ def lungs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder, tmp_path / "run"
 
 
-@pytest.mark.slow
 def test_every_patient_is_answered_by_a_network_that_saw_none_of_its_images(lungs: tuple[Path, Path]) -> None:
     data, run = lungs
     table = read_data("lung-masks", data)
@@ -85,7 +86,6 @@ def test_the_sheet_in_the_package_shows_no_image_and_the_worst_first(lungs: tupl
     assert not (package.folder / "docs" / "evidence.png").exists()
 
 
-@pytest.mark.slow
 def test_a_stopped_cross_validation_goes_on_with_the_folds_that_are_done(tmp_path: Path) -> None:
     folder = build_lung_masks(tmp_path / "data", patients=4)
     recipe = small_recipe("lungs-unet", FIT_ALL)
@@ -98,7 +98,6 @@ def test_a_stopped_cross_validation_goes_on_with_the_folds_that_are_done(tmp_pat
     assert (tmp_path / "run" / "run-0" / "all" / "fold.json").is_file()
 
 
-@pytest.mark.slow
 def test_the_answers_lie_in_the_package_and_give_its_figures_again(tmp_path: Path) -> None:
     folder = build_nih(tmp_path / "data", patients=12)
     labels = "[pneumothorax, effusion, cardiomegaly]"
@@ -121,7 +120,6 @@ def test_the_answers_lie_in_the_package_and_give_its_figures_again(tmp_path: Pat
         assert len(list(csv.reader(stream))) == 1 + figure(package, "CWCE, study").count
 
 
-@pytest.mark.slow
 def test_slices_whose_mask_nobody_drew_are_shown_with_what_the_network_marks(tmp_path: Path) -> None:
     folder = build_head_slices(tmp_path / "data", patients=10)
     recipe = small_recipe(

@@ -50,6 +50,7 @@ def test_no_patient_is_on_two_sides_and_every_fold_holds_out_others(table, folds
         assert sum(map(len, held_out)) == len(set.union(*held_out)) == len(patients(table))
 
 
+@pytest.mark.slow
 def test_as_many_of_each_class_are_drawn(table) -> None:
     recipe = small_recipe("pe-slice-cnn", "data.per_class=9")
     chosen = drawn(recipe, table).count()
@@ -70,6 +71,7 @@ def test_corrections_of_patients_kept_aside_are_not_trained_on(table) -> None:
         assert len(not_measured_on(side, turn)) == left
 
 
+@pytest.mark.slow
 def test_patients_who_are_left_out_are_left_out_of_corrections_too(tmp_path: Path, data) -> None:
     folder = build_corrections(tmp_path / "corrections", count=2, planes=6, size=64)
     patients = sorted(set(read_data("corrections", folder, task="hemorrhage").rows["patient"]))

@@ -119,6 +119,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
         run_recipe(request(tmp_path, tmp_path, [], resume=True), progress=silent)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_data(killed: tuple[Path, Path], tmp_path: Path) -> None:
     other = build_padchest(tmp_path / "other", patients=8)
     with pytest.raises(TrainingError, match="holds a run on other images, patients, labels or corrections"):

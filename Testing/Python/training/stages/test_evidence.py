@@ -74,6 +74,7 @@ def test_what_may_not_be_shown_is_in_no_file_of_the_package(tmp_path: Path, shee
         assert set(np.unique(panel.image)) == {0.0, np.float32(0.4)}
 
 
+@pytest.mark.slow
 def test_where_nobody_outlined_the_finding_the_least_sure_stands_first(tmp_path: Path, sheets) -> None:
     (picture,), _ = write(tmp_path, Evidence(), known=False)
     panels = sheets["evidence-without-images.png"]
