@@ -145,6 +145,10 @@ def predict(
         out_console.print(f"  table   {result.table}")
     if result.masks:
         out_console.print(f"  masks   {counted(len(result.masks), 'PNG file')} in {request.out}")
+    for name, reason in result.doubted[:_MOST_NAMED]:
+        err_console.print(f"  warning  {plain(name)}: {plain(reason)}")
+    if (more := len(result.doubted) - _MOST_NAMED) > 0:
+        err_console.print(f"  warning  and {more} more")
     if result.failed:
         _print_failed(result)
         raise typer.Exit(1)

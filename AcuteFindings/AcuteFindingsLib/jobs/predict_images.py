@@ -26,6 +26,7 @@ from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.evidence import stated_parts
 from AcuteFindingsLib.study.itk_files import write_image
 from AcuteFindingsLib.study.notice import refusals
+from AcuteFindingsLib.study.plausibility import NOISE
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 
@@ -73,6 +74,8 @@ class ImagesResult:
         Images that were scored.
     failed
         Name and reason of each image that could not be, and `failed_table` where they are listed.
+    doubted
+        Name of each image that was scored although it looks damaged, and why.
     """
 
     table: Path | None
@@ -80,6 +83,7 @@ class ImagesResult:
     count: int
     failed: tuple[tuple[str, str], ...] = ()
     failed_table: Path | None = None
+    doubted: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -91,6 +95,7 @@ class _Scored:
     uids: list[str] = field(default_factory=list)
     masks: list[Path] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    doubted: list[tuple[str, str]] = field(default_factory=list)
 
 
 def predict_images(
@@ -142,6 +147,7 @@ def predict_images(
         len(scored.names),
         tuple(scored.failed),
         request.out / NOT_SCORED if scored.failed and not to_file else None,
+        tuple(scored.doubted),
     )
 
 
@@ -158,7 +164,9 @@ def _score(
     studies: list[tuple[Study, Path, Path]] = []
     for file, name, target in zip(files, names, targets, strict=True):
         try:
-            studies.append((_read(file, task), name, target))
+            study, doubts = _read(file, task)
+            studies.append((study, name, target))
+            scored.doubted += [(in_table(name), doubt) for doubt in doubts]
         except Exception as error:  # one bad file never ends the others
             _note(scored, name, error)
     if not studies:
@@ -177,11 +185,14 @@ def _score(
                 _note(scored, one[1], its_own)
 
 
-def _read(file: Path, task: Task) -> Study:
-    """Read an image; one that `run` would refuse for what it is (another modality, part or view, a mask) gets no score.
+def _read(file: Path, task: Task) -> tuple[Study, list[str]]:
+    """Read an image and what speaks against its pixels.
 
-    The body part of a CT slice is judged where its header names one: a vertex or the skull's base shows no brain.
+    One that `run` would refuse for what it is (another modality, part or view, a mask) gets no score. The body part of
+    a CT slice is judged where its header names one: a vertex or the skull's base shows no brain. Noise is scored and
+    told of: tables of images hold what experiments put into them.
     """
+    doubts: list[str] = []
     requirements = kind_of_task(task).requirements
     study = read_study(file, requirements=requirements, one_examination=True)
     refused = refusals(study.notices)
@@ -192,9 +203,11 @@ def _read(file: Path, task: Task) -> Study:
             for notice in refusals(check_study(study, requirements))
             if not (untold and notice.code == "wrong-body-part")
         ]
+        doubts = [notice.text for notice in refused if notice.code == NOISE]
+        refused = [notice for notice in refused if notice.code != NOISE]
     if refused:
         raise StudyError(refused[0].text)
-    return study
+    return study, doubts
 
 
 def _keep(

@@ -10,7 +10,7 @@ from AcuteFindingsLib.study.checks_radiograph import check_radiograph
 from AcuteFindingsLib.study.evidence import INFANT, stated_kinds
 from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
 from AcuteFindingsLib.study.plausibility import check_geometry, check_values
-from AcuteFindingsLib.study.requirements import CtRequirements, Requirements
+from AcuteFindingsLib.study.requirements import CtRequirements, Requirements, requirements_of
 from AcuteFindingsLib.study.slice_values import SliceValues, slice_values
 from AcuteFindingsLib.study.study import Study
 
@@ -20,7 +20,7 @@ _TOLD_ONCE = frozenset({"no-pixel-spacing", "gantry-tilt", "window-burnt-in", "r
 _LEAST_TILT_DEG = 1.0
 
 
-def check_study(study: Study, limits: Requirements) -> tuple[Notice, ...]:
+def check_study(study: Study, limits: Requirements | str) -> tuple[Notice, ...]:
     """Say whether a study is what is asked for, from its header and from what the images show.
 
     Where the header is silent, as for NIfTI files and Slicer nodes, the images decide; where the two contradict each
@@ -31,12 +31,14 @@ def check_study(study: Study, limits: Requirements) -> tuple[Notice, ...]:
     study
         As read.
     limits
-        What is asked of the study.
+        What is asked of the study; the name of a detector for scripts that name one, until the next release.
 
     Returns
     -------
     Refusals first, then warnings, then remarks; what reading found (`Study.notices`) is among them.
     """
+    if isinstance(limits, str):
+        limits = requirements_of(limits)
     values = slice_values(study.array)
     broken = _unusable(values) or label_map(study) or _wrong_modality(study, limits)
     if broken is not None:

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 
 from AcuteFindingsLib.study.content import ct_content
 from AcuteFindingsLib.study.evidence import stated_kinds, stated_parts
-from AcuteFindingsLib.study.requirements import CtRequirements, RadiographRequirements, Requirements
+from AcuteFindingsLib.study.requirements import (
+    CtRequirements,
+    RadiographRequirements,
+    Requirements,
+    requirements_by_name,
+)
 from AcuteFindingsLib.study.study import Study
 
 
@@ -38,6 +43,11 @@ def fitting(study: Study, requirements: Mapping[str, Requirements]) -> list[str]
     if not found and study.intensity == "windowed":
         return [name for name, limits in stacks.items() if limits.accepts_windowed]
     return found
+
+
+def fitting_detectors(study: Study) -> list[str]:
+    """Return the names of the detectors whose requirements a study meets: for scripts, until the next release."""
+    return fitting(study, requirements_by_name())
 
 
 def _reads_picture(limits: Requirements, modality: str) -> bool:

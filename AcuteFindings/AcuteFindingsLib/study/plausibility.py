@@ -11,6 +11,9 @@ from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.slice_values import MOST_BELOW_AIR, SliceValues, slice_values
 from AcuteFindingsLib.study.study import Study
 
+NOISE = "noise"
+"""Code of the notice that neighboring pixels have nothing in common."""
+
 # 16 bits hold no more; extended CT scales end at 30710 HU (10 times 3071).
 _MOST_HU = 32767.0
 # Air with its noise, and the lung, in HU by definition of the scale; soft tissue from fat to enhanced organs.
@@ -204,7 +207,7 @@ def _noise(values: SliceValues, *, least_spread: float) -> list[Notice]:
         f"Neighboring pixels{where} differ as in noise: the images were damaged, encrypted or written "
         "with exchanged bytes; export the study again from its source."
     )
-    return [Notice("noise", "refuse" if count > _FEW * depth else "warn", text)]
+    return [Notice(NOISE, "refuse" if count > _FEW * depth else "warn", text)]
 
 
 def _scale(whole: SliceValues) -> Notice | None:

@@ -29,7 +29,7 @@ from AcuteFindingsLib.study.folder_files import files_below
 from AcuteFindingsLib.study.images import header_of_pair, is_picture, is_volume, read_volume
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.pictures import read_picture
-from AcuteFindingsLib.study.requirements import CtRequirements, Requirements
+from AcuteFindingsLib.study.requirements import CtRequirements, Requirements, requirements_of
 from AcuteFindingsLib.study.study import Study
 
 _NAMES_LOGGED, _KINDS_LOOKED_AT = 20, 100
@@ -44,6 +44,7 @@ def read_study(
     series: str | None = None,
     one_examination: bool = False,
     progress: Progress = no_progress,
+    detector: str | None = None,
 ) -> Study:
     """Read a study.
 
@@ -62,6 +63,8 @@ def read_study(
         read and a notice of severity ``"refuse"`` says so.
     progress
         Called with what is being done and the share done, 0..1.
+    detector
+        Name of the detector whose requirements are meant: for scripts that name one, until the next release.
 
     Raises
     ------
@@ -69,6 +72,8 @@ def read_study(
         Names the file and the DICOM tag: nothing there, nothing readable, or not a kind of image this program reads;
         or several examinations where `one_examination` asks for one.
     """
+    if detector is not None and requirements is None:
+        requirements = requirements_of(detector)
     path = Path(path)
     if not path.exists():
         raise StudyError(f"{path} does not exist.")

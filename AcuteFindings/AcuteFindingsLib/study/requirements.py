@@ -1,7 +1,9 @@
 """What a detector may ask of a study, in numbers and words. The answers stand with each detector."""
 
+import importlib
+import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -83,3 +85,23 @@ class RadiographRequirements:
 
 
 Requirements = CtRequirements | RadiographRequirements
+
+
+def requirements_of(detector: str) -> Requirements:
+    """Return what a detector asks of a study, by its name: for scripts that name one, until the next release.
+
+    The detectors are looked up by reference: nothing here knows one.
+    """
+    told = f"Naming a detector is deprecated; hand in find_kind({detector!r}).requirements of detectors.registry."
+    warnings.warn(told, DeprecationWarning, stacklevel=3)
+    limits: Requirements = _registry().find_kind(detector).requirements
+    return limits
+
+
+def requirements_by_name() -> dict[str, Requirements]:
+    """Return what every detector asks of a study; see `requirements_of`."""
+    return {kind.id: kind.requirements for kind in _registry().kinds()}
+
+
+def _registry() -> Any:
+    return importlib.import_module("AcuteFindingsLib.detectors.registry")

@@ -343,3 +343,14 @@ def test_a_slice_without_brain_is_scored_where_the_header_names_no_part(request_
         item.code for item in check_study(read_study(images / file.name), find_kind("hemorrhage").requirements)
     ]
     assert predict_images(request_for("hemorrhage", tmp_path / "head.csv", images=images)).failed == ()
+
+
+def test_noise_is_scored_and_told_of(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    noise = (np.random.default_rng(0).random((256, 256)) * 255).astype(np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(noise), str(tmp_path / "images" / "a.png"))
+    result = predict_images(ImagesRequest("chest", tmp_path / "images", tmp_path / "o.csv", device="cpu"))
+    assert (result.count, result.failed) == (1, ())
+    ((name, reason),) = result.doubted
+    assert name == "a.png"
+    assert "as in noise" in reason
