@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from AcuteFindingsLib.detectors.kind import DetectorKind, Importer
 from AcuteFindingsLib.errors import DetectionError
 from AcuteFindingsLib.models.task import ModelTask, load_reference
+from AcuteFindingsLib.study.requirements import Requirements
 
 GROUP = "acutefindings.detectors"
 
@@ -84,6 +85,11 @@ def known_kind(name: str) -> DetectorKind | None:
 def detector_ids() -> tuple[str, ...]:
     """Return the names of all detectors."""
     return tuple(kind.id for kind in kinds())
+
+
+def requirements_by_detector() -> dict[str, Requirements]:
+    """Return what every detector asks of a study, by its name."""
+    return {kind.id: kind.requirements for kind in kinds()}
 
 
 def model_tasks() -> dict[str, ModelTask]:

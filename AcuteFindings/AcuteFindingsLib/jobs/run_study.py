@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
-from AcuteFindingsLib.detectors.registry import detector_ids, find_kind, kinds
+from AcuteFindingsLib.detectors.registry import detector_ids, find_kind, requirements_by_detector
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.export.dicom_results import SC, SEG, SR, require_dicom, write_dicom_results
 from AcuteFindingsLib.jobs.detect import detect
@@ -153,7 +153,7 @@ def _refuse_study_for_results(request: StudyRequest) -> None:
 
 def choose_detector(study: Study) -> str:
     """Return the only detector that fits; raises `StudyError` where none or several do."""
-    fits = fitting(study, {kind.id: kind.requirements for kind in kinds()})
+    fits = fitting(study, requirements_by_detector())
     if len(fits) == 1:
         return fits[0]
     found = f"it fits {' and '.join(fits)}" if fits else "it fits none of them"

@@ -8,7 +8,7 @@ from AcuteFindingsLib.study.requirements import (
     CtRequirements,
     RadiographRequirements,
     Requirements,
-    requirements_by_name,
+    registry,
 )
 from AcuteFindingsLib.study.study import Study
 
@@ -47,7 +47,7 @@ def fitting(study: Study, requirements: Mapping[str, Requirements]) -> list[str]
 
 def fitting_detectors(study: Study) -> list[str]:
     """Return the names of the detectors whose requirements a study meets: for scripts, until the next release."""
-    return fitting(study, requirements_by_name())
+    return fitting(study, registry().requirements_by_detector())
 
 
 def _reads_picture(limits: Requirements, modality: str) -> bool:

@@ -94,14 +94,10 @@ def requirements_of(detector: str) -> Requirements:
     """
     told = f"Naming a detector is deprecated; hand in find_kind({detector!r}).requirements of detectors.registry."
     warnings.warn(told, DeprecationWarning, stacklevel=3)
-    limits: Requirements = _registry().find_kind(detector).requirements
+    limits: Requirements = registry().find_kind(detector).requirements
     return limits
 
 
-def requirements_by_name() -> dict[str, Requirements]:
-    """Return what every detector asks of a study; see `requirements_of`."""
-    return {kind.id: kind.requirements for kind in _registry().kinds()}
-
-
-def _registry() -> Any:
+def registry() -> Any:
+    """Return the module that knows the detectors, for what goes on taking their names until the next release."""
     return importlib.import_module("AcuteFindingsLib.detectors.registry")

@@ -89,7 +89,20 @@ class ScanSet(Dataset[Batch]):
         return slice(start, start + self.slices)
 
 
-class StackSet(Dataset[Batch]):
+class _EncodedSet(Dataset[Batch]):
+    """Encodings of whole series, with what a sampler asks of them."""
+
+    def __init__(self, stacks: Sequence[dict[str, Any]], *, seed: int) -> None:
+        self.stacks, self.seed = list(stacks), seed
+        self.positive = np.array([bool((stack["slices"] >= 0.5).any()) for stack in self.stacks], bool)
+        self.sources = np.array([stack["source"] for stack in self.stacks])
+
+    def __len__(self) -> int:
+        """How many series there are."""
+        return len(self.stacks)
+
+
+class StackSet(_EncodedSet):
     """Encodings of whole series; longer ones are cut to `length` slices, at random in training.
 
     Parameters
@@ -99,13 +112,8 @@ class StackSet(Dataset[Batch]):
     """
 
     def __init__(self, stacks: Sequence[dict[str, Any]], *, length: int, seed: int) -> None:
-        self.stacks, self.length, self.seed = list(stacks), length, seed
-        self.positive = np.array([bool((stack["slices"] >= 0.5).any()) for stack in self.stacks], bool)
-        self.sources = np.array([stack["source"] for stack in self.stacks])
-
-    def __len__(self) -> int:
-        """How many stacks there are."""
-        return len(self.stacks)
+        super().__init__(stacks, seed=seed)
+        self.length = length
 
     def __getitem__(self, index: Index) -> Batch:
         """Return one stack, padded at the end."""
@@ -127,7 +135,7 @@ class StackSet(Dataset[Batch]):
         }
 
 
-class EncodedScanSet(Dataset[Batch]):
+class EncodedScanSet(_EncodedSet):
     """Encodings of whole scans with the labels of their slices, in training half of them the other way up.
 
     Parameters
@@ -135,15 +143,6 @@ class EncodedScanSet(Dataset[Batch]):
     stacks
         As of `StackSet`, with all labels ``(n, L)`` under ``"labels"``.
     """
-
-    def __init__(self, stacks: Sequence[dict[str, Any]], *, seed: int) -> None:
-        self.stacks, self.seed = list(stacks), seed
-        self.positive = np.array([bool((stack["slices"] >= 0.5).any()) for stack in self.stacks], bool)
-        self.sources = np.array([stack["source"] for stack in self.stacks])
-
-    def __len__(self) -> int:
-        """How many scans there are."""
-        return len(self.stacks)
 
     def __getitem__(self, index: Index) -> Batch:
         """Return one scan."""

@@ -1,7 +1,11 @@
 """Recipes cut down so that a whole run takes a second: small pictures, small networks, two steps."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import pytest
+import torch
 from builders import BUILDERS, build_phantoms
 
 from AcuteFindingsLib.training.recipes.plans import TrainStage
@@ -90,3 +94,22 @@ def small_request(recipe: Recipe, tmp_path: Path, *, told: list[str] | None = No
 
 def silent(_text: str, _share: float) -> None:
     pass
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """A folder of small phantoms in the layout of a data set."""
+
+    @cache
+    def make(kind: str, phantom_kind: str) -> Path:
+        return native_data(kind, phantom_kind, tmp_path_factory.mktemp(kind))
+
+    return make
