@@ -29,6 +29,11 @@ def environments_folder() -> Path:
     return _kept("cache", "acutefindings-providers")
 
 
+def proven_files() -> Path:
+    """Return the file that says which files of model packages were checked; raises as `models_cache`."""
+    return _kept("cache", "acutefindings-checked") / "files.json"
+
+
 def settings_folder() -> Path:
     """Return the folder of settings: on Linux ``~/.config/acutefindings``; raises as `models_cache`."""
     return _kept("config", "acutefindings")

@@ -18,6 +18,7 @@ from AcuteFindingsLib.models.files import (
     verify_files,
 )
 from AcuteFindingsLib.models.metadata import Card, Metadata
+from AcuteFindingsLib.models.proven import verify_once
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +106,10 @@ class ModelPackage:
             Names the first file at fault.
         """
         verify_files(self.folder, self.checksums)
+
+    def verify_once(self) -> None:
+        """Do what `verify_files` does, without reading again what has not changed since it was last read."""
+        verify_once(self.folder, self.checksums)
 
 
 def read_package(folder: Path | str) -> ModelPackage:

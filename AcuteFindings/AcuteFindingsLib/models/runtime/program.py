@@ -192,7 +192,7 @@ def load_program_predictor(package: ModelPackage, *, device: str = "auto") -> Pr
     ModelError
         Whatever is wrong with the package, or the device is not there.
     """
-    package.verify_files()
+    package.verify_once()
     card = package.card
     parts = program_parts(card.network, source=str(package.folder / METADATA))
     missing = [part.file for part in parts.values() if part.file not in package.checksums]

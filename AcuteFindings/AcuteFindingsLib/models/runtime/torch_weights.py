@@ -123,7 +123,7 @@ def load_network(package: ModelPackage, *, build: BuildNetwork | None = None) ->
     ModelError
         Whatever is wrong with the package, before any tensor is used.
     """
-    package.verify_files()
+    package.verify_once()
     weights = package.folder / package.weights
     network = make_network(package.card.network, source=package.folder / METADATA, build=build)
     state = read_state_dict(weights)
