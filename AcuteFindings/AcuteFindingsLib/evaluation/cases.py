@@ -1,6 +1,6 @@
 """Predictions brought beside the truth: one row a case, the same order, the patient of each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
@@ -11,16 +11,12 @@ import pandas as pd
 from AcuteFindingsLib.counting import plural
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation import tables
-from AcuteFindingsLib.evaluation.columns import describes_the_case, looks_like_label, says_present_or_absent
+from AcuteFindingsLib.evaluation.case_labels import chosen_labels, not_scored, paired, predicted
+from AcuteFindingsLib.evaluation.columns import describes_the_case, looks_like_label
+from AcuteFindingsLib.evaluation.matching import best_match
 from AcuteFindingsLib.evaluation.predictions import Level, Scores, check_probabilities, study_scores
 
 _SLICES, _STUDY = "slices.csv", "study.csv"
-# How a column is called that holds the truth about the one finding of a table.
-_TRUTH_NAMES = (
-    "label", "target", "truth", "class", "y", "y_true", "gt", "ground_truth", "finding", "outcome", "diagnosis",
-)  # fmt: skip
-# Of a path: CheXpert's patient, study and file are three.
-_MOST_PARTS = 6
 
 
 @dataclass(frozen=True)
@@ -136,7 +132,7 @@ def align(
         scores, members = _by_order(scores, table, labels, truth.path), [[row] for row in range(len(table))]
         kept = np.arange(len(table))
     else:
-        found = _best_match(scores, table)
+        found = best_match(scores, table)
         kept = np.array([number for number, rows in enumerate(found) if rows], int)
         members = [found[number] for number in kept]
         if not len(kept):
@@ -144,7 +140,7 @@ def align(
                 f"None of the {len(scores.keys)} predicted cases is named in {truth.path} "
                 f"(columns {tables.names(table.columns)}); both must name the {plural(scores.level)} alike."
             )
-    chosen = _chosen_labels(scores, table, labels, truth.path)
+    chosen = chosen_labels(scores, table, labels, truth.path)
     places = np.array([rows[0] for rows in members], int)
     columns = tuple(column for _, column in chosen)
     matrix = np.full((len(kept), len(chosen)), np.nan)
@@ -153,7 +149,7 @@ def align(
         matrix[:, number] = [_one(entries[rows], scores.level, column, truth.path) for rows in members]
     order = [scores.labels.index(label) for label, _ in chosen]
     values = scores.values[kept][:, order]
-    own_ones = [True] * len(chosen) if labels else _predicted(matrix, values)
+    own_ones = [True] * len(chosen) if labels else predicted(matrix, values)
     chosen, columns = list(compress(chosen, own_ones)), tuple(compress(columns, own_ones))
     order, matrix, values = list(compress(order, own_ones)), matrix[:, own_ones], values[:, own_ones]
     if scores.level == "image" or scores.runs:
@@ -176,7 +172,7 @@ def align(
         thresholds=scores.thresholds,
         runs={name: run[kept][:, order] for name, run in scores.runs.items()},
         notices=(
-            *(text for pair in chosen if not labels for text in _paired(*pair)),
+            *(text for pair in chosen if not labels for text in paired(*pair)),
             *_notices(scores, table, members, chosen),
             *_open_entries(own, columns),
         ),
@@ -198,7 +194,7 @@ def by_study(scores: Scores, truth: Truth, column: str | None) -> Scores:
             f"{truth.path} has no column that names the studies (it has {tables.names(table.columns)}); "
             "name it with --study."
         )
-    found = [[row] for row in range(len(table))] if not scores.keys else _best_match(scores, table)
+    found = [[row] for row in range(len(table))] if not scores.keys else best_match(scores, table)
     kept = [number for number, rows in enumerate(found) if rows and isinstance(table[named].iloc[rows[0]], str)]
     part = replace(
         scores,
@@ -206,67 +202,6 @@ def by_study(scores: Scores, truth: Truth, column: str | None) -> Scores:
         runs={name: run[kept] for name, run in scores.runs.items()},
     )
     return study_scores(part, [table[named].iloc[found[number][0]] for number in kept])
-
-
-def match(keys: Sequence[tuple[str, ...]], names: Sequence[object]) -> list[list[int]]:
-    """Return for each case the places in `names` that name it.
-
-    Names are compared as written without suffix, then by their last parts, down to the file name alone. What names the
-    most cases is taken, as long as no two cases and no two names become the same by it. Where that names more of
-    them, capitals, leading zeros and a final ``.0``, which spreadsheets change, do not count.
-    """
-    exact = _matched(keys, names, tables.case_key)
-    if all(exact):
-        return exact
-    loose = _matched(keys, names, tables.loose_key)
-    return loose if sum(map(bool, loose)) > sum(map(bool, exact)) else exact
-
-
-def _matched(
-    keys: Sequence[tuple[str, ...]], names: Sequence[object], compared: Callable[[str], str]
-) -> list[list[int]]:
-    best: list[list[int]] = [[] for _ in keys]
-    deepest = max((key.count("/") for own in keys for key in map(tables.case_key, own)), default=0) + 1
-    for parts in (0, *range(min(deepest, _MOST_PARTS), 0, -1)):
-        places: dict[str, list[int]] = {}
-        for place, name in enumerate(names):
-            if isinstance(name, str):
-                places.setdefault(compared(_last(tables.case_key(name), parts)), []).append(place)
-        shortened = ([compared(_last(tables.case_key(key), parts)) for key in own] for own in keys)
-        hits = [next((short for short in own if short in places), None) for own in shortened]
-        used = [hit for hit in hits if hit is not None]
-        as_written = not parts and compared is tables.case_key
-        clear = len(set(used)) == len(used) and (as_written or _is_clear({hit: places[hit] for hit in used}, names))
-        if clear and len(used) > sum(bool(rows) for rows in best):
-            best = [places[hit] if hit is not None else [] for hit in hits]
-    return best
-
-
-def _last(key: str, parts: int) -> str:
-    """Return the last parts of a path; all of it for 0."""
-    return "/".join(key.split("/")[-parts:])
-
-
-def _is_clear(places: Mapping[str, Sequence[int]], names: Sequence[object]) -> bool:
-    """Whether each short name stands for one whole name only: two folders may hold images of one name."""
-    return all(len({tables.case_key(str(names[row])) for row in rows}) == 1 for rows in places.values())
-
-
-def _best_match(scores: Scores, table: pd.DataFrame) -> list[list[int]]:
-    known = (*tables.CASE_COLUMNS, *tables.STUDY_COLUMNS)
-    if scores.level == "study":
-        # An image may be called as its study is; the column that names studies goes first.
-        known = (*tables.STUDY_COLUMNS, *tables.CASE_COLUMNS)
-    columns = sorted(
-        (name for name in table.columns if tables.plain(name) in known),
-        key=lambda name: known.index(tables.plain(name)),
-    )
-    best: list[list[int]] = [[] for _ in scores.keys]
-    for column in columns:
-        found = match(scores.keys, table[column].tolist())
-        if sum(map(bool, found)) > sum(map(bool, best)):
-            best = found
-    return best
 
 
 def _by_order(scores: Scores, table: pd.DataFrame, labels: Mapping | Sequence[str], path: Path) -> Scores:
@@ -285,84 +220,6 @@ def _by_order(scores: Scores, table: pd.DataFrame, labels: Mapping | Sequence[st
     case = tables.find_column(table, None, tables.CASE_COLUMNS, what="the cases", path=path)
     keys = table[case].fillna("").tolist() if case else [f"row {number}" for number in range(1, rows + 1)]
     return replace(scores, keys=tuple((key,) for key in keys), labels=tuple(chosen))
-
-
-def _chosen_labels(
-    scores: Scores, table: pd.DataFrame, labels: Mapping[str, str] | Sequence[str], path: Path
-) -> list[tuple[str, str]]:
-    wanted = dict(labels) if isinstance(labels, Mapping) else {label: "" for label in labels}
-    chosen = []
-    for label in wanted or scores.labels:
-        known = next((own for own in scores.labels if tables.plain(own) == tables.plain(label)), None)
-        if known is None:
-            raise EvaluationError(f"The predictions have no label {label!r}; they have {tables.names(scores.labels)}.")
-        column = wanted.get(label) or tables.label_column(table, known)
-        if column is not None and column not in table.columns:
-            raise EvaluationError(f"{path} has no column {column!r}; it has {tables.names(table.columns)}.")
-        if column is not None and (wanted or _can_be_label(known, table[column])):
-            chosen.append((known, column))
-        elif wanted:
-            raise EvaluationError(
-                f"{path} has no column for {label!r} (it has {tables.names(table.columns)}); "
-                f"say which with --label {label}=COLUMN."
-            )
-    if not chosen:
-        chosen = _only_label(scores, table)
-    if not chosen:
-        raise EvaluationError(
-            f"{path} has no column for any of {tables.names(scores.labels)}; it has {tables.names(table.columns)}. "
-            "Say which belong together with --label PREDICTED=COLUMN."
-        )
-    return chosen
-
-
-def _can_be_label(name: str, entries: pd.Series) -> bool:
-    """Whether a column that both tables have can be a label; one that is named as a finding is, whatever it holds."""
-    if describes_the_case(name):
-        return False
-    if tables.plain(entries.name) in tables.LIST_COLUMNS or tables.is_finding(name):
-        return True
-    # An odd word among labels is told of later; a column of ages or of scores is none.
-    stated = entries.dropna()
-    return says_present_or_absent(stated) or not tables.numbers(stated).notna().all()
-
-
-def _predicted(truth: np.ndarray, values: np.ndarray) -> list[bool]:
-    """Return which labels were predicted; a column of 0 and 1 that both tables hold alike was carried along.
-
-    Where that holds for all of them, all count as predicted.
-    """
-    carried = [bool(np.array_equal(one, other, equal_nan=True)) for one, other in zip(truth.T, values.T, strict=True)]
-    return [True] * len(carried) if all(carried) else [not alike for alike in carried]
-
-
-def _not_scored(scores: Scores, table: pd.DataFrame, chosen: Sequence[str]) -> list[str]:
-    """Return the columns that both tables have and that were not taken for labels."""
-    named = {tables.plain(name) for name in table.columns}
-    return [name for name in scores.labels if tables.plain(name) in named and name not in chosen]
-
-
-def _only_label(scores: Scores, table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pair the one label of the predictions with the truth's column ``label``, or its only column of 0 and 1."""
-    own = [name for name in scores.labels if not describes_the_case(name)]
-    if len(own) != 1:
-        return []
-    named = [name for name in table.columns if tables.plain(name) in _TRUTH_NAMES[:4]]
-    others = [name for name in table.columns if looks_like_label(table, name)]
-    column = next(iter(named), others[0] if len(others) == 1 else None)
-    if column is None or (tables.is_finding(column) and not tables.same_finding(column, own[0])):
-        return []
-    return [(own[0], column)]
-
-
-def _paired(label: str, column: str) -> list[str]:
-    """Say that a column was taken for a label only because there is no other, where its name is not a usual one."""
-    if tables.same_finding(label, column) or tables.plain(column) in (*_TRUTH_NAMES, *tables.LIST_COLUMNS):
-        return []
-    return [
-        f"{label} was measured against the truth's column {column!r}, its only one of 0 and 1; if that is another "
-        f"finding, these figures are meaningless (--label {label}=COLUMN names the right one)."
-    ]
 
 
 def _one(entries: np.ndarray, level: Level, column: str, path: Path) -> float:
@@ -404,7 +261,7 @@ def _notices(
         notices.append(f"{len(table) - len(used)} of {len(table)} rows of the truth have no prediction.")
     taken = [label for label, _ in chosen]
     columns = [name for pair in chosen for name in pair]
-    aside = _not_scored(scores, table, taken)
+    aside = not_scored(scores, table, taken)
     if aside:
         notices.append(
             f"Not scored, because they are not labels: {', '.join(aside)} (--label scores a column by name)."

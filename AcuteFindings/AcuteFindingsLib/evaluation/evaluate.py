@@ -11,9 +11,10 @@ from AcuteFindingsLib import __version__
 from AcuteFindingsLib.counting import counted, plural
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.calibration import calibration_error, calibration_measure
-from AcuteFindingsLib.evaluation.cases import Cases, Truth, align, by_study, match, read_truth
+from AcuteFindingsLib.evaluation.cases import Cases, Truth, align, by_study, read_truth
 from AcuteFindingsLib.evaluation.comparison import compare_level, compare_masks, same_cases
 from AcuteFindingsLib.evaluation.labels import FEW, auc_figure, label_result
+from AcuteFindingsLib.evaluation.matching import match
 from AcuteFindingsLib.evaluation.operating_points import DEFAULT_CHOSEN, DEFAULT_THRESHOLD, Threshold
 from AcuteFindingsLib.evaluation.predictions import Predictions, Scores, read_predictions
 from AcuteFindingsLib.evaluation.readers import read_readers, readers_table

@@ -8,9 +8,10 @@ import pandas as pd
 
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation import tables
-from AcuteFindingsLib.evaluation.cases import Cases, match
+from AcuteFindingsLib.evaluation.cases import Cases
 from AcuteFindingsLib.evaluation.columns import looks_like_label
 from AcuteFindingsLib.evaluation.comparison import mcnemar
+from AcuteFindingsLib.evaluation.matching import match
 from AcuteFindingsLib.evaluation.operating_points import Threshold, decision_figures
 from AcuteFindingsLib.evaluation.resampling import Bootstrap
 from AcuteFindingsLib.evaluation.schema import ReaderRow, Readers

@@ -20,7 +20,8 @@ from pydantic import (
 )
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.download.fetch import is_web, read_bytes, shown_address
+from AcuteFindingsLib.models.download.fetch import is_web, read_bytes
+from AcuteFindingsLib.models.download.fetch_words import shown_address
 from AcuteFindingsLib.models.files import parse_json
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.names import model_id

@@ -6,11 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from AcuteFindingsLib import __version__
 from AcuteFindingsLib.errors import DownloadError
+from AcuteFindingsLib.models.download.fetch_words import (
+    BY_HAND,
+    amount,
+    explained,
+    host_of,
+    other_size,
+    proxy_text,
+    shown_address,
+)
 from AcuteFindingsLib.progress import Cancelled, stop_if
 
 if TYPE_CHECKING:
@@ -25,11 +32,6 @@ _READ_BYTES = 4 * 2**10
 _MOST_AT_ONCE = 2**20
 # A catalogue has as many of the waiting times for one packet.
 _SMALL_FILE_TIMEOUTS = 4
-
-_BY_HAND = (
-    "The file can also be fetched with a browser on another computer and installed with "
-    "`acutefindings models install FILE` or Add file… in the model loader"
-)
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,10 @@ def fetch_file(
         except _RetryLaterError as error:
             reason = str(error)
         except requests.exceptions.RequestException as error:
-            explained = _explained(url, error, target, size)
+            told = explained(url, error, _bytes_in(target), size)
             if not _may_pass(error):
-                raise explained from error
-            reason = str(explained)
+                raise told from error
+            reason = str(told)
         else:
             continue
         failures = 0 if _bytes_in(target) > before else failures + 1
@@ -136,18 +138,12 @@ def read_bytes(url: str, *, most: int, patience: Patience = PATIENCE) -> bytes:
     except _RetryLaterError as error:
         raise DownloadError(str(error)) from error
     except requests.exceptions.RequestException as error:
-        raise _explained(url, error, None, 0) from error
+        raise explained(url, error, 0, 0) from error
 
 
 def is_web(text: str) -> bool:
     """Return whether a text is an http(s) address rather than a path."""
     return text.lower().startswith(("http://", "https://"))
-
-
-def shown_address(url: str) -> str:
-    """Return an address without login and query, which may hold secrets."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{_host(url)}{parts.path}"
 
 
 class _RetryLaterError(Exception):
@@ -201,7 +197,7 @@ def _fetch_rest(
             if response.status_code == 416:
                 # The server's file ends before ours does: what we hold is of another file.
                 target.unlink()
-                raise _RetryLaterError(_other_size(url, size))
+                raise _RetryLaterError(other_size(url, size))
             _refuse_status(url, response)
             start = _start_of(response, have)
             _check_size(url, response, start=start, size=size)
@@ -213,14 +209,14 @@ def _fetch_rest(
                     written += len(part)
                     if written > size:
                         stream.truncate(0)
-                        raise DownloadError(_other_size(url, size))
+                        raise DownloadError(other_size(url, size))
                     if stream.write(part) != len(part):
                         raise OSError(errno.ENOSPC, "No space left on the disk")
                     progress(written)
                     stop_if(cancelled, left=_KEPT)
     if written < size:
         raise _RetryLaterError(
-            f"The connection to {_host(url)} ended after {_amount(written)} of {_amount(size)}; what has arrived is "
+            f"The connection to {host_of(url)} ended after {amount(written)} of {amount(size)}; what has arrived is "
             "kept: download again to continue from there."
         )
 
@@ -239,11 +235,11 @@ def _check_size(url: str, response: "requests.Response", *, start: int, size: in
     stated = response.headers.get("Content-Length", "")
     whole = response.headers.get("Content-Range", "").rpartition("/")[2]
     if (stated.isdigit() and int(stated) + start != size) or (whole.isdigit() and int(whole) != size):
-        raise DownloadError(_other_size(url, size))
+        raise DownloadError(other_size(url, size))
 
 
 def _refuse_status(url: str, response: "requests.Response") -> None:
-    status, host = response.status_code, _host(url)
+    status, host = response.status_code, host_of(url)
     if status < 400:
         return
     if status in (401, 403):
@@ -252,46 +248,10 @@ def _refuse_status(url: str, response: "requests.Response") -> None:
             "maintainer of the catalogue."
         )
     if status == 407:
-        raise DownloadError(_proxy_text(url, "it asks for a login"))
+        raise DownloadError(proxy_text(url, "it asks for a login"))
     if status in (408, 425, 429) or status >= 500:
-        raise _RetryLaterError(f"{host} has a problem (HTTP {status}); try again later. {_BY_HAND}.")
+        raise _RetryLaterError(f"{host} has a problem (HTTP {status}); try again later. {BY_HAND}.")
     raise DownloadError(f"{shown_address(url)} is not there (HTTP {status}); the catalogue may be out of date.")
-
-
-def _explained(url: str, error: Exception, target: Path | None, size: int) -> DownloadError:
-    """Return a network error in a sentence for the person at the screen."""
-    from requests import exceptions
-
-    from AcuteFindingsLib.web import RefusedAnswerError
-
-    have = _bytes_in(target) if target is not None else 0
-    kept = (
-        f" What has arrived ({_amount(have)} of {_amount(size)}) is kept: download again to continue from there."
-        * bool(have)
-    )
-    host = _host(url)
-    if isinstance(error, exceptions.ProxyError):
-        return DownloadError(_proxy_text(url, "it does not answer as a proxy does"))
-    if isinstance(error, RefusedAnswerError) and not isinstance(error, exceptions.Timeout):
-        return DownloadError(f"{host} {error}.")
-    if isinstance(error, exceptions.SSLError):
-        return DownloadError(
-            f"The certificate of {host} is not trusted here; where your network has its own authority, name its file "
-            "in the environment variable REQUESTS_CA_BUNDLE."
-        )
-    if isinstance(error, exceptions.Timeout) or _fell_silent(error):
-        return DownloadError(f"{host} did not answer in time.{kept or ' Try again later.'}")
-    if isinstance(error, exceptions.TooManyRedirects):
-        return DownloadError(f"{shown_address(url)} redirects in a loop; the catalogue may be out of date.")
-    if isinstance(error, exceptions.ChunkedEncodingError) or have:
-        return DownloadError(f"The connection to {host} broke off.{kept or ' Try again.'}")
-    if isinstance(error, exceptions.ConnectionError):
-        through = f" (the proxy {_proxy_of(url)} was used)" if _proxy_of(url) else ""
-        return DownloadError(
-            f"{host} cannot be reached{through}: this computer may be offline, or behind a proxy that the environment "
-            f"variable {urlsplit(url).scheme.upper()}_PROXY has to name. {_BY_HAND}."
-        )
-    return DownloadError(f"{shown_address(url)} cannot be downloaded: {type(error).__name__}.")
 
 
 def _may_pass(error: Exception) -> bool:
@@ -300,43 +260,6 @@ def _may_pass(error: Exception) -> bool:
 
     passing = exceptions.ConnectionError | exceptions.Timeout | exceptions.ChunkedEncodingError
     return isinstance(error, passing) and not isinstance(error, exceptions.ProxyError | exceptions.SSLError)
-
-
-def _fell_silent(error: Exception) -> bool:
-    """Return whether an answer began and then stopped: requests gives the class of a lost connection to that too."""
-    from urllib3.exceptions import ReadTimeoutError
-
-    return any(isinstance(cause, ReadTimeoutError) for cause in error.args)
-
-
-def _proxy_text(url: str, what: str) -> str:
-    variable = f"{urlsplit(url).scheme.upper()}_PROXY"
-    return (
-        f"The proxy {_proxy_of(url) or '(none is named)'} does not let the download through: {what}. Correct the "
-        f"environment variable {variable}, or add the host to NO_PROXY. {_BY_HAND}."
-    )
-
-
-def _proxy_of(url: str) -> str:
-    """Return host and port of the proxy that the environment names, without the login that may stand before them."""
-    proxies = getproxies()
-    named = proxies.get(urlsplit(url).scheme) or proxies.get("all") or ""
-    return named.rpartition("@")[2].rpartition("//")[2].rstrip("/")
-
-
-def _other_size(url: str, size: int) -> str:
-    return (
-        f"{shown_address(url)} is not the file that the catalogue describes (its size is not {size} bytes): the "
-        "catalogue is out of date, or a login page of your network answered instead."
-    )
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def _amount(count: int) -> str:
-    return f"{count / 1e6:.1f} MB"
 
 
 def _bytes_in(path: Path) -> int:
