@@ -24,6 +24,10 @@ class ModelError(AcuteFindingsError):
     """A model package is missing, damaged or does not fit."""
 
 
+class TorchMissingError(AcuteFindingsError):
+    """Something was asked for that needs PyTorch, which is not installed: says how to get it and what it takes."""
+
+
 class DetectionError(AcuteFindingsError):
     """A detector could not finish."""
 

@@ -18,6 +18,7 @@ from AcuteFindingsLib.errors import CancelledError, StudyRefusedError
 from AcuteFindingsLib.jobs.messages import Answers, Cancel, MessageError, Request, lines_of, read_message
 from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools, WarmModels
 from AcuteFindingsLib.last_resort import expected, out_of_memory, sentence, where_logged, write_log
+from AcuteFindingsLib.packages import torch_missing
 
 GRACE_S = 3.0
 """How long a job may take to stop once nobody listens any more."""
@@ -111,6 +112,8 @@ class Worker:
             self._tell(request.id, error)
 
     def _tell(self, number: int | str, error: BaseException) -> None:
+        # The panel asks whether to install it.
+        error = torch_missing(error) or error
         if out_of_memory(error):
             self._models.clear()
         text = sentence(error)

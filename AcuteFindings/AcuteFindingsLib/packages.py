@@ -1,0 +1,137 @@
+"""The packages of others that each part needs, and what they take to download: the one place that says so.
+
+`pyproject.toml` names the same requirements; a test compares them. Read with the standard library alone, because
+Slicer's panels ask before any package is there.
+"""
+
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from AcuteFindingsLib.errors import TorchMissingError
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that has to be there.
+
+    Attributes
+    ----------
+    name, requirement
+        Its name, and the requirement for pip.
+    download_mb
+        Megabytes (10⁶ bytes) of its wheel and of those that it brings along and no other package here does: the
+        largest of Windows, Linux and both kinds of Mac (Python 3.12, November 2026).
+    """
+
+    name: str
+    requirement: str
+    download_mb: float
+
+
+DETECT = (
+    # With protobuf and flatbuffers; on Intel Macs 1.23.2 is the last, 19 MB, and brings SymPy (7 MB).
+    Package("onnxruntime", "onnxruntime>=1.20", 28),
+    Package("safetensors", "safetensors>=0.4", 1),
+    Package("pydantic", "pydantic>=2.6", 3),
+)
+"""What a verdict needs."""
+
+REPORT = (
+    Package("jinja2", "jinja2>=3.1", 0.2),
+    Package("zstandard", "zstandard>=0.22", 6),
+    # With fonttools, which is half of it on Linux.
+    Package("matplotlib", "matplotlib>=3.8", 18),
+    Package("pillow", "pillow>=10", 7),
+)
+"""What a report needs beside it."""
+
+LIGHT = (*DETECT, *REPORT)
+"""The way from a study to its report."""
+
+DICOM = (Package("highdicom", "highdicom>=0.24", 2),)
+"""What DICOM results need beside both."""
+
+DOWNLOAD = (
+    Package("pydantic", "pydantic>=2.6", 3),
+    Package("pooch", "pooch>=1.8", 0.1),
+    Package("requests", "requests>=2.31", 1),
+    Package("filelock", "filelock>=3.12", 0.3),
+)
+"""What downloading a model needs."""
+
+_TORCH_MB = {"linux": 560, "win32": 125, "darwin": 130}
+
+TORCH = (
+    Package("torch", "torch>=2.6", _TORCH_MB.get(sys.platform, 560)),
+    Package("torchvision", "torchvision>=0.21", 8),
+    Package("timm", "timm>=1.0", 3),
+    Package("segmentation-models-pytorch", "segmentation-models-pytorch>=0.5", 1),
+    Package("monai", "monai>=1.4", 2),
+)
+"""What importing a network's weights, training, and models without an ONNX graph need beside.
+
+torch is the wheel of the Python package index; with the libraries of CUDA it is several times as much.
+"""
+
+_TORCH_MODULES = {package.name.replace("-", "_") for package in TORCH}
+
+
+def missing_packages(needed: Sequence[Package]) -> list[Package]:
+    """Return what is not installed or too old; reads the installed packages' names only and imports none of them."""
+    return [package for package in needed if not _satisfied(package)]
+
+
+def total_mb(packages: Sequence[Package]) -> int:
+    """Return what packages take to download together, in megabytes, rounded up."""
+    return -int(-sum(package.download_mb for package in packages) // 1)
+
+
+def torch_exists() -> bool:
+    """Whether there is a PyTorch that is new enough for this Python.
+
+    PyTorch 2.2.2 was the last with a wheel for macOS on x86_64 (https://github.com/pytorch/pytorch/issues/114602);
+    Slicer for macOS is an x86_64 program, on every Mac.
+    """
+    return not (sys.platform == "darwin" and platform.machine() == "x86_64")
+
+
+def torch_missing(error: BaseException | None = None, *, what: str = "This") -> TorchMissingError | None:
+    """Return how to get PyTorch where an error says that it, or what comes with it, is not there; else None.
+
+    Parameters
+    ----------
+    error
+        What was raised; None where it is known that PyTorch is missing.
+    what
+        What needs it, as the sentence begins.
+    """
+    if error is not None and not (
+        isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _TORCH_MODULES
+    ):
+        return None
+    if not torch_exists():
+        return TorchMissingError(
+            f"{what} needs PyTorch 2.6 or later, which does not exist for Python on Intel Macs (x86_64): 2.2.2 was the "
+            "last. Use Linux or Windows, or a Python for Apple silicon (arm64)."
+        )
+    missing = missing_packages(TORCH) or TORCH
+    names = ", ".join("PyTorch" if package.name == "torch" else package.name for package in missing)
+    return TorchMissingError(
+        f"{what} needs {names}, not installed here: pip install 'acutefindings[torch]' (downloads about "
+        f"{total_mb(missing)} MB; PyTorch with CUDA is several times as large)."
+    )
+
+
+def _satisfied(package: Package) -> bool:
+    from packaging.requirements import Requirement
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        version = Version(importlib.metadata.version(package.name))
+        # A build of a coming release (2.6.0a0) counts as what it will be.
+        return Requirement(package.requirement).specifier.contains(version.base_version)
+    except (importlib.metadata.PackageNotFoundError, InvalidVersion):
+        return False

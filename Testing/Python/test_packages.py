@@ -1,0 +1,83 @@
+"""What is needed of other packages stands in one place, with what it takes to download."""
+
+import tomllib
+from importlib import metadata
+
+import pytest
+
+from AcuteFindingsLib import packages
+from AcuteFindingsLib.errors import ModelError, TorchMissingError
+from AcuteFindingsLib.last_resort import sentence
+from AcuteFindingsLib.packages import DICOM, DOWNLOAD, LIGHT, TORCH, Package, missing_packages, torch_missing, total_mb
+
+SLICER_BRINGS = {"numpy", "scipy", "SimpleITK", "pydicom", "pillow", "requests", "packaging"}
+
+
+@pytest.fixture
+def intel_mac(monkeypatch):
+    monkeypatch.setattr(packages.sys, "platform", "darwin")
+    monkeypatch.setattr(packages.platform, "machine", lambda: "x86_64")
+
+
+@pytest.mark.parametrize(
+    ("version", "enough"),
+    [
+        ("2.6.0+cpu", True),
+        ("2.10.0", True),
+        ("2.6.0a0+ecf3bae", True),
+        ("2.7.0a0", True),
+        ("2.5.9", False),
+        ("2.5.0a0", False),
+        ("", False),
+    ],
+)
+def test_versions_are_compared_as_numbers(version, enough, monkeypatch):
+    monkeypatch.setattr(packages.importlib.metadata, "version", lambda name: version)
+    assert bool(missing_packages([Package("torch", "torch>=2.6", 1)])) != enough
+
+
+def test_what_is_not_there_is_missing(monkeypatch):
+    def version(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(packages.importlib.metadata, "version", version)
+    assert missing_packages(LIGHT) == list(LIGHT)
+
+
+def test_what_slicer_lacks_for_a_report_is_at_most_60_mb():
+    assert total_mb([package for package in LIGHT if package.name not in SLICER_BRINGS]) <= 60
+
+
+def test_nothing_on_the_way_to_a_report_is_torch():
+    assert not {package.name for package in (*LIGHT, *DICOM, *DOWNLOAD)} & {package.name for package in TORCH}
+
+
+def test_every_requirement_is_one_of_the_projects(pytestconfig):
+    project = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text())["project"]
+    extras = {line for lines in project["optional-dependencies"].values() for line in lines}
+    needed = {package.requirement for package in (*LIGHT, *DOWNLOAD)}
+    assert needed <= set(project["dependencies"])
+    assert {package.requirement for package in (*DICOM, *TORCH)} <= set(project["dependencies"]) | extras
+
+
+@pytest.mark.parametrize("name", ["torch", "torch.nn", "segmentation_models_pytorch", "timm"])
+def test_a_missing_module_of_torch_says_how_to_get_it_and_what_it_takes(name):
+    error = ModuleNotFoundError(f"No module named {name!r}", name=name)
+    text = str(torch_missing(error))
+    assert "acutefindings[torch]" in text
+    assert f"{total_mb(TORCH)} MB" in text
+    assert sentence(error) == text
+
+
+@pytest.mark.parametrize(
+    "error", [ModuleNotFoundError(name="pydantic"), ModuleNotFoundError(), ModelError("torch"), ImportError("torch")]
+)
+def test_other_errors_are_left_alone(error):
+    assert torch_missing(error) is None
+
+
+def test_on_intel_macs_it_says_that_there_is_no_torch(intel_mac):
+    needed = torch_missing(what="Importing a.pt")
+    assert isinstance(needed, TorchMissingError)
+    assert str(needed).startswith("Importing a.pt needs PyTorch 2.6 or later, which does not exist")
+    assert "pip" not in str(needed)
