@@ -24,16 +24,21 @@ class Package:
     download_mb
         Megabytes (10⁶ bytes) of its wheel and of those that it brings along and no other package here does: the
         largest of Windows, Linux and both kinds of Mac (Python 3.12, November 2026).
+    others
+        Names of builds that take its place.
     """
 
     name: str
     requirement: str
     download_mb: float
+    others: tuple[str, ...] = ()
 
 
 DETECT = (
     # With protobuf and flatbuffers; on Intel Macs 1.23.2 is the last, 19 MB, and brings SymPy (7 MB).
-    Package("onnxruntime", "onnxruntime>=1.20", 28),
+    Package(
+        "onnxruntime", "onnxruntime>=1.20", 28, ("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+    ),
     Package("safetensors", "safetensors>=0.4", 1),
     Package("pydantic", "pydantic>=2.6", 3),
 )
@@ -61,6 +66,12 @@ DOWNLOAD = (
     Package("filelock", "filelock>=3.12", 0.3),
 )
 """What downloading a model needs."""
+
+IMPORT = {
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), (Package("h5py", "h5py>=3.10", 6),)),
+    ".onnx": (Package("onnx", "onnx>=1.16", 9),),
+}
+"""What importing a file needs beside, by the file's ending; see also `TORCH`."""
 
 _TORCH_MB = {"linux": 560, "win32": 125, "darwin": 130}
 
@@ -129,9 +140,13 @@ def _satisfied(package: Package) -> bool:
     from packaging.requirements import Requirement
     from packaging.version import InvalidVersion, Version
 
-    try:
-        version = Version(importlib.metadata.version(package.name))
+    wanted = Requirement(package.requirement).specifier
+    for name in (package.name, *package.others):
+        try:
+            version = Version(importlib.metadata.version(name))
+        except (importlib.metadata.PackageNotFoundError, InvalidVersion):
+            continue
         # A build of a coming release (2.6.0a0) counts as what it will be.
-        return Requirement(package.requirement).specifier.contains(version.base_version)
-    except (importlib.metadata.PackageNotFoundError, InvalidVersion):
-        return False
+        if wanted.contains(version.base_version):
+            return True
+    return False

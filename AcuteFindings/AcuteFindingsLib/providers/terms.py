@@ -29,6 +29,8 @@ class Terms:
         What package and weights take on the disk, roughly.
     own_environment
         Whether it is installed apart, because it would replace packages that are in use.
+    needs_torch
+        Whether it computes with PyTorch, which `package_mb` leaves out.
     license, citations, remarks
         Shown before the first use.
     source
@@ -53,6 +55,7 @@ class Terms:
     trained_on: str
     remarks: tuple[str, ...]
     file: Path
+    needs_torch: bool = False
 
     @property
     def text(self) -> str:

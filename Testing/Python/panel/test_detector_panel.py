@@ -35,7 +35,7 @@ for line in sys.stdin:
     elif do == "detect" and plan.get("refuse") and not message["force"]:
         say(id=number, event="error", text=plan["refuse"], kind="StudyRefusedError")
     elif do == "detect" and plan.get("error"):
-        say(id=number, event="error", text=plan["error"], kind="DetectionError")
+        say(id=number, event="error", text=plan["error"], kind=plan.get("kind", "DetectionError"))
     elif do == "detect":
         say(id=number, event="progress", text="Looking at slices", fraction=0.4)
         # Waits for the test, or for the cancel that it sends.
@@ -284,6 +284,45 @@ def test_a_refused_study_runs_only_when_the_person_insists(host, open_module):
     host.dialogs.answer(qt.QMessageBox.Yes)
     run(host, widget)
     assert widget.panel.result is not None
+
+
+def test_a_model_that_needs_torch_asks_for_it_and_runs_once_it_is_there(host, open_module, monkeypatch):
+    import qt
+
+    from AcuteFindingsLib.widgets.panel import run_bar
+
+    asked, missing = [], ["torch"]
+
+    def ensure(what, _parent):
+        asked.append(what)
+        missing.clear()
+        return True
+
+    widget = open_module(error="This needs PyTorch.", kind="TorchMissingError")
+    # Only a run meets it: packages are there.
+    monkeypatch.setattr(run_bar, "missing_packages", lambda _needed: list(missing))
+    monkeypatch.setattr(run_bar, "ensure_torch", ensure)
+    starts = []
+    start = widget.panel.controller.start
+    monkeypatch.setattr(widget.panel.controller, "start", lambda *args: starts.append(args) or start(*args))
+    host.dialogs.answer(qt.QMessageBox.Ok)
+    run(host, widget)
+    assert asked == ["The model hemorrhage-radnet-small"]
+    # The second time nothing is missing, so what the worker says is shown and nothing is asked again.
+    host.wait_until(lambda: "This needs PyTorch." in widget.ui.progressLabel.text)
+    assert len(starts) == 2
+    assert starts[0] == starts[1]
+
+
+def test_without_consent_to_torch_nothing_runs_and_the_panel_says_why(host, open_module, monkeypatch):
+    from AcuteFindingsLib.widgets.panel import run_bar
+
+    widget = open_module(error="This needs PyTorch.", kind="TorchMissingError")
+    monkeypatch.setattr(run_bar, "missing_packages", lambda _needed: ["torch"])
+    monkeypatch.setattr(run_bar, "ensure_torch", lambda _what, _parent: False)
+    run(host, widget)
+    text = "✖ Not run: The model hemorrhage-radnet-small needs PyTorch, which is not installed."
+    assert widget.ui.progressLabel.text == text
 
 
 def test_a_run_goes_on_while_another_module_is_shown(host, open_module, tmp_path):

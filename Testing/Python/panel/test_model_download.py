@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from AcuteFindingsLib import packages
 from AcuteFindingsLib.models.download.mirror import write_mirror
 from AcuteFindingsLib.models.package import read_package
 from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.widgets.models import checks as model_checks
-from AcuteFindingsLib.widgets.models import packages
 from AcuteFindingsLib.widgets.models.download import LICENSE, NAME, SIZE
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess

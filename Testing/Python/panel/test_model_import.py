@@ -32,7 +32,7 @@ def told():
 
 @pytest.fixture
 def importing(worker, told, monkeypatch, host):
-    monkeypatch.setattr(model_import, "missing_packages", lambda _group: ())
+    monkeypatch.setattr(model_import, "ensure_packages", lambda **_needed: True)
     folders = []
     made = ModelImport(worker=lambda: worker, tell=told.append, done=folders.append)
     made.folders = folders
@@ -65,8 +65,40 @@ def test_closing_the_panel_gives_the_import_up(importing, worker):
     assert worker.cancelled == [1]
 
 
-def test_without_torch_nothing_is_asked(importing, worker, told, monkeypatch):
-    monkeypatch.setattr(model_import, "missing_packages", lambda _group: ("torch",))
-    importing.start(Path("/x/lungs.onnx"), None)
+def test_a_file_that_needs_torch_asks_for_it_and_is_imported_once_it_is_there(importing, worker, told, monkeypatch):
+    asked = []
+    monkeypatch.setattr(model_import, "missing_packages", lambda _group: ["torch"])
+    monkeypatch.setattr(model_import, "ensure_torch", lambda what: asked.append(what) or True)
+    importing.start(Path("/x/lungs.pt"), "lungs")
+    worker.asked[0][2]["failed"]("This needs PyTorch.", "TorchMissingError")
+    assert asked == ["Importing lungs.pt"]
+    do, fields, _answers = worker.asked[1]
+    assert (do, fields["file"], fields["task"]) == ("import_model", Path("/x/lungs.pt"), "lungs")
+
+
+def test_where_torch_stays_away_the_reason_is_told_and_nothing_is_tried_again(importing, worker, told, monkeypatch):
+    monkeypatch.setattr(model_import, "missing_packages", lambda _group: ["torch"])
+    monkeypatch.setattr(model_import, "ensure_torch", lambda what: False)
+    importing.start(Path("/x/lungs.pt"), None)
+    worker.asked[0][2]["failed"]("This needs PyTorch.", "TorchMissingError")
+    assert told[-1] == "This needs PyTorch."
+    assert len(worker.asked) == 1
+
+
+def test_a_torch_that_is_damaged_is_not_asked_for_without_end(importing, worker, monkeypatch):
+    monkeypatch.setattr(model_import, "missing_packages", lambda _group: [])
+    importing.start(Path("/x/lungs.pt"), None)
+    worker.asked[0][2]["failed"]("This needs PyTorch.", "TorchMissingError")
+    assert len(worker.asked) == 1
+
+
+@pytest.mark.parametrize(("file", "package"), [("a.keras", "h5py"), ("a.ONNX", "onnx"), ("a.pt", None)])
+def test_what_a_kind_of_file_needs_is_asked_for_first(importing, worker, told, monkeypatch, file, package):
+    wanted = []
+    monkeypatch.setattr(model_import, "ensure_packages", lambda needed: wanted.extend(needed))
+    importing.start(Path("/x") / file, None)
+    names = {item.name for item in wanted}
+    assert {"onnxruntime", "pydantic"} <= names
+    assert ({"h5py", "onnx"} & names) == ({package} if package else set())
     assert not worker.asked
-    assert "needs PyTorch" in told[-1]
+    assert told == [f"{file} was not imported: packages are missing."]

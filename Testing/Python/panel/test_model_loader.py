@@ -4,12 +4,13 @@ import runpy
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from AcuteFindingsLib import packages
 from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.widgets.models import checks as model_checks
-from AcuteFindingsLib.widgets.models import packages
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.rows import user_folders
 from AcuteFindingsLib.widgets.models.table import NAME, STATE, TASK
@@ -231,9 +232,22 @@ def test_tensors_that_do_not_fit_make_a_model_unusable(host, open_loader, models
     assert "NaN" in loader.message.text
 
 
-def test_without_torch_verify_says_what_it_could_do(host, open_loader, monkeypatch):
+def test_without_packages_verify_says_what_it_could_do(host, open_loader, monkeypatch):
     loader = open_loader()
     monkeypatch.setattr(packages.importlib.metadata, "version", lambda name: "0.0.1")
+    host.click(loader.verify_button)
+    host.wait_until(lambda: "every checksum is right" in loader.message.text)
+    assert "Press Apply once" in loader.message.text
+
+
+def test_a_package_whose_tensors_need_torch_says_so_where_there_is_none(host, open_loader, monkeypatch):
+    def worker_without_torch(do, fields, *, failed, **_answers):
+        failed("This needs PyTorch.", "TorchMissingError")
+        return 1
+
+    loader = open_loader()
+    worker = SimpleNamespace(request=worker_without_torch, cancel=lambda _number: None)
+    monkeypatch.setattr(loader._verification, "_worker", lambda: worker)
     host.click(loader.verify_button)
     host.wait_until(lambda: "every checksum is right" in loader.message.text)
     assert "when PyTorch is installed" in loader.message.text

@@ -226,14 +226,14 @@ def test_home_opens_the_chosen_study_in_a_detectors_module(host, monkeypatch):
 def test_home_says_in_four_lines_what_to_do_and_stands_in_the_order_of_work(host, monkeypatch):
     import slicer
 
+    from AcuteFindingsLib import packages
     from AcuteFindingsLib.widgets.home import home_panel
-    from AcuteFindingsLib.widgets.models import packages
 
-    monkeypatch.setattr(home_panel, "missing_packages", lambda: packages.RUN[:2])
+    monkeypatch.setattr(home_panel, "missing_packages", lambda _needed: packages.DETECT[:2])
     ui = host.open_panel("AcuteFindings").ui
     assert [line[:2] for line in ui.startLabel.text.splitlines()] == ["1.", "2.", "3.", "4."]
     assert ui.installButton.visible
-    assert "1315 MB" in ui.installButton.text
+    assert "29 MB" in ui.installButton.text
     sections = (
         ui.startCollapsibleButton,
         ui.studyCollapsibleButton,
@@ -242,7 +242,7 @@ def test_home_says_in_four_lines_what_to_do_and_stands_in_the_order_of_work(host
     )
     places = [section.y for section in sections]
     assert places == sorted(places)
-    monkeypatch.setattr(home_panel, "missing_packages", lambda: [])
+    monkeypatch.setattr(home_panel, "missing_packages", lambda _needed: [])
     host.leave_panel("AcuteFindings")
     slicer.modules.AcuteFindingsWidget.panel.refresh()
     host.open_panel("AcuteFindings")
@@ -300,12 +300,12 @@ class TestSelfTests:
         assert re.search(r"^\d+ passed, 0 failed$", capsys.readouterr().out, re.MULTILINE)
 
     def test_missing_packages_fail_them_by_name(self, monkeypatch, capsys):
-        from AcuteFindingsLib.widgets.models import packages
+        from AcuteFindingsLib import packages
 
         monkeypatch.setattr(packages, "missing_packages", lambda _needed: [packages.Package("timm", "timm>=1.0", 25)])
         assert run_self_tests.main(["--modules", "PEDetect"]) == 1
         said = capsys.readouterr().out
-        assert "lacks packages that the self-tests need: timm (about 25 MB)" in said
+        assert "lacks packages that the self-tests need: timm (25 MB)" in said
         assert said.splitlines()[-1].startswith("0 passed, ")
 
     def test_a_module_that_was_not_loaded_is_a_failure(self, capsys):

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from AcuteFindingsLib.widgets.models import packages
-from AcuteFindingsLib.widgets.models.packages import NEEDED, ensure_packages, installed_versions, missing_packages
+from AcuteFindingsLib import packages
+from AcuteFindingsLib.packages import TORCH, total_mb
+from AcuteFindingsLib.widgets.models.packages import ensure_packages, ensure_torch, installed_versions
 
 
 @pytest.fixture
@@ -46,55 +47,32 @@ def asked(monkeypatch, host):
     return heard
 
 
-def test_everything_is_here():
-    assert missing_packages() == []
-
-
-def test_what_is_missing_or_too_old_is_named(lacking, monkeypatch):
-    lacking.update({"timm", "pydantic"})
-    assert [package.name for package in missing_packages()] == ["timm", "pydantic"]
-    lacking.clear()
-    monkeypatch.setattr(packages.importlib.metadata, "version", lambda name: "1.26.0+cpu")
-    assert "torch" in {package.name for package in missing_packages()}
-
-
-@pytest.mark.parametrize(
-    ("version", "enough"),
-    [
-        ("2.6.0+cpu", True),
-        ("2.10.0", True),
-        ("2.6.0a0+ecf3bae", True),
-        ("2.7.0a0", True),
-        ("2.5.9", False),
-        ("2.5.0a0", False),
-        ("", False),
-    ],
-)
-def test_versions_are_compared_as_numbers(version, enough, monkeypatch):
-    monkeypatch.setattr(packages.importlib.metadata, "version", lambda name: version)
-    assert bool(missing_packages([packages.Package("torch", "torch>=2.6", 1)])) != enough
-
-
 def test_nothing_is_asked_where_nothing_is_missing(asked):
     assert ensure_packages()
     assert not asked.questions
 
 
 def test_they_are_named_with_sizes_and_nothing_happens_without_consent(asked, lacking):
-    lacking.update({"timm", "safetensors"})
+    lacking.update({"onnxruntime", "jinja2"})
     asked.answer = False
     assert not ensure_packages()
-    assert "timm (about 25 MB), safetensors (about 2 MB)" in asked.questions[0]
-    assert "27 MB" in asked.questions[0]
+    assert "onnxruntime (28 MB), jinja2 (less than 1 MB)" in asked.questions[0]
+    assert "about 29 MB in all" in asked.questions[0]
     assert not asked.installed
 
 
+def test_torch_is_not_asked_for_where_nothing_needs_it(asked, lacking):
+    lacking.update(package.name for package in TORCH)
+    assert ensure_packages()
+    assert not asked.questions
+
+
 def test_they_are_installed_under_the_versions_of_slicers_own(asked, lacking):
-    lacking.add("timm")
+    lacking.add("onnxruntime")
     asked.after = lacking.clear
     assert ensure_packages()
     requirements, constraints, keywords = asked.installed[0]
-    assert requirements == ["timm>=1.0"]
+    assert requirements == ["onnxruntime>=1.20"]
     assert f"numpy=={metadata.version('numpy')}\n" in constraints
     assert f"torch=={metadata.version('torch')}\n" in constraints
     assert "SimpleITK==" in constraints
@@ -102,9 +80,9 @@ def test_they_are_installed_under_the_versions_of_slicers_own(asked, lacking):
 
 
 def test_what_could_not_be_installed_is_told(asked, lacking):
-    lacking.add("timm")
+    lacking.add("pydantic")
     assert not ensure_packages()
-    assert "timm" in asked.told[0]
+    assert "pydantic" in asked.told[0]
     asked.after = lambda: (_ for _ in ()).throw(RuntimeError("no network"))
     assert not ensure_packages()
     assert "no network" in asked.told[1]
@@ -112,12 +90,12 @@ def test_what_could_not_be_installed_is_told(asked, lacking):
 
 def test_in_testing_mode_nothing_is_installed_and_the_reason_is_shown(asked, lacking, host):
     host.testing(True)
-    lacking.add("timm")
+    lacking.add("pydantic")
     assert not ensure_packages()
     assert not asked.questions
     assert not asked.installed
     assert "testing mode" in asked.told[0]
-    assert "timm" in asked.told[0]
+    assert "pydantic" in asked.told[0]
 
 
 def test_a_run_goes_ahead_where_only_the_reports_packages_are_missing(asked, lacking, host):
@@ -130,41 +108,71 @@ def test_a_run_goes_ahead_where_only_the_reports_packages_are_missing(asked, lac
     assert not asked.told
 
 
-def test_torch_is_installed_by_the_pytorch_extension(asked, lacking, monkeypatch):
-    lacking.update({"torch", "torchvision"})
-    calls = []
+class PyTorchExtension:
+    """What the PyTorch extension's module offers."""
 
-    class PyTorchUtilsLogic:
-        def installTorch(self, **keywords):
-            calls.append(keywords)
-            lacking.clear()
-            return object()
+    def __init__(self, lacking, *, brings):
+        self.calls, self.PyTorchUtilsLogic, self._lacking, self._brings = [], lambda: self, lacking, brings
 
-    monkeypatch.setitem(sys.modules, "PyTorchUtils", SimpleNamespace(PyTorchUtilsLogic=PyTorchUtilsLogic))
-    assert ensure_packages()
-    assert calls == [{"torchVersionRequirement": ">=2.6", "torchvisionVersionRequirement": ">=0.21"}]
+    def installTorch(self, **keywords):
+        self.calls.append(keywords)
+        self._lacking.difference_update(self._brings)
+        return object()
+
+
+def test_torch_is_asked_for_by_what_needs_it_with_its_size(asked, lacking):
+    lacking.update(package.name for package in TORCH)
+    asked.answer = False
+    assert not ensure_torch("Importing weights.pt")
+    assert asked.questions[0].startswith(
+        "Importing weights.pt needs Python packages that are not installed yet: torch ("
+    )
+    assert f"about {total_mb(TORCH)} MB in all" in asked.questions[0]
     assert not asked.installed
+
+
+def test_torch_is_installed_by_the_pytorch_extension_and_the_rest_by_pip(asked, lacking, monkeypatch):
+    lacking.update(package.name for package in TORCH)
+    extension = PyTorchExtension(lacking, brings={"torch", "torchvision"})
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", extension)
+    asked.after = lacking.clear
+    assert ensure_torch("This")
+    assert extension.calls == [{"torchVersionRequirement": ">=2.6", "torchvisionVersionRequirement": ">=0.21"}]
+    requirements, constraints, _keywords = asked.installed[0]
+    assert requirements == ["timm>=1.0", "segmentation-models-pytorch>=0.5", "monai>=1.4"]
+    assert "torch==" in constraints
 
 
 def test_without_the_pytorch_extension_it_is_named(asked, lacking, monkeypatch):
     lacking.add("torch")
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
-    assert not ensure_packages()
+    assert not ensure_torch("This")
     assert "extension PyTorch" in asked.told[0]
 
 
 def test_a_torch_that_is_there_is_not_replaced(asked, lacking, monkeypatch):
     lacking.add("torchvision")
     monkeypatch.setitem(sys.modules, "PyTorchUtils", SimpleNamespace())
-    assert not ensure_packages()
+    assert not ensure_torch("This")
     assert "PyTorch Util" in asked.told[0]
 
 
-def test_every_requirement_is_one_of_the_projects(pytestconfig):
-    import tomllib
+def test_on_a_mac_it_is_said_that_there_is_no_torch_and_nothing_is_asked(asked, lacking, monkeypatch):
+    lacking.add("torch")
+    monkeypatch.setattr(packages.sys, "platform", "darwin")
+    monkeypatch.setattr(packages.platform, "machine", lambda: "x86_64")
+    assert not ensure_torch("Importing weights.pt")
+    assert not asked.questions
+    assert "Importing weights.pt needs PyTorch 2.6 or later, which does not exist for Slicer on a Mac" in asked.told[0]
 
-    project = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text())["project"]
-    assert {package.requirement for package in NEEDED} <= set(project["dependencies"])
+
+def test_a_build_of_onnx_runtime_for_a_graphics_card_is_enough(asked, lacking, monkeypatch):
+    lacking.add("onnxruntime")
+    known = packages.importlib.metadata.version
+    installed = {"onnxruntime-gpu": "1.23.2"}
+    monkeypatch.setattr(packages.importlib.metadata, "version", lambda name: installed.get(name) or known(name))
+    assert ensure_packages()
+    assert not asked.questions
 
 
 def test_only_installed_packages_are_pinned():

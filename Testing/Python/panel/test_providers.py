@@ -115,3 +115,26 @@ def test_a_failed_installation_is_told(asked, monkeypatch):
     asked.answers = [True, True]
     assert not ensure_provider("totalsegmentator")
     assert "no room" in asked.told[0]
+
+
+def test_torch_comes_before_a_package_that_would_bring_another(asked, monkeypatch):
+    order = []
+    monkeypatch.setattr(
+        "AcuteFindingsLib.widgets.models.provider_consent.ensure_torch",
+        lambda what, _parent: order.append((what, list(asked.installed))) or True,
+    )
+    asked.answers = [True, True]
+    assert ensure_provider("blast-ct")
+    assert order == [("blast-ct", [])]
+    assert asked.installed
+
+
+@pytest.mark.parametrize("provider", ["blast-ct", "totalsegmentator"])
+def test_where_there_is_no_torch_a_provider_is_not_offered(asked, monkeypatch, provider):
+    from AcuteFindingsLib import packages
+
+    monkeypatch.setattr(packages.sys, "platform", "darwin")
+    monkeypatch.setattr(packages.platform, "machine", lambda: "x86_64")
+    assert not ensure_provider(provider)
+    assert asked.questions == []
+    assert asked.told[0].startswith(f"{provider} needs PyTorch 2.6 or later, which does not exist for Slicer on a Mac")

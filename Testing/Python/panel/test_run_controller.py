@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from AcuteFindingsLib import packages
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.errors import CancelledError, DetectionError, ModelError, StudyRefusedError
 from AcuteFindingsLib.phantoms.as_study import phantom_study
-from AcuteFindingsLib.widgets.models import packages
 from AcuteFindingsLib.widgets.models.rows import set_user_folders
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 from AcuteFindingsLib.widgets.worker.run_controller import RunController, run_blocking
@@ -354,7 +354,7 @@ def test_a_blocking_run_raises_what_went_wrong(host, volume, worker, settings, m
     with pytest.raises(StudyRefusedError):
         run_blocking("hemorrhage", air, MODEL, worker=worker, settings=settings)
     monkeypatch.setattr(packages.importlib.metadata, "version", lambda name: "0.0.1")
-    with pytest.raises(DetectionError, match="torch"):
+    with pytest.raises(DetectionError, match="onnxruntime"):
         run_blocking("hemorrhage", volume, MODEL, worker=worker, settings=settings)
 
 

@@ -10,8 +10,9 @@ from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.detectors.registry import kinds
 from AcuteFindingsLib.detectors.wording import in_sentence
 from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.packages import LIGHT, missing_packages, total_mb
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
-from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages, missing_packages
+from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages
 from AcuteFindingsLib.widgets.samples.sample_data import load_sample, samples
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess, shared_worker
 
@@ -49,16 +50,14 @@ class HomePanel:
 
     def refresh(self) -> None:
         """Show what is installed, whether the worker runs, and what can be opened."""
-        missing = missing_packages()
+        missing = missing_packages(LIGHT)
         if missing:
             self.ui.packagesLabel.setText(_("Missing: {packages}.").format(packages=describe(missing)))
         else:
             self.ui.packagesLabel.setText(_("Everything that the detectors need is installed."))
         self.ui.installButton.setVisible(bool(missing))
         self.ui.installButton.setEnabled(bool(missing))
-        self.ui.installButton.setText(
-            _("Install them (about {size} MB)…").format(size=sum(package.size_mb for package in missing))
-        )
+        self.ui.installButton.setText(_("Install them (about {size} MB)…").format(size=total_mb(missing)))
         worker = self._worker or shared_worker()
         self.ui.workerLabel.setText(
             _("Running; it keeps used models in memory.") if worker.running else _("Not running.")

@@ -12,22 +12,15 @@ import slicer
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.packages import DOWNLOAD, missing_packages
 from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.resources import resource_path
-from AcuteFindingsLib.widgets.models.packages import Package, describe, ensure_packages, missing_packages
+from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages
 from AcuteFindingsLib.widgets.panel.time_left import TimeLeft, time_left_text
 from AcuteFindingsLib.widgets.parts import cell, column, fit_height, push_button, row, table, text_label
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
 CATALOGUE_KEY = "AcuteFindings/Catalogue"
-
-NEEDED = (
-    Package("pooch", "pooch>=1.8", 1),
-    Package("requests", "requests>=2.31", 1),
-    Package("filelock", "filelock>=3.12", 1),
-    Package("pydantic", "pydantic>=2.6", 10),
-)
-"""What a download needs."""
 
 NAME, TASK, SIZE, LICENSE = range(4)
 
@@ -208,8 +201,8 @@ class ModelDownload:
         return self._own_worker or download_worker()
 
     def _packages_are_there(self) -> bool:
-        ensure_packages(self.widget, needed=NEEDED)
-        missing = missing_packages(NEEDED)
+        ensure_packages(self.widget, needed=DOWNLOAD)
+        missing = missing_packages(DOWNLOAD)
         if missing:
             self._tell(_("Not downloaded: these packages are missing: {packages}.").format(packages=describe(missing)))
         return not missing

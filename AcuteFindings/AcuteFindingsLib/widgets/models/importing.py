@@ -6,8 +6,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.packages import DETECT, IMPORT, TORCH, missing_packages
 from AcuteFindingsLib.places import models_cache
-from AcuteFindingsLib.widgets.models.packages import RUN, missing_packages
+from AcuteFindingsLib.widgets.models.packages import ensure_packages, ensure_torch
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
 ENDINGS = "*.zip *.h5 *.hdf5 *.keras *.pt *.pth *.ckpt *.safetensors *.bin *.ts *.onnx"
@@ -38,10 +39,9 @@ class ModelImport:
         if self._request:
             self._tell(_("Another model is being imported; try again when it is done."))
             return
-        if missing_packages(RUN):
-            self._tell(
-                _("Importing {file} needs PyTorch; press Apply once, and it is installed.").format(file=file.name)
-            )
+        needed = (*DETECT, *IMPORT.get(file.suffix.lower(), ()))
+        if not ensure_packages(needed=needed):
+            self._tell(_("{file} was not imported: packages are missing.").format(file=file.name))
             return
         self._tell(_("Importing {file}…").format(file=file.name))
         self._request = self._worker().request(
@@ -49,7 +49,7 @@ class ModelImport:
             {"file": file, "folder": models_cache(), **({"task": task} if task else {})},
             progress=lambda text, share: self._tell(f"{text} ({round(100 * share)} %)"),
             done=self._on_done,
-            failed=lambda text, _kind: self._end(text),
+            failed=lambda text, kind: self._on_failed(file, task, text, kind),
             cancelled=lambda: self._end(""),
         )
 
@@ -62,6 +62,13 @@ class ModelImport:
     def _on_done(self, result: dict[str, Any]) -> None:
         self._end("")
         self._done(Path(str(result["folder"])))
+
+    def _on_failed(self, file: Path, task: str | None, text: str, kind: str) -> None:
+        self._end(text)
+        what = _("Importing {file}").format(file=file.name)
+        # Once: where nothing is missing and it is not found all the same, asking again would not end.
+        if kind == "TorchMissingError" and missing_packages(TORCH) and ensure_torch(what):
+            self.start(file, task)
 
     def _end(self, text: str) -> None:
         self._request = 0

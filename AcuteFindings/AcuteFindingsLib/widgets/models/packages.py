@@ -1,11 +1,12 @@
-"""The packages that a run needs and Slicer lacks: named with their sizes, and installed only when the user agrees."""
+"""The packages that Slicer lacks: named with what they take to download, and installed only when the user agrees."""
 
 import importlib.metadata
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from AcuteFindingsLib.packages import LIGHT, REPORT, TORCH, Package, missing_packages, torch_exists, total_mb
 
 TITLE = "AcuteFindings"
 
@@ -13,56 +14,19 @@ PROTECTED = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "torch", "torchvis
 """What Slicer or another extension brought is never replaced by another version."""
 
 
-@dataclass(frozen=True)
-class Package:
-    """A package that has to be there: its name, the requirement for pip, and what it takes on the disk, roughly."""
-
-    name: str
-    requirement: str
-    size_mb: int
-
-
-# Sizes on the disk under Linux, with what each brings along; torch takes several times as much with CUDA.
-RUN = (
-    Package("torch", "torch>=2.6", 1300),
-    Package("torchvision", "torchvision>=0.21", 15),
-    Package("timm", "timm>=1.0", 25),
-    Package("segmentation-models-pytorch", "segmentation-models-pytorch>=0.5", 5),
-    Package("safetensors", "safetensors>=0.4", 2),
-    Package("pydantic", "pydantic>=2.6", 10),
-    Package("scikit-image", "scikit-image>=0.22", 40),
-    Package("pillow", "pillow>=10", 25),
-)
-"""What detecting needs."""
-
-REPORT = (
-    Package("jinja2", "jinja2>=3.1", 2),
-    Package("zstandard", "zstandard>=0.22", 25),
-    Package("matplotlib", "matplotlib>=3.8", 50),
-)
-"""What a report needs beside it."""
-
-DICOM = (Package("highdicom", "highdicom>=0.24", 15),)
-"""What DICOM results need beside both."""
-
-NEEDED = (*RUN, *REPORT)
-
-
-def missing_packages(needed: Sequence[Package] = NEEDED) -> list[Package]:
-    """Return what is not installed or too old; reads the installed packages' names only and imports none of them."""
-    return [package for package in needed if not _satisfied(package)]
-
-
-def describe(packages: list[Package]) -> str:
-    """Return packages and sizes in words: ``"torch (about 1300 MB), timm (about 25 MB)"``."""
+def describe(packages: Sequence[Package]) -> str:
+    """Return packages and their downloads in words: ``"onnxruntime (28 MB), jinja2 (less than 1 MB)"``."""
     from slicer.i18n import tr as _
 
-    about = _("{name} (about {size} MB)")
-    return ", ".join(about.format(name=package.name, size=package.size_mb) for package in packages)
+    size, small = _("{name} ({size} MB)"), _("{name} (less than 1 MB)")
+    return ", ".join(
+        (size if package.download_mb >= 1 else small).format(name=package.name, size=round(package.download_mb))
+        for package in packages
+    )
 
 
-def ensure_packages(parent: Any = None, *, needed: Sequence[Package] = NEEDED) -> bool:
-    """See to it that all packages are there; ask before anything is installed.
+def ensure_packages(parent: Any = None, *, needed: Sequence[Package] = LIGHT) -> bool:
+    """See to it that packages are there; ask before anything is installed. For PyTorch see `ensure_torch`.
 
     Parameters
     ----------
@@ -74,34 +38,93 @@ def ensure_packages(parent: Any = None, *, needed: Sequence[Package] = NEEDED) -
     Returns
     -------
     bool
-        Whether a run can go ahead (for a report, more may be missing). Where it cannot, the user has been told why.
+        Whether what is needed is there; what only a report needs may be missing. Where it is not, the user has said no
+        or has been told why.
     """
     missing = missing_packages(needed)
     if not missing:
         return True
+    from slicer.i18n import tr as _
+
+    question = _(
+        "These Python packages are needed and not installed yet: {packages}. They are downloaded from the Python "
+        "package index, about {total} MB in all. Packages that came with Slicer are not changed. Install them now?"
+    ).format(packages=describe(missing), total=total_mb(missing))
+    enough = [package for package in needed if package not in REPORT]
+    return _ensure(missing, question, parent, install=_install, enough=enough)
+
+
+def ensure_torch(what: str, parent: Any = None) -> bool:
+    """See to it that PyTorch and what comes with it are there, because something cannot do without.
+
+    Parameters
+    ----------
+    what
+        What needs it, as a sentence begins: ``"Importing weights.pt"``.
+    parent
+        Widget that the question belongs to.
+
+    Returns
+    -------
+    bool
+        Whether it is there. Where it is not, the user has said no or has been told why.
+    """
+    missing = missing_packages(TORCH)
+    if not missing:
+        return True
+    if not torch_possible(what, parent):
+        return False
+    from slicer.i18n import tr as _
+
+    question = _(
+        "{what} needs Python packages that are not installed yet: {packages}. They are downloaded from the Python "
+        "package index, about {total} MB in all; PyTorch for a graphics card (CUDA) is several times as large. "
+        "Packages that came with Slicer are not changed. Install them now?"
+    ).format(what=what, packages=describe(missing), total=total_mb(missing))
+    return _ensure(missing, question, parent, install=_install_with_torch, enough=missing)
+
+
+def torch_possible(what: str, parent: Any = None) -> bool:
+    """Whether there is a PyTorch for this Slicer; where there is none, the user is told that `what` is not possible."""
+    if torch_exists():
+        return True
+    from slicer.i18n import tr as _
+
+    text = _(
+        "{what} needs PyTorch 2.6 or later, which does not exist for Slicer on a Mac (an x86_64 program; 2.2.2 was the "
+        "last). Do it on Linux or Windows, or with the command acutefindings in a Python for Apple silicon. The models "
+        "that came with the extension work without it."
+    )
+    _tell(text.format(what=what), parent)
+    return False
+
+
+def _ensure(
+    missing: Sequence[Package],
+    question: str,
+    parent: Any,
+    *,
+    install: Callable[[Sequence[Package]], None],
+    enough: Sequence[Package],
+) -> bool:
+    """Ask, install, and say what went wrong; return whether `enough` is there at the end."""
     import slicer
     from slicer.i18n import tr as _
 
     if slicer.app.testingEnabled():
-        if not missing_packages(RUN):
+        if not missing_packages(enough):
             return True
         told = _("These packages are missing, and nothing is installed in testing mode: {packages}.")
         _tell(told.format(packages=describe(missing)), parent)
         return False
-    question = _(
-        "These Python packages are needed and not installed yet: {packages}. They are downloaded from the Python "
-        "package index and take about {total} MB. Packages that came with Slicer are not changed. Install them now?"
-    )
-    total = sum(package.size_mb for package in missing)
-    text = question.format(packages=describe(missing), total=total)
-    if not slicer.util.confirmOkCancelDisplay(text, windowTitle=TITLE, parent=parent):
-        return not missing_packages(RUN)
+    if not slicer.util.confirmOkCancelDisplay(question, windowTitle=TITLE, parent=parent):
+        return not missing_packages(enough)
     try:
-        _install(missing)
+        install(missing)
     except Exception as error:  # pip and PyTorchUtils raise many kinds; the user needs to hear of all of them
         _tell(_("The packages could not be installed: {error}").format(error=error), parent)
         return False
-    still = missing_packages(needed)
+    still = missing_packages(missing)
     if still:
         told = _("These packages are still missing: {packages}. Restart Slicer and try again.")
         _tell(told.format(packages=describe(still)), parent)
@@ -113,22 +136,25 @@ def ensure_packages(parent: Any = None, *, needed: Sequence[Package] = NEEDED) -
     return True
 
 
-def _install(missing: list[Package]) -> None:
-    """Install torch as the PyTorch extension does, and the rest with pip under the versions that are there."""
+def _install_with_torch(missing: Sequence[Package]) -> None:
+    """Install torch as the PyTorch extension does, and then the rest, which would bring another torch along."""
+    if {package.name for package in missing} & {"torch", "torchvision"}:
+        _install_torch()
+    _install([package for package in missing if package.name not in ("torch", "torchvision")])
+
+
+def _install(missing: Sequence[Package]) -> None:
+    """Install with pip under the versions that are there."""
     import slicer.packaging
     from packaging.requirements import Requirement
 
-    names = {package.name for package in missing}
-    if names & {"torch", "torchvision"}:
-        _install_torch()
-    others = [package for package in missing if package.name not in ("torch", "torchvision")]
-    if not others:
+    if not missing:
         return
     with tempfile.TemporaryDirectory(prefix="AcuteFindings-") as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("".join(f"{line}\n" for line in installed_versions(PROTECTED)), encoding="utf-8")
         slicer.packaging.pip_ensure(
-            [Requirement(package.requirement) for package in others],
+            [Requirement(package.requirement) for package in missing],
             constraints=constraints,
             prompt_install=False,
             requester=TITLE,
@@ -162,7 +188,7 @@ def _install_torch() -> None:
         raise AcuteFindingsError(
             _("PyTorch is missing. Install the extension PyTorch in the Extensions Manager and restart Slicer.")
         ) from error
-    torch, vision = (package.requirement.removeprefix(package.name) for package in RUN[:2])
+    torch, vision = (package.requirement.removeprefix(package.name) for package in TORCH[:2])
     logic = PyTorchUtils.PyTorchUtilsLogic()
     if logic.installTorch(torchVersionRequirement=torch, torchvisionVersionRequirement=vision) is None:
         raise AcuteFindingsError(_("PyTorch was not installed."))
@@ -172,15 +198,3 @@ def _tell(text: str, parent: Any) -> None:
     import slicer
 
     slicer.util.errorDisplay(text, windowTitle=TITLE, parent=parent)
-
-
-def _satisfied(package: Package) -> bool:
-    from packaging.requirements import Requirement
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        version = Version(importlib.metadata.version(package.name))
-        # A build of a coming release (2.6.0a0) counts as what it will be.
-        return Requirement(package.requirement).specifier.contains(version.base_version)
-    except (importlib.metadata.PackageNotFoundError, InvalidVersion):
-        return False

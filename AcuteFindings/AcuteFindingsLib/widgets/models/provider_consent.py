@@ -3,10 +3,11 @@
 from typing import Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError
+from AcuteFindingsLib.packages import Package, missing_packages
 from AcuteFindingsLib.providers.consent import give_consent, has_consent
 from AcuteFindingsLib.providers.registry import list_terms
 from AcuteFindingsLib.providers.terms import Terms
-from AcuteFindingsLib.widgets.models.packages import PROTECTED, TITLE, Package, installed_versions, missing_packages
+from AcuteFindingsLib.widgets.models.packages import PROTECTED, TITLE, ensure_torch, installed_versions, torch_possible
 
 
 def chosen_provider(model: str) -> Terms | None:
@@ -34,7 +35,8 @@ def ensure_provider(model: str, parent: Any = None) -> bool:
     if provider is None:
         return True
     try:
-        return _agreed(provider, parent) and _installed(provider, parent)
+        possible = not provider.needs_torch or torch_possible(provider.id, parent)
+        return possible and _agreed(provider, parent) and _installed(provider, parent)
     except AcuteFindingsError as error:
         _tell(str(error), parent)
         return False
@@ -65,6 +67,9 @@ def _installed(provider: Terms, parent: Any) -> bool:
 
     from AcuteFindingsLib.providers.install import is_installed
 
+    # Before its package, which would bring along one that the PyTorch extension does not know.
+    if provider.needs_torch and not provider.own_environment and not ensure_torch(provider.id, parent):
+        return False
     if is_installed(provider):
         return True
     if slicer.app.testingEnabled():

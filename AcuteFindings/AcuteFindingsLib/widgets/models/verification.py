@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.packages import DETECT, missing_packages
 from AcuteFindingsLib.widgets.models.checks import ModelChecks
-from AcuteFindingsLib.widgets.models.packages import RUN, missing_packages
 from AcuteFindingsLib.widgets.models.rows import ModelRow
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
@@ -52,15 +52,15 @@ class ModelVerification:
         self._row = row
         if error:
             self._end(_("{model} failed verification: {error}").format(model=row.id, error=error))
-        elif missing_packages(RUN):
-            text = _("{model}: every checksum is right. Its tensors can be examined when PyTorch is installed.")
+        elif missing_packages(DETECT):
+            text = _("{model}: every checksum is right. Press Apply once and install what it asks for to examine more.")
             self._end(text.format(model=row.id))
         else:
             self._request = self._worker().request(
                 "verify",
                 {"folder": row.folder},
                 done=lambda result: self._examined(row, "" if result.get("ok") else str(result.get("error"))),
-                failed=lambda text, _kind: self._end(text),
+                failed=lambda text, kind: self._on_failed(row, text, kind),
             )
 
     def stop(self) -> None:
@@ -79,6 +79,12 @@ class ModelVerification:
         else:
             text = _("{model}: every checksum is right and every tensor fits the network.")
             self._end(text.format(model=row.id))
+
+    def _on_failed(self, row: ModelRow, text: str, kind: str) -> None:
+        if kind == "TorchMissingError":
+            text = _("{model}: every checksum is right. Its tensors can be examined when PyTorch is installed.")
+            text = text.format(model=row.id)
+        self._end(text)
 
     def _end(self, text: str) -> None:
         self._row, self._request = None, 0

@@ -13,12 +13,13 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.jobs.arrays import save_result
+from AcuteFindingsLib.packages import DICOM, LIGHT
 from AcuteFindingsLib.scene.bundle import save_bundle
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.scene.sequence_frame import frame_words, is_of_shown_frame
 from AcuteFindingsLib.scene.study_from_node import study_facts
 from AcuteFindingsLib.study.study import Study
-from AcuteFindingsLib.widgets.models.packages import DICOM, NEEDED, ensure_packages
+from AcuteFindingsLib.widgets.models.packages import ensure_packages
 from AcuteFindingsLib.widgets.panel.scene_finding import whole_finding
 from AcuteFindingsLib.widgets.panel.series_check import instance_file
 from AcuteFindingsLib.widgets.panel.source_files import find_source_files
@@ -162,7 +163,7 @@ class ExportPanel:
         self.show(None)
 
     def _export(self, job: str) -> None:
-        needed = (*NEEDED, *DICOM) if job in DICOM_JOBS else NEEDED
+        needed = (*LIGHT, *DICOM) if job in DICOM_JOBS else LIGHT
         if self.result is None or self.busy or not ensure_packages(self.widget, needed=needed):
             return
         if self.result.volume is None:

@@ -6,9 +6,10 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.packages import LIGHT, TORCH, missing_packages
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
-from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages, missing_packages
+from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages, ensure_torch
 from AcuteFindingsLib.widgets.models.provider_consent import ensure_provider
 from AcuteFindingsLib.widgets.panel.time_left import time_left_text
 from AcuteFindingsLib.widgets.parts import single_click
@@ -44,7 +45,7 @@ class RunBar:
         self.ui, self.controller, self.model_loader = ui, controller, model_loader
         self._may_start, self._show_result = may_start, on_result
         self._obstacle = ""
-        self._last_run: tuple[Any, str, str] | None = None
+        self._last_run: tuple[Any, str, str, bool] | None = None
         controller.on_state = self._on_state
         controller.on_progress = self._on_progress
         controller.on_result = self._on_result
@@ -72,7 +73,7 @@ class RunBar:
         if not self._may_start():
             return
         if not ensure_packages(self.ui.applyButton):
-            missing = missing_packages()
+            missing = missing_packages(LIGHT)
             if missing:
                 text = _("✖ Not run: these packages are missing: {packages}.")
                 self.tell(text.format(packages=describe(missing)))
@@ -105,7 +106,7 @@ class RunBar:
             self.tell("")
 
     def _start(self, volume: Any, model: str, device: str, *, force: bool = False) -> None:
-        self._last_run = (volume, model, device)
+        self._last_run = (volume, model, device, force)
         self.controller.start(volume, model, device, force)
 
     def _on_state(self, state: str) -> None:
@@ -128,15 +129,27 @@ class RunBar:
         self._show_result(result)
 
     def _on_error(self, text: str) -> None:
+        if self.controller.error_kind == "TorchMissingError" and missing_packages(TORCH):
+            self._offer_torch()
+            return
         self.tell(_("✖ {reason}").format(reason=text))
         if self.controller.error_kind == "StudyRefusedError":
             self._offer_force(text)
-            return
-        slicer.util.errorDisplay(text)
+        else:
+            slicer.util.errorDisplay(text)
 
     def _offer_force(self, text: str) -> None:
         if slicer.app.testingEnabled() or self._last_run is None:
             return
         question = _("{reason}\n\nRun the detector anyway? Its answer may mean nothing.").format(reason=text)
         if slicer.util.confirmYesNoDisplay(question):
-            self._start(*self._last_run, force=True)
+            volume, model, device, _forced = self._last_run
+            self._start(volume, model, device, force=True)
+
+    def _offer_torch(self) -> None:
+        used = self.model_loader.used
+        what = _("The model {model}").format(model=self.model_loader.model if used is None else used.id)
+        self.tell(_("✖ Not run: {what} needs PyTorch, which is not installed.").format(what=what))
+        if ensure_torch(what, self.ui.applyButton) and self._last_run is not None:
+            volume, model, device, force = self._last_run
+            self._start(volume, model, device, force=force)

@@ -34,10 +34,11 @@ class ModuleTest(ScriptedLoadableModuleTest):
 
     def setUp(self) -> None:
         """Close the scene; fail where a run could only fail, and say which packages it lacks."""
-        from AcuteFindingsLib.widgets.models.packages import RUN, describe, missing_packages
+        from AcuteFindingsLib.packages import DETECT, missing_packages
+        from AcuteFindingsLib.widgets.models.packages import describe
 
         slicer.mrmlScene.Clear(0)
-        missing = missing_packages(RUN)
+        missing = missing_packages(DETECT)
         if missing:
             self.fail(f"This application lacks packages that the self-tests need: {describe(missing)}.")
 

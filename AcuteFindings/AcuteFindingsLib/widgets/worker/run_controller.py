@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from AcuteFindingsLib.detectors.wording import names_of
 from AcuteFindingsLib.errors import CancelledError, DetectionError, named_error
 from AcuteFindingsLib.jobs.arrays import load_result
+from AcuteFindingsLib.packages import DETECT, missing_packages
 from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding_steps
 from AcuteFindingsLib.scene.results import SceneResult, result_of
 from AcuteFindingsLib.scene.sequence_frame import frame_of, set_frame
@@ -21,8 +22,7 @@ from AcuteFindingsLib.scene.study_from_node import study_facts
 from AcuteFindingsLib.scene.views import show_in_window
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.widgets.last_resort import told
-from AcuteFindingsLib.widgets.models.packages import RUN as RUN_PACKAGES
-from AcuteFindingsLib.widgets.models.packages import describe, missing_packages
+from AcuteFindingsLib.widgets.models.packages import describe
 from AcuteFindingsLib.widgets.models.rows import user_folders
 from AcuteFindingsLib.widgets.panel.scene_watch import SceneWatch
 from AcuteFindingsLib.widgets.panel.series_check import instance_file
@@ -357,7 +357,7 @@ def run_blocking(
     AcuteFindingsError
         Anything else that ended the run: of the class that the worker raised.
     """
-    missing = missing_packages(RUN_PACKAGES)
+    missing = missing_packages(DETECT)
     if missing:
         raise DetectionError(
             _("These packages are missing: {packages}. Open the module and press Apply to install them.").format(
