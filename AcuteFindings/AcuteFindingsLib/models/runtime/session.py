@@ -1,0 +1,226 @@
+"""Sessions of ONNX Runtime: a model in memory, computed on the device asked for or, where that fails, the processor."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.last_resort import out_of_memory, sentence
+from AcuteFindingsLib.models.device import CPU, PROVIDERS, choose_onnx_device
+from AcuteFindingsLib.models.runtime.threads import thread_count
+from AcuteFindingsLib.study.notice import Notice, Severity
+
+DIFFERENCE = 1e-3
+"""How far an answer of another device may lie from the processor's, as a share of the largest value (at least 1).
+
+Ours: single precision differs by about 1e-5, half precision by 1e-2. Half this of a logit near 0 is 0.0003 of the
+probability.
+"""
+
+# What is not ONNX Runtime's default, by device; https://onnxruntime.ai/docs/execution-providers.
+_OPTIONS: dict[str, dict[str, str]] = {
+    # Not TensorFloat-32, which has ten bits. A search for the fastest algorithm is made anew for each size of a batch.
+    "cuda": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"},
+    # The Neural Engine, which is left out, computes in half precision.
+    "coreml": {"ModelFormat": "MLProgram", "MLComputeUnits": "CPUAndGPU"},
+    # As precise as the model is stored; its own default on graphics cards, and on processors that have it, is half.
+    "openvino": {"precision": "ACCURACY"},
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """A model ready to run.
+
+    Attributes
+    ----------
+    name
+        Whose it is, for errors.
+    device
+        Where it computes now.
+    runtime
+        What computes it, with its version.
+    notices
+        Why it does not compute where that was asked for; none where it does.
+    """
+
+    def __init__(self, model: bytes, *, device: str, threads: int | None, name: str) -> None:
+        import onnxruntime
+
+        self.name = name
+        self.runtime = f"ONNX Runtime {onnxruntime.__version__}"
+        self.notices: tuple[Notice, ...] = ()
+        self._threads = threads or thread_count()
+        self.device = choose_onnx_device(device)
+        # Nobody asked for a device that `auto` only tried.
+        self._untried: Severity = "info" if device == "auto" else "warn"
+        # For the processor, in case the device fails; where it is the processor the session has a copy of its own.
+        self._model = b"" if self.device == CPU else model
+        self._compared = self.device == CPU
+        if self.device != CPU:
+            try:
+                self._session = _create(model, self.device, self._threads)
+                return
+            except Exception as error:  # ONNX Runtime's own classes have no common base but this.
+                self._move(_not_started(self.device, self._untried), error)
+        try:
+            self._session = _create(model, CPU, self._threads)
+        except Exception as error:
+            raise ModelError(f"{name} is not an ONNX model that can be run here: {line_of(error)}.") from error
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Return what the model takes: `name`, `type` and `shape` of each input."""
+        return self._session.get_inputs()
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Return what the model gives: `name`, `type` and `shape` of each output."""
+        return self._session.get_outputs()
+
+    def run(self, names: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return outputs by their names, in this order.
+
+        Where a device fails, or its first answer differs from the processor's by more than `DIFFERENCE`, the processor
+        answers, from now on, and `notices` says so.
+
+        Raises
+        ------
+        Exception
+            ONNX Runtime's, where the model does not take this input or the memory does not suffice.
+        """
+        if self.device == CPU:
+            return self._session.run(list(names), dict(feeds))
+        try:
+            answers = self._session.run(list(names), dict(feeds))
+        except Exception as error:
+            processor = _create(self._model, CPU, self._threads)
+            # What the processor does not take either is no fault of the device.
+            answers = processor.run(list(names), dict(feeds))
+            self._session = processor
+            self._move(_failed(self.device, error), error)
+            return answers
+        if not self._compared:
+            self._compared = True
+            processor = _create(self._model, CPU, self._threads)
+            first = {name: value[:1] for name, value in feeds.items()} if self._takes_one() else feeds
+            difference = _difference(answers, processor.run(list(names), dict(first)))
+            if not difference <= DIFFERENCE:  # also where it is not a number
+                self._session = processor
+                self._move(_differs(self.device, difference, self._untried))
+                return processor.run(list(names), dict(feeds))
+        return answers
+
+    def _takes_one(self) -> bool:
+        return all(item.shape and not isinstance(item.shape[0], int) for item in (*self.inputs, *self.outputs))
+
+    def _move(self, notice: Notice, error: BaseException | None = None) -> None:
+        # The error's own words may name files; they are for the terminal only.
+        level = logging.WARNING if notice.severity == "warn" else logging.INFO
+        _log.log(level, "%s: %s%s", self.name, notice.text, f" ({line_of(error)})" if error else "")
+        self.device, self.notices, self._model = CPU, (notice,), b""
+
+
+def open_session(model: bytes, *, device: str = "auto", threads: int | None = None, name: str = "The model") -> Session:
+    """Make a model ready to run.
+
+    Parameters
+    ----------
+    model
+        An ONNX file's content, with all that it needs.
+    device
+        One of `models.device.DEVICES`.
+    threads
+        How many compute; `threads.thread_count` when None.
+    name
+        Whose it is, for errors.
+
+    Raises
+    ------
+    ModelError
+        ONNX Runtime is not installed, does not have the device, or cannot run the model.
+    """
+    return Session(model, device=device, threads=threads, name=name)
+
+
+def devices_of(sessions: Sequence[Session]) -> str:
+    """Return where the parts of a model compute: one device, or several joined by a plus sign."""
+    return "+".join(dict.fromkeys(session.device for session in sessions))
+
+
+def notices_of(sessions: Sequence[Session]) -> tuple[Notice, ...]:
+    """Return what the sessions of a model have to say, each once."""
+    return tuple(dict.fromkeys(notice for session in sessions for notice in session.notices))
+
+
+def line_of(error: BaseException) -> str:
+    """Return the message of a foreign error as one line."""
+    return " ".join(str(error).split())[:300].rstrip(".")
+
+
+def _create(model: bytes, device: str, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # What fails is raised, and told once.
+    options.intra_op_num_threads = threads
+    # Threads that wait do not turn: two processes at once otherwise take each other's cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    name, _, number = device.partition(":")
+    if name == CPU:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    if name == "directml":
+        options.enable_mem_pattern = False  # As its documentation asks.
+    if name == "cuda" and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # The libraries of pip's nvidia packages, or PyTorch's.
+    provider = PROVIDERS[name]
+    settings = dict(_OPTIONS.get(name, {}))
+    if number:
+        settings["device_id"] = number
+    if name == "openvino":
+        settings["num_of_threads"] = str(threads)
+    session = onnxruntime.InferenceSession(
+        model, options, providers=[(provider, settings), "CPUExecutionProvider"], enable_fallback=0
+    )
+    if provider not in session.get_providers():
+        # ONNX Runtime leaves out what it cannot load, without an error.
+        raise RuntimeError(f"{provider} could not be loaded")
+    return session
+
+
+def _difference(answers: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
+    """Return the largest difference of the first items, as a share of the largest value expected, at least 1."""
+    shares = [
+        float(np.abs(answer[: len(value)] - value).max() / max(1.0, float(np.abs(value).max())))
+        for answer, value in zip(answers, expected, strict=True)
+        if value.size
+    ]
+    return float(np.max(shares)) if shares else 0.0
+
+
+def _not_started(device: str, severity: Severity) -> Notice:
+    return Notice(
+        "device-not-started",
+        severity,
+        f"ONNX Runtime could not start the device {device}, so the processor computed this result; update the device's "
+        "driver and libraries, or choose the device cpu.",
+    )
+
+
+def _failed(device: str, error: BaseException) -> Notice:
+    why = f"The device {device} failed while it computed"
+    if out_of_memory(error):
+        why = sentence(error).rstrip(".")
+    return Notice("device-failed", "warn", f"{why}; the processor computed the rest of this result.")
+
+
+def _differs(device: str, difference: float, severity: Severity) -> Notice:
+    return Notice(
+        "device-differs",
+        severity,
+        f"The device {device} gives other answers than the processor (by {difference:.2g}, at most {DIFFERENCE:g} is "
+        "expected), so the processor computed this result; update the device's driver, or choose the device cpu.",
+    )
