@@ -14,7 +14,7 @@ from subprocess import CalledProcessError
 
 from AcuteFindingsLib import __version__
 from AcuteFindingsLib.errors import AcuteFindingsError
-from AcuteFindingsLib.packages import torch_missing
+from AcuteFindingsLib.packages import extra_missing
 from AcuteFindingsLib.places import models_cache
 
 KEPT_LOGS = 20
@@ -62,8 +62,8 @@ def sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, RecursionError):
         return "The input is nested too deeply to be read; check the file, or export it again."
-    if (needed := torch_missing(error)) is not None:
-        return str(needed)
+    if needed := extra_missing(error):
+        return needed
     if isinstance(error, ModuleNotFoundError):
         return f"The Python package {error.name!r} is missing or damaged; install the packages again."
     if isinstance(error, OSError):

@@ -87,6 +87,24 @@ TORCH = (
 torch is the wheel of the Python package index; with the libraries of CUDA it is several times as much.
 """
 
+EVALUATE = (
+    Package("scikit-learn", "scikit-learn>=1.4", 10),
+    Package("pandas", "pandas>=2.0", 12),
+    Package("openpyxl", "openpyxl>=3.1", 1),
+)
+"""What measuring, comparing and exploring tables need beside."""
+
+TRAIN = (
+    Package("lightning", "lightning>=2.4", 2),
+    Package("scikit-image", "scikit-image>=0.22", 14),
+    Package("pyyaml", "pyyaml>=6.0", 1),
+    Package("tensorboard", "tensorboard>=2.15", 13),
+    Package("torchmetrics", "torchmetrics>=1.3", 1),
+)
+"""What training needs beside both."""
+
+_TRAIN_MODULES = ("lightning", "skimage", "yaml", "tensorboard", "torchmetrics", "onnxscript")
+_EVALUATE_MODULES = ("sklearn", "pandas")
 _TORCH_MODULES = {package.name.replace("-", "_") for package in TORCH}
 
 
@@ -133,6 +151,25 @@ def torch_missing(error: BaseException | None = None, *, what: str = "This") -> 
     return TorchMissingError(
         f"{what} needs {names}, not installed here: pip install 'acutefindings[torch]' (downloads about "
         f"{total_mb(missing)} MB; PyTorch with CUDA is several times as large)."
+    )
+
+
+def extra_missing(error: BaseException) -> str:
+    """Return how to get what an error says is not there, where one of our extras brings it; else an empty text."""
+    torch = torch_missing(error)
+    if torch is not None or not isinstance(error, ModuleNotFoundError):
+        return str(torch or "")
+    module = (error.name or "").partition(".")[0]
+    if module in _EVALUATE_MODULES:
+        extra, size = "evaluate", f"about {total_mb(EVALUATE)} MB"
+    elif module in _TRAIN_MODULES:
+        extra = "train"
+        size = f"about {total_mb((*TORCH, *EVALUATE, *TRAIN))} MB; PyTorch with CUDA is several times as large"
+    else:
+        return ""
+    return (
+        f"This needs the Python package {module}, not installed here: pip install 'acutefindings[{extra}]' "
+        f"(downloads {size})."
     )
 
 

@@ -8,7 +8,19 @@ import pytest
 from AcuteFindingsLib import packages
 from AcuteFindingsLib.errors import ModelError, TorchMissingError
 from AcuteFindingsLib.last_resort import sentence
-from AcuteFindingsLib.packages import DICOM, DOWNLOAD, LIGHT, TORCH, Package, missing_packages, torch_missing, total_mb
+from AcuteFindingsLib.packages import (
+    DICOM,
+    DOWNLOAD,
+    EVALUATE,
+    LIGHT,
+    TORCH,
+    TRAIN,
+    Package,
+    extra_missing,
+    missing_packages,
+    torch_missing,
+    total_mb,
+)
 
 SLICER_BRINGS = {"numpy", "scipy", "SimpleITK", "pydicom", "pillow", "requests", "packaging"}
 
@@ -54,10 +66,11 @@ def test_nothing_on_the_way_to_a_report_is_torch():
 
 def test_every_requirement_is_one_of_the_projects(pytestconfig):
     project = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text())["project"]
-    extras = {line for lines in project["optional-dependencies"].values() for line in lines}
+    extras = project["optional-dependencies"]
     needed = {package.requirement for package in (*LIGHT, *DOWNLOAD)}
     assert needed <= set(project["dependencies"])
-    assert {package.requirement for package in (*DICOM, *TORCH)} <= set(project["dependencies"]) | extras
+    for name, needed_by_extra in {"dicom-export": DICOM, "torch": TORCH, "evaluate": EVALUATE, "train": TRAIN}.items():
+        assert {package.requirement for package in needed_by_extra} <= set(extras[name]), name
 
 
 @pytest.mark.parametrize("name", ["torch", "torch.nn", "segmentation_models_pytorch", "timm"])
@@ -67,6 +80,27 @@ def test_a_missing_module_of_torch_says_how_to_get_it_and_what_it_takes(name):
     assert "acutefindings[torch]" in text
     assert f"{total_mb(TORCH)} MB" in text
     assert sentence(error) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [
+        ("torch.nn", "torch"),
+        ("sklearn.metrics", "evaluate"),
+        ("pandas", "evaluate"),
+        ("yaml", "train"),
+        ("skimage", "train"),
+    ],
+)
+def test_every_missing_package_of_an_extra_is_told_with_the_command_and_what_it_takes(name, extra):
+    text = sentence(ModuleNotFoundError(f"No module named {name!r}", name=name))
+    assert f"pip install 'acutefindings[{extra}]'" in text
+    assert " MB" in text
+
+
+def test_what_no_extra_brings_is_left_alone():
+    assert extra_missing(ModuleNotFoundError(name="jinja2")) == ""
+    assert "'jinja2' is missing" in sentence(ModuleNotFoundError(name="jinja2"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import regionprops
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
 
 
 class Ellipsoid(NamedTuple):
@@ -71,12 +72,26 @@ def abc_half(mask: np.ndarray, spacing: tuple[float, float, float]) -> Ellipsoid
     largest = components == 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
     areas = np.count_nonzero(largest, axis=(1, 2))
     top = int(np.argmax(areas))
-    region = regionprops(largest[top].astype(np.uint8), spacing=(1.0, spacing[2] / spacing[1]))[0]
-    a_mm = float(region.feret_diameter_max) * spacing[1]
+    a_mm = _longest_diameter(largest[top], spacing)
     b_mm = _width_across(largest[top], spacing)
     weights = np.where(areas > 0.75 * areas[top], 1.0, np.where(areas > 0.25 * areas[top], 0.5, 0.0))
     c_mm = float(weights.sum() * spacing[0])
     return Ellipsoid(a_mm, b_mm, c_mm, a_mm * b_mm * c_mm / 2000.0)
+
+
+def _longest_diameter(plane: np.ndarray, spacing: tuple[float, float, float]) -> float:
+    """Return the largest distance in mm between pixel edges of the convex hull of a ``(y, x)`` mask."""
+    edges = _edge_middles(np.argwhere(plane))
+    hull = ConvexHull(edges)
+    pixels = np.argwhere(np.ones(plane.shape, bool))
+    inside = (pixels @ hull.equations[:, :2].T + hull.equations[:, 2] <= 1e-10).all(axis=1)
+    edges = _edge_middles(pixels[inside])
+    return float(pdist(edges[ConvexHull(edges).vertices] * np.asarray(spacing[1:])).max())
+
+
+def _edge_middles(pixels: np.ndarray) -> np.ndarray:
+    """Return the middles of the four edges of each of ``(n, 2)`` pixels."""
+    return (pixels[:, None] + [[-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]]).reshape(-1, 2)
 
 
 def _width_across(plane: np.ndarray, spacing: tuple[float, float, float]) -> float:

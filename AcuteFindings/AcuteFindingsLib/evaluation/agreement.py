@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from sklearn.metrics import cohen_kappa_score
-from torchmetrics.functional.nominal import fleiss_kappa
 
 from AcuteFindingsLib import __version__
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation import tables
+from AcuteFindingsLib.evaluation.case_names import case_key, plain
 from AcuteFindingsLib.evaluation.columns import looks_like_label
-from AcuteFindingsLib.evaluation.resampling import Bootstrap, Measure
+from AcuteFindingsLib.evaluation.resampling import Bootstrap, Measure, of_all
 from AcuteFindingsLib.evaluation.schema import Agreement, Figure, LabelAgreement, PairAgreement
 
 _READER_COLUMNS = ("reader", "annotator", "radiologist", "rater")
@@ -86,8 +84,7 @@ def cohen_kappa(first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap | No
     a, b = np.asarray(first, int), np.asarray(second, int)
     if not len(a) or (len(np.unique(np.concatenate([a, b]))) < 2):
         return Figure(value=None, count=len(a))
-    span = (bootstrap or Bootstrap(np.arange(len(a)), by="case")).interval(_cohen_measure(a, b), within=(-1.0, 1.0))
-    return Figure(value=float(cohen_kappa_score(a, b)), intervals=[span] if span else [], count=len(a))
+    return _figure(_cohen_measure(a, b), len(a), bootstrap)
 
 
 def fleiss(answers: np.ndarray, bootstrap: Bootstrap | None = None) -> Figure:
@@ -97,11 +94,12 @@ def fleiss(answers: np.ndarray, bootstrap: Bootstrap | None = None) -> Figure:
         return Figure(value=None, count=len(answers))
     present = answers.sum(1)
     counts = np.stack([answers.shape[1] - present, present], axis=1)
-    value = float(fleiss_kappa(torch.as_tensor(counts), mode="counts"))
-    span = (bootstrap or Bootstrap(np.arange(len(answers)), by="case")).interval(
-        _fleiss_measure(counts), within=(-1.0, 1.0)
-    )
-    return Figure(value=value, intervals=[span] if span else [], count=len(answers))
+    return _figure(_fleiss_measure(counts), len(answers), bootstrap)
+
+
+def _figure(measure: Measure, count: int, bootstrap: Bootstrap | None) -> Figure:
+    span = (bootstrap or Bootstrap(np.arange(count), by="case")).interval(measure, within=(-1.0, 1.0))
+    return Figure(value=of_all(measure, count), intervals=[span] if span else [], count=count)
 
 
 def _label_set(table: Any, path: Path, labels: Sequence[str], who: str | None) -> LabelSet:
@@ -111,7 +109,7 @@ def _label_set(table: Any, path: Path, labels: Sequence[str], who: str | None) -
     rest = table.drop(columns=[case, *([who] if who else [])])
     found = list(labels) or _labels_in(rest)
     held: dict[str, dict[str, float]] = {}
-    keys = [tables.case_key(name) if isinstance(name, str) else "" for name in table[case]]
+    keys = [case_key(name) if isinstance(name, str) else "" for name in table[case]]
     for label in found:
         column = tables.label_column(rest, label)
         if column is None:
@@ -123,7 +121,7 @@ def _label_set(table: Any, path: Path, labels: Sequence[str], who: str | None) -
 
 def _labels_in(table: Any) -> list[str]:
     own = [name for name in table.columns if looks_like_label(table, name)]
-    lists = [name for name in table.columns if tables.plain(name) in tables.LIST_COLUMNS and name not in own]
+    lists = [name for name in table.columns if plain(name) in tables.LIST_COLUMNS and name not in own]
     listed = [item for name in lists for item in tables.listed_labels(table[name])]
     return list(dict.fromkeys([*own, *listed]))
 

@@ -3,19 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.model_selection import GroupKFold
-from torchmetrics.functional.classification import binary_calibration_error
 
-from AcuteFindingsLib.evaluation.resampling import Bootstrap, Measure
+from AcuteFindingsLib.evaluation.resampling import Bootstrap, Measure, of_all
 from AcuteFindingsLib.evaluation.schema import Bin, Calibration, Figure
 
 BINS = 15
 _FOLDS = 5
-_LARGEST = float(np.nextafter(1.0, 0.0))
 _LOG_TEMPERATURES = (-4.0, 4.0)
 _LEAST_PROBABILITY = 1e-7
 
@@ -26,9 +23,7 @@ def calibration_error(truth: np.ndarray, probability: np.ndarray, *, bins: int =
     Bins of equal width over 0..1; the mean over the labels is the class-wise calibration error (Kull 2019), which
     docs/sources.md 5 reports.
     """
-    stated = torch.as_tensor(np.minimum(np.asarray(probability, float), _LARGEST))
-    present = torch.as_tensor(np.asarray(truth, bool).astype(int))
-    return float(binary_calibration_error(stated, present, n_bins=bins, norm="l1"))
+    return of_all(calibration_measure(np.asarray(truth, bool), probability, bins=bins), len(truth))
 
 
 def class_wise_calibration_error(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation import tables
+from AcuteFindingsLib.evaluation.case_names import plain
 from AcuteFindingsLib.evaluation.columns import describes_the_case, looks_like_label, says_present_or_absent
 from AcuteFindingsLib.evaluation.predictions import Scores
 
@@ -30,7 +31,7 @@ def chosen_labels(
     wanted = dict(labels) if isinstance(labels, Mapping) else {label: "" for label in labels}
     chosen = []
     for label in wanted or scores.labels:
-        known = next((own for own in scores.labels if tables.plain(own) == tables.plain(label)), None)
+        known = next((own for own in scores.labels if plain(own) == plain(label)), None)
         if known is None:
             raise EvaluationError(f"The predictions have no label {label!r}; they have {tables.names(scores.labels)}.")
         column = wanted.get(label) or tables.label_column(table, known)
@@ -57,7 +58,7 @@ def _can_be_label(name: str, entries: pd.Series) -> bool:
     """Whether a column that both tables have can be a label; one that is named as a finding is, whatever it holds."""
     if describes_the_case(name):
         return False
-    if tables.plain(entries.name) in tables.LIST_COLUMNS or tables.is_finding(name):
+    if plain(entries.name) in tables.LIST_COLUMNS or tables.is_finding(name):
         return True
     # An odd word among labels is told of later; a column of ages or of scores is none.
     stated = entries.dropna()
@@ -75,8 +76,8 @@ def predicted(truth: np.ndarray, values: np.ndarray) -> list[bool]:
 
 def not_scored(scores: Scores, table: pd.DataFrame, chosen: Sequence[str]) -> list[str]:
     """Return the columns that both tables have and that were not taken for labels."""
-    named = {tables.plain(name) for name in table.columns}
-    return [name for name in scores.labels if tables.plain(name) in named and name not in chosen]
+    named = {plain(name) for name in table.columns}
+    return [name for name in scores.labels if plain(name) in named and name not in chosen]
 
 
 def _only_label(scores: Scores, table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -84,7 +85,7 @@ def _only_label(scores: Scores, table: pd.DataFrame) -> list[tuple[str, str]]:
     own = [name for name in scores.labels if not describes_the_case(name)]
     if len(own) != 1:
         return []
-    named = [name for name in table.columns if tables.plain(name) in _TRUTH_NAMES[:4]]
+    named = [name for name in table.columns if plain(name) in _TRUTH_NAMES[:4]]
     others = [name for name in table.columns if looks_like_label(table, name)]
     column = next(iter(named), others[0] if len(others) == 1 else None)
     if column is None or (tables.is_finding(column) and not tables.same_finding(column, own[0])):
@@ -94,7 +95,7 @@ def _only_label(scores: Scores, table: pd.DataFrame) -> list[tuple[str, str]]:
 
 def paired(label: str, column: str) -> list[str]:
     """Say that a column was taken for a label only because there is no other, where its name is not a usual one."""
-    if tables.same_finding(label, column) or tables.plain(column) in (*_TRUTH_NAMES, *tables.LIST_COLUMNS):
+    if tables.same_finding(label, column) or plain(column) in (*_TRUTH_NAMES, *tables.LIST_COLUMNS):
         return []
     return [
         f"{label} was measured against the truth's column {column!r}, its only one of 0 and 1; if that is another "

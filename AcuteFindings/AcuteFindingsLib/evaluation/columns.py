@@ -4,7 +4,8 @@ import re
 
 import pandas as pd
 
-from AcuteFindingsLib.evaluation.tables import ABSENT, PRESENT, UNCERTAIN, numbers, plain
+from AcuteFindingsLib.evaluation.case_names import plain
+from AcuteFindingsLib.evaluation.tables import ABSENT, PRESENT, UNCERTAIN, numbers
 
 # Words that describe a case in the published tables of radiographs and CT (docs/sources.md 2 to 5) and in those that
 # tools for cross-validation write. Whole names, so that "left", "right" and "support devices" stay labels.

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from AcuteFindingsLib.errors import EvaluationError
+from AcuteFindingsLib.evaluation.case_names import case_key, plain
 from AcuteFindingsLib.evaluation.schema import Agreement
-from AcuteFindingsLib.evaluation.tables import case_key, plain
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.pages.style import styled
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if

@@ -11,6 +11,7 @@ from AcuteFindingsLib import __version__
 from AcuteFindingsLib.counting import counted, plural
 from AcuteFindingsLib.errors import EvaluationError
 from AcuteFindingsLib.evaluation.calibration import calibration_error, calibration_measure
+from AcuteFindingsLib.evaluation.case_names import plain
 from AcuteFindingsLib.evaluation.cases import Cases, Truth, align, by_study, read_truth
 from AcuteFindingsLib.evaluation.comparison import compare_level, compare_masks, same_cases
 from AcuteFindingsLib.evaluation.labels import FEW, auc_figure, label_result
@@ -29,7 +30,7 @@ from AcuteFindingsLib.evaluation.schema import (
     RunResult,
 )
 from AcuteFindingsLib.evaluation.subgroups import subgroups
-from AcuteFindingsLib.evaluation.tables import CASE_COLUMNS, PATIENT_COLUMNS, find_column, names, plain
+from AcuteFindingsLib.evaluation.tables import CASE_COLUMNS, PATIENT_COLUMNS, find_column, names
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 

@@ -11,14 +11,13 @@ import SimpleITK as sitk
 
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.errors import EvaluationError, StudyError
+from AcuteFindingsLib.evaluation.case_names import case_key, plain
 from AcuteFindingsLib.evaluation.masks import dice
 from AcuteFindingsLib.evaluation.schema import MaskRow
 from AcuteFindingsLib.evaluation.tables import (
     CASE_COLUMNS,
-    case_key,
     find_column,
     names,
-    plain,
     read_table,
     run_length_column,
     same_finding,

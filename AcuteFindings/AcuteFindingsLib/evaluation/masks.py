@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from monai.metrics import compute_dice
 
 from AcuteFindingsLib.evaluation.operating_points import proportion
 from AcuteFindingsLib.evaluation.resampling import Bootstrap, mean_measure
@@ -19,8 +17,9 @@ CONVENTION = (
 
 def dice(truth: np.ndarray, mask: np.ndarray) -> float:
     """Return the Dice coefficient of two masks of one shape; two empty ones agree fully (1)."""
-    flat_mask, flat_truth = (torch.as_tensor(np.asarray(item, bool).ravel()[None, None]) for item in (mask, truth))
-    return float(compute_dice(flat_mask, flat_truth, include_background=True, ignore_empty=False))
+    truth, mask = np.asarray(truth, bool), np.asarray(mask, bool)
+    pixels = np.count_nonzero(truth) + np.count_nonzero(mask)
+    return 2 * np.count_nonzero(truth & mask) / pixels if pixels else 1.0
 
 
 def mask_result(segment: str, unit: str, rows: Sequence[MaskRow], patients: Sequence | np.ndarray) -> MaskResult:

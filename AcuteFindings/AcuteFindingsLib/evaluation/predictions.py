@@ -12,16 +12,8 @@ import pandas as pd
 
 from AcuteFindingsLib.csv_text import CsvWriter
 from AcuteFindingsLib.errors import EvaluationError
-from AcuteFindingsLib.evaluation.tables import (
-    CASE_COLUMNS,
-    case_key,
-    find_column,
-    names,
-    numbers,
-    one_row_a_case,
-    plain,
-    read_table,
-)
+from AcuteFindingsLib.evaluation.case_names import case_key, plain
+from AcuteFindingsLib.evaluation.tables import CASE_COLUMNS, find_column, names, numbers, one_row_a_case, read_table
 from AcuteFindingsLib.files import replace_when_written
 
 Level = Literal["slice", "study", "image"]

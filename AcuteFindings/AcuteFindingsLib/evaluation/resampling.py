@@ -127,6 +127,11 @@ def no_case_of(count: int) -> float:
     return float(1 - 0.025 ** (1 / count)) if count else 1.0
 
 
+def of_all(measure: Measure, count: int) -> float:
+    """Return what a measure says of `count` cases when each counts once."""
+    return float(measure(np.ones((1, count)))[0])
+
+
 def mean_measure(values: np.ndarray) -> Measure:
     """Return the weighted mean of `values` ``(n,)`` as a measure."""
     values = np.asarray(values, float)

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from AcuteFindingsLib.errors import EvaluationError
+from AcuteFindingsLib.evaluation.case_names import plain
 from AcuteFindingsLib.evaluation.cases import Cases
 from AcuteFindingsLib.evaluation.labels import auc_figure
 from AcuteFindingsLib.evaluation.operating_points import Threshold, decision_figures
 from AcuteFindingsLib.evaluation.resampling import Bootstrap
 from AcuteFindingsLib.evaluation.schema import SubgroupRow, Subgroups
-from AcuteFindingsLib.evaluation.tables import names, numbers, plain
+from AcuteFindingsLib.evaluation.tables import names, numbers
 
 _ALIASES = {
     "sex": ("sex", "gender", "patient_sex", "patient_gender", "patientsex_dicom"),

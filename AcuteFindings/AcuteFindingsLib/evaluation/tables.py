@@ -11,6 +11,7 @@ import pandas as pd
 
 from AcuteFindingsLib.detectors.registry import model_tasks
 from AcuteFindingsLib.errors import EvaluationError
+from AcuteFindingsLib.evaluation.case_names import plain
 from AcuteFindingsLib.evaluation.table_files import is_unclear, number, open_table
 
 CASE_COLUMNS = (
@@ -57,7 +58,6 @@ ABSENT = {
 UNCERTAIN = {"-1", "-1.0", "uncertain", "unsure", "indeterminate", "equivocal"}
 LIST_COLUMNS = ("finding_labels", "labels")
 _CHEXPERT = r"(?:^|/)(patient\d+)/study\d+/"
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii.gz", ".nii", ".nrrd", ".mha", ".tif", ".tiff")
 
 
 # Words for "no entry", as pandas has them.
@@ -108,11 +108,6 @@ def numbers(entries: pd.Series) -> pd.Series:
     return values
 
 
-def plain(name: str) -> str:
-    """Return a column's name as it is compared: lower case, words joined by one underscore, without "tube"."""
-    return re.sub(r"_tube$", "", re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_"))
-
-
 @cache
 def _synonyms() -> tuple[frozenset[str], ...]:
     """Return the names that models, challenges and data sets give each finding that has several."""
@@ -152,20 +147,6 @@ def find_column(table: pd.DataFrame, wanted: str | None, known: Sequence[str], *
             raise EvaluationError(f"{path} has no column {wanted!r} for {what}; it has {names(table.columns)}.")
         return by_name[plain(wanted)]
     return next((by_name[name] for name in known if name in by_name), None)
-
-
-def case_key(text: str) -> str:
-    """Return a case's name without the suffix of an image file, with forward slashes."""
-    text = str(text).replace("\\", "/").removeprefix("./")
-    low = text.lower()
-    return next((text[: -len(suffix)] for suffix in _SUFFIXES if low.endswith(suffix)), text)
-
-
-def loose_key(text: str) -> str:
-    """Return a case's name as spreadsheets may change it: in lower case, numbers without leading zeros and ``.0``."""
-    key = case_key(text).lower()
-    found = re.fullmatch(r"0*(\d+)(?:\.0+)?", key)
-    return found.group(1) if found else key
 
 
 def one_row_a_case(table: pd.DataFrame, path: Path) -> pd.DataFrame:

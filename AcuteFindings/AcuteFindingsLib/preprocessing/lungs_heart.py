@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from AcuteFindingsLib.preprocessing.convex import fill_convex, hull_corners
 from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 from AcuteFindingsLib.preprocessing.windows import apply_window
+from AcuteFindingsLib.study.otsu import otsu_threshold
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _lungs(gray: np.ndarray, pixel_mm: float, settings: LungsHeartSettings) -> n
     if gray.min() == gray.max():
         return empty
     scale = settings.published_pixel_mm / pixel_mm
-    bright = gray > threshold_otsu(gray)
+    bright = gray > otsu_threshold(gray)
     lungs = ~bright & (_body(bright, scale, settings) | _cropped_lungs(gray, ~bright, settings))
     if not lungs.any():
         return empty

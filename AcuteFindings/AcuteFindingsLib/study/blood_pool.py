@@ -2,9 +2,9 @@
 
 import numpy as np
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from AcuteFindingsLib.study.content import LEAST_LUNG_CM2, CtContent, ct_content
+from AcuteFindingsLib.study.otsu import otsu_threshold
 from AcuteFindingsLib.study.study import Study
 
 SOFT_HU = (-20.0, 1000.0)
@@ -51,7 +51,7 @@ def blood_pool_hu(study: Study, *, content: CtContent | None = None) -> float | 
     voxels = np.clip(voxels, *SOFT_HU)
     if voxels.min() == voxels.max():
         return float(voxels[0])
-    above = voxels > threshold_otsu(voxels)
+    above = voxels > otsu_threshold(voxels)
     two_groups = voxels[above].mean() - voxels[~above].mean() > APART_HU and above.mean() >= LEAST_SHARE
     return float(np.median(voxels[above] if two_groups else voxels))
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from AcuteFindingsLib.detectors.measure import abc_half, densities, volume_ml
 
@@ -33,6 +34,19 @@ def test_abc_half_measures_the_largest_bleed_alone() -> None:
     alone = abc_half(mask, (2.0, 1.0, 1.0))
     mask[2:4, 45:50, 45:50] = 1
     assert abc_half(mask, (2.0, 1.0, 1.0)) == alone
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_longest_diameter_is_scikit_images_feret_diameter(seed: int) -> None:
+    measure = pytest.importorskip("skimage.measure")
+    generator = np.random.default_rng(seed)
+    plane = ndimage.gaussian_filter(generator.normal(size=(40, 50)), 0.5 + seed / 3)
+    labels, _ = ndimage.label(plane > np.quantile(plane, 0.9), np.ones((3, 3)))
+    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    (region,) = measure.regionprops(largest.astype(np.uint8), spacing=(1.0, 0.5 / 0.4))
+    estimate = abc_half(largest[None], (5.0, 0.4, 0.5))
+    assert estimate is not None
+    assert estimate.a_mm == pytest.approx(region.feret_diameter_max * 0.4, rel=1e-12)
 
 
 def test_abc_half_of_nothing_is_none() -> None:

@@ -6,7 +6,7 @@ from scipy.ndimage import binary_dilation
 
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.pneumothorax.detector import PneumothoraxDetector
-from AcuteFindingsLib.detectors.pneumothorax.shortcut import altered_pictures, shortcut_notices
+from AcuteFindingsLib.detectors.pneumothorax.shortcut import altered_pictures, shortcut_notices, stretched
 from AcuteFindingsLib.detectors.radiograph import (
     RadiographSettings,
     network_images,
@@ -174,6 +174,15 @@ def test_lungs_that_give_way_to_a_flat_field_alone_do_not_rouse_the_check(detect
     found = detector(flat=0.9, removed=0.1).run(study)
     assert values(found)["Pneumothorax probability, lungs removed"] == pytest.approx(0.1)
     assert "shortcut-outside-lungs" not in {notice.code for notice in found.warnings}
+
+
+@pytest.mark.parametrize("shape", [(300, 410), (256, 256), (97, 64), (128, 300)])
+def test_textures_are_stretched_as_scikit_image_stretches_them(shape: tuple[int, int]) -> None:
+    transform = pytest.importorskip("skimage.transform")
+    for grains in (96, 256):
+        size = [round(side * grains / max(shape)) for side in shape]
+        drawn = np.random.default_rng(0).normal(size=size).astype(np.float32)
+        assert np.array_equal(stretched(drawn, shape), transform.resize(drawn, shape, order=1))
 
 
 def test_tubes_and_findings_stand_beside_the_pneumothorax(detector, study: Study) -> None:

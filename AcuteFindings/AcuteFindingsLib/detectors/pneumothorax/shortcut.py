@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from skimage.transform import resize
 
 from AcuteFindingsLib.detectors.radiograph import Lungs
 from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer
@@ -44,7 +43,7 @@ def altered_pictures(image: np.ndarray, lungs: Lungs) -> dict[str, list[np.ndarr
     removed = [np.where(inside, mean, image)]
     for grains in _GRAINS:
         drawn = np.random.default_rng(0).normal(size=[max(1, round(side * grains / longest)) for side in image.shape])
-        texture = resize(drawn.astype(np.float32), image.shape, order=1)
+        texture = stretched(drawn.astype(np.float32), image.shape)
         texture *= spread / texture.std()
         removed.append(np.where(inside, np.clip(mean + texture, 0, 1), image))
     return {"lungs only": [np.where(inside, image, mean)], "lungs removed": removed}
@@ -125,6 +124,13 @@ def shortcut_notices(whole: float, probabilities: dict[str, float], tubes: list[
         )
         notices.append(Notice("shortcut-chest-drain", "warn", text))
     return notices
+
+
+def stretched(drawn: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a texture at another size; one that gets smaller is smoothed first, so that it keeps its grain."""
+    factors = np.divide(drawn.shape, shape)
+    smooth = ndimage.gaussian_filter(drawn, np.maximum(0, (factors - 1) / 2), mode="mirror")
+    return ndimage.zoom(smooth, 1 / factors, order=1, mode="mirror", grid_mode=True)
 
 
 def _tube_region(image: np.ndarray, lungs: Lungs, tubes: list[str], chest: ChestScorer) -> np.ndarray:

@@ -106,7 +106,7 @@ def read_keras_file(path: Path) -> KerasFile:
         raise
     except ImportError as error:
         raise ModelError(
-            f"{path.name} is an HDF5 file, and reading it needs the package h5py: pip install 'acutefindings[import]'."
+            f"{path.name} is an HDF5 file, and reading it needs the package h5py: pip install 'acutefindings[torch]'."
         ) from error
     except (*ZIP_FAILS, KeyError, TypeError) as error:
         raise ModelError(

@@ -31,7 +31,7 @@ def check_onnx(path: Path) -> bool:
         import onnx
     except ImportError as error:
         raise ModelError(
-            "This model is an ONNX file, and checking it needs the package onnx: pip install 'acutefindings[import]'."
+            "This model is an ONNX file, and checking it needs the package onnx: pip install onnx (about 20 MB)."
         ) from error
     if path.stat().st_size > budgets().unpacked_bytes // 2:
         raise ModelError(f"{path.name} is larger than 2 GB, more than an ONNX file can be.")

@@ -1,8 +1,10 @@
 """Drawing primitives of the chest radiograph phantom: thickness maps of balls, tubes and clouds of matter, in mm."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from contourpy import contour_generator
 from PIL import Image, ImageDraw
 from scipy import ndimage
 from scipy.interpolate import CubicSpline
@@ -59,6 +61,23 @@ def resample(points: np.ndarray, *, step_mm: float) -> np.ndarray:
     length = np.concatenate([[0.0], np.cumsum(steps[steps > 1e-6])])
     count = max(2, int(np.ceil(length[-1] / step_mm)) + 1)
     return CubicSpline(length, points)(np.linspace(0.0, length[-1], count))
+
+
+def contours(picture: np.ndarray, level: float) -> list[np.ndarray]:
+    """Return where `picture` ``(y, x)`` crosses `level`: curves ``(n, 2)`` of x and y in pixels.
+
+    A closed curve starts and ends in its lowest row of pixels, at the rightmost of these: samples taken along it lie in
+    the same places wherever a library would have started.
+    """
+    found = []
+    curves: Any = contour_generator(z=picture.astype(np.float64), line_type="Separate").lines(level)
+    for curve in curves:
+        if (curve[0] == curve[-1]).all():
+            cell = np.floor((curve[:-1] + curve[1:]) / 2)
+            start = int(np.lexsort(cell.T)[-1]) + 1
+            curve = np.concatenate([curve[start:-1], curve[: start + 1]])
+        found.append(curve)
+    return found
 
 
 def ball_chords(frame: Frame, points: np.ndarray, radius_mm: np.ndarray | float) -> np.ndarray:

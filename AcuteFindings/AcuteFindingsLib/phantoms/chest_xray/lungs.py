@@ -4,10 +4,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import find_contours
 
 from AcuteFindingsLib.phantoms.chest_xray.anatomy import SIDES, Anatomy
-from AcuteFindingsLib.phantoms.chest_xray.drawing import Frame, ball_chords, filled, ramp, resample, smooth_noise
+from AcuteFindingsLib.phantoms.chest_xray.drawing import (
+    Frame,
+    ball_chords,
+    contours,
+    filled,
+    ramp,
+    resample,
+    smooth_noise,
+)
 from AcuteFindingsLib.phantoms.chest_xray.pleural_air import Pneumothorax
 
 _LEVEL_LENGTH = (27.0, 29.0, 27.0, 24.0, 20.0, 16.0)
@@ -125,7 +132,7 @@ def _drawn_back(
     slope = float(np.percentile(np.abs(np.diff(soft, axis=1)).max(axis=1), 75))
     level = min(0.5 + 0.6 * slope, 0.8)
     corner = np.array([frame.left, frame.top])
-    edges = [edge[:, ::-1] * frame.mm + corner for edge in find_contours(soft, level) if len(edge) > 8]
+    edges = [edge * frame.mm + corner for edge in contours(soft, level) if len(edge) > 8]
     return (soft > 0.5) & lung_field, edges
 
 
