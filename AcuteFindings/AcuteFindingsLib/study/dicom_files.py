@@ -4,7 +4,7 @@ import io
 import logging
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     CTImageStorage,
@@ -82,6 +83,13 @@ PIXEL_TAGS = [
     "ExtendedOffsetTable", "ExtendedOffsetTableLengths", *_PALETTE_TAGS,
 ]  # fmt: skip
 
+# Numbers of these attributes, looked up once: from names they are made for each file.
+_HEADER_ELEMENTS = [Tag(keyword) for keyword in (*HEADER_TAGS, *PATIENT_TAGS)]
+PIXEL_ELEMENTS = [Tag(keyword) for keyword in PIXEL_TAGS]
+
+PIXELS_START = "pixels_start"
+"""Name under which a header says at which byte of its file the pixels begin; not there where the file was packed."""
+
 # Storage classes of the images that are read here; a file of them without rows and columns is cut short.
 IMAGE_STORAGE = frozenset((
     CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage, ComputedRadiographyImageStorage,
@@ -148,7 +156,7 @@ def read_header(path: Path) -> Dataset:
 
     Of the patient it holds what `keep_no_patient` leaves.
     """
-    header = read_tags(path, [*HEADER_TAGS, *PATIENT_TAGS], stop_before_pixels=True)
+    header = read_tags(path, _HEADER_ELEMENTS, stop_before_pixels=True)
     check_numbers(header)
     keep_no_patient(header, kept=HEADER_TAGS)
     return header
@@ -156,7 +164,7 @@ def read_header(path: Path) -> Dataset:
 
 def read_pixel_dataset(path: Path, *, end: bytes = b"") -> Dataset:
     """Read one file's encoded pixels and the attributes that describe them, as if the file ended with `end`."""
-    return read_tags(path, PIXEL_TAGS, stop_before_pixels=False, end=end)
+    return read_tags(path, PIXEL_ELEMENTS, stop_before_pixels=False, end=end)
 
 
 @contextmanager
@@ -183,7 +191,7 @@ _WHOLE_NUMBERS = (
 _MOST_BITS, _MOST_SAMPLES = 64, 4
 
 
-def read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool, end: bytes = b"") -> Dataset:
+def read_tags(path: Path, tags: list[BaseTag], *, stop_before_pixels: bool, end: bytes = b"") -> Dataset:
     """Read some attributes of one file, also of a compressed one and of one without the mark of a DICOM file.
 
     Raises
@@ -209,13 +217,15 @@ def read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool, end:
         if end:
             source = io.BytesIO(source.read() + end)
         bare = start[128:132] != b"DICM"
-        header = pydicom.dcmread(source, stop_before_pixels=stop_before_pixels, force=bare, specific_tags=list(tags))
+        header = pydicom.dcmread(source, stop_before_pixels=stop_before_pixels, force=bare, specific_tags=tags)
         if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             raise DicomIndexError("a DICOMDIR")
         if not header:
             # pydicom gives an empty data set where the file ends within an element.
             raise EOFError("no complete element")
         _drop_malformed(header)
+        if stop_before_pixels and source is stream:
+            setattr(header, PIXELS_START, stream.tell())
     if "TransferSyntaxUID" not in getattr(header, "file_meta", {}):
         _name_transfer_syntax(header)
     return header

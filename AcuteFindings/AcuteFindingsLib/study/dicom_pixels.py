@@ -110,14 +110,18 @@ def holds_picture(frame: Frame) -> bool:
     return lowest > _HU_SPAN[0] or lowest + slope * (2**bits - 1) < _HU_SPAN[1]
 
 
-def to_hu(stored: np.ndarray, frame: Frame) -> np.ndarray:
-    """Return a slice's HU ``(y, x)`` float32 from its stored values: Modality LUT or rescale, padding made air."""
+def to_hu(stored: np.ndarray, frame: Frame, *, out: np.ndarray | None = None) -> np.ndarray:
+    """Return a slice's HU ``(y, x)`` float32 from its stored values: Modality LUT or rescale, padding made air.
+
+    They are written into `out` where it is given.
+    """
     padding = padding_mask(stored, frame.header)
     table = modality_table(frame.header)
+    hu = np.empty(stored.shape, np.float32) if out is None else out
     if table is not None:
-        hu = table.of(stored)
+        hu[...] = table.of(stored)
     else:
-        hu = stored.astype(np.float32)
+        hu[...] = stored
         if frame.slope not in (None, 1.0):
             hu *= np.float32(frame.slope)
         if frame.intercept:

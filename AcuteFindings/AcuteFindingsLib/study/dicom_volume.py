@@ -99,6 +99,9 @@ def _fill(stack: Sequence[Frame], plan: StackPlan, *, windowed: bool, progress: 
     places = np.round(plan.k).astype(int) if plan.on_grid else np.arange(len(stack))
 
     def sink(number: int, stored: np.ndarray) -> None:
+        if not windowed and not plan.is_shifted:
+            to_hu(stored, stack[number], out=array[places[number]])
+            return
         plane = picture_intensity(stored, stack[number]) if windowed else to_hu(stored, stack[number])
         if plan.is_shifted:
             plane = shift_plane(plane, plan.shifts[number], plan.shape[1:], fill=fill)

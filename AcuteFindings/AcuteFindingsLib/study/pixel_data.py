@@ -5,15 +5,27 @@ from pathlib import Path
 
 import numpy as np
 import zstandard
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_fragments, get_frame
+from pydicom.filereader import read_dataset
 from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from AcuteFindingsLib.errors import StudyError
-from AcuteFindingsLib.study.dicom_files import MALFORMED, check_numbers, read_pixel_dataset
+from AcuteFindingsLib.study.dicom_files import (
+    HEADER_TAGS,
+    MALFORMED,
+    PIXEL_ELEMENTS,
+    PIXEL_TAGS,
+    PIXELS_START,
+    check_numbers,
+    read_pixel_dataset,
+)
 from AcuteFindingsLib.study.file_kinds import DICOM, START_BYTES, kind_of_bytes
 
+# Of what describes the pixels, what a header has been read for already.
+_KNOWN = [keyword for keyword in PIXEL_TAGS if keyword in HEADER_TAGS]
 # What pydicom and its plug-ins raise on damaged pixel data.
 DECODING_FAILS: tuple[type[Exception], ...] = (*MALFORMED, OSError, RuntimeError, StudyError, zstandard.ZstdError)
 
@@ -36,13 +48,51 @@ _LOOSE_END = 4096
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
-def read_encoded(file: Path) -> Dataset:
-    """Read the encoded pixels of a file, also where the end of the sequence of fragments lacks at the file's end."""
+def read_encoded(file: Path, header: Dataset | None = None) -> Dataset:
+    """Read the encoded pixels of a file, also where the end of the sequence of fragments lacks at the file's end.
+
+    Parameters
+    ----------
+    file
+        The file.
+    header
+        What `read_header` read of it: where it says at which byte the pixels of a single image begin, nothing in front
+        of them is read again.
+    """
+    dataset = None if header is None else _read_behind(file, header)
+    if dataset is not None:
+        return dataset
     try:
         dataset = read_pixel_dataset(file)
     except EOFError:
         return read_pixel_dataset(file, end=_SEQUENCE_END)
     return dataset if "PixelData" in dataset else read_pixel_dataset(file, end=_SEQUENCE_END)
+
+
+def _read_behind(file: Path, header: Dataset) -> Dataset | None:
+    """Read the pixels from where the header ended, and take what describes them from it.
+
+    None where more is needed than that (palettes, offsets of several frames), where the file was packed, or where the
+    pixels are not found whole at that place.
+    """
+    start = getattr(header, PIXELS_START, None)
+    several = int(header.get("NumberOfFrames") or 1) > 1
+    if start is None or several or str(header.get("PhotometricInterpretation")).strip().upper() == "PALETTE COLOR":
+        return None
+    implicit, little_endian = header.original_encoding
+    try:
+        with file.open("rb") as stream:
+            stream.seek(start)
+            dataset = read_dataset(stream, bool(implicit), bool(little_endian), specific_tags=[*PIXEL_ELEMENTS])
+        for keyword in _KNOWN:
+            if keyword in header:
+                known = header[keyword]
+                dataset.add(DataElement(known.tag, known.VR, known.value, already_converted=True))
+        dataset.file_meta = header.file_meta
+        dataset.set_original_encoding(implicit, little_endian, header.original_character_set)
+        return dataset if "PixelData" in dataset and dataset["PixelData"].VR != "SQ" else None
+    except (OSError, *MALFORMED):
+        return None
 
 
 def complete(dataset: Dataset) -> None:
