@@ -75,6 +75,13 @@ def ping(_request: Request, _tools: Tools) -> dict[str, Any]:
     return {}
 
 
+def devices(_request: Request, _tools: Tools) -> dict[str, Any]:
+    """List where ONNX Runtime can compute on this computer, the best first."""
+    from AcuteFindingsLib.models.device import onnx_devices
+
+    return {"devices": list(onnx_devices())}
+
+
 def check(request: Request, tools: Tools) -> dict[str, Any]:
     """Say whether a study is one that a detector was made for."""
     from AcuteFindingsLib.study.checks import check_study
@@ -253,6 +260,7 @@ JOBS: dict[str, Callable[[Request, Tools], dict[str, Any]]] = {
     job.__name__: job
     for job in (
         ping,
+        devices,
         check,
         detect,
         models,

@@ -14,7 +14,12 @@ class Device(Enum):
 
     AUTO = "auto"
     CPU = "cpu"
-    GPU = "gpu"
+    CUDA = "cuda"
+    COREML = "coreml"
+    DIRECTML = "directml"
+    OPENVINO = "openvino"
+    # In scenes of earlier versions.
+    GPU = "cuda"
 
 
 class ModuleLogic(ScriptedLoadableModuleLogic):
@@ -73,7 +78,7 @@ class DetectorModuleLogic(ModuleLogic):
         model
             Id or folder of a model package; empty for the default.
         device
-            "auto", "cpu" or "gpu".
+            "auto", "cpu", "cuda", "coreml", "directml" or "openvino".
         progress
             Called with what is being done (text) and the share of the whole that is done (0 to 1).
         cancelled

@@ -12,6 +12,7 @@ from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.rows import user_folders
 from AcuteFindingsLib.widgets.panel.chart_link import ChartLink
 from AcuteFindingsLib.widgets.panel.corrections_panel import CorrectionsPanel
+from AcuteFindingsLib.widgets.panel.device_choice import DeviceChoice
 from AcuteFindingsLib.widgets.panel.export_panel import ExportPanel
 from AcuteFindingsLib.widgets.panel.not_shown import NotShownNotice
 from AcuteFindingsLib.widgets.panel.radiograph_panel import RadiographPanel
@@ -55,6 +56,7 @@ class DetectorPanel:
         self.controller = RunController(detector, worker=worker)
         self.check = SeriesCheck(detector, worker=self._get_worker, on_text=self._show_check)
         self.model_loader = ModelLoader(detector, worker=worker)
+        self.devices = DeviceChoice(ui.deviceComboBox, worker=self._get_worker)
         self.selector = ResultSelector(self._choose_result, on_show=self.show_in_views, on_remove=self.remove_result)
         self.not_shown = NotShownNotice(self.show_in_views)
         self.results = ResultsPanel(detector, on_slice=lambda _index: self.corrections.show_slice())
@@ -86,12 +88,14 @@ class DetectorPanel:
                 self.show_result(named, arrange=False)
             elif named is None and self.result is not None:
                 parameter_node.verdict = self.result.text
+        self.devices.show()
         self.refresh()
         self._on_volume()
 
     def enter(self) -> None:
         """The module is shown: keys work, views and chart are linked."""
         self._entered = True
+        self.devices.ask()
         self.refresh()
         if self.result is not None:
             shown_study().choose(self.result.text)
@@ -116,6 +120,7 @@ class DetectorPanel:
         self._entered, self._closed = False, True
         shown_study().forget(self._follow_views)
         self.check.stop()
+        self.devices.close()
         self.controller.close()
         self._close_link()
         for scene, tag in self._observed:
@@ -273,6 +278,8 @@ class DetectorPanel:
             show_layout(slicer.mrmlScene, self.detector)
 
     def _on_result(self, result: SceneResult) -> None:
+        # Where the packages were installed for this run, they were not there to be asked before.
+        self.devices.ask()
         self.ui.resultsCollapsibleButton.collapsed = False
         self.show_result(result, arrange=self._entered)
 

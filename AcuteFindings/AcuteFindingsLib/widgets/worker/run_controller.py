@@ -119,7 +119,7 @@ class RunController:
         model
             Id or folder of a model package; ``""`` for the detector's default.
         device
-            ``"auto"``, ``"cpu"`` or ``"gpu"``.
+            ``"auto"``, ``"cpu"``, ``"cuda"``, ``"coreml"``, ``"directml"`` or ``"openvino"``.
         force
             Run although the check refuses the study.
 
