@@ -15,6 +15,7 @@ HOST = ROOT / "Testing" / "Host"
 DETECTORS = {"PEDetect": "pe", "HemorrhageDetect": "hemorrhage", "PneumothoraxSeg": "pneumothorax"}
 MODULES = ("AcuteFindings", *DETECTORS)
 LACKING = (
+    "onnxruntime",
     "torch",
     "torchvision",
     "monai",
@@ -85,12 +86,13 @@ for name in {MODULES!r}:
     widget = host.open_panel(name)
     host.wait(0.2)
     host.leave_panel(name)
-assert slicer.modules.AcuteFindingsWidget.ui.packagesLabel.text.startswith("Missing: torch")
+assert slicer.modules.AcuteFindingsWidget.ui.packagesLabel.text.startswith("Missing: onnxruntime (28 MB)")
 panel = host.open_panel("PEDetect")
 panel.ui.inputSelector.setCurrentNode(volume)
 host.testing(True)
 host.click(panel.ui.applyButton)
-assert "torch" in panel.ui.progressLabel.text, panel.ui.progressLabel.text
+assert "onnxruntime" in panel.ui.progressLabel.text, panel.ui.progressLabel.text
+assert "torch" not in panel.ui.progressLabel.text
 assert "MB" in panel.ui.progressLabel.text
 assert not host.errors, host.errors
 print("loaded:", [name for name in LACKING if name in sys.modules])
