@@ -96,6 +96,33 @@ class Picture(_Strict):
     caption: str
 
 
+class GraphPart(_Strict):
+    """The ONNX graph of one part of a network: its file, and the network's outputs that it gives, in order.
+
+    `explained` says that it gives the feature map at the network's `gradcam_layer` too, as the output ``explained``.
+    """
+
+    file: str = Field(max_length=100, pattern=r"^models/graphs/[A-Za-z0-9_.]+\.onnx$")
+    outputs: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(min_length=1)
+    explained: bool = False
+
+
+class Graphs(_Strict):
+    """ONNX graphs without weights, by part of the network (``""`` for the whole), or the reason why there are none.
+
+    `largest_difference` is the largest between the answers of torch and of ONNX Runtime after the sigmoid; what both
+    were asked says `compared_on`.
+    """
+
+    parts: dict[Annotated[str, Field(max_length=40, pattern=r"^[A-Za-z0-9_]*$")], GraphPart] = Field(
+        default_factory=dict
+    )
+    opset: int = Field(default=0, ge=0)
+    largest_difference: float | None = None
+    compared_on: str = ""
+    reason: str = ""
+
+
 class Card(_Strict):
     """Our section of `configs/metadata.json`, under the key ``acutefindings``.
 
@@ -120,6 +147,7 @@ class Card(_Strict):
     limitations: str
     sources: list[str] = Field(default_factory=list)
     origin: Origin | None = None
+    graphs: Graphs | None = None
     pictures: list[Picture] = Field(default_factory=list)
     never_saw: str = Field(default="", max_length=60, pattern=r"^[\w ,'()-]*$")
 

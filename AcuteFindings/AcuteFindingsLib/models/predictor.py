@@ -23,7 +23,11 @@ class Predictor(Protocol):
     card: Card
     version: str
     sha256: str
-    device: str
+
+    @property
+    def device(self) -> str:
+        """Where the model computes now."""
+        ...
 
     def predict(self, batch: np.ndarray, *, part: str = "") -> dict[str, np.ndarray]:
         """Run the network, or one of its named parts, on one batch without gradients.

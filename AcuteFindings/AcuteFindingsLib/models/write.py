@@ -17,7 +17,8 @@ from AcuteFindingsLib.models.card_text import render_card
 from AcuteFindingsLib.models.download.catalogue import CATALOGUE
 from AcuteFindingsLib.models.download.mirror import refresh_catalogue
 from AcuteFindingsLib.models.files import CARD_TEXT, CHECKSUMS, INFERENCE, LICENSE, METADATA, WEIGHTS, file_sha256
-from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.models.graphs.check import FOLDER
+from AcuteFindingsLib.models.metadata import Card, Metadata
 from AcuteFindingsLib.models.package import BuildNetwork, ModelPackage, parse_metadata, read_package
 from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.networks import stored_arguments
@@ -44,6 +45,7 @@ def write_package(
     license_text: str,
     documents: Mapping[str, bytes] | None = None,
     half: bool = True,
+    graphs: bool = True,
     replace: bool = False,
     build: BuildNetwork | None = None,
 ) -> ModelPackage:
@@ -74,6 +76,9 @@ def write_package(
     half
         Store weights as float16. One-dimensional tensors (biases, batch-norm statistics), integers, and tensors with
         values beyond float16 keep their precision.
+    graphs
+        Write ONNX graphs of the network too, so that it runs without PyTorch. Where that is not possible the card says
+        why.
     replace
         Put the new package in the place of an old one.
     build
@@ -124,10 +129,15 @@ def write_package(
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{uuid.uuid4().hex[:8]}.partial.{folder.name}")
     try:
-        _write_text(
-            partial / METADATA,
-            json.dumps(metadata.model_dump(mode="json", by_alias=True), indent=2, allow_nan=False) + "\n",
-        )
+        if programs:
+            for name, file in programs.items():
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, partial / name)
+        else:
+            _write_weights(partial / WEIGHTS[0], state_dict or {}, half=half)
+            if graphs:
+                metadata = _with_graphs(metadata, partial, WEIGHTS[0], build=build)
+        _write_metadata(partial, metadata)
         if not programs:
             inference = inference_config(card, weights=WEIGHTS[0])
             _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
@@ -135,12 +145,6 @@ def write_package(
         for name, content in documents.items():
             (partial / CARD_TEXT).with_name(name).write_bytes(content)
         _write_text(partial / LICENSE, license_text.rstrip() + "\n")
-        if programs:
-            for name, file in programs.items():
-                (partial / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, partial / name)
-        else:
-            _write_weights(partial / WEIGHTS[0], state_dict or {}, half=half)
         _seal(partial, folder, build=build)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -150,8 +154,8 @@ def write_package(
 def rewrite_package(folder: Path | str, *, build: BuildNetwork | None = None) -> ModelPackage:
     """Write `configs/inference.json` and MONAI's fields of a package anew, with the same weights and the same card.
 
-    For packages of an earlier version of this library. Weights, model card and license are copied byte for byte; after
-    an error the package is as it was.
+    For packages of an earlier version of this library, with the graphs of its network. Weights and license are copied
+    byte for byte, the model card but for what is said of the graphs; after an error the package is as it was.
 
     Raises
     ------
@@ -170,10 +174,11 @@ def rewrite_package(folder: Path | str, *, build: BuildNetwork | None = None) ->
     partial = folder.with_name(f".{uuid.uuid4().hex[:8]}.partial.{folder.name}")
     try:
         shutil.copytree(folder, partial)
-        _write_text(
-            partial / METADATA,
-            json.dumps(metadata.model_dump(mode="json", by_alias=True), indent=2, allow_nan=False) + "\n",
-        )
+        # TorchScript and ONNX files run as they are; there is no network to write graphs of.
+        if INFERENCE in package.checksums:
+            shutil.rmtree(partial / FOLDER, ignore_errors=True)
+            metadata = _with_graphs(metadata, partial, package.weights, build=build)
+        _write_metadata(partial, metadata)
         # TorchScript and ONNX files run as they are; there is no network for MONAI to build.
         if INFERENCE in package.checksums:
             inference = inference_config(package.card, weights=package.weights)
@@ -197,6 +202,30 @@ def _seal(partial: Path, folder: Path, *, build: BuildNetwork | None) -> None:
     _take_place(partial, folder)
     if (folder.parent / CATALOGUE).is_file():
         refresh_catalogue(folder.parent)
+
+
+def _with_graphs(metadata: Metadata, partial: Path, weights: str, *, build: BuildNetwork | None) -> Metadata:
+    """Write the graphs of the network whose weights are in a package that is being made; return what is said of it."""
+    from AcuteFindingsLib.models.graphs.make import make_graphs
+    from AcuteFindingsLib.models.runtime.torch_weights import check_state_dict, make_network, read_state_dict
+
+    card = metadata.acutefindings
+    network = make_network(card.network, source=partial / METADATA, build=build)
+    state = read_state_dict(partial / weights)
+    check_state_dict(state, network, source=partial / weights)
+    network.load_state_dict(state)
+    stated, files = make_graphs(
+        network.eval().requires_grad_(False), card=card, data_format=metadata.network_data_format
+    )
+    for name, content in files.items():
+        (partial / name).parent.mkdir(parents=True, exist_ok=True)
+        (partial / name).write_bytes(content)
+    return metadata.model_copy(update={"acutefindings": card.model_copy(update={"graphs": stated})})
+
+
+def _write_metadata(partial: Path, metadata: Metadata) -> None:
+    told = metadata.model_dump(mode="json", by_alias=True)
+    _write_text(partial / METADATA, json.dumps(told, indent=2, allow_nan=False) + "\n")
 
 
 def _write_weights(path: Path, state_dict: "Mapping[str, torch.Tensor]", *, half: bool) -> None:

@@ -350,6 +350,9 @@ class PEModel(nn.Module):
         When the encoder gives another number of features than the sequence network takes.
     """
 
+    # What detectors call, and which output of the first part each part reads.
+    parts = {"encode": "", "sequence": "encoding"}  # noqa: RUF012
+
     def __init__(self, *, encoder: Mapping[str, Any] | None = None, sequence: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.encoder = SliceEncoder(**(encoder or {}))

@@ -89,6 +89,9 @@ class RADnet(nn.Module):
     shown: Final[int]
     multiple: Final[int]
 
+    # What detectors call, and which output of the first part each part reads.
+    parts = {"features": "", "head": "features"}  # noqa: RUF012
+
     def __init__(
         self,
         *,

@@ -146,6 +146,7 @@ def test_single_images_are_cut_by_the_lungs_model_that_ships(tmp_path, card) -> 
             network_data_format=image_data_format(made, value_range=(0, 1)),
             card_text="",
             license_text="test",
+            graphs=False,
         )
     study = phantom_study(make_phantom("chest-xray", 4, size=192))
     answers = {}

@@ -95,6 +95,8 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             network_data_format={"inputs": {"image": {"num_channels": 1, "spatial_shape": [64, 64]}}, "outputs": {}},
             card_text="",
             license_text="Apache-2.0",
+            # Writing graphs takes seconds; `models/` tests them.
+            graphs=False,
         )
     return folder
 

@@ -113,6 +113,8 @@ def write_tiny(task: str, folder: Path, *, threshold: float = 0.5) -> Path:
         network_data_format={"inputs": {"image": {"num_channels": 1, "spatial_shape": [64, 64]}}, "outputs": {}},
         card_text="",
         license_text="Apache-2.0",
+        # Writing graphs takes seconds; `models/` tests them.
+        graphs=False,
     )
     return folder / card.id
 

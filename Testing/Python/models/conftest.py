@@ -98,6 +98,8 @@ def write(build: Any) -> Callable[..., ModelPackage]:
             },
             "card_text": "A word more.",
             "license_text": "Do as you like.",
+            # Writing them takes seconds: only where a test is about them.
+            "graphs": False,
             "build": build,
         }
         return write_package(folder, state_dict=state_dict, **{**arguments, **changes})

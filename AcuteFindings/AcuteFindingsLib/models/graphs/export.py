@@ -1,0 +1,221 @@
+"""A torch network as ONNX graphs without weights, one a part that detectors call."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.graphs.check import FLOAT, FOLDER, INT64, LATEST_IR, check_graph
+
+OPSET = 18
+"""Set of operators of the graphs: the one that PyTorch translates its own to; ONNX Runtime reads it since 1.14."""
+
+EXPLAINED = "explained"
+"""The output that is the feature map at the network's `gradcam_layer`, ``(n, c, y, x)``."""
+
+_PREFIX = "network."
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """One part of a network.
+
+    Attributes
+    ----------
+    graph
+        The file: ONNX without the tensors of the network's state dict, which it names.
+    outputs
+        Names of the network's own outputs, in order.
+    explained
+        Whether the graph gives `EXPLAINED` too.
+    """
+
+    graph: bytes
+    outputs: tuple[str, ...]
+    explained: bool
+
+
+def network_parts(network: nn.Module) -> dict[str, str]:
+    """Return the parts of a network that detectors call, and which output of the first one each reads.
+
+    A network of several parts names them in `parts`: ``{"encode": "", "sequence": "encoding"}``. The first takes
+    images; a part that reads an output takes it as sequences, ``(n, length, numbers)``. Others are called whole.
+    """
+    return dict(getattr(network, "parts", None) or {"": ""})
+
+
+def graph_file(part: str) -> str:
+    """Return where the graph of a part is in a package."""
+    return f"{FOLDER}/{part or 'forward'}.onnx"
+
+
+def export_graphs(network: nn.Module, images: torch.Tensor, *, length: int | None = None) -> dict[str, ExportedGraph]:
+    """Write every part of a network as an ONNX graph without weights.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, on the CPU.
+    images
+        ``(n, c, y, x)`` float32, at least two, as the network is shown them: their size is that of the graphs, their
+        number is free.
+    length
+        Slices of a sequence for parts that read another; free when None.
+
+    Returns
+    -------
+    dict
+        By part, in the network's order.
+
+    Raises
+    ------
+    ModelError
+        PyTorch cannot write the network as operators of ONNX, or what does that is not installed.
+    """
+    exported: dict[str, ExportedGraph] = {}
+    first: Mapping[str, torch.Tensor] = {}
+    for part, reads in network_parts(network).items():
+        inputs = images
+        if reads:
+            value = first[reads]
+            inputs = value[torch.arange((length or 5) * 2) % len(value)].reshape(2, length or 5, -1)
+        module = _Part(network, part).eval()
+        with torch.no_grad(), _explained(network, module):
+            named = module.named(inputs)
+            first = first or named
+            exported[part] = _export(module, inputs, named, free_length=bool(reads) and length is None)
+    return exported
+
+
+class _Part(nn.Module):
+    """A part as a module of one input that gives a tuple; `kept` is the feature map of the last call."""
+
+    def __init__(self, network: nn.Module, part: str) -> None:
+        super().__init__()
+        self.network = network
+        self.part = part
+        self.kept: list[torch.Tensor] = []
+
+    def named(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        self.kept = []
+        outputs = (getattr(self.network, self.part) if self.part else self.network)(inputs)
+        named = dict(outputs) if isinstance(outputs, Mapping) else {self.part or "output": outputs}
+        if self.kept and self.kept[-1].ndim == 4:
+            # A value of its own: it may be an output by itself, and a value has one name.
+            named[EXPLAINED] = self.kept[-1].clone()
+        self.kept = []
+        return named
+
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.named(inputs).values())
+
+
+@contextlib.contextmanager
+def _explained(network: nn.Module, module: _Part) -> Any:
+    """Keep what the network's `gradcam_layer` gives, as `TorchPredictor.explain` does."""
+    layer = getattr(network, "gradcam_layer", None)
+    if isinstance(layer, str) and layer:
+        layer = network.get_submodule(layer)
+    if not isinstance(layer, nn.Module):
+        yield
+        return
+
+    def keep(_module: nn.Module, _inputs: Any, activation: torch.Tensor) -> None:
+        module.kept.append(activation)
+
+    handle = layer.register_forward_hook(keep)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _export(
+    module: _Part, inputs: torch.Tensor, named: Mapping[str, torch.Tensor], *, free_length: bool
+) -> ExportedGraph:
+    free: dict[int, Any] = {0: torch.export.Dim("n", min=1)}
+    if free_length:
+        free[1] = torch.export.Dim("length", min=1)
+    # The exporter tells what it does on the way; a failure is raised.
+    silent = contextlib.ExitStack()
+    silent.enter_context(warnings.catch_warnings())
+    silent.enter_context(contextlib.redirect_stdout(io.StringIO()))
+    warnings.simplefilter("ignore")
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with silent:
+            program = torch.onnx.export(
+                module,
+                (inputs,),
+                dynamo=True,
+                # Optimized, tensors are computed with beforehand, and have other names.
+                optimize=False,
+                input_names=["input"],
+                output_names=list(named),
+                opset_version=OPSET,
+                dynamic_shapes=(free,),
+                verbose=False,
+            )
+            model = program.model_proto if program is not None else None
+    except ImportError as error:
+        raise ModelError(f"writing graphs needs the package {error.name or 'onnxscript'}") from error
+    # What fails inside has no common base.
+    except Exception as error:
+        told = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise ModelError(f"PyTorch cannot write it as ONNX operators: {told}") from error
+    finally:
+        logging.disable(disabled)
+    graph = _without_weights(model, module.network)
+    found = check_graph(graph, name=f"the graph of {module.part or 'forward'}")
+    if found.inputs != ("input",) or found.outputs != tuple(named):
+        raise ModelError(
+            f"its graph takes {', '.join(found.inputs) or 'nothing'} and gives {', '.join(found.outputs)} instead of "
+            f"one batch and {', '.join(named)}"
+        )
+    outputs = tuple(name for name in named if name != EXPLAINED)
+    return ExportedGraph(graph, outputs, EXPLAINED in named)
+
+
+def _without_weights(model: Any, network: nn.Module) -> bytes:
+    """Leave out tensors of the state dict, whose names and shapes stay, and whatever computes nothing."""
+    state = network.state_dict()
+    graph = model.graph
+    held = [tensor for tensor in graph.initializer if tensor.name.removeprefix(_PREFIX) in state]
+    lacking = {tensor.name: tensor.name.removeprefix(_PREFIX) for tensor in held}
+    taken = {name for node in graph.node for name in node.output} | {one.name for one in graph.input}
+    if taken & set(lacking.values()):
+        raise ModelError(f"two values of its graph are called {min(taken & set(lacking.values()))}")
+    kept = [tensor for tensor in graph.initializer if tensor.name not in lacking]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    del graph.value_info[:]
+    used = {name for node in graph.node for name in node.input} | {one.name for one in graph.output}
+    for tensor in held:
+        if tensor.name not in used:
+            continue
+        value = graph.value_info.add()
+        value.name = lacking[tensor.name]
+        value.type.tensor_type.elem_type = FLOAT if state[value.name].is_floating_point() else INT64
+        for size in tensor.dims:
+            value.type.tensor_type.shape.dim.add().dim_value = size
+    for node in graph.node:
+        node.input[:] = [lacking.get(name, name) for name in node.input]
+        node.ClearField("doc_string")
+        del node.metadata_props[:]
+    for one in (*graph.input, *graph.output, *graph.initializer):
+        one.ClearField("doc_string")
+        del one.metadata_props[:]
+    graph.ClearField("doc_string")
+    del graph.metadata_props[:]
+    del model.metadata_props[:]
+    model.ClearField("doc_string")
+    model.ir_version = min(model.ir_version, LATEST_IR)
+    return model.SerializeToString(deterministic=True)

@@ -1,0 +1,98 @@
+"""The graphs of a package that is being written: exported, proven, and what the card says of them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.graphs.export import OPSET, export_graphs, graph_file, network_parts
+from AcuteFindingsLib.models.graphs.fill import fill_graph
+from AcuteFindingsLib.models.graphs.prove import TOLERANCE, largest_difference
+from AcuteFindingsLib.models.metadata import Card, GraphPart, Graphs
+from AcuteFindingsLib.models.runtime.graph_predictor import run_graph
+from AcuteFindingsLib.models.runtime.session import open_session
+from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
+
+NOISE = "noise in the range of the network's input"
+
+# Beside noise that fills the range, faint noise about its middle: less drives probabilities to certainty, where every
+# network answers alike.
+_FAINT = 0.01
+
+
+def make_graphs(
+    network: nn.Module,
+    *,
+    card: Card,
+    data_format: dict[str, Any],
+    images: np.ndarray | None = None,
+    compared_on: str = NOISE,
+) -> tuple[Graphs, dict[str, bytes]]:
+    """Write a network's graphs and hold their answers against its own.
+
+    Parameters
+    ----------
+    network
+        With its weights, in evaluation mode, on the CPU.
+    card
+        Of the package: the length of its sequences is ``window`` of its preprocessing.
+    data_format
+        MONAI's `network_data_format`: channels, size and range of the images.
+    images
+        ``(n, c, y, x)`` float32 as the network is shown them, to ask both; noise when None.
+    compared_on
+        What `images` are, in words.
+
+    Returns
+    -------
+    tuple
+        What the card says, and the files by their path in the package. A network that cannot be written, or answers
+        otherwise, has none: the card says why.
+    """
+    try:
+        if images is None:
+            images = _noise(data_format)
+        length = card.preprocessing.get("window")
+        length = length if isinstance(length, int) else None
+        exported = export_graphs(network, torch.from_numpy(images[:2]), length=length)
+        tensors = {name: value.numpy() for name, value in network.state_dict().items()}
+        sessions = {
+            part: open_session(fill_graph(one.graph, tensors), device="cpu", name=graph_file(part))
+            for part, one in exported.items()
+        }
+        source = TorchPredictor(network, card=card, version="0", sha256="", device="cpu")
+        difference = largest_difference(
+            lambda part, batch: source.predict(batch, part=part),
+            lambda part, batch: dict(
+                zip(exported[part].outputs, run_graph(sessions[part], exported[part].outputs, batch), strict=True)
+            ),
+            network_parts(network),
+            images,
+            length=length,
+        )
+        if not difference <= TOLERANCE:
+            raise ModelError(
+                f"on {compared_on} it answers otherwise in ONNX Runtime than in PyTorch, by {difference:.1e} "
+                f"(more than {TOLERANCE:.0e})"
+            )
+    except ModelError as error:
+        return Graphs(reason=str(error).rstrip(".")), {}
+    parts = {
+        part: GraphPart(file=graph_file(part), outputs=list(one.outputs), explained=one.explained)
+        for part, one in exported.items()
+    }
+    stated = Graphs(parts=parts, opset=OPSET, largest_difference=difference, compared_on=compared_on)
+    return stated, {graph_file(part): one.graph for part, one in exported.items()}
+
+
+def _noise(data_format: dict[str, Any]) -> np.ndarray:
+    image = next(iter(data_format["inputs"].values()))
+    shape = image["spatial_shape"]
+    if len(shape) != 2 or not all(isinstance(side, int) and 0 < side <= 4096 for side in shape):
+        raise ModelError("its card does not say what size its images are")
+    low, high = image["value_range"] or (0.0, 1.0)
+    noise = np.random.default_rng(22).uniform(-1, 1, (2, image["num_channels"], *shape))
+    noise[1] *= _FAINT
+    return ((low + high) / 2 + noise * (high - low) / 2).astype(np.float32)
