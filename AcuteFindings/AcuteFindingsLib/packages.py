@@ -81,6 +81,9 @@ TORCH = (
     Package("timm", "timm>=1.0", 3),
     Package("segmentation-models-pytorch", "segmentation-models-pytorch>=0.5", 1),
     Package("monai", "monai>=1.4", 2),
+    # A network that was imported or trained is given its ONNX graph, for which ml_dtypes comes along.
+    Package("onnx", "onnx>=1.16", 9),
+    Package("onnxscript", "onnxscript>=0.1", 6),
 )
 """What importing a network's weights, training, and models without an ONNX graph need beside.
 
@@ -103,7 +106,7 @@ TRAIN = (
 )
 """What training needs beside both."""
 
-_TRAIN_MODULES = ("lightning", "skimage", "yaml", "tensorboard", "torchmetrics", "onnxscript")
+_TRAIN_MODULES = ("lightning", "skimage", "yaml", "tensorboard", "torchmetrics")
 _EVALUATE_MODULES = ("sklearn", "pandas")
 _TORCH_MODULES = {package.name.replace("-", "_") for package in TORCH}
 

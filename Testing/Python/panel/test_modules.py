@@ -273,6 +273,27 @@ def test_home_makes_the_chosen_sample_and_tells_when_it_cannot(host, monkeypatch
     assert home.panel.open_buttons["pneumothorax"].isEnabled()
 
 
+def test_home_keeps_how_many_threads_are_wanted_and_the_next_run_starts_with_them(host, monkeypatch):
+    import qt
+
+    from AcuteFindingsLib.widgets.worker import process
+
+    ui = host.open_panel("AcuteFindings").ui
+    assert ui.threadsSpinBox.value == 0
+    assert ui.threadsSpinBox.text == "as many as cores"
+    worker = process.shared_worker()
+    worker.request("ping", {})
+    host.wait_until(lambda: not worker.busy, 30)
+    ui.settingsCollapsibleButton.collapsed = False
+    try:
+        ui.threadsSpinBox.setValue(2)
+        assert process.chosen_threads() == 2
+        assert not worker.running
+        assert ui.workerLabel.text == "Not running."
+    finally:
+        qt.QSettings().remove(process.THREADS_KEY)
+
+
 def test_home_lists_every_model_that_ships(host):
     home = host.open_panel("AcuteFindings")
     shipped = {row.task for row in home.logic.models() if row.shipped}

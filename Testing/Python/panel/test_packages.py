@@ -139,7 +139,7 @@ def test_torch_is_installed_by_the_pytorch_extension_and_the_rest_by_pip(asked, 
     assert ensure_torch("This")
     assert extension.calls == [{"torchVersionRequirement": ">=2.6", "torchvisionVersionRequirement": ">=0.21"}]
     requirements, constraints, _keywords = asked.installed[0]
-    assert requirements == ["timm>=1.0", "segmentation-models-pytorch>=0.5", "monai>=1.4"]
+    assert requirements == [package.requirement for package in TORCH[2:]]
     assert "torch==" in constraints
 
 

@@ -236,3 +236,26 @@ def test_who_waits_behind_two_is_told_of_the_second_when_the_first_is_done(host,
     assert heard.progress[0] == ("Waiting for an export", 0.0)
     toy.cancel(number)
     host.wait_until(lambda: heard.ends)
+
+
+@pytest.mark.parametrize(("chosen", "used"), [(None, None), (0, None), (3, "3"), ("many", None)])
+def test_the_worker_computes_on_as_many_threads_as_the_settings_say(host, make_worker, monkeypatch, chosen, used):
+    import qt
+
+    from AcuteFindingsLib.widgets.worker import process
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    program = process._PROGRAM.replace("sys.exit(main())", "print(os.environ.get('OMP_NUM_THREADS'), file=sys.stderr)")
+    monkeypatch.setattr(process, "_PROGRAM", program)
+    settings = qt.QSettings()
+    if chosen is None:
+        settings.remove(process.THREADS_KEY)
+    else:
+        settings.setValue(process.THREADS_KEY, chosen)
+    try:
+        ends = []
+        make_worker().request("ping", {}, failed=lambda text, _kind: ends.append(text))
+        host.wait_until(lambda: ends, 30)
+        assert ends[0].endswith(f" {used}")
+    finally:
+        settings.remove(process.THREADS_KEY)

@@ -14,7 +14,7 @@ from AcuteFindingsLib.packages import LIGHT, missing_packages, total_mb
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages
 from AcuteFindingsLib.widgets.samples.sample_data import load_sample, samples
-from AcuteFindingsLib.widgets.worker.process import WorkerProcess, shared_worker
+from AcuteFindingsLib.widgets.worker.process import THREADS_KEY, WorkerProcess, chosen_threads, shared_worker
 
 
 class HomePanel:
@@ -44,6 +44,8 @@ class HomePanel:
         ui.loadSampleButton.connect("clicked(bool)", lambda _checked: self.load_sample())
         ui.installButton.connect("clicked(bool)", lambda _checked: self.install())
         ui.stopWorkerButton.connect("clicked(bool)", lambda _checked: self.stop_worker())
+        ui.threadsSpinBox.setValue(chosen_threads())
+        ui.threadsSpinBox.connect("valueChanged(int)", self.choose_threads)
         ui.studySelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self.refresh())
         self.open_buttons = {kind.id: self._open_button(kind) for kind in kinds() if kind.module}
         self.refresh()
@@ -105,6 +107,14 @@ class HomePanel:
         """Give the memory of the loaded models back; the next run loads them again."""
         (self._worker or shared_worker()).stop()
         self.refresh()
+
+    def choose_threads(self, threads: int) -> None:
+        """Keep how many threads are wanted; an idle worker ends, so that the next run computes on as many."""
+        worker = self._worker or shared_worker()
+        if threads != chosen_threads():
+            qt.QSettings().setValue(THREADS_KEY, threads)
+            if not worker.busy:
+                self.stop_worker()
 
     def close(self) -> None:
         """Stop what is under way: the panel goes."""

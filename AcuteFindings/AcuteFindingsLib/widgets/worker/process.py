@@ -21,6 +21,9 @@ from AcuteFindingsLib.widgets.last_resort import guarded
 PATIENCE_MS = 5000
 """How long a cancelled request may take to answer before the process is killed."""
 
+THREADS_KEY = "AcuteFindings/Threads"
+"""In the application's settings: how many threads the worker computes on; 0 for as many as cores."""
+
 _LIBRARY = Path(__file__).resolve().parents[3]
 # The path is given in the program text because Slicer's Python sets its own environment. It names its own number:
 # `sys.executable` is a launcher on some systems, and killing a launcher leaves the worker running.
@@ -28,9 +31,19 @@ _PROGRAM = (
     "import json, os, sys; "
     "print(json.dumps({{'event': 'started', 'process': os.getpid()}}), flush=True); "
     "sys.path.insert(0, {path!r}); "
+    "from AcuteFindingsLib.models.runtime.threads import use_threads; "
+    "use_threads({threads}); "
     "from AcuteFindingsLib.jobs.worker import main; "
     "sys.exit(main())"
 )
+
+
+def chosen_threads() -> int:
+    """Return how many threads the user wants the worker to compute on; 0 for as many as cores."""
+    try:
+        return max(0, int(qt.QSettings().value(THREADS_KEY, 0) or 0))
+    except (TypeError, ValueError):
+        return 0
 
 
 def _nothing(*_arguments: Any) -> None:
@@ -63,7 +76,7 @@ class WorkerProcess:
     """
 
     def __init__(self, *, program: str | None = None, patience_ms: int = PATIENCE_MS) -> None:
-        self._program = program or _PROGRAM.format(path=_LIBRARY.as_posix())
+        self._program = program
         self._requests: dict[int, _Request] = {}
         self._last_id = 0
         self._rest = b""
@@ -185,7 +198,8 @@ class WorkerProcess:
         if not self.running:
             self._rest, self._started, self._process_id = b"", False, 0
             self._complaints.clear()
-            self._process.start(sys.executable, ["-u", "-c", self._program])
+            program = self._program or _PROGRAM.format(path=_LIBRARY.as_posix(), threads=chosen_threads() or None)
+            self._process.start(sys.executable, ["-u", "-c", program])
         self._process.write(line)
 
     def _on_started(self) -> None:
