@@ -1,10 +1,29 @@
 """All that a detector sees of a model."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from AcuteFindingsLib.models.metadata import Card
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a network says of a batch and where it looked.
+
+    Attributes
+    ----------
+    outputs
+        As `Predictor.predict` gives them.
+    maps
+        By the name of an output ``(n, numbers, y, x)`` float32, at least 0: a small map for each of its numbers, before
+        it is scaled (`models.heat`).
+    """
+
+    outputs: dict[str, np.ndarray]
+    maps: dict[str, np.ndarray]
 
 
 class Predictor(Protocol):
@@ -17,9 +36,13 @@ class Predictor(Protocol):
     ----------
     explanation
         What `explain` gives, for the name of a heat map: ``"Grad-CAM"`` or another method.
+    one_pass
+        Whether `predict_explained` runs the network once, as `predict` does; else it runs many times, and only what is
+        shown is explained.
     """
 
     explanation: str
+    one_pass: bool
     card: Card
     version: str
     sha256: str
@@ -42,10 +65,26 @@ class Predictor(Protocol):
         """
         ...
 
+    def predict_explained(
+        self, batch: np.ndarray, *, outputs: Sequence[str], part: str = "", then: str = ""
+    ) -> Explained:
+        """Do what `predict` does, and say where the network looked for each number of these outputs.
+
+        Parameters
+        ----------
+        batch, part
+            As for `predict`.
+        outputs
+            Names of outputs to explain. Of an output with more axes than two, a mask, the mean logit is explained.
+        then
+            Where the outputs to explain are those of another part, which reads what `part` gives under its own name,
+            each item as a sequence of its own: its name.
+        """
+        ...
+
     def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
         """Return where the network looked for one output number of each item.
 
-        ``(n, y, x)`` float32 in 0..1 at the batch's size. With `then` the output is one of that part, which reads what
-        `part` gives under its own name, each item as a sequence of its own.
+        ``(n, y, x)`` float32 in 0..1 at the batch's size; see `models.heat.explain_batch`.
         """
         ...

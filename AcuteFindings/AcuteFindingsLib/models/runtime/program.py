@@ -1,20 +1,22 @@
 """Predictors of models that bring their own computation: TorchScript and ONNX files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.special import expit
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.device import choose_device, choose_onnx_device
 from AcuteFindingsLib.models.files import METADATA
+from AcuteFindingsLib.models.heat import explain_batch, require_number
 from AcuteFindingsLib.models.metadata import Card, Network
 from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.models.predictor import Explained
 from AcuteFindingsLib.models.runtime.bounded import Run
-from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 
 PROGRAMS = {"torchscript": ".ts", "onnx": ".onnx"}
 """Networks that are files, by their name in the card, and how those files end."""
@@ -85,6 +87,7 @@ class ProgramPredictor:
     parts: Mapping[str, ProgramPart]
     runs: Mapping[str, Run]
     explanation: str = "Occlusion map"
+    one_pass: bool = False
 
     def predict(self, batch: np.ndarray, *, part: str = "") -> dict[str, np.ndarray]:
         """Run a program on one batch; see `Predictor.predict`. Probabilities are given back as logits.
@@ -115,17 +118,13 @@ class ProgramPredictor:
             outputs[name] = value
         return outputs
 
-    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
-        """Return how much of an item's probability goes when a square of the picture is covered (Zeiler 2014).
+    def predict_explained(
+        self, batch: np.ndarray, *, outputs: Sequence[str], part: str = "", then: str = ""
+    ) -> Explained:
+        """Run the program, and say how much of each probability goes when a square of the picture is covered.
 
-        A program has no layers to look into, so this stands in for Grad-CAM: the same scale, dark where nothing
-        changes, the item's probability where covering changes most. Each square is covered, with a margin of half its
-        side, by the picture's mean.
-
-        Parameters
-        ----------
-        batch, output, index, part, then
-            As for `TorchPredictor.explain`.
+        Occlusion (Zeiler 2014): a square, a quarter of the picture wide and high, takes the picture's mean. A program
+        gives no gradients, so it runs once for each of 64 squares; all outputs are asked in the same runs.
 
         Raises
         ------
@@ -133,34 +132,36 @@ class ProgramPredictor:
             As `predict`, and when there is no such output.
         """
         batch = np.ascontiguousarray(batch, dtype=np.float32)
-        whole = self._probability(batch, output, index, part, then)
+        said, whole = self._probabilities(batch, outputs, part, then)
         rows, columns = batch.shape[-2:]
-        drops = np.zeros((len(batch), _SQUARES, _SQUARES), np.float32)
+        drops = {name: np.zeros((*value.shape, _SQUARES, _SQUARES), np.float32) for name, value in whole.items()}
+        places = [(row, column) for row in range(_SQUARES) for column in range(_SQUARES)]
         for number, picture in enumerate(batch):
-            places = [(row, column) for row in range(_SQUARES) for column in range(_SQUARES)]
             for start in range(0, len(places), _AT_ONCE):
                 chosen = places[start : start + _AT_ONCE]
                 covered = np.repeat(picture[None], len(chosen), axis=0)
                 for item, (row, column) in zip(covered, chosen, strict=True):
                     item[:, _span(row, rows), _span(column, columns)] = picture.mean(axis=(1, 2), keepdims=True)
-                left = self._probability(covered, output, index, part, then)
-                for (row, column), value in zip(chosen, left, strict=True):
-                    drops[number, row, column] = max(0.0, whole[number] - value)
-        maps = np.clip(resize_in_plane(drops, (rows, columns)), 0, None)
-        peak = maps.max(axis=(1, 2), keepdims=True)
-        maps = np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0)
-        return (maps * whole[:, None, None]).astype(np.float32)
+                for name, left in self._probabilities(covered, outputs, part, then)[1].items():
+                    for (row, column), values in zip(chosen, left, strict=True):
+                        drops[name][number, :, row, column] = np.maximum(0.0, whole[name][number] - values)
+        return Explained(said, drops)
 
-    def _probability(self, batch: np.ndarray, output: str, index: int, part: str, then: str) -> np.ndarray:
-        outputs = self.predict(batch, part=part)
+    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
+        """Return how much of an item's probability goes where; see `models.heat.explain_batch`."""
+        return explain_batch(self, batch, output=output, index=index, part=part, then=then)
+
+    def _probabilities(
+        self, batch: np.ndarray, outputs: Sequence[str], part: str, then: str
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return what the part says, and ``(n, numbers)`` of the outputs asked for: of a mask the largest."""
+        said = last = self.predict(batch, part=part)
         if then:
-            sequences = self.predict(outputs[part][:, None], part=then)
-            outputs = {name: value[:, 0] for name, value in sequences.items()}
-        if output not in outputs or not 0 <= index < outputs[output].shape[1]:
-            given = ", ".join(f"{name} {value.shape[1:]}" for name, value in outputs.items())
-            raise ModelError(f"The model {self.card.id!r} has no output {output!r} number {index}; it gives {given}.")
-        logits = outputs[output][:, index].reshape(len(batch), -1).max(axis=1)
-        return 1 / (1 + np.exp(-logits.astype(np.float64)))
+            sequences = self.predict(said[part][:, None], part=then)
+            last = {name: value[:, 0] for name, value in sequences.items()}
+        for name in outputs:
+            require_number(self.card.id, {key: value.shape for key, value in last.items()}, name)
+        return said, {name: expit(last[name].reshape(*last[name].shape[:2], -1).max(axis=2)) for name in outputs}
 
 
 def require_answer(name: str, value: np.ndarray, batch: np.ndarray, *, source: str) -> None:

@@ -1,6 +1,6 @@
 """A model package that answers through PyTorch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -8,7 +8,10 @@ import numpy as np
 import torch
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.heat import explain_batch
 from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.models.predictor import Explained
+from AcuteFindingsLib.models.runtime.gradcam import named, run_with_maps
 
 
 class TorchPredictor:
@@ -25,6 +28,7 @@ class TorchPredictor:
     """
 
     explanation = "Grad-CAM"
+    one_pass = True
 
     def __init__(self, network: torch.nn.Module, *, card: Card, version: str, sha256: str, device: str) -> None:
         """Move `network` to `device` and take its gradients off."""
@@ -64,88 +68,36 @@ class TorchPredictor:
         call = self._part(part)
         with torch.inference_mode():
             outputs = self._run(call, self._tensor(batch))
-            return {name: value.float().cpu().numpy() for name, value in _named(outputs, part or "output").items()}
+            return _arrays(named(outputs, part or "output"))
 
-    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
-        """Return Grad-CAM of one output number for each item: where the network looked.
-
-        The map is ReLU(sum over channels of mean gradient times activation) at the network's `gradcam_layer` (Selvaraju
-        2017), stretched to the batch's size, divided by the item's own maximum and multiplied by the item's
-        probability (the sigmoid of the output). So maps of different slices can be compared: a slice that the network
-        finds negative stays dark, and 1 is reached only where it is certain.
-
-        Gradients are taken from `gradcam_layer` upwards only, and the hook is gone afterwards; MONAI's GradCAM goes
-        back to the input and leaves its hooks, with the activations they hold, on the network.
-
-        Parameters
-        ----------
-        batch
-            ``(n, c, y, x)`` float32.
-        output
-            Name of the output to explain, as `predict` names it.
-        index
-            Which of that output's numbers (its second axis). Of an output with more axes, a mask, the mean logit is
-            explained, and the largest gives the probability.
-        part
-            As for `predict`.
-        then
-            A part that reads what `part` gives under its own name, each item as a sequence of its own, and gives the
-            output to explain.
-
-        Returns
-        -------
-        numpy.ndarray
-            ``(n, y, x)`` float32 in 0..1.
+    def predict_explained(
+        self, batch: np.ndarray, *, outputs: Sequence[str], part: str = "", then: str = ""
+    ) -> Explained:
+        """Run the network once and say where it looked; see `Predictor.predict_explained` and `gradcam.run_with_maps`.
 
         Raises
         ------
         ModelError
-            When the network has no such part or output, names no layer for Grad-CAM, or that layer gives no maps.
+            As `predict`, and when the network has no such output, names no layer for Grad-CAM, or that layer gives no
+            maps.
         """
-        call = self._part(part)
-        chained = self._part(then) if then else None
-        layer = self._gradcam_layer()
-        inputs = self._tensor(batch)
-        kept: list[torch.Tensor] = []
+        for name in (part, then):
+            self._part(name)
+        with self._rnn_gradients():
+            given, maps = run_with_maps(
+                self.network,
+                self._tensor(batch),
+                outputs=outputs,
+                part=part,
+                then=then,
+                model=self.card.id,
+                run=self._run,
+            )
+        return Explained(_arrays(given), _arrays(maps))
 
-        def keep(_module: torch.nn.Module, _inputs: Any, activation: torch.Tensor) -> torch.Tensor:
-            kept.append(activation.detach().requires_grad_(True))
-            # The copy, not the kept leaf, goes on: what follows may change it in place.
-            return kept[-1].clone()
-
-        handle = layer.register_forward_hook(keep)
-        try:
-            with torch.enable_grad(), self._rnn_gradients():
-                outputs = _named(self._run(call, inputs), part or "output")
-                if chained is not None:
-                    sequences = _named(self._run(chained, outputs[part][:, None]), then)
-                    outputs = {name: value[:, 0] for name, value in sequences.items()}
-                if output not in outputs or not 0 <= index < outputs[output].shape[1]:
-                    given = ", ".join(f"{name} {tuple(value.shape[1:])}" for name, value in outputs.items())
-                    raise ModelError(
-                        f"The model {self.card.id!r} has no output {output!r} number {index}; it gives {given}."
-                    )
-                if not kept or not outputs[output].requires_grad:
-                    raise ModelError(
-                        f"The output {output!r} of model {self.card.id!r} cannot be explained: it does not come "
-                        "through the network's gradcam_layer."
-                    )
-                if kept[-1].ndim != 4:
-                    raise ModelError(
-                        f"The gradcam_layer of model {self.card.id!r} gives numbers, not maps; Grad-CAM has nothing to "
-                        "show for this network."
-                    )
-                logits = outputs[output][:, index].reshape(len(inputs), -1)
-                (gradient,) = torch.autograd.grad(logits.mean(1).sum(), kept[-1])
-        finally:
-            handle.remove()
-        with torch.inference_mode():
-            maps = (gradient.mean((2, 3), keepdim=True) * kept[-1]).sum(1, keepdim=True).relu()
-            maps = torch.nn.functional.interpolate(maps, inputs.shape[-2:], mode="bilinear", align_corners=False)
-            peak = maps.amax((1, 2, 3), keepdim=True)
-            maps = torch.where(peak > 0, maps / peak.clamp_min(torch.finfo(maps.dtype).tiny), 0.0)
-            maps *= logits.detach().amax(1).sigmoid().reshape(-1, 1, 1, 1)
-            return maps[:, 0].float().clamp(0.0, 1.0).cpu().numpy()
+    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
+        """Return Grad-CAM of one output number for each item; see `models.heat.explain_batch`."""
+        return explain_batch(self, batch, output=output, index=index, part=part, then=then)
 
     def _part(self, part: str) -> Callable[[torch.Tensor], Any]:
         if not part:
@@ -154,17 +106,6 @@ class TorchPredictor:
         if not callable(call):
             raise ModelError(f"The network {self.card.network.name!r} of model {self.card.id!r} has no part {part!r}.")
         return call
-
-    def _gradcam_layer(self) -> torch.nn.Module:
-        name = getattr(self.network, "gradcam_layer", None)
-        if isinstance(name, torch.nn.Module):
-            return name
-        if not isinstance(name, str) or not name:
-            raise ModelError(
-                f"The network {self.card.network.name!r} of model {self.card.id!r} names no layer for a heat map "
-                "(gradcam_layer)."
-            )
-        return self.network.get_submodule(name)
 
     def _tensor(self, batch: np.ndarray) -> torch.Tensor:
         array = np.ascontiguousarray(batch, dtype=np.float32)
@@ -191,5 +132,5 @@ class TorchPredictor:
         return torch.backends.cudnn.flags(enabled=False) if recurrent and self.device != "cpu" else nullcontext()
 
 
-def _named(outputs: Any, name: str) -> Mapping[str, torch.Tensor]:
-    return outputs if isinstance(outputs, Mapping) else {name: outputs}
+def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.float().cpu().numpy() for name, value in tensors.items()}
