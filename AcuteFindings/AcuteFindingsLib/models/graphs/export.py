@@ -187,6 +187,7 @@ def _export(
 def _without_weights(model: Any, network: nn.Module) -> bytes:
     """Leave out tensors of the state dict, whose names and shapes stay, and whatever computes nothing."""
     state = network.state_dict()
+    model = _simplified(model, {_PREFIX + name for name in state})
     graph = model.graph
     held = [tensor for tensor in graph.initializer if tensor.name.removeprefix(_PREFIX) in state]
     lacking = {tensor.name: tensor.name.removeprefix(_PREFIX) for tensor in held}
@@ -219,3 +220,30 @@ def _without_weights(model: Any, network: nn.Module) -> bytes:
     model.ClearField("doc_string")
     model.ir_version = min(model.ir_version, LATEST_IR)
     return model.SerializeToString(deterministic=True)
+
+
+def _simplified(model: Any, weights: set[str]) -> Any:
+    """Compute beforehand what hangs on no weight.
+
+    The exporter leaves a cast and an expansion between convolution, batch norm and limits, so that ONNX Runtime
+    does not join these: the shipped networks take 2.5 to 3 times as long. The weights are inputs meanwhile, so that
+    they stay what they are.
+    """
+    from onnxscript import optimizer
+
+    held = [tensor for tensor in model.graph.initializer if tensor.name in weights]
+    for tensor in held:
+        value = model.graph.input.add()
+        value.name = tensor.name
+        value.type.tensor_type.elem_type = tensor.data_type
+        for size in tensor.dims:
+            value.type.tensor_type.shape.dim.add().dim_value = size
+    others = [tensor for tensor in model.graph.initializer if tensor.name not in weights]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(others)
+    model = optimizer.optimize(model)
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.graph.initializer.extend(held)
+    return model

@@ -1,4 +1,4 @@
-"""Grad-CAM in the pass that answers: plain torch, run by `TorchPredictor` and traced into a graph by `models.graphs`."""
+"""Grad-CAM in the pass that answers: plain torch, run by `TorchPredictor` and traced into graphs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
