@@ -83,7 +83,7 @@ TORCH = (
     Package("monai", "monai>=1.4", 2),
     # A network that was imported or trained is given its ONNX graph, for which ml_dtypes comes along.
     Package("onnx", "onnx>=1.16", 9),
-    Package("onnxscript", "onnxscript>=0.1", 6),
+    Package("onnxscript", "onnxscript>=0.1", 2),
 )
 """What importing a network's weights, training, and models without an ONNX graph need beside.
 

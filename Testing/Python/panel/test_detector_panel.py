@@ -321,7 +321,7 @@ def test_without_consent_to_torch_nothing_runs_and_the_panel_says_why(host, open
     monkeypatch.setattr(run_bar, "missing_packages", lambda _needed: ["torch"])
     monkeypatch.setattr(run_bar, "ensure_torch", lambda _what, _parent: False)
     run(host, widget)
-    text = "✖ Not run: The model hemorrhage-radnet-small needs PyTorch, which is not installed."
+    text = "✖ Not run: the model hemorrhage-radnet-small needs PyTorch, which is not installed."
     assert widget.ui.progressLabel.text == text
 
 

@@ -148,8 +148,8 @@ class RunBar:
 
     def _offer_torch(self) -> None:
         used = self.model_loader.used
-        what = _("The model {model}").format(model=self.model_loader.model if used is None else used.id)
-        self.tell(_("✖ Not run: {what} needs PyTorch, which is not installed.").format(what=what))
-        if ensure_torch(what, self.ui.applyButton) and self._last_run is not None:
+        model = self.model_loader.model if used is None else used.id
+        self.tell(_("✖ Not run: the model {model} needs PyTorch, which is not installed.").format(model=model))
+        if ensure_torch(_("The model {model}").format(model=model), self.ui.applyButton) and self._last_run is not None:
             volume, model, device, force = self._last_run
             self._start(volume, model, device, force=force)
