@@ -1,15 +1,16 @@
 """The lungs-and-heart mask of the published PE preprocessing (docs/sources.md 1), slice by slice."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from AcuteFindingsLib.preprocessing.binary import dilated, eroded, filled, median
 from AcuteFindingsLib.preprocessing.convex import fill_convex, hull_corners
 from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 from AcuteFindingsLib.preprocessing.windows import apply_window
 from AcuteFindingsLib.study.otsu import otsu_threshold
+from AcuteFindingsLib.threads import side_by_side
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,6 @@ class LungsHeartSettings:
 
 PUBLISHED = LungsHeartSettings()
 
-_CHUNK = 16
-"""Slices that are windowed and shrunk at a time."""
-
 
 def lungs_heart_mask(
     array: np.ndarray,
@@ -91,30 +89,26 @@ def lungs_heart_mask(
     bool ``(z, y, x)``; slices without lungs are empty.
     """
     out = np.zeros(array.shape, bool)
-    for mask, points in zip(out, _hulls(array, spacing_yx, settings), strict=True):
-        if len(points):
-            fill_convex(mask, points)
-    return out
-
-
-def _hulls(
-    array: np.ndarray, spacing_yx: tuple[float, float] | None, settings: LungsHeartSettings
-) -> Iterator[np.ndarray]:
-    """Yield, for every slice, the corners ``(n, 2)`` of the lungs' convex hull in the slice's own pixels."""
     shape = array.shape[1:]
     if spacing_yx is None:
         pixel = 512 * settings.published_pixel_mm / max(shape)
         spacing_yx = (pixel, pixel)
-    working = tuple(
-        max(8, round(count * spacing / settings.working_pixel_mm))
-        for count, spacing in zip(shape, spacing_yx, strict=True)
+    working = (
+        max(8, round(shape[0] * spacing_yx[0] / settings.working_pixel_mm)),
+        max(8, round(shape[1] * spacing_yx[1] / settings.working_pixel_mm)),
     )
     pixel_mm = float(np.sqrt(np.prod(spacing_yx) * np.prod(shape) / np.prod(working)))
     ratio = np.array(shape) / np.array(working)
-    for start in range(0, len(array), _CHUNK):
-        gray = apply_window(array[start : start + _CHUNK], level=settings.level, width=settings.width)
-        for small in (resize_in_plane(gray, (working[0], working[1])) * 255).astype(np.uint8):
-            yield (hull_corners(_lungs(small, pixel_mm, settings)) + 0.5) * ratio - 0.5
+
+    def fill(place: int) -> None:
+        gray = apply_window(array[place : place + 1], level=settings.level, width=settings.width)
+        small = (resize_in_plane(gray, working)[0] * 255).astype(np.uint8)
+        corners = hull_corners(_lungs(small, pixel_mm, settings))
+        if len(corners):
+            fill_convex(out[place], (corners + 0.5) * ratio - 0.5)
+
+    side_by_side(fill, range(len(array)))
+    return out
 
 
 def _lungs(gray: np.ndarray, pixel_mm: float, settings: LungsHeartSettings) -> np.ndarray:
@@ -127,15 +121,14 @@ def _lungs(gray: np.ndarray, pixel_mm: float, settings: LungsHeartSettings) -> n
     lungs = ~bright & (_body(bright, scale, settings) | _cropped_lungs(gray, ~bright, settings))
     if not lungs.any():
         return empty
-    lungs = ndimage.median_filter(lungs.view(np.uint8), size=_odd(settings.median_px * scale)).astype(bool)
-    # Borders repeat in the closing: a lung cut off by the picture's edge stays whole.
-    closing = _odd(settings.closing_px * scale)
-    lungs = ndimage.grey_closing(lungs.view(np.uint8), size=(closing, closing), mode="nearest").astype(bool)
+    lungs = median(lungs, _reach(settings.median_px * scale))
+    # Nothing is taken off at borders: a lung cut off by the picture's edge stays whole.
+    closing = _reach(settings.closing_px * scale)
+    lungs = eroded(dilated(lungs, closing), closing)
     lungs = _without_small_and_flat(lungs, scale, settings)
     erode = max(1, round(settings.erode_px * scale))
     dilate = erode + max(1, round((settings.dilate_px - settings.erode_px) * scale))
-    lungs = ndimage.minimum_filter(lungs, size=2 * erode + 1, mode="nearest")
-    return ndimage.maximum_filter(lungs, size=2 * dilate + 1)
+    return dilated(eroded(lungs, erode), dilate)
 
 
 def _body(bright: np.ndarray, scale: float, settings: LungsHeartSettings) -> np.ndarray:
@@ -152,7 +145,7 @@ def _body(bright: np.ndarray, scale: float, settings: LungsHeartSettings) -> np.
         component = labels == label
         y, x = np.array(ndimage.center_of_mass(component)) / component.shape
         if _between(y, settings.body_centre_y) and _between(x, settings.body_centre_x):
-            return ndimage.binary_fill_holes(component)
+            return filled(component)
     return np.zeros(bright.shape, bool)
 
 
@@ -185,8 +178,9 @@ def _edge(picture: np.ndarray) -> np.ndarray:
     return np.concatenate((picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]))
 
 
-def _odd(pixels: float) -> int:
-    return max(1, 2 * round((pixels - 1) / 2) + 1)
+def _reach(pixels: float) -> int:
+    """Return how far a square about so many pixels wide reaches to each side of its middle."""
+    return max(0, round((pixels - 1) / 2))
 
 
 def _between(value: float, limits: tuple[float, float]) -> bool:

@@ -6,6 +6,7 @@ smaller, values between pixels are linear.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -181,16 +182,18 @@ def unfit_in_plane(
 
 def resize_in_plane(slices: np.ndarray, shape_yx: tuple[int, int]) -> np.ndarray:
     """Stretch ``(z, y, x)`` slices to another shape, corner to corner: float32 ``(z, *shape_yx)``."""
-    along_y, along_x = (csr_array(_stretch(old, new)) for old, new in zip(slices.shape[1:], shape_yx, strict=True))
+    along_y, along_x = (_stretch(old, new) for old, new in zip(slices.shape[1:], shape_yx, strict=True))
     out = np.empty((len(slices), *shape_yx), np.float32)
     for new, old in zip(out, slices, strict=True):
         new[...] = weigh_plane(old, along_y, along_x)
     return out
 
 
-def _stretch(old: int, new: int) -> np.ndarray:
+@lru_cache(maxsize=8)
+def _stretch(old: int, new: int) -> csr_array:
+    """Return the weights ``(new, old)`` of one axis; a volume is stretched a few slices at a time by the same ones."""
     ratio = old / new
-    return axis_weights(old, (np.arange(new) + 0.5) * ratio - 0.5, ratio)
+    return csr_array(axis_weights(old, (np.arange(new) + 0.5) * ratio - 0.5, ratio))
 
 
 def _field_centers(count: int, spacing: float, target: float, size: int, center: float | None) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.last_resort import out_of_memory, sentence
 from AcuteFindingsLib.models.device import CPU, PROVIDERS, choose_onnx_device
-from AcuteFindingsLib.models.runtime.threads import thread_count
 from AcuteFindingsLib.study.notice import Notice, Severity
+from AcuteFindingsLib.threads import thread_count
 
 DIFFERENCE = 1e-3
 """How far an answer of another device may lie from the processor's, as a share of the largest value (at least 1).

@@ -1,12 +1,13 @@
-"""On how many threads a model computes."""
+"""On how many threads is computed, and that work side by side gives what work one after the other gives."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from AcuteFindingsLib.models.runtime import threads
-from AcuteFindingsLib.models.runtime.threads import core_count, thread_count, use_threads
+from AcuteFindingsLib import threads
+from AcuteFindingsLib.threads import core_count, side_by_side, thread_count, use_threads
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +66,29 @@ def test_pytorch_that_is_here_already_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch, "set_num_threads", told.append)
     use_threads(3)
     assert told == [3]
+
+
+@pytest.mark.parametrize("said", ["1", "3"])
+def test_work_side_by_side_keeps_the_order(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert side_by_side(lambda number: number * number, range(50)) == [number * number for number in range(50)]
+    assert side_by_side(lambda number: number, []) == []
+
+
+def test_work_side_by_side_runs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    both = threading.Barrier(2, timeout=10)
+    assert side_by_side(lambda number: both.wait() >= 0 and number, [1, 2]) == [1, 2]
+
+
+@pytest.mark.parametrize("said", ["1", "4"])
+def test_the_first_error_of_work_side_by_side_is_raised(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+
+    def work(number: int) -> int:
+        if number in (3, 5):
+            raise ValueError(number)
+        return number
+
+    with pytest.raises(ValueError, match="3"):
+        side_by_side(work, range(8))
