@@ -20,6 +20,7 @@ from AcuteFindingsLib.detectors.finding import Finding, Heatmap, file_stems, fin
 from AcuteFindingsLib.errors import AcuteFindingsError, ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.nrrd_writer import as_kind
 from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
 
 STUDY, ARRAY, FINDING = "study.json", "array.npy", "finding.json"
@@ -96,7 +97,7 @@ class StudyWriter:
             raise ValueError(f"planes {planes.shape} from {start} do not lie within an array of shape {self.shape}")
         try:
             self._stream.seek(self._first_byte + start * self.plane_bytes)
-            self._stream.write(_as_type(planes, self.dtype).ravel().view(np.uint8).data)
+            self._stream.write(np.ascontiguousarray(as_kind(planes, self.dtype)).ravel().view(np.uint8).data)
         except OSError as error:
             raise self._failed(error) from error
         self._missing[start : start + len(planes)] = False
@@ -235,13 +236,6 @@ def _readable(what: str, advice: str, kind: type[AcuteFindingsError]) -> Iterato
     except (KeyError, TypeError, ValueError, OSError) as error:
         why = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else repr(error)
         raise kind(f"{what} ({why}); {advice}.") from error
-
-
-def _as_type(planes: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if dtype.kind in "iu" and planes.dtype.kind == "f":
-        limits = np.iinfo(dtype)
-        planes = np.clip(np.rint(planes), limits.min, limits.max)
-    return np.ascontiguousarray(planes, dtype=dtype)
 
 
 def _map(path: Path, mode: Any) -> np.memmap:

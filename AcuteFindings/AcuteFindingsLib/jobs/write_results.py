@@ -82,16 +82,22 @@ def draw(
         done differently.
     """
     remarks: list[str] = []
+    drawn: list[tuple[tuple[Picture, ...], str]] = []
     try:
         from AcuteFindingsLib.scene.bundle import write_scene
 
-        scene_file, nodes = write_scene(finding, study, scene_file)
+        scene_file, _ = write_scene(
+            finding,
+            study,
+            scene_file,
+            meanwhile=lambda nodes: drawn.append(draw_pictures(finding, study, nodes, folder)),
+        )
     # A Python beside Slicer may have some of its classes only.
     except (SceneError, AttributeError) as error:
         if scene_file is not None:
             remarks.append(f"No scene was written: {error}")
-        scene_file, nodes = None, None
-    pictures, reason = draw_pictures(finding, study, nodes, folder)
+        scene_file = None
+    pictures, reason = drawn[0] if drawn else draw_pictures(finding, study, None, folder)
     return scene_file, pictures, (*remarks, *([reason] if reason else []))
 
 

@@ -3,8 +3,14 @@
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
+
+import numpy as np
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.detectors.finding import Finding
@@ -12,19 +18,29 @@ from AcuteFindingsLib.errors import SceneError, StudyError
 from AcuteFindingsLib.files import ZIP_FAILS, replace_when_written, sweep_abandoned
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.scene.application import load_slicer, new_scene
-from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding
+from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding, stored_kind
 from AcuteFindingsLib.scene.views import arrange_views
+from AcuteFindingsLib.scene.voxel_files import Voxels, pack_bundle, set_aside
 from AcuteFindingsLib.study.itk_files import read_image
 from AcuteFindingsLib.study.study import Study
 
+_UNWRITTEN = "Slicer could not write the scene; see that the disk has space and is writable."
 
-def write_scene(finding: Finding, study: Study, path: Path | None) -> tuple[Path | None, FindingNodes]:
+
+def write_scene(
+    finding: Finding, study: Study, path: Path | None, *, meanwhile: Callable[[FindingNodes], None] | None = None
+) -> tuple[Path | None, FindingNodes]:
     """Show a finding in a scene of its own, its most suspicious slice in the views, and save that scene.
 
     Parameters
     ----------
+    finding, study
+        What is shown; the scene uses the study's own voxels and holds no copy of them.
     path
         File of the saved scene; None where it is needed for pictures only.
+    meanwhile
+        Called with the nodes while the file is written in the background. What it raises ends the writing; `path` is
+        then as it was.
 
     Returns
     -------
@@ -36,9 +52,37 @@ def write_scene(finding: Finding, study: Study, path: Path | None) -> tuple[Path
     SceneError
         When Slicer's libraries are not installed, or the file cannot be written.
     """
-    nodes = show_finding(finding, study, scene=new_scene())
+    nodes = show_finding(finding, study, scene=new_scene(), shared=True)
     arrange_views(nodes, finding, study)
-    return None if path is None else save_bundle(nodes.scene, path), nodes
+    if path is None:
+        if meanwhile is not None:
+            meanwhile(nodes)
+        return None, nodes
+    volumes = [Voxels(nodes.volume, study.array, stored_kind(study), study.ijk_to_ras)]
+    if finding.heatmap is not None:
+        heat = finding.heatmap
+        volumes.append(Voxels(nodes.heatmap, heat.array, np.dtype(np.uint8), heat.ijk_to_ras))
+    with _folder_beside(path) as folder, replace_when_written(path) as partial:
+        written = folder / path.stem
+        written.mkdir()
+        with set_aside(volumes):
+            done = nodes.scene.SaveSceneToSlicerDataBundleDirectory(str(written.resolve()))
+        if not done:
+            raise SceneError(f"{path}: {_UNWRITTEN}")
+        stopped = Event()
+        with ThreadPoolExecutor(1) as background:
+            packing = background.submit(pack_bundle, written, volumes, partial, stop=stopped.is_set)
+            try:
+                if meanwhile is not None:
+                    meanwhile(nodes)
+            except BaseException:
+                stopped.set()
+                raise
+        try:
+            packing.result()
+        except OSError as error:
+            raise SceneError(f"{path}: {_UNWRITTEN}") from error
+    return path, nodes
 
 
 def save_bundle(scene: Any, path: Path) -> Path:
@@ -50,15 +94,22 @@ def save_bundle(scene: Any, path: Path) -> Path:
         When Slicer could not write it; an earlier file of that name is then left as it was.
     """
     # Slicer names the folder inside the bundle after the file it writes, so that name has to be the final one.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep_abandoned(path.parent, r"\.scene-[a-z0-9_]{8}")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".scene-") as folder:
-        written = Path(folder) / path.name
+    with _folder_beside(path) as folder:
+        written = folder / path.name
         if not scene.WriteToMRB(str(written.resolve())):
-            raise SceneError(f"{path}: Slicer could not write the scene; see that the disk has space and is writable.")
+            raise SceneError(f"{path}: {_UNWRITTEN}")
         with replace_when_written(path) as partial:
             shutil.move(written, partial)
     return path
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """Yield a folder beside a file that is going to be written; it lasts as long as the block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_abandoned(path.parent, r"\.scene-[a-z0-9_]{8}")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".scene-") as folder:
+        yield Path(folder)
 
 
 def load_bundle(path: Path) -> Any:

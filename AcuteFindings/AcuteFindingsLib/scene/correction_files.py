@@ -19,8 +19,8 @@ from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.names import detector_name
 from AcuteFindingsLib.scene.naming import slice_number
 from AcuteFindingsLib.scene.node_grid import voxel_grid
-from AcuteFindingsLib.scene.nrrd_file import write_nrrd
 from AcuteFindingsLib.scene.segment_voxels import Box, overlap
+from AcuteFindingsLib.study.nrrd_writer import write_nrrd
 
 FORMAT_VERSION = 1
 

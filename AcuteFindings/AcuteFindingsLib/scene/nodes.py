@@ -20,6 +20,7 @@ from AcuteFindingsLib.scene.packed_mask import mask_box, pack_mask
 from AcuteFindingsLib.scene.picture_plan import suspicious_point
 from AcuteFindingsLib.scene.segment_voxels import same_grid, volume_ijk_to_ras, vtk_matrix
 from AcuteFindingsLib.scene.terminology import terminology_entry
+from AcuteFindingsLib.study.nrrd_writer import as_kind
 from AcuteFindingsLib.study.study import Study
 
 ATTRIBUTE = "AcuteFindings.Detector"
@@ -72,7 +73,9 @@ class FindingNodes:
     folder_item: int
 
 
-def show_finding(finding: Finding, study: Study, *, scene: Any = None, volume_node: Any = None) -> FindingNodes:
+def show_finding(
+    finding: Finding, study: Study, *, scene: Any = None, volume_node: Any = None, shared: bool = False
+) -> FindingNodes:
     """Add a finding to a scene.
 
     Parameters
@@ -83,13 +86,16 @@ def show_finding(finding: Finding, study: Study, *, scene: Any = None, volume_no
         A `vtkMRMLScene`; by default the application's, or a new one where there is no application.
     volume_node
         The volume node that already shows `study` (left as it is); by default one is made.
+    shared
+        Whether the volume node made uses the study's own voxels, which must not change while the scene is there,
+        instead of a copy of them.
 
     Raises
     ------
     SceneError
         When Slicer's libraries are not installed.
     """
-    steps = show_finding_steps(finding, study, scene=scene, volume_node=volume_node)
+    steps = show_finding_steps(finding, study, scene=scene, volume_node=volume_node, shared=shared)
     while True:
         try:
             next(steps)
@@ -99,7 +105,7 @@ def show_finding(finding: Finding, study: Study, *, scene: Any = None, volume_no
 
 
 def show_finding_steps(
-    finding: Finding, study: Study, *, scene: Any = None, volume_node: Any = None
+    finding: Finding, study: Study, *, scene: Any = None, volume_node: Any = None, shared: bool = False
 ) -> Generator[None, None, FindingNodes]:
     """Add a finding to a scene as `show_finding` does, a node or so between two yields: a window answers meanwhile.
 
@@ -108,7 +114,7 @@ def show_finding_steps(
     scene = current_scene() if scene is None else scene
     made: list[Any] = []
     try:
-        nodes = yield from _show(finding, study, scene, volume_node, made)
+        nodes = yield from _show(finding, study, scene, volume_node, made, shared=shared)
     except BaseException:
         for node in reversed(made):
             if node.GetScene() is scene:
@@ -118,15 +124,16 @@ def show_finding_steps(
 
 
 def _show(
-    finding: Finding, study: Study, scene: Any, volume_node: Any, made_so_far: list[Any]
+    finding: Finding, study: Study, scene: Any, volume_node: Any, made_so_far: list[Any], *, shared: bool
 ) -> Generator[None, None, FindingNodes]:
     names = names_of(finding.detector)
 
     def keep(*nodes: Any) -> None:
         made_so_far.extend(node for node in nodes if node is not None)
 
-    volume = add_volume(scene, study, finding, name=names.study) if volume_node is None else volume_node
+    volume = volume_node
     if volume_node is None:
+        volume = add_volume(scene, study, finding, name=names.study, shared=shared)
         keep(volume)
     yield
     segmentation = _add_segmentation(scene, finding, volume, f"{names.short} segmentation")
@@ -135,7 +142,7 @@ def _show(
         yield
         _add_segment(segmentation, mask, finding.ijk_to_ras)
     yield
-    heatmap = _add_heatmap(scene, finding.heatmap, f"{names.short} heat map")
+    heatmap = _add_heatmap(scene, finding.heatmap, f"{names.short} heat map", shared=shared)
     keep(heatmap)
     yield
     table = add_table(scene, finding, f"{names.short} slices")
@@ -170,18 +177,25 @@ def _show(
     return FindingNodes(scene, volume, segmentation, heatmap, table, chart, text, source, study_item, folder_item)
 
 
-def add_volume(scene: Any, study: Study, finding: Finding, *, name: str) -> Any:
-    """Add a study as a scalar volume node, shown in the finding's window.
-
-    HU are stored as 16-bit integers, rounded: half the memory of the array and what CT volumes are in Slicer.
-    """
-    stored = np.int16 if study.intensity == "HU" else np.float32
-    node = add_array(scene, "vtkMRMLScalarVolumeNode", study.array, study.ijk_to_ras, name, stored=stored)
+def add_volume(scene: Any, study: Study, finding: Finding, *, name: str, shared: bool = False) -> Any:
+    """Add a study as a scalar volume node, shown in the finding's window; `shared` as for `show_finding`."""
+    stored = study.array.dtype if shared else stored_kind(study)
+    node = add_array(
+        scene, "vtkMRMLScalarVolumeNode", study.array, study.ijk_to_ras, name, stored=stored, shared=shared
+    )
     level, width = finding.display_window
     node.GetDisplayNode().SetWindowLevel(width, level)
     if finding.phantom:
         node.SetAttribute(PHANTOM, "1")
     return node
+
+
+def stored_kind(study: Study) -> np.dtype:
+    """Return the type of a study's voxels in a scene.
+
+    HU are 16-bit integers, rounded: half the memory of the array and what CT volumes are in Slicer.
+    """
+    return np.dtype(np.int16 if study.intensity == "HU" else np.float32)
 
 
 def verdict_text(finding: Finding) -> str:
@@ -255,10 +269,11 @@ def _add_segment(node: Any, mask: Mask, ijk_to_ras: np.ndarray) -> None:
     segment.SetColorAutoGenerated(False)
 
 
-def _add_heatmap(scene: Any, heatmap: Heatmap | None, name: str) -> Any | None:
+def _add_heatmap(scene: Any, heatmap: Heatmap | None, name: str, *, shared: bool) -> Any | None:
     if heatmap is None:
         return None
-    node = add_array(scene, "vtkMRMLScalarVolumeNode", np.asarray(heatmap.array, np.uint8), heatmap.ijk_to_ras, name)
+    array = np.asarray(heatmap.array, np.uint8)
+    node = add_array(scene, "vtkMRMLScalarVolumeNode", array, heatmap.ijk_to_ras, name, shared=shared)
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeIron")
     display.SetWindowLevelMinMax(0, 255)
@@ -276,12 +291,19 @@ def add_array(
     name: str,
     *,
     stored: DTypeLike | None = None,
+    shared: bool = False,
 ) -> Any:
-    """Add a ``(z, y, x)`` array as a volume node with a display node whose window is left to the caller."""
+    """Add a ``(z, y, x)`` array as a volume node with a display node whose window is left to the caller.
+
+    Its voxels are of the type `stored`, or the array's own where they are `shared` with it.
+    """
     _, vtk = load_slicer()
     node = scene.AddNewNodeByClass(node_class, scene.GenerateUniqueName(name))
     image = vtk.vtkImageData()
-    _fill(image, array, stored=stored)
+    if shared and array.flags.c_contiguous:
+        _refer(image, array)
+    else:
+        _fill(image, array, stored=stored)
     node.SetIJKToRASMatrix(vtk_matrix(ijk_to_ras))
     # The display first, and without a window of its own choice: Slicer would count all voxels for one.
     node.CreateDefaultDisplayNodes()
@@ -305,10 +327,14 @@ def _fill(
     image.SetExtent(first[2], last[2], first[1], last[1], first[0], last[0])
     image.AllocateScalars(get_vtk_array_type(kind), 1)
     voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(array.shape)
-    if kind.kind != "i" or array.dtype.kind != "f":
-        voxels[...] = array
-        return
-    limits = np.iinfo(kind)
     # Plane by plane: a rounded copy of a long chest CT would be another gigabyte.
     for target, plane in zip(voxels, array, strict=True):
-        target[...] = np.clip(np.rint(plane), limits.min, limits.max)
+        target[...] = as_kind(plane, kind)
+
+
+def _refer(image: Any, array: np.ndarray) -> None:
+    """Let a VTK image use the memory of ``(z, y, x)`` voxels; it keeps the array alive."""
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+
+    image.SetDimensions(*array.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(array.ravel(), deep=False))

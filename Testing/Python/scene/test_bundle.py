@@ -1,4 +1,7 @@
+import errno
+import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +11,12 @@ from AcuteFindingsLib.errors import SceneError
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
+from AcuteFindingsLib.scene.application import new_scene
 from AcuteFindingsLib.scene.bundle import load_bundle, save_bundle, write_scene
+from AcuteFindingsLib.scene.nodes import FindingNodes, add_volume
 from AcuteFindingsLib.scene.picture_plan import suspicious_point
+from AcuteFindingsLib.scene.segment_voxels import volume_array, volume_ijk_to_ras
+from AcuteFindingsLib.scene.voxel_files import Voxels, pack_bundle, set_aside
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +95,73 @@ def test_saving_twice_replaces_the_first(bundle: Path, head, tmp_path: Path) -> 
     nodes.text.SetText("changed")
     save_bundle(nodes.scene, path)
     assert load_bundle(path).GetFirstNodeByName("Hemorrhage verdict").GetText() == "changed"
+
+
+def test_the_file_is_written_while_the_caller_works_with_the_nodes(head, tmp_path: Path) -> None:
+    seen = []
+
+    def meanwhile(nodes: FindingNodes) -> None:
+        seen.append(volume_array(nodes.volume).shape)
+
+    path, _ = write_scene(head.finding, head.study, tmp_path / "scene.mrb", meanwhile=meanwhile)
+    assert seen == [head.study.array.shape]
+    assert np.array_equal(volume_array(load_bundle(path).GetFirstNodeByName("Head CT")), head.study.array)
+
+
+def test_the_scene_holds_no_second_copy_of_the_study(head) -> None:
+    _, nodes = write_scene(head.finding, head.study, None)
+    assert np.shares_memory(volume_array(nodes.volume), head.study.array)
+
+
+def test_voxels_that_nothing_may_write_to_are_shown_and_saved_too(head, tmp_path: Path) -> None:
+    array = head.study.array.copy()
+    array.setflags(write=False)
+    path, _ = write_scene(head.finding, replace(head.study, array=array), tmp_path / "scene.mrb")
+    assert np.array_equal(volume_array(load_bundle(path).GetFirstNodeByName("Head CT")), array)
+
+
+def test_a_heat_map_is_in_the_file(radiograph, tmp_path: Path) -> None:
+    heat = radiograph.finding.heatmap
+    path, nodes = write_scene(radiograph.finding, radiograph.study, tmp_path / "scene.mrb")
+    read = load_bundle(path).GetFirstNodeByName(nodes.heatmap.GetName())
+    assert np.array_equal(volume_array(read), heat.array)
+    assert np.allclose(volume_ijk_to_ras(read), heat.ijk_to_ras)
+
+
+def test_names_that_no_file_can_have_do_not_keep_voxels_from_their_place(head, tmp_path: Path) -> None:
+    scene = new_scene()
+    volume = add_volume(scene, head.study, head.finding, name="CT: head/neck, 5 % é")
+    voxels = Voxels(volume, head.study.array, np.dtype(np.int16), head.study.ijk_to_ras)
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    with set_aside([voxels]):
+        scene.SaveSceneToSlicerDataBundleDirectory(str(folder))
+    pack_bundle(folder, [voxels], tmp_path / "whole.mrb", stop=lambda: False)
+    read = load_bundle(tmp_path / "whole.mrb").GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+    assert np.array_equal(volume_array(read), head.study.array)
+
+
+def test_an_error_of_the_caller_leaves_no_file_and_no_thread(head, tmp_path: Path) -> None:
+    def fails(nodes: FindingNodes) -> None:
+        raise KeyboardInterrupt
+
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        write_scene(head.finding, head.study, tmp_path / "scene.mrb", meanwhile=fails)
+    assert list(tmp_path.iterdir()) == []
+    assert threading.active_count() == threads
+
+
+def test_a_full_disk_is_told_in_one_sentence_and_leaves_no_file(
+    head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("AcuteFindingsLib.scene.bundle.pack_bundle", full)
+    with pytest.raises(SceneError, match="see that the disk has space"):
+        write_scene(head.finding, head.study, tmp_path / "scene.mrb")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_no_bundle_is_named(tmp_path: Path) -> None:
