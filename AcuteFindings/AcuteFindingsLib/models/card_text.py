@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
-from AcuteFindingsLib.models.metadata import Metadata, Origin
+from AcuteFindingsLib.models.metadata import Graphs, Metadata, Origin
+
+_RUNTIME = "## Runtime"
 
 
 def render_card(metadata: Metadata, text: str = "") -> str:
@@ -60,10 +62,34 @@ def render_card(metadata: Metadata, text: str = "") -> str:
         f"Authors: {metadata.authors}",
         *([_list(card.sources)] if card.sources else []),
         *(["## Import", _import(card.origin)] if card.origin else []),
+        *([_RUNTIME, runtime_sentence(card.graphs)] if card.graphs else []),
         "## Versions",
         _list(f"{version}: {change}" for version, change in metadata.changelog.items()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def runtime_sentence(graphs: Graphs) -> str:
+    """Return what runs a model, and how its graphs were proven."""
+    if not graphs.parts:
+        return f"Needs PyTorch: it has no graphs for ONNX Runtime. The reason: {graphs.reason or 'not stated'}."
+    parts = ", ".join(part or "forward" for part in graphs.parts)
+    proof = "not compared with PyTorch"
+    if graphs.largest_difference is not None:
+        proof = (
+            f"largest difference to PyTorch {graphs.largest_difference:.1e} after the sigmoid, on {graphs.compared_on}"
+        )
+    return f"Runs in ONNX Runtime without PyTorch: graphs of {parts} (operator set {graphs.opset}); {proof}."
+
+
+def with_runtime(text: str, graphs: Graphs) -> str:
+    """Return a model card that is there already with what is said of its graphs today."""
+    told = f"{_RUNTIME}\n\n{runtime_sentence(graphs)}\n\n"
+    before, found, after = text.partition(f"{_RUNTIME}\n")
+    if found:
+        return before + told + after[after.find("## ") :] if "## " in after else before + told.rstrip("\n") + "\n"
+    before, found, after = text.rpartition("## Versions\n")
+    return before + told + found + after
 
 
 def _import(origin: Origin) -> str:

@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Any
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format, inference_config
-from AcuteFindingsLib.models.card_text import render_card
+from AcuteFindingsLib.models.card_text import render_card, with_runtime
 from AcuteFindingsLib.models.download.catalogue import CATALOGUE
 from AcuteFindingsLib.models.download.mirror import refresh_catalogue
 from AcuteFindingsLib.models.files import CARD_TEXT, CHECKSUMS, INFERENCE, LICENSE, METADATA, WEIGHTS, file_sha256
 from AcuteFindingsLib.models.graphs.check import FOLDER
 from AcuteFindingsLib.models.metadata import Card, Metadata
 from AcuteFindingsLib.models.package import BuildNetwork, ModelPackage, parse_metadata, read_package
+from AcuteFindingsLib.models.task import load_reference
 from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.networks import stored_arguments
 
 if TYPE_CHECKING:
     import torch
 
+# By name, because the detectors lie above the models.
+_EXAMPLES = "AcuteFindingsLib.detectors.examples:phantom_images"
 _HALF_LIMIT = 65504.0
 
 
@@ -178,8 +181,11 @@ def rewrite_package(folder: Path | str, *, build: BuildNetwork | None = None) ->
         if INFERENCE in package.checksums:
             shutil.rmtree(partial / FOLDER, ignore_errors=True)
             metadata = _with_graphs(metadata, partial, package.weights, build=build)
+            if CARD_TEXT in package.checksums and metadata.acutefindings.graphs:
+                told = with_runtime(package.read_card_text(), metadata.acutefindings.graphs)
+                _write_text(partial / CARD_TEXT, told)
         _write_metadata(partial, metadata)
-        # TorchScript and ONNX files run as they are; there is no network for MONAI to build.
+        # Nor is there one for MONAI to build.
         if INFERENCE in package.checksums:
             inference = inference_config(package.card, weights=package.weights)
             _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
@@ -206,7 +212,7 @@ def _seal(partial: Path, folder: Path, *, build: BuildNetwork | None) -> None:
 
 def _with_graphs(metadata: Metadata, partial: Path, weights: str, *, build: BuildNetwork | None) -> Metadata:
     """Write the graphs of the network whose weights are in a package that is being made; return what is said of it."""
-    from AcuteFindingsLib.models.graphs.make import make_graphs
+    from AcuteFindingsLib.models.graphs.make import NOISE, make_graphs
     from AcuteFindingsLib.models.runtime.torch_weights import check_state_dict, make_network, read_state_dict
 
     card = metadata.acutefindings
@@ -214,8 +220,13 @@ def _with_graphs(metadata: Metadata, partial: Path, weights: str, *, build: Buil
     state = read_state_dict(partial / weights)
     check_state_dict(state, network, source=partial / weights)
     network.load_state_dict(state)
+    images, compared_on = load_reference(_EXAMPLES)(card) or (None, NOISE)
     stated, files = make_graphs(
-        network.eval().requires_grad_(False), card=card, data_format=metadata.network_data_format
+        network.eval().requires_grad_(False),
+        card=card,
+        data_format=metadata.network_data_format,
+        images=images,
+        compared_on=compared_on,
     )
     for name, content in files.items():
         (partial / name).parent.mkdir(parents=True, exist_ok=True)

@@ -351,7 +351,7 @@ class PEModel(nn.Module):
     """
 
     # What detectors call, and which output of the first part each part reads.
-    parts = {"encode": "", "sequence": "encoding"}  # noqa: RUF012
+    graph_parts = {"encode": "", "sequence": "encoding"}  # noqa: RUF012
 
     def __init__(self, *, encoder: Mapping[str, Any] | None = None, sequence: Mapping[str, Any] | None = None) -> None:
         super().__init__()

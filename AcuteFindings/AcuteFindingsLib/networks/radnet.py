@@ -90,7 +90,7 @@ class RADnet(nn.Module):
     multiple: Final[int]
 
     # What detectors call, and which output of the first part each part reads.
-    parts = {"features": "", "head": "features"}  # noqa: RUF012
+    graph_parts = {"features": "", "head": "features"}  # noqa: RUF012
 
     def __init__(
         self,

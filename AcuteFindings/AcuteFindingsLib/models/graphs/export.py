@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,10 +46,10 @@ class ExportedGraph:
 def network_parts(network: nn.Module) -> dict[str, str]:
     """Return the parts of a network that detectors call, and which output of the first one each reads.
 
-    A network of several parts names them in `parts`: ``{"encode": "", "sequence": "encoding"}``. The first takes
+    A network of several parts names them in `graph_parts`: ``{"encode": "", "sequence": "encoding"}``. The first takes
     images; a part that reads an output takes it as sequences, ``(n, length, numbers)``. Others are called whole.
     """
-    return dict(getattr(network, "parts", None) or {"": ""})
+    return dict(getattr(network, "graph_parts", None) or {"": ""})
 
 
 def graph_file(part: str) -> str:
@@ -169,8 +170,7 @@ def _export(
         raise ModelError(f"writing graphs needs the package {error.name or 'onnxscript'}") from error
     # What fails inside has no common base.
     except Exception as error:
-        told = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-        raise ModelError(f"PyTorch cannot write it as ONNX operators: {told}") from error
+        raise ModelError(f"PyTorch cannot write it as ONNX operators: {_line(error.__cause__ or error)}") from error
     finally:
         logging.disable(disabled)
     graph = _without_weights(model, module.network)
@@ -182,6 +182,12 @@ def _export(
         )
     outputs = tuple(name for name in named if name != EXPLAINED)
     return ExportedGraph(graph, outputs, EXPLAINED in named)
+
+
+def _line(error: BaseException) -> str:
+    """Return the beginning of a message as plain text: without colors for terminals."""
+    words = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split()
+    return "".join(sign for sign in " ".join(words)[:200] if sign.isprintable()).rstrip(".") or type(error).__name__
 
 
 def _without_weights(model: Any, network: nn.Module) -> bytes:

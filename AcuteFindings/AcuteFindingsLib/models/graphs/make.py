@@ -41,7 +41,8 @@ def make_graphs(
     data_format
         MONAI's `network_data_format`: channels, size and range of the images.
     images
-        ``(n, c, y, x)`` float32 as the network is shown them, to ask both; noise when None.
+        ``(n, c, y, x)`` float32 as the network is shown them, to ask both; noise when None, or where `data_format`
+        states another size.
     compared_on
         What `images` are, in words.
 
@@ -52,8 +53,9 @@ def make_graphs(
         otherwise, has none: the card says why.
     """
     try:
-        if images is None:
-            images = _noise(data_format)
+        shape = _image_shape(data_format) or (() if images is None else images.shape[1:])
+        if images is None or images.shape[1:] != shape:
+            images, compared_on = _noise(shape, data_format), NOISE
         length = card.preprocessing.get("window")
         length = length if isinstance(length, int) else None
         exported = export_graphs(network, torch.from_numpy(images[:2]), length=length)
@@ -87,12 +89,19 @@ def make_graphs(
     return stated, {graph_file(part): one.graph for part, one in exported.items()}
 
 
-def _noise(data_format: dict[str, Any]) -> np.ndarray:
+def _image_shape(data_format: dict[str, Any]) -> tuple[int, ...]:
+    """Return channels, rows and columns of the images as stated; nothing where they are not."""
     image = next(iter(data_format["inputs"].values()))
-    shape = image["spatial_shape"]
-    if len(shape) != 2 or not all(isinstance(side, int) and 0 < side <= 4096 for side in shape):
+    sides = image["spatial_shape"]
+    if len(sides) != 2 or not all(isinstance(side, int) and 0 < side <= 4096 for side in sides):
+        return ()
+    return (image["num_channels"], *sides)
+
+
+def _noise(shape: tuple[int, ...], data_format: dict[str, Any]) -> np.ndarray:
+    if not shape:
         raise ModelError("its card does not say what size its images are")
-    low, high = image["value_range"] or (0.0, 1.0)
-    noise = np.random.default_rng(22).uniform(-1, 1, (2, image["num_channels"], *shape))
+    low, high = next(iter(data_format["inputs"].values()))["value_range"] or (0.0, 1.0)
+    noise = np.random.default_rng(22).uniform(-1, 1, (2, *shape))
     noise[1] *= _FAINT
     return ((low + high) / 2 + noise * (high - low) / 2).astype(np.float32)
