@@ -50,6 +50,7 @@ REPORT = (
     # With fonttools, which is half of it on Linux.
     Package("matplotlib", "matplotlib>=3.8", 18),
     Package("pillow", "pillow>=10", 7),
+    Package("filelock", "filelock>=3.12", 0.3),
 )
 """What a report needs beside it."""
 
