@@ -40,15 +40,18 @@ def check_study(study: Study, limits: Requirements | str) -> tuple[Notice, ...]:
     if isinstance(limits, str):
         limits = requirements_of(limits)
     values = slice_values(study.array)
-    broken = _unusable(values) or label_map(study) or _wrong_modality(study, limits)
+    broken = _unusable(values) or label_map(study, values) or _wrong_modality(study, limits)
     if broken is not None:
         found = [broken]
     else:
         found = [*check_values(study, values), *check_geometry(study)]
-        skull = no_skull(study, limits)
+        skull = no_skull(study, limits, values)
         found += [] if skull is None else [skull]
         if not refusals(found):
-            found += check_ct(study, limits) if isinstance(limits, CtRequirements) else check_radiograph(study, limits)
+            if isinstance(limits, CtRequirements):
+                found += check_ct(study, limits, values)
+            else:
+                found += check_radiograph(study, limits)
         found += _remarks(study)
     notices = _merged(study.notices, found)
     return tuple(sorted(notices, key=lambda notice: _SEVERITIES.index(notice.severity)))

@@ -9,6 +9,7 @@ from AcuteFindingsLib.study.evidence import stated_kinds
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.plausibility import check_body_size
 from AcuteFindingsLib.study.requirements import CtRequirements
+from AcuteFindingsLib.study.slice_values import SliceValues
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.study.words import ANGIOGRAM, unit_of
 
@@ -22,12 +23,15 @@ _ACROSS = 0.7
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def check_ct(study: Study, limits: CtRequirements) -> list[Notice]:
-    """Check values, body part, contrast, orientation, thickness, coverage and number of slices of a CT."""
-    values = _values(study, limits)
-    if any(notice.severity == "refuse" for notice in values):
-        return values
-    early = [*values, *_kind_of_image(study), *_orientation(study, limits)]
+def check_ct(study: Study, limits: CtRequirements, values: SliceValues) -> list[Notice]:
+    """Check values, body part, contrast, orientation, thickness, coverage and number of slices of a CT.
+
+    `values` are those of its array.
+    """
+    scale = _values(study, limits, values)
+    if any(notice.severity == "refuse" for notice in scale):
+        return scale
+    early = [*scale, *_kind_of_image(study), *_orientation(study, limits)]
     if any(notice.severity == "refuse" for notice in early):
         # Of a localizer, a map or coronal slices nothing can be said about lungs or brain.
         return early
@@ -41,7 +45,7 @@ def check_ct(study: Study, limits: CtRequirements) -> list[Notice]:
     return [*found, *check_contrast(study, limits, content), *_coverage(study, limits, content)]
 
 
-def _values(study: Study, limits: CtRequirements) -> list[Notice]:
+def _values(study: Study, limits: CtRequirements, values: SliceValues) -> list[Notice]:
     """Find out whether the numbers are HU."""
     burned_in = "The display window is burned into the images (8-bit gray levels instead of HU)"
     if study.intensity == "windowed":
@@ -49,7 +53,7 @@ def _values(study: Study, limits: CtRequirements) -> list[Notice]:
             text = f"{burned_in}: densities cannot be measured, and any window but the brain window misleads the model."
             return [Notice("window-burnt-in", "warn", text)]
         return [Notice("window-burnt-in", "refuse", f"{burned_in}; load the original DICOM series.")]
-    low, high = float(study.array.min()), float(study.array.max())
+    low, high = values.lowest, values.highest
     if low < _AIR_HU:
         return []
     if low >= 0 and high <= 255:

@@ -5,6 +5,7 @@ from scipy import ndimage
 
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.requirements import CtRequirements, Requirements
+from AcuteFindingsLib.study.slice_values import SliceValues
 from AcuteFindingsLib.study.study import Study
 
 # HU below which only air lies.
@@ -36,43 +37,45 @@ _LEAST_SLICES = 5
 _SIDE_PX, _SLICES = 128, 32
 
 
-def label_map(study: Study) -> Notice | None:
+def label_map(study: Study, values: SliceValues) -> Notice | None:
     """Refuse an image whose values are labels: few of them, the same over large parts, and none as low as air.
 
     Parameters
     ----------
     study
         As read; the type of its array does not matter.
+    values
+        Of its array.
     """
     array = study.array
-    low, high = float(array.min()), float(array.max())
+    low, high = values.lowest, values.highest
     if low < _AIR_HU or low == high:
         return None
     looked = _sample(array)
-    values = np.unique(looked)
-    if len(values) == 1:
+    labels = np.unique(looked)
+    if len(labels) == 1:
         # All but a few voxels are background.
-        values = np.unique(array[array != values[0]][:_LOOKED_AT])
-    if len(values) > _MOST_LABELS or (len(values) > _FEW_LABELS and not _jumps(looked, high - low)):
+        labels = np.unique(array[array != labels[0]][:_LOOKED_AT])
+    if len(labels) > _MOST_LABELS or (len(labels) > _FEW_LABELS and not _jumps(looked, high - low)):
         return None
     text = (
-        f"The values are labels of a segmentation or mask (only {len(values)} different ones) and not those of an "
+        f"The values are labels of a segmentation or mask (only {len(labels)} different ones) and not those of an "
         "image; choose the images that it was drawn on."
     )
     return Notice("label-map", "refuse", text)
 
 
-def no_skull(study: Study, limits: Requirements) -> Notice | None:
+def no_skull(study: Study, limits: Requirements, values: SliceValues) -> Notice | None:
     """Refuse a head CT without air in which hardly any slice shows a skull around a brain: MR, for example.
 
     Single slices are not judged: that of a vertex or the skull's base shows no closed ring.
     """
     if not isinstance(limits, CtRequirements) or limits.body_part != "head" or len(study.array) < _LEAST_SLICES:
         return None
-    if study.intensity == "unit" or (study.intensity == "HU" and float(study.array.min()) < _AIR_HU):
+    if study.intensity == "unit" or (study.intensity == "HU" and values.lowest < _AIR_HU):
         return None
     # Where values were cut off below the skull's, what is as bright as can be is bone.
-    brightest = _WHITE * float(study.array.max())
+    brightest = _WHITE * values.highest
     level = min(_SKULL_HU, brightest) if study.intensity == "HU" else brightest
     planes = study.array[:: max(1, len(study.array) // _SLICES)]
     found = [_enclosed(plane, level, _BRAIN[study.intensity]) >= _LEAST_ENCLOSED for plane in planes]

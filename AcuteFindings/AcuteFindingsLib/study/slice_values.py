@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from AcuteFindingsLib.threads import side_by_side
+
 NOTHING_MEASURES_HU = -1500.0
 """Air is -1000 and its noise, also near metal, rarely below this; padding is one value."""
 
@@ -62,6 +64,16 @@ class SliceValues:
         return above + best * _BIN + width / 2, sums[np.arange(len(best)), best] / total
 
     @property
+    def lowest(self) -> float:
+        """The lowest value of the stack; NaN where one of its values is not a number."""
+        return float(self.low.min())
+
+    @property
+    def highest(self) -> float:
+        """The highest value of the stack; NaN where one of its values is not a number."""
+        return float(self.high.max())
+
+    @property
     def whole(self) -> "SliceValues":
         """The stack taken as one slice; without quantiles and likeness."""
         return SliceValues(
@@ -78,27 +90,32 @@ class SliceValues:
 def slice_values(array: np.ndarray) -> SliceValues:
     """Look at ``(z, y, x)``: at every voxel for the extremes, at about 64×64 of a slice for the rest.
 
-    Takes 0.1 s for 275 slices of 512×512.
+    Takes 0.1 s for 275 slices of 512×512 on one processor.
     """
     depth = len(array)
-    low, high = (np.array([reduce(plane) for plane in array], float) for reduce in (np.min, np.max))
+    low, high = np.empty(depth), np.empty(depth)
     counts = np.zeros((depth, _BINS + 2), np.int64)
     quantiles = np.full((depth, len(_QUANTILES)), np.nan)
     below, likeness = np.zeros(depth), np.zeros((depth, 2))
     step = max(1, min(array.shape[1:]) // _SAMPLE_SIDE)
-    for place, plane in enumerate(array):
+
+    def look(place: int) -> None:
+        plane = array[place]
+        low[place], high[place] = plane.min(), plane.max()
         likeness[place] = _likeness(plane)
         sample = np.asarray(plane[step // 2 :: step, step // 2 :: step], np.float64).ravel()
         # Readers fill what lies outside the field with this value.
         sample = sample[np.isfinite(sample) & (sample != AIR_HU)]
         if not len(sample):
-            continue
+            return
         bins = np.clip(np.floor((sample - _LOWEST) / _BIN) + 1, 0, _BINS + 1).astype(np.intp)
         counts[place] = np.bincount(bins, minlength=_BINS + 2)
         below[place] = below_air(sample)
         field = sample[sample > AIR_HU + 1]
         if len(field) >= 64:
             quantiles[place] = np.quantile(field, _QUANTILES)
+
+    side_by_side(look, range(depth))
     return SliceValues(low, high, counts, quantiles, below, likeness[:, 0], likeness[:, 1])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.study.checks import check_study
+from AcuteFindingsLib.study.content import ct_content
 from AcuteFindingsLib.study.plausibility import mend_wrapped
 from AcuteFindingsLib.study.slice_values import slice_values
 from AcuteFindingsLib.study.study import Study
@@ -216,6 +217,18 @@ def test_slice_values_see_every_voxel_for_the_extremes():
     values = slice_values(array)
     assert np.flatnonzero(np.isnan(values.low)).tolist() == [7]
     assert values.high[9] == 5000
+    assert np.isnan(values.lowest)
+    assert np.isnan(values.highest)
+
+
+def test_slice_values_and_content_are_the_same_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for threads in ("1", "4"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        found.append((slice_values(ctpa().array), ct_content(ctpa())))
+    for one, other in zip(*found, strict=True):
+        for name in vars(one):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
 def test_a_slice_of_one_value_that_is_no_filling_is_warned_of_at_the_end_too() -> None:
