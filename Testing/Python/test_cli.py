@@ -117,6 +117,10 @@ def test_options_by_their_earlier_names_are_understood_and_the_new_name_is_told(
     [
         (("run", "x", "--out", "y", "--detector", "appendicitis"), "choose one of pe, hemorrhage, pneumothorax, auto"),
         (("run", "x", "--out", "y", "--device", "toaster"), "choose one of auto, cpu, cuda"),
+        (("demo", "--device", "cuda:"), "choose one of auto, cpu, cuda, cuda:N, coreml, directml, openvino"),
+        (("explain", "--detector", "chest", "--images", "x", "--out", "y", "--device", "cuda:x"), "choose one of auto"),
+        (("train", "x", "--device", "coreml"), "choose one of auto, cpu, cuda, cuda:N"),
+        (("demo", "--threads", "0"), "--threads"),
         (("predict", "--detector", "pe", "--images", "x", "--out", "y"), "hemorrhage, pneumothorax, lungs, chest"),
         (("phantom", "leg", "--out", "y"), "choose one of ctpa, head-ct, chest-xray"),
         (("phantom", "head-ct", "--out", "y", "--count", "0"), "--count"),

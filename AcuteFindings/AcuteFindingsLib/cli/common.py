@@ -16,7 +16,9 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from AcuteFindingsLib.errors import StudyError
+from AcuteFindingsLib.models.device import DEVICES, choose_onnx_device, is_device
 from AcuteFindingsLib.progress import Progress
+from AcuteFindingsLib.threads import use_threads
 
 BROKEN_PIPE = 141
 """Exit status where nobody reads the output any more: 128 + SIGPIPE, as shells have it."""
@@ -88,7 +90,6 @@ ModelFolders = Annotated[
     list[Path] | None, typer.Option("--models-folder", help="A folder with your own model packages; may be repeated.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
 
 def help_without_command(context: typer.Context) -> None:
@@ -110,9 +111,38 @@ def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def device_name(device: str) -> str:
-    """Return the device asked for; raises `StudyError` for an unknown one."""
-    one_of("--device", device, ("auto", "cpu", "cuda"))
+    """Return the device asked for.
+
+    Raises
+    ------
+    StudyError
+        It is unknown.
+    ModelError
+        It is not here. Of CUDA PyTorch has an opinion of its own, which is asked where it is needed.
+    """
+    if not is_device(device):
+        one_of("--device", device, DEVICES)
+    if device not in ("auto", "cpu") and not device.startswith("cuda"):
+        choose_onnx_device(device)
     return device
+
+
+def _threads(count: int | None) -> int | None:
+    use_threads(count)
+    return count
+
+
+Device = Annotated[str, typer.Option("--device", help=f"{listed(DEVICES)}.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        envvar="ACUTEFINDINGS_THREADS",
+        callback=_threads,
+        help="On how many threads to compute; default: OMP_NUM_THREADS, else one a core.",
+    ),
+]
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from AcuteFindingsLib.cli.common import (
     Device,
     Model,
     ModelFolders,
+    Threads,
     device_name,
+    err_console,
     listed,
     one_of,
     out_console,
@@ -191,6 +193,7 @@ def explain(
     count: Annotated[int, typer.Option("--count", min=1, help="How many images, the most probable first.")] = 24,
     model: Model = None,
     device: Device = "auto",
+    threads: Threads = None,  # noqa: ARG001
     models_folder: ModelFolders = None,
 ) -> None:
     """Show where a model looked, and the masks it draws, over the images, on one sheet and one by one."""
@@ -212,9 +215,11 @@ def explain(
     with progress_bar() as progress:
         result = explain_images(request, progress=progress)
     out_console.print(
-        f"{result.shown} of {result.images} images shown for {result.label}, the most probable first, by {result.way}. "
-        f"{RESEARCH_USE_ONLY}"
+        f"{result.shown} of {result.images} images shown for {result.label}, the most probable first, by {result.way}, "
+        f"computed by {result.computed}. {RESEARCH_USE_ONLY}"
     )
+    for notice in result.notices:
+        err_console.print(f"  {notice.severity}  {notice.text}")
     _print_files((result.sheet, result.report))
 
 

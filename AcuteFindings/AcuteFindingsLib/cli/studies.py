@@ -16,6 +16,7 @@ from AcuteFindingsLib.cli.common import (
     ModelFolders,
     Out,
     Series,
+    Threads,
     device_name,
     err_console,
     listed,
@@ -45,6 +46,7 @@ def run(
     series: Series = None,
     model: Model = None,
     device: Device = "auto",
+    threads: Threads = None,  # noqa: ARG001
     force: Annotated[bool, typer.Option("--force", help="Run although the check refuses the study.")] = False,
     models_folder: ModelFolders = None,
     dicom: Annotated[
@@ -123,6 +125,7 @@ def predict(
     listing: Annotated[Path | None, typer.Option("--list", help="Table whose column 'image' names the images.")] = None,
     model: Model = None,
     device: Device = "auto",
+    threads: Threads = None,  # noqa: ARG001
     models_folder: ModelFolders = None,
 ) -> None:
     """Score many single images: a table of probabilities, and masks as PNG where the model draws any."""
@@ -140,7 +143,9 @@ def predict(
     )
     with progress_bar() as progress:
         result = predict_images(request, progress=progress)
-    out_console.print(f"{counted(result.count, 'image')} scored. {RESEARCH_USE_ONLY}")
+    out_console.print(f"{counted(result.count, 'image')} scored by {result.computed}. {RESEARCH_USE_ONLY}")
+    for notice in result.notices:
+        err_console.print(f"  {notice.severity}  {notice.text}")
     if result.table:
         out_console.print(f"  table   {result.table}")
     if result.masks:
@@ -191,6 +196,7 @@ def demo(
     out: Out = Path("demo-output"),
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample studies.")] = 900_001,
     device: Device = "auto",
+    threads: Threads = None,  # noqa: ARG001
 ) -> None:
     """Make one sample study for each detector and run them all."""
     from AcuteFindingsLib.jobs.demo import run_demo
@@ -202,7 +208,7 @@ def demo(
 
 
 def _print_result(result: "StudyResult") -> None:
-    from AcuteFindingsLib.detectors.verdict_words import verdict_words
+    from AcuteFindingsLib.detectors.verdict_words import computed_words, verdict_words
 
     finding = result.finding
     verdict = finding.verdict
@@ -213,6 +219,8 @@ def _print_result(result: "StudyResult") -> None:
     out_console.print(f"  {verdict.explanation}")
     if finding.model.chosen:
         out_console.print(f"  model     {plain(finding.model.chosen)}")
+    if computed := computed_words(finding.model):
+        out_console.print(f"  computed  {computed}")
     for notice in finding.warnings:
         if notice.severity != "info":
             out_console.print(f"  {notice.severity}: {notice.text}")

@@ -10,7 +10,7 @@ import typer
 
 from AcuteFindingsLib.cli.common import (
     AsJson,
-    device_name,
+    Threads,
     help_without_command,
     one_of,
     out_console,
@@ -44,8 +44,9 @@ def train(
     corrections: Annotated[
         Path | None, typer.Option("--corrections", help="Folder of corrections saved in Slicer, to train on too.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     devices: Annotated[str, typer.Option("--devices", help="How many devices, for Lightning.")] = "1",
+    threads: Threads = None,  # noqa: ARG001
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="How many machines, for Lightning.")] = 1,
     strategy: Annotated[str, typer.Option("--strategy", help="Lightning's strategy: auto, ddp, fsdp ...")] = "auto",
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare data ahead.")] = 0,
@@ -55,6 +56,12 @@ def train(
     recipes_folder: Folders = None,
 ) -> None:
     """Train a published experiment on your copy of its data and write a model package."""
+    card = device.removeprefix("cuda:")
+    if not (device.startswith("cuda:") and card.isdecimal()):
+        one_of("--device", device, ("auto", "cpu", "cuda", "cuda:N"))
+    elif devices != "1":
+        raise StudyError(f"--device {device} is one card; leave --devices out, or choose --device cuda.")
+
     from AcuteFindingsLib.training.recipes.read import read_recipe
 
     checked = read_recipe(recipe, overrides=tuple(changes or ()), folders=tuple(recipes_folder or ()))
@@ -85,8 +92,8 @@ def train(
         corrections=corrections,
         resume=resume,
         hardware=Hardware(
-            accelerator={"cuda": "gpu"}.get(device_name(device), device),
-            devices=int(devices) if devices.isdigit() else devices,
+            accelerator="gpu" if device.startswith("cuda") else device,
+            devices=(int(card),) if card.isdecimal() else int(devices) if devices.isdigit() else devices,
             nodes=nodes,
             strategy=strategy,
             workers=workers,

@@ -24,20 +24,29 @@ class Detector(Protocol):
 
 
 def identity_of(model: Predictor | ModelPackage) -> ModelIdentity:
-    """Return the model's name as a finding states it."""
+    """Return the model's name as a finding states it, and of a predictor what computes it, and where."""
     card = model.card
-    return ModelIdentity(card.id, model.version, model.sha256, card.training_data.summary, never_saw=card.never_saw)
+    return ModelIdentity(
+        card.id,
+        model.version,
+        model.sha256,
+        card.training_data.summary,
+        never_saw=card.never_saw,
+        runtime=getattr(model, "runtime", ""),
+        device=getattr(model, "device", ""),
+    )
 
 
 def model_notices(predictor: Predictor) -> tuple[Notice, ...]:
-    """Say with every result what a model trained on phantoms cannot claim."""
+    """Say with every result what a model trained on phantoms cannot claim, and where its device failed."""
+    computed: tuple[Notice, ...] = getattr(predictor, "notices", ())
     if not predictor.card.training_data.phantoms_only:
-        return ()
+        return computed
     text = (
         f"The model {predictor.card.id} was trained on computer-made phantoms only; "
         "its answer on a patient's study is not evidence."
     )
-    return (Notice("model-trained-on-phantoms", "warn", text),)
+    return (Notice("model-trained-on-phantoms", "warn", text), *computed)
 
 
 def analysis_sources(study: Study, axial: Axial) -> tuple[SourceSlice, ...]:

@@ -28,10 +28,21 @@ _MOST_LETTERS = 60
 
 
 @dataclass(frozen=True)
+class Computed:
+    """What computed a further model that took part, and where; `task` says which of them, as its card does."""
+
+    task: str
+    runtime: str
+    device: str
+
+
+@dataclass(frozen=True)
 class ModelIdentity:
     """Which model gave the result. `sha256` is that of the weights file; `never_saw` as its card says (`Card`).
 
-    `chosen` says in words why it and its companions were used: named, chosen by the user, or what ships.
+    `chosen` says in words why it and its companions were used: named, chosen by the user, or what ships. `runtime` and
+    `device` are what computed it and where, as `Predictor` has them; empty where that is not known, as in findings of
+    earlier versions. `beside` says the same of its companions.
     """
 
     id: str
@@ -40,6 +51,9 @@ class ModelIdentity:
     trained_on: str
     never_saw: str = ""
     chosen: str = ""
+    runtime: str = ""
+    device: str = ""
+    beside: tuple[Computed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -272,7 +286,7 @@ def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
         heatmap = Heatmap(data["heatmap"]["name"], sitk.GetArrayFromImage(image), image_ijk_to_ras(image))
     return Finding(
         detector=detector_name(data["detector"]),
-        model=ModelIdentity(**data["model"]),
+        model=_identity_from_dict(data["model"]),
         verdict=Verdict(**data["verdict"]),
         slices=tuple(SliceResult(**{**item, "position_ras": tuple(item["position_ras"])}) for item in data["slices"]),
         main_label=data["main_label"],
@@ -291,6 +305,10 @@ def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
         series_instance_uid=data["series_instance_uid"],
         phantom=bool(data.get("phantom", False)),
     )
+
+
+def _identity_from_dict(entry: dict[str, Any]) -> ModelIdentity:
+    return ModelIdentity(**{**entry, "beside": tuple(Computed(**item) for item in entry.get("beside", ()))})
 
 
 def _read_nrrd(path: Path) -> sitk.Image:

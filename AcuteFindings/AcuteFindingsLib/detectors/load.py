@@ -20,12 +20,16 @@ NAMED = "named for this run"
 
 @dataclass(frozen=True)
 class LoadedDetector:
-    """A detector with its weights in memory, the packages they came from, and why these were taken."""
+    """A detector with its weights in memory, the packages they came from, and why these were taken.
+
+    `predictors` are the models by their task, the one of the verdict first; none where another program computes them.
+    """
 
     detector: Detector
     package: ModelPackage
     companions: dict[Task, ModelPackage] = field(default_factory=dict)
     why: str = NAMED
+    predictors: dict[Task, Predictor] = field(default_factory=dict)
 
 
 def load_detector(
@@ -65,7 +69,7 @@ def load_kind(
     model
         Id of a model package, or a folder that holds one; None for the default.
     device
-        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        One of `models.device.DEVICES`.
     folders
         Where the user keeps packages of their own; looked at first.
     load
@@ -94,7 +98,7 @@ def load_kind(
         detector = kind.load_detector_class()(predictor, **others)
     except (ValueError, KeyError) as error:
         raise ModelError(f"The model package {package.id} does not fit the {kind.id} detector: {error}") from error
-    return LoadedDetector(detector, package, companions, why)
+    return LoadedDetector(detector, package, companions, why, {kind.task.id: predictor, **others})
 
 
 def companion_packages(

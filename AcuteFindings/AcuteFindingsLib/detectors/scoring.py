@@ -98,7 +98,9 @@ class Scores:
 
 
 class ImageScorer(Protocol):
-    """Scores single images; `labels` names the columns, none where the model gives masks only."""
+    """Scores single images by `predictor`; `labels` names the columns, none where the model gives masks only."""
+
+    predictor: Predictor
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The words of a verdict: the same in panel, scene, pictures, report, DICOM, list and terminal."""
 
-from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity
 from AcuteFindingsLib.study.notice import refusals
 
 FORCED = "REFUSED, FORCED"
@@ -47,3 +47,15 @@ def verdict_words(finding: Finding, *, word: str = "", probability: bool = False
     if is_forced(finding):
         said = f"{FORCED}: {said}"
     return APART.join((said, *marks(finding, short=short)))
+
+
+def computed_words(model: ModelIdentity) -> str:
+    """Return what computed a result, and where; companions where theirs is another. Empty where it is not known.
+
+    For example ``"ONNX Runtime 1.32.0 on cuda; lungs by PyTorch 2.14.0 on cpu"``.
+    """
+    if not model.runtime:
+        return ""
+    others = [item for item in model.beside if (item.runtime, item.device) != (model.runtime, model.device)]
+    said = (f"{model.runtime} on {model.device}", *(f"{o.task} by {o.runtime} on {o.device}" for o in others))
+    return "; ".join(said)

@@ -11,8 +11,10 @@ from AcuteFindingsLib.detectors.registry import kind_of_task
 from AcuteFindingsLib.detectors.scoring import Prepared, Scorer, load_scorer
 from AcuteFindingsLib.errors import EvaluationError, ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
+from AcuteFindingsLib.models.predictor import computed_by
 from AcuteFindingsLib.pages.page import picture_source, render, write_page
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress, stop_if
+from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.reader import read_study
 
 SHEET, REPORT = "contact-sheet.png", "explanation.html"
@@ -50,7 +52,7 @@ class ExplainRequest:
 
 @dataclass(frozen=True)
 class ExplainResult:
-    """What was written; `way` says how it was found where the model looked."""
+    """What was written; `way` says how it was found where the model looked, `computed` what computed it, and where."""
 
     sheet: Path
     report: Path
@@ -59,6 +61,8 @@ class ExplainResult:
     images: int
     shown: int
     way: str
+    computed: str
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -237,4 +241,14 @@ def _write(
         ],
     )
     report = write_page(page, request.out / REPORT)
-    return ExplainResult(sheet, report, tuple(pictures), label, best.total, len(best.kept), predictor.explanation)
+    return ExplainResult(
+        sheet,
+        report,
+        tuple(pictures),
+        label,
+        best.total,
+        len(best.kept),
+        predictor.explanation,
+        computed_by(predictor),
+        predictor.notices,
+    )

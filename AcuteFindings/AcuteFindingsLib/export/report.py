@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.verdict_words import FORCED, is_forced, marks, verdict_words
+from AcuteFindingsLib.detectors.verdict_words import FORCED, computed_words, is_forced, marks, verdict_words
 from AcuteFindingsLib.detectors.wording import in_sentence, names_of, probability_text
 from AcuteFindingsLib.export import report_tables as tables
 from AcuteFindingsLib.export.chart import finding_chart
@@ -133,6 +133,7 @@ def render_report(
         shortcuts=tables.shortcut_rows(finding),
         measurements=tables.measurement_rows(finding),
         models=[package, *companions],
+        computed=computed_words(finding.model),
         timings=[(_TIMINGS.get(name, name), seconds) for name, seconds in finding.timings.items()],
     )
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.finding import Computed, Finding
 from AcuteFindingsLib.detectors.load import LoadedDetector
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import StudyRefusedError
@@ -87,10 +87,15 @@ def detect(
         cancelled=cancelled,
     )
     finding = loaded.detector.run(study, progress=part_of(at, 0.08, 1.0), cancelled=cancelled)
+    # As it is after the run: a device may have failed on the way.
+    computed = [Computed(task, item.runtime, item.device) for task, item in loaded.predictors.items()]
+    identity = replace(finding.model, chosen=loaded.why, beside=tuple(computed[1:]))
+    if computed:
+        identity = replace(identity, runtime=computed[0].runtime, device=computed[0].device)
     finding = replace(
         finding,
-        model=replace(finding.model, chosen=loaded.why),
-        warnings=merge_notices(notices, finding.warnings),
+        model=identity,
+        warnings=merge_notices(notices, finding.warnings, *(item.notices for item in loaded.predictors.values())),
         timings={"read": read, **finding.timings, "total": perf_counter() - started},
     )
     return finding, loaded

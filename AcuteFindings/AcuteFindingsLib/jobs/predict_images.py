@@ -20,12 +20,13 @@ from AcuteFindingsLib.jobs.image_files import in_table, listed_images, result_na
 from AcuteFindingsLib.jobs.results_folder import results_folder
 from AcuteFindingsLib.last_resort import out_of_memory, sentence
 from AcuteFindingsLib.models.metadata import Task
+from AcuteFindingsLib.models.predictor import computed_by
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.providers.load import load_any_image_scorer
 from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.evidence import stated_parts
 from AcuteFindingsLib.study.itk_files import write_image
-from AcuteFindingsLib.study.notice import refusals
+from AcuteFindingsLib.study.notice import Notice, refusals
 from AcuteFindingsLib.study.plausibility import NOISE
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
@@ -76,6 +77,8 @@ class ImagesResult:
         Name and reason of each image that could not be, and `failed_table` where they are listed.
     doubted
         Name of each image that was scored although it looks damaged, and why.
+    computed, notices
+        What computed them, and where; and what went wrong there.
     """
 
     table: Path | None
@@ -84,6 +87,8 @@ class ImagesResult:
     failed: tuple[tuple[str, str], ...] = ()
     failed_table: Path | None = None
     doubted: tuple[tuple[str, str], ...] = ()
+    computed: str = ""
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass
@@ -148,6 +153,8 @@ def predict_images(
         tuple(scored.failed),
         request.out / NOT_SCORED if scored.failed and not to_file else None,
         tuple(scored.doubted),
+        computed_by(scorer.predictor),
+        scorer.predictor.notices,
     )
 
 

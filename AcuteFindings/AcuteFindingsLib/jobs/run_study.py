@@ -34,7 +34,7 @@ class StudyRequest:
     out
         Folder for the results; made where it does not exist.
     device
-        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        One of `models.device.DEVICES`.
     series
         Series Instance UID of the series to read; None for the one that suits the detector best.
     force

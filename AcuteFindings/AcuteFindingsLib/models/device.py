@@ -51,7 +51,11 @@ def choose_device(device: str) -> str:
             f"The device {device} was requested, but this model runs in PyTorch, which computes on cpu or cuda here; "
             "choose one of these, or auto."
         )
-    import torch
+    try:
+        import torch
+    except ImportError:
+        # A provider's own environment may have it. What needs it in this one says so.
+        return CPU if device == "auto" else device
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else CPU

@@ -66,7 +66,8 @@ def load_predictor(
     chosen = device if program or by_graphs else _torch_device(package, device)
     files = ",".join(f"{name}={sum_}" for name, sum_ in package.checksums.items() if name.startswith("models/"))
     key = (files, package.metadata.model_dump_json(), chosen, "onnx" if by_graphs else "torch", str(threads))
-    if cache is not None and key in cache.predictors:
+    # One whose device failed is loaded anew: the device may be there again.
+    if cache is not None and key in cache.predictors and not cache.predictors[key].notices:
         return cache.predictors[key]
     predictor: Predictor
     if program:

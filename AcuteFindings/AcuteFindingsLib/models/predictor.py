@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.study.notice import Notice
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Explained:
     maps: dict[str, np.ndarray]
 
 
+def computed_by(predictor: "Predictor") -> str:
+    """Return what computes a model, and where: ``"ONNX Runtime 1.32.0 on cpu"``."""
+    return f"{predictor.runtime} on {predictor.device}"
+
+
 class Predictor(Protocol):
     """A model ready to answer: numpy batches in, named numpy arrays out.
 
@@ -39,6 +45,12 @@ class Predictor(Protocol):
     one_pass
         Whether `predict_explained` runs the network once, as `predict` does; else it runs many times, and only what is
         shown is explained.
+    runtime
+        What computes it, with its version: ``"PyTorch 2.14.0"``, ``"ONNX Runtime 1.32.0"``.
+    device
+        Where it computes now: one of `models.device.DEVICES`, or those of its parts joined by plus signs.
+    notices
+        What is to be said of that, as where a device failed and the processor took over.
     """
 
     explanation: str
@@ -48,8 +60,18 @@ class Predictor(Protocol):
     sha256: str
 
     @property
+    def runtime(self) -> str:
+        """What computes."""
+        ...
+
+    @property
     def device(self) -> str:
         """Where the model computes now."""
+        ...
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What went wrong there."""
         ...
 
     def predict(self, batch: np.ndarray, *, part: str = "") -> dict[str, np.ndarray]:

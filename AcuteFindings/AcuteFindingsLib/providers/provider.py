@@ -23,7 +23,7 @@ class Loading:
     Attributes
     ----------
     device
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        One of `models.device.DEVICES`.
     folders
         Where the user keeps packages of their own; looked at first.
     load

@@ -14,6 +14,7 @@ class ScriptedPredictor:
     """Answers by functions of the batch, one a part; `seen` keeps the batches."""
 
     version, sha256, device, explanation = "1.2.3", "ab" * 32, "cpu", "Grad-CAM"
+    runtime, notices = "Script 1", ()
 
     def __init__(self, card: Card, parts: dict[str, Callable[[np.ndarray], dict[str, np.ndarray]]]) -> None:
         self.card, self.parts = card, parts

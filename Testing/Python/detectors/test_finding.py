@@ -7,6 +7,7 @@ import pytest
 
 from AcuteFindingsLib.detectors.finding import (
     Code,
+    Computed,
     Finding,
     Heatmap,
     Mask,
@@ -26,7 +27,15 @@ def finding() -> Finding:
     ijk_to_ras = np.array([[-0.5, 0, 0, 10], [0, -0.48, 0.1, 20], [0, 0.1, 2.4, -30], [0, 0, 0, 1.0]])
     return Finding(
         detector="hemorrhage",
-        model=ModelIdentity("m", "1.0.0", "cd" * 32, "phantoms"),
+        model=ModelIdentity(
+            "m",
+            "1.0.0",
+            "cd" * 32,
+            "phantoms",
+            runtime="ONNX Runtime 1.32.0",
+            device="cuda",
+            beside=(Computed("lungs", "PyTorch 2.14.0", "cpu"),),
+        ),
         verdict=Verdict("positive", 0.8, 0.5, "three in a row", "it has four"),
         slices=tuple(
             SliceResult(n, (1.0, 2.0, 3.5 * n), f"1.2.3.{n}", {"any": 0.1 * n, "subdural": 0.5}, float(n))
@@ -58,6 +67,7 @@ def finding() -> Finding:
 def test_finding_is_the_same_after_a_trip_through_its_files(finding: Finding, tmp_path: Path) -> None:
     back = load_finding(finding.save(tmp_path))
     assert back.to_dict() == finding.to_dict()
+    assert back.model == finding.model
     np.testing.assert_array_equal(back.masks[0].array, finding.masks[0].array)
     np.testing.assert_array_equal(back.heatmap.array, finding.heatmap.array)
     np.testing.assert_allclose(back.heatmap.ijk_to_ras, finding.heatmap.ijk_to_ras)
@@ -65,7 +75,10 @@ def test_finding_is_the_same_after_a_trip_through_its_files(finding: Finding, tm
 
 def test_json_has_the_fields_that_readers_rely_on(finding: Finding, tmp_path: Path) -> None:
     data = json.loads(finding.save(tmp_path).read_text())
-    assert set(data["model"]) == {"id", "version", "sha256", "trained_on", "never_saw", "chosen"}
+    assert set(data["model"]) == {
+        *("id", "version", "sha256", "trained_on", "never_saw", "chosen"),
+        *("runtime", "device", "beside"),
+    }
     assert set(data["verdict"]) == {"label", "probability", "threshold", "rule", "explanation"}
     assert {"index", "position_ras", "sop_instance_uid", "probabilities"} <= set(data["slices"][0])
     assert {"name", "code", "file"} <= set(data["masks"][0])

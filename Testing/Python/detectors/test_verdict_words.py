@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.detectors.finding import Finding, ModelIdentity, Verdict, finding_from_dict
-from AcuteFindingsLib.detectors.verdict_words import is_forced, marks, verdict_words
+from AcuteFindingsLib.detectors.finding import Computed, Finding, ModelIdentity, Verdict, finding_from_dict
+from AcuteFindingsLib.detectors.verdict_words import computed_words, is_forced, marks, verdict_words
 from AcuteFindingsLib.study.notice import Notice
 
 REFUSED = Notice("not-axial", "refuse", "The slices are coronal.")
@@ -64,4 +64,16 @@ def test_the_words_survive_the_trip_through_json(finding: Finding, tmp_path) -> 
 def test_a_finding_of_an_earlier_version_is_still_read(finding: Finding, tmp_path) -> None:
     data = finding.to_dict()
     del data["phantom"], data["model"]["never_saw"]
-    assert verdict_words(finding_from_dict(data, tmp_path)) == "POSITIVE"
+    del data["model"]["runtime"], data["model"]["device"], data["model"]["beside"]
+    read = finding_from_dict(data, tmp_path)
+    assert verdict_words(read) == "POSITIVE"
+    assert computed_words(read.model) == ""
+
+
+def test_what_computed_a_result_and_where_is_said_of_each_model_that_another_computed(finding: Finding) -> None:
+    onnx = Computed("chest", "ONNX Runtime 1.32.0", "cuda")
+    model = replace(finding.model, runtime=onnx.runtime, device=onnx.device)
+    assert computed_words(model) == "ONNX Runtime 1.32.0 on cuda"
+    assert computed_words(replace(model, beside=(onnx,))) == "ONNX Runtime 1.32.0 on cuda"
+    mixed = replace(model, beside=(onnx, Computed("lungs", "PyTorch 2.14.0", "cpu")))
+    assert computed_words(mixed) == "ONNX Runtime 1.32.0 on cuda; lungs by PyTorch 2.14.0 on cpu"

@@ -145,7 +145,8 @@ def test_detect_gives_what_the_detector_gives_in_process(
     found = load_result(tmp_path / "out")
     loaded = load_detector(detector, device="cpu", folders=(tiny_models,))
     expected = loaded.detector.run(load_study(folder))
-    expected = replace(expected, model=replace(expected.model, chosen=loaded.why))
+    expected = replace(expected, model=replace(expected.model, chosen=loaded.why, beside=found.model.beside))
+    assert {item.task for item in found.model.beside} == set(loaded.companions)
     assert f"tiny-{detector}" == found.model.id
     assert {**found.to_dict(), "timings": 0, "warnings": 0} == {**expected.to_dict(), "timings": 0, "warnings": 0}
     for mask, other in zip(found.masks, expected.masks, strict=True):

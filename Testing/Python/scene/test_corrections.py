@@ -250,7 +250,7 @@ def test_a_correction_says_who_when_and_by_which_model(result: SceneResult, tmp_
     assert record["annotator"] == "Dr. Ümit"
     assert before <= datetime.fromisoformat(record["saved_at"]) <= datetime.now().astimezone()
     model = {"id": "test-model", "version": "0.1", "sha256": "0" * 64, "trained_on": "phantoms"}
-    assert record["model"] == {**model, "never_saw": "", "chosen": ""}
+    assert record["model"] == {**model, "never_saw": "", "chosen": "", "runtime": "", "device": "", "beside": []}
     assert record["series_instance_uid"] == "1.2.3.4"
     assert record["dice"] == 1.0
     assert record["segments"][0]["status"] == "completed"

@@ -168,8 +168,8 @@ def _predictor(path: Path, converted: Converted, card: Card) -> Predictor:
     if converted.state is None:
         parts = program_parts(converted.network, source=path.name)
         files = {name: converted.programs[part.file] for name, part in parts.items()}
-        device, runs = load_programs(converted.network.name, files, device="cpu")
-        return ProgramPredictor(card, "0", "", device, parts, runs)
+        runs = load_programs(converted.network.name, files, device="cpu")
+        return ProgramPredictor(card, "0", "", parts, runs)
     from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
     from AcuteFindingsLib.networks import build_stored_network
 

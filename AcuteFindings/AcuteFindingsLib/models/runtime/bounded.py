@@ -10,20 +10,36 @@ import struct
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.last_resort import killed
+from AcuteFindingsLib.study.notice import Notice
 
-Run = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""A program: from a batch to its outputs by name, in their order."""
+
+class Run(Protocol):
+    """A program, with `runtime`, `device` and `notices` as `Predictor` has them."""
+
+    @property
+    def runtime(self) -> str: ...  # noqa: D102
+
+    @property
+    def device(self) -> str: ...  # noqa: D102
+
+    @property
+    def notices(self) -> tuple[Notice, ...]: ...  # noqa: D102
+
+    def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the outputs of a batch by name, in their order."""
+        ...
+
 
 _LIBRARY = Path(__file__).resolve().parents[3]
 _COMPUTING = "AcuteFindingsLib.models.runtime.bounded_process"
@@ -59,6 +75,8 @@ class _Bounded:
 
     def __init__(self, kind: str, path: Path, device: str) -> None:
         self._path, self._seconds = path, budgets().program_seconds
+        self.runtime, self.device = "", device
+        self.notices: tuple[Notice, ...] = ()
         settings = {
             "kind": kind,
             "path": str(path.resolve()),
@@ -115,6 +133,9 @@ class _Bounded:
             raise ModelError(self._ended)
         if "error" in answer[0]:
             raise ModelError(str(answer[0]["error"]))
+        if "runtime" in answer[0]:
+            self.runtime, self.device = answer[0]["runtime"], answer[0]["device"]
+            self.notices = tuple(Notice(**notice) for notice in answer[0]["notices"])
         return answer
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -16,7 +17,7 @@ import numpy as np
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.last_resort import out_of_memory
-from AcuteFindingsLib.models.runtime.bounded import pack, unpack
+from AcuteFindingsLib.models.runtime.bounded import Run, pack, unpack
 
 
 def main() -> None:
@@ -42,12 +43,16 @@ def main() -> None:
     run = _guarded(answers, settings, lambda: load(Path(settings["path"]), device=settings["device"]))
     if run is None:
         return
-    _send(answers, {})
+    _send(answers, _where(run))
     while True:
         batch = batches.get()
         outputs = _guarded(answers, settings, lambda: run(batch))  # noqa: B023
         if outputs is not None:
-            _send(answers, {"names": list(outputs)}, list(outputs.values()))
+            _send(answers, {"names": list(outputs), **_where(run)}, list(outputs.values()))
+
+
+def _where(run: Run) -> dict[str, Any]:
+    return {"runtime": run.runtime, "device": run.device, "notices": [asdict(notice) for notice in run.notices]}
 
 
 def _take(stream: IO[bytes], batches: "SimpleQueue[np.ndarray]") -> None:

@@ -8,6 +8,8 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.device import choose_onnx_device
 from AcuteFindingsLib.models.runtime.bounded import Run, load_bounded
 from AcuteFindingsLib.models.runtime.onnx_check import check_onnx
+from AcuteFindingsLib.models.runtime.session import Session, line_of, open_session
+from AcuteFindingsLib.study.notice import Notice
 
 
 def load_onnx(path: Path, *, device: str) -> Run:
@@ -18,7 +20,8 @@ def load_onnx(path: Path, *, device: str) -> Run:
     Raises
     ------
     ModelError
-        When the file is damaged, takes several inputs, or needs operators or files that are not there.
+        When the file is damaged, takes several inputs, or needs operators or files that are not there; or when ONNX
+        Runtime or the device is not there.
     """
     choose_onnx_device(device)
     endless = check_onnx(path)
@@ -27,36 +30,46 @@ def load_onnx(path: Path, *, device: str) -> Run:
 
 def open_onnx(path: Path, *, device: str) -> Run:
     """Load an ONNX file that was checked into this process; raises `ModelError` as `load_onnx`."""
-    import onnxruntime
-
-    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
-    try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), providers=providers)
-    except Exception as error:  # ONNX Runtime's own classes have no common base but this.
-        raise ModelError(f"{path.name} is not an ONNX model that can be run here: {_line(error)}.") from error
-    inputs = session.get_inputs()
+    session = open_session(path.read_bytes(), device=device, name=path.name)
+    inputs = session.inputs
     if len(inputs) != 1:
         raise ModelError(f"{path.name} takes {len(inputs)} inputs; one batch of pictures is expected.")
-    name, kind = inputs[0].name, _KINDS.get(inputs[0].type)
-    if kind is None:
+    if inputs[0].type not in _KINDS:
         raise ModelError(f"{path.name} takes {inputs[0].type}, not decimal numbers; export it with a float32 input.")
-    shape = list(inputs[0].shape)
-    fixed = shape[0] if shape and isinstance(shape[0], int) else 0
+    return _OnnxFile(path, session)
 
-    names = [output.name for output in session.get_outputs()]
 
-    def run(batch: np.ndarray) -> dict[str, np.ndarray]:
+class _OnnxFile:
+    """An ONNX file of one input, ready to run."""
+
+    def __init__(self, path: Path, session: Session) -> None:
+        self._path, self._session = path, session
+        (given,) = session.inputs
+        self._input, self._kind, self._shape = given.name, _KINDS[given.type], list(given.shape)
+        self._names = [output.name for output in session.outputs]
+        self.runtime = session.runtime
+
+    @property
+    def device(self) -> str:
+        return self._session.device
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        return self._session.notices
+
+    def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         # A model exported for one picture at a time is given one at a time.
-        parts = [batch] if fixed != 1 or len(batch) == 1 else [batch[n : n + 1] for n in range(len(batch))]
+        single = self._shape[:1] == [1] and len(batch) != 1
+        parts = [batch[n : n + 1] for n in range(len(batch))] if single else [batch]
         try:
-            answers = [session.run(None, {name: part.astype(kind, copy=False)}) for part in parts]
+            answers = [
+                self._session.run(self._names, {self._input: part.astype(self._kind, copy=False)}) for part in parts
+            ]
         except Exception as error:
-            raise ModelError(_misfit(path, shape, batch.shape, error)) from error
+            raise ModelError(_misfit(self._path, self._shape, batch.shape, error)) from error
         if len(answers) == 1:
-            return dict(zip(names, answers[0], strict=True))
-        return dict(zip(names, map(np.concatenate, zip(*answers, strict=True)), strict=True))
-
-    return run
+            return dict(zip(self._names, answers[0], strict=True))
+        return dict(zip(self._names, map(np.concatenate, zip(*answers, strict=True)), strict=True))
 
 
 def _misfit(path: Path, shape: list[object], given: tuple[int, ...], error: Exception) -> str:
@@ -78,11 +91,7 @@ def _misfit(path: Path, shape: list[object], given: tuple[int, ...], error: Exce
         if (isinstance(rows, int) and rows != given[2]) or (isinstance(columns, int) and columns != given[3]):
             size = f"{rows}×{columns} pixels, not {given[2]}×{given[3]}"
             return f"{path.name} takes pictures of {size}; choose it with --size."
-    return f"{path.name} could not process a batch of shape {given}: {_line(error)}."
+    return f"{path.name} could not process a batch of shape {given}: {line_of(error)}."
 
 
 _KINDS: dict[str, type] = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300].rstrip(".")

@@ -3,20 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.special import expit
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.device import choose_device, choose_onnx_device
+from AcuteFindingsLib.models.device import choose_device
 from AcuteFindingsLib.models.files import METADATA
 from AcuteFindingsLib.models.heat import explain_batch, require_number
 from AcuteFindingsLib.models.metadata import Card, Network
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Explained
 from AcuteFindingsLib.models.runtime.bounded import Run
+from AcuteFindingsLib.models.runtime.session import devices_of, notices_of
+from AcuteFindingsLib.study.notice import Notice
 
 PROGRAMS = {"torchscript": ".ts", "onnx": ".onnx"}
 """Networks that are files, by their name in the card, and how those files end."""
@@ -72,7 +73,7 @@ class ProgramPredictor:
 
     Attributes
     ----------
-    card, version, sha256, device, explanation
+    card, version, sha256, runtime, device, notices, explanation
         As of every predictor.
     parts
         What each program is called and gives.
@@ -83,11 +84,25 @@ class ProgramPredictor:
     card: Card
     version: str
     sha256: str
-    device: str
     parts: Mapping[str, ProgramPart]
     runs: Mapping[str, Run]
     explanation: str = "Occlusion map"
     one_pass: bool = False
+
+    @property
+    def runtime(self) -> str:
+        """Return what computes it; all its programs are of one kind."""
+        return next(iter(self.runs.values())).runtime
+
+    @property
+    def device(self) -> str:
+        """Return where its programs compute now."""
+        return devices_of(self.runs.values())
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """Return what is to be said of that."""
+        return notices_of(self.runs.values())
 
     def predict(self, batch: np.ndarray, *, part: str = "") -> dict[str, np.ndarray]:
         """Run a program on one batch; see `Predictor.predict`. Probabilities are given back as logits.
@@ -199,14 +214,14 @@ def load_program_predictor(package: ModelPackage, *, device: str = "auto") -> Pr
     missing = [part.file for part in parts.values() if part.file not in package.checksums]
     if missing:
         raise ModelError(f"{package.folder / missing[0]} is named by the card but not in the model package.")
-    chosen, runs = load_programs(
+    runs = load_programs(
         card.network.name, {name: package.folder / part.file for name, part in parts.items()}, device=device
     )
-    return ProgramPredictor(card, package.version, package.sha256, chosen, parts, runs)
+    return ProgramPredictor(card, package.version, package.sha256, parts, runs)
 
 
-def load_programs(kind: str, files: Mapping[str, Path], *, device: str) -> tuple[str, dict[str, Any]]:
-    """Make programs of one kind ready; returns the device they run on, and each by its part.
+def load_programs(kind: str, files: Mapping[str, Path], *, device: str) -> dict[str, Run]:
+    """Make programs of one kind ready, each by its part.
 
     Raises
     ------
@@ -216,12 +231,11 @@ def load_programs(kind: str, files: Mapping[str, Path], *, device: str) -> tuple
     if kind == "onnx":
         from AcuteFindingsLib.models.runtime.onnx import load_onnx
 
-        chosen = choose_onnx_device(device)
-        return chosen, {part: load_onnx(file, device=chosen) for part, file in files.items()}
+        return {part: load_onnx(file, device=device) for part, file in files.items()}
     from AcuteFindingsLib.models.runtime.torchscript import load_torchscript
 
     chosen = choose_device(device)
-    return chosen, {part: load_torchscript(file, device=chosen) for part, file in files.items()}
+    return {part: load_torchscript(file, device=chosen) for part, file in files.items()}
 
 
 def _span(number: int, length: int) -> slice:

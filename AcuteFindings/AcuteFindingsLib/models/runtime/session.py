@@ -1,15 +1,15 @@
 """Sessions of ONNX Runtime: a model in memory, computed on the device asked for or, where that fails, the processor."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.last_resort import out_of_memory, sentence
 from AcuteFindingsLib.models.device import CPU, PROVIDERS, choose_onnx_device
-from AcuteFindingsLib.study.notice import Notice, Severity
+from AcuteFindingsLib.study.notice import Notice, Severity, merge_notices
 from AcuteFindingsLib.threads import thread_count
 
 DIFFERENCE = 1e-3
@@ -146,14 +146,24 @@ def open_session(model: bytes, *, device: str = "auto", threads: int | None = No
     return Session(model, device=device, threads=threads, name=name)
 
 
-def devices_of(sessions: Sequence[Session]) -> str:
-    """Return where the parts of a model compute: one device, or several joined by a plus sign."""
-    return "+".join(dict.fromkeys(session.device for session in sessions))
+class Computes(Protocol):
+    """A session, or what holds one."""
+
+    @property
+    def device(self) -> str: ...  # noqa: D102
+
+    @property
+    def notices(self) -> tuple[Notice, ...]: ...  # noqa: D102
 
 
-def notices_of(sessions: Sequence[Session]) -> tuple[Notice, ...]:
-    """Return what the sessions of a model have to say, each once."""
-    return tuple(dict.fromkeys(notice for session in sessions for notice in session.notices))
+def devices_of(parts: Iterable[Computes]) -> str:
+    """Return where the parts of a model compute: one device, or several joined by plus signs."""
+    return "+".join(dict.fromkeys(part.device for part in parts))
+
+
+def notices_of(parts: Iterable[Computes]) -> tuple[Notice, ...]:
+    """Return what the parts of a model have to say, each once."""
+    return merge_notices(*(part.notices for part in parts))
 
 
 def line_of(error: BaseException) -> str:

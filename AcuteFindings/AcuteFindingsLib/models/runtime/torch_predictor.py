@@ -12,6 +12,12 @@ from AcuteFindingsLib.models.heat import explain_batch
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.models.predictor import Explained
 from AcuteFindingsLib.models.runtime.gradcam import named, run_with_maps
+from AcuteFindingsLib.study.notice import Notice
+
+
+def torch_runtime(what: str = "PyTorch") -> str:
+    """Return what computes, with PyTorch's version, without what its build is called."""
+    return f"{what} {torch.__version__.partition('+')[0]}"
 
 
 class TorchPredictor:
@@ -29,6 +35,8 @@ class TorchPredictor:
 
     explanation = "Grad-CAM"
     one_pass = True
+    runtime = torch_runtime()
+    notices: tuple[Notice, ...] = ()
 
     def __init__(self, network: torch.nn.Module, *, card: Card, version: str, sha256: str, device: str) -> None:
         """Move `network` to `device` and take its gradients off."""

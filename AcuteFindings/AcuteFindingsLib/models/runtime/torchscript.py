@@ -4,6 +4,7 @@ A TorchScript file is a program, though one in a small language without Python: 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import torch
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.runtime.bounded import Run, load_bounded
+from AcuteFindingsLib.models.runtime.torch_predictor import torch_runtime
 from AcuteFindingsLib.models.runtime.torchscript_check import as_checked, check_torchscript
+from AcuteFindingsLib.study.notice import Notice
 
 
 def load_torchscript(path: Path, *, device: str) -> Run:
@@ -33,11 +36,20 @@ def open_torchscript(path: Path, *, device: str) -> Run:
         module = torch.jit.load(as_checked(path), map_location=device).eval()
     except Exception as error:
         raise ModelError(f"{path.name} is not a readable TorchScript file: {_line(error)}.") from error
+    return _TorchScript(module, path, device)
 
-    def run(batch: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: value.float().cpu().numpy() for name, value in _call(module, path, batch, device).items()}
 
-    return run
+@dataclass(frozen=True)
+class _TorchScript:
+    module: Any
+    path: Path
+    device: str
+    runtime: str = torch_runtime("TorchScript by PyTorch")
+    notices: tuple[Notice, ...] = ()
+
+    def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = _call(self.module, self.path, batch, self.device)
+        return {name: value.float().cpu().numpy() for name, value in outputs.items()}
 
 
 def _call(module: Any, path: Path, batch: np.ndarray, device: str) -> dict[str, torch.Tensor]:

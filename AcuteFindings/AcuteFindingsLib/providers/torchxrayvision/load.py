@@ -28,7 +28,7 @@ def load_alone(how: Loading) -> LoadedDetector:
     lungs = load_lungs(device=how.device, progress=how.progress, cancelled=how.cancelled)
     detector = XrvPneumothoraxDetector(chest=chest, lungs=lungs)
     beside = {"lungs": package_of(task="lungs", version=lungs.version, sha256=lungs.sha256)}
-    return LoadedDetector(detector, detector.package, beside)
+    return LoadedDetector(detector, detector.package, beside, predictors={"chest": chest, "lungs": lungs})
 
 
 def load_beside(base: str, how: Loading) -> LoadedDetector:
@@ -46,7 +46,8 @@ def load_beside(base: str, how: Loading) -> LoadedDetector:
     except (ValueError, KeyError) as error:
         raise ModelError(f"The model package {package.id} does not fit the {own} detector: {error}") from error
     packages = {task: package_of(task=task, version=item.version, sha256=item.sha256) for task, item in beside.items()}
-    return LoadedDetector(_WithNotices(detector, (_whose(beside["chest"].version),)), package, packages)
+    own_notices = _WithNotices(detector, (_whose(beside["chest"].version),))
+    return LoadedDetector(own_notices, package, packages, predictors={own: predictor, **beside})
 
 
 def load_scorer(task: str, how: Loading) -> ImageScorer:

@@ -44,7 +44,8 @@ class Hardware:
     accelerator
         ``"auto"``, ``"cpu"``, ``"gpu"`` ...
     devices, nodes, strategy
-        As `lightning.Trainer` takes them: ``devices="4", strategy="ddp"`` for four cards of one machine.
+        As `lightning.Trainer` takes them: ``devices="4", strategy="ddp"`` for four cards of one machine,
+        ``devices=(1,)`` for the second card.
     workers
         Processes that read arrays ahead.
     tell
@@ -52,7 +53,7 @@ class Hardware:
     """
 
     accelerator: str = "auto"
-    devices: str | int = 1
+    devices: str | int | tuple[int, ...] = 1
     nodes: int = 1
     strategy: str = "auto"
     workers: int = 0
@@ -61,7 +62,8 @@ class Hardware:
     @property
     def torch_device(self) -> str:
         """Return what torch calls the accelerator, or ``"auto"``."""
-        return {"gpu": "cuda", "cuda": "cuda", "cpu": "cpu"}.get(self.accelerator, "auto")
+        name = {"gpu": "cuda", "cuda": "cuda", "cpu": "cpu"}.get(self.accelerator, "auto")
+        return f"{name}:{self.devices[0]}" if name == "cuda" and isinstance(self.devices, tuple) else name
 
 
 def fit_stage(
@@ -116,7 +118,7 @@ def fit_stage(
     checkpoints = epoch_checkpoints(folder / CHECKPOINTS, best=best)
     trainer = lightning.Trainer(
         accelerator=hardware.accelerator,
-        devices=hardware.devices,
+        devices=list(hardware.devices) if isinstance(hardware.devices, tuple) else hardware.devices,
         num_nodes=hardware.nodes,
         strategy=hardware.strategy,
         precision=recipe.precision,

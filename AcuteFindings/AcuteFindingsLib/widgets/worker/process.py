@@ -31,7 +31,7 @@ _PROGRAM = (
     "import json, os, sys; "
     "print(json.dumps({{'event': 'started', 'process': os.getpid()}}), flush=True); "
     "sys.path.insert(0, {path!r}); "
-    "from AcuteFindingsLib.models.runtime.threads import use_threads; "
+    "from AcuteFindingsLib.threads import use_threads; "
     "use_threads({threads}); "
     "from AcuteFindingsLib.jobs.worker import main; "
     "sys.exit(main())"

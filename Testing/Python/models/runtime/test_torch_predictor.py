@@ -112,7 +112,7 @@ def test_cuda_without_a_graphics_card_is_a_sentence_and_auto_falls_back():
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:", ""])
 def test_an_unknown_device_is_refused(device):
-    with pytest.raises(ModelError, match="choose auto, cpu or cuda"):
+    with pytest.raises(ModelError, match="choose one of auto, cpu, cuda"):
         choose_device(device)
 
 
