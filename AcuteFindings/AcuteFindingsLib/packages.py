@@ -46,7 +46,6 @@ DETECT = (
 
 REPORT = (
     Package("jinja2", "jinja2>=3.1", 0.2),
-    Package("zstandard", "zstandard>=0.22", 6),
     # With fonttools, which is half of it on Linux.
     Package("matplotlib", "matplotlib>=3.8", 18),
     Package("pillow", "pillow>=10", 7),

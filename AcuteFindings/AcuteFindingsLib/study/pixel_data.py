@@ -4,7 +4,6 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import zstandard
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_fragments, get_frame
@@ -23,11 +22,12 @@ from AcuteFindingsLib.study.dicom_files import (
     read_pixel_dataset,
 )
 from AcuteFindingsLib.study.file_kinds import DICOM, START_BYTES, kind_of_bytes
+from AcuteFindingsLib.study.unpacking import ZSTD_FAILS
 
 # Of what describes the pixels, what a header has been read for already.
 _KNOWN = [keyword for keyword in PIXEL_TAGS if keyword in HEADER_TAGS]
 # What pydicom and its plug-ins raise on damaged pixel data.
-DECODING_FAILS: tuple[type[Exception], ...] = (*MALFORMED, OSError, RuntimeError, StudyError, zstandard.ZstdError)
+DECODING_FAILS: tuple[type[Exception], ...] = (*MALFORMED, OSError, RuntimeError, StudyError, *ZSTD_FAILS)
 
 # These streams end with an end marker (ITU-T T.81, T.87 and T.800); decoders fill with gray what comes before it.
 _ENDS_WITH_MARKER = frozenset((*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes))

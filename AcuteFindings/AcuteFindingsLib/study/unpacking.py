@@ -4,15 +4,20 @@ import gzip
 import zlib
 from typing import IO, Protocol
 
-import zstandard
-
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import StudyError
 from AcuteFindingsLib.study.file_kinds import GZIP, START_BYTES, ZSTD, FileKind
 
+try:
+    from zstandard import ZstdError
+except ModuleNotFoundError:  # In Slicer, where no file comes packed so, it need not be there.
+    ZSTD_FAILS: tuple[type[Exception], ...] = ()
+else:
+    ZSTD_FAILS = (ZstdError,)
+
 _STEP = 1 << 20
 
-UNPACKING_FAILS: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, zstandard.ZstdError)
+UNPACKING_FAILS: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, *ZSTD_FAILS)
 """What damaged packed bytes raise."""
 
 
@@ -46,6 +51,8 @@ def unpacked(stream: IO[bytes], kind: FileKind, *, packed_bytes: int) -> bytes:
     """
     data = within_budget(_opened(stream, kind), packed_bytes=packed_bytes)
     if kind == ZSTD:
+        import zstandard
+
         # The library ends a frame that is cut short as if it were whole.
         stream.seek(0)
         stated = zstandard.frame_content_size(stream.read(32))
@@ -112,6 +119,8 @@ def check_growth(unpacked_bytes: int, packed_bytes: int) -> None:
 
 def _opened(stream: IO[bytes], kind: FileKind) -> Readable:
     if kind == ZSTD:
+        import zstandard
+
         return zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
     if kind == GZIP:
         return gzip.GzipFile(fileobj=stream)
