@@ -132,6 +132,23 @@ def test_warnings_stand_gravest_first_whatever_their_order(panel, host, scene, h
     assert panel.banner.verdict_label.text == "REFUSED, FORCED: ▲ POSITIVE"
 
 
+def test_banner_says_what_computed_the_result_and_where(panel, host, scene, head):
+    model = replace(head.finding.model, runtime="ONNX Runtime 1.23.2", device="coreml")
+    shown(panel, host, put(scene, head, model=model))
+    assert panel.banner.model_label.text.splitlines()[1] == "Computed by ONNX Runtime 1.23.2 on coreml"
+
+
+def test_of_a_finding_of_an_earlier_version_nothing_is_said_of_what_computed_it(panel, host, scene, head):
+    shown(panel, host, put(scene, head, model=replace(head.finding.model, runtime="", device="")))
+    assert "Computed" not in panel.banner.model_label.text
+
+
+def test_a_device_that_failed_is_a_warning_like_others(panel, host, scene, head):
+    failed = Notice("device-failed", "warn", "The device cuda failed; the processor computed this result.")
+    shown(panel, host, put(scene, head, warnings=(failed,)))
+    assert panel.warnings_label.text == "⚠ Warning: The device cuda failed; the processor computed this result."
+
+
 def test_the_types_of_the_chosen_slice_stand_above_the_table(panel, host, result):
     slices = shown(panel, host, result).slices
     assert slices.details_label.text == "Slice 15: epidural 0.33"

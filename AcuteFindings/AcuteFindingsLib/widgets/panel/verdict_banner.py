@@ -4,7 +4,7 @@ import qt
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.verdict_words import verdict_words
+from AcuteFindingsLib.detectors.verdict_words import computed_words, verdict_words
 from AcuteFindingsLib.detectors.wording import names_of
 from AcuteFindingsLib.widgets.parts import text_label
 
@@ -26,7 +26,7 @@ class VerdictBanner:
             _("Probability of the finding, and the operating point it is compared with")
         )
         self.rule_label = text_label(_("The decision rule, and how this study met or missed it"))
-        self.model_label = text_label(_("Model that gave the verdict, and on what it was trained"))
+        self.model_label = text_label(_("Model that gave the verdict, on what it was trained, and what computed it"))
         self.research_label = text_label(_("What this verdict may be used for"), bold=True)
         for label in (
             self.verdict_label,
@@ -64,10 +64,10 @@ class VerdictBanner:
         )
         rule = _("Rule: {rule}").format(rule=verdict.rule)
         self.rule_label.setText("\n".join(text for text in (verdict.explanation, rule) if text))
-        self.model_label.setText(
-            _("Model: {model} {version}, trained on {data}").format(
-                model=model.id, version=model.version, data=model.trained_on
-            )
+        text = _("Model: {model} {version}, trained on {data}").format(
+            model=model.id, version=model.version, data=model.trained_on
         )
+        computed = computed_words(model)
+        self.model_label.setText(f"{text}\n{_('Computed by {what}').format(what=computed)}" if computed else text)
         self.model_label.setToolTip(_("SHA-256 of the weights: {sum}").format(sum=model.sha256))
         self.research_label.setText(_("Research use only. Not a medical device; not for diagnosis."))
