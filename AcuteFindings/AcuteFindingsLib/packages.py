@@ -22,8 +22,8 @@ class Package:
     name, requirement
         Its name, and the requirement for pip.
     download_mb
-        Megabytes (10⁶ bytes) of its wheel and of those that it brings along and no other package here does: the
-        largest of Windows, Linux and both kinds of Mac (Python 3.12, November 2026).
+        Megabytes (10⁶ bytes) of its wheel and of those that it brings along and no other package here does, for this
+        system (Python 3.12, November 2026; of a Mac the larger of both kinds).
     others
         Names of builds that take its place.
     """
@@ -34,10 +34,17 @@ class Package:
     others: tuple[str, ...] = ()
 
 
+def _here(*, windows: float, mac: float, linux: float) -> float:
+    return {"win32": windows, "darwin": mac}.get(sys.platform, linux)
+
+
 DETECT = (
     # With protobuf and flatbuffers; on Intel Macs 1.23.2 is the last, 19 MB, and brings SymPy (7 MB).
     Package(
-        "onnxruntime", "onnxruntime>=1.20", 28, ("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+        "onnxruntime",
+        "onnxruntime>=1.20",
+        _here(windows=17, mac=27, linux=28),
+        ("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"),
     ),
     Package("safetensors", "safetensors>=0.4", 1),
     Package("pydantic", "pydantic>=2.6", 3),
@@ -46,8 +53,8 @@ DETECT = (
 
 REPORT = (
     Package("jinja2", "jinja2>=3.1", 0.2),
-    # With fonttools, which is half of it on Linux.
-    Package("matplotlib", "matplotlib>=3.8", 18),
+    # With fonttools and others that small.
+    Package("matplotlib", "matplotlib>=3.8", _here(windows=13, mac=13, linux=18)),
     Package("pillow", "pillow>=10", 7),
     Package("filelock", "filelock>=3.12", 0.3),
 )
@@ -73,11 +80,9 @@ IMPORT = {
 }
 """What importing a file needs beside, by the file's ending; see also `TORCH`."""
 
-_TORCH_MB = {"linux": 560, "win32": 125, "darwin": 130}
-
 TORCH = (
-    Package("torch", "torch>=2.6", _TORCH_MB.get(sys.platform, 560)),
-    Package("torchvision", "torchvision>=0.21", 8),
+    Package("torch", "torch>=2.6", _here(windows=125, mac=130, linux=560)),
+    Package("torchvision", "torchvision>=0.21", _here(windows=2, mac=2, linux=8)),
     Package("timm", "timm>=1.0", 3),
     Package("segmentation-models-pytorch", "segmentation-models-pytorch>=0.5", 1),
     Package("monai", "monai>=1.4", 2),
