@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +15,10 @@ from AcuteFindingsLib.detectors.kind import Segment
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.names import below, detector_name
-from AcuteFindingsLib.study.grid import image_ijk_to_ras, place_image
-from AcuteFindingsLib.study.itk_files import read_image, write_image
+from AcuteFindingsLib.study.grid import image_ijk_to_ras
+from AcuteFindingsLib.study.itk_files import read_image
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.nrrd_writer import write_nrrd
 
 VerdictLabel = Literal["positive", "negative", "indeterminate"]
 
@@ -88,6 +90,11 @@ class Mask:
     type: Code
     anatomy: Code | None
     color: tuple[float, float, float]
+
+    @cached_property
+    def voxels(self) -> int:
+        """How many voxels are marked; counted once, as a long chest CT has two hundred million."""
+        return int(np.count_nonzero(self.array))
 
 
 @dataclass(frozen=True)
@@ -179,7 +186,7 @@ class Finding:
                     "anatomy": asdict(mask.anatomy) if mask.anatomy else None,
                     "colour": list(mask.color),
                     "file": f"masks/{stem}.nrrd",
-                    "voxels": int(np.count_nonzero(mask.array)),
+                    "voxels": mask.voxels,
                 }
                 for mask, stem in zip(self.masks, file_stems(self.masks), strict=True)
             ],
@@ -197,13 +204,14 @@ class Finding:
         ExportError
             When an image cannot be written.
         """
-        for mask, entry in zip(self.masks, self.to_dict()["masks"], strict=True):
+        data = self.to_dict()
+        for mask, entry in zip(self.masks, data["masks"], strict=True):
             _write_nrrd(mask.array, self.ijk_to_ras, folder / entry["file"])
         if self.heatmap is not None:
             _write_nrrd(self.heatmap.array, self.heatmap.ijk_to_ras, folder / "heatmap.nrrd")
         target = folder / "finding.json"
         with replace_when_written(target) as partial:
-            partial.write_text(json.dumps(self.to_dict(), indent=2, allow_nan=False), encoding="utf-8")
+            partial.write_text(json.dumps(data, indent=2, allow_nan=False), encoding="utf-8")
         return target
 
 
@@ -319,10 +327,8 @@ def _read_nrrd(path: Path) -> sitk.Image:
 
 
 def _write_nrrd(array: np.ndarray, ijk_to_ras: np.ndarray, target: Path) -> None:
-    image = sitk.GetImageFromArray(array)
-    place_image(image, ijk_to_ras)
-    with replace_when_written(target) as partial:
-        try:
-            write_image(image, partial, compressed=True)
-        except RuntimeError as error:
-            raise ExportError(f"{target} could not be written; is the disk full or the folder read-only?") from error
+    try:
+        with replace_when_written(target) as partial:
+            write_nrrd(partial, array, array.shape, array.dtype, ijk_to_ras, compressed=True)
+    except OSError as error:
+        raise ExportError(f"{target} could not be written; is the disk full or the folder read-only?") from error

@@ -69,7 +69,7 @@ def segment_masks(finding: Finding, study: Study, source: SourceInstances) -> Se
     ExportError
         The masks do not lie on the study's grid, or the source slices do not say where they lie.
     """
-    masks = [mask for mask in finding.masks if mask.array.any()]
+    masks = [mask for mask in finding.masks if mask.voxels]
     if not masks:
         return None
     label = codes_of(finding).label

@@ -1,9 +1,11 @@
 """One self-contained page that shows a finding and its evidence to a person."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+from markupsafe import Markup
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.verdict_words import FORCED, computed_words, is_forced, marks, verdict_words
@@ -58,6 +60,7 @@ def write_report(
     folder: Path,
     companions: Sequence[ModelPackage] = (),
     made: datetime | None = None,
+    chart: Callable[[], Markup | None] | None = None,
 ) -> Path:
     """Write ``report.html`` below `folder`: pictures inside, no scripts, nothing loaded from elsewhere.
 
@@ -79,6 +82,8 @@ def write_report(
         Further models that took part.
     made
         When the report was made; now when None.
+    chart
+        Gives what `report_chart` returned for it; drawn here when None.
 
     Returns
     -------
@@ -90,7 +95,9 @@ def write_report(
     ExportError
         When a picture cannot be read, or the report cannot be written.
     """
-    page = render_report(finding, study=study, package=package, pictures=pictures, companions=companions, made=made)
+    page = render_report(
+        finding, study=study, package=package, pictures=pictures, companions=companions, made=made, chart=chart
+    )
     return write_page(page, Path(folder) / REPORT)
 
 
@@ -102,6 +109,7 @@ def render_report(
     pictures: Sequence[Picture],
     companions: Sequence[ModelPackage] = (),
     made: datetime | None = None,
+    chart: Callable[[], Markup | None] | None = None,
 ) -> str:
     """Return the page that `write_report` writes."""
     names = names_of(finding.detector)
@@ -121,7 +129,7 @@ def render_report(
         study_kind=names.study,
         pictures=[picture for picture in shown if picture["kind"] != "chart"],
         charts=[picture for picture in shown if picture["kind"] == "chart"],
-        chart=finding_chart(finding, tables.label_meanings(finding, [package, *companions])),
+        chart=chart() if chart is not None else report_chart(finding, [package, *companions]),
         notices=[(key, name, item) for key, name in _SEVERITIES for item in finding.warnings if item.severity == key],
         facts=tables.series_facts(study),
         preparation=tables.preparation(finding, study),
@@ -136,6 +144,14 @@ def render_report(
         computed=computed_words(finding.model),
         timings=[(_TIMINGS.get(name, name), seconds) for name, seconds in finding.timings.items()],
     )
+
+
+def report_chart(finding: Finding, models: Sequence[ModelPackage]) -> Markup | None:
+    """Return the chart of a finding's slices as the report shows it, None where there are fewer than two.
+
+    It needs no picture, so it may be drawn by another thread while those are.
+    """
+    return finding_chart(finding, tables.label_meanings(finding, models))
 
 
 def _shown(picture: Picture) -> dict[str, str]:

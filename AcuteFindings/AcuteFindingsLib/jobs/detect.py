@@ -29,6 +29,7 @@ def detect(
     force: bool = False,
     hint: str = "",
     load: Callable[..., Predictor] | None = None,
+    accepted: Callable[[], object] | None = None,
     progress: Progress = no_progress,
     cancelled: Cancelled = never_cancelled,
 ) -> tuple[Finding, LoadedDetector]:
@@ -46,6 +47,8 @@ def detect(
         Run although the check refuses the study.
     hint
         What a refusal says of how to run it all the same.
+    accepted
+        Called when the study is not refused, before the detector is loaded.
 
     Raises
     ------
@@ -71,6 +74,9 @@ def detect(
         reasons = [f"{notice.text} [{notice.code}]" for notice in against]
         said = f"The study does not fit the {detector} detector:"
         raise StudyRefusedError(" ".join([said, *reasons, hint]).rstrip(), notices)
+
+    if accepted is not None:
+        accepted()
 
     def load_next(package: ModelPackage, *, device: str) -> Predictor:
         at("Loading the model", 0.03)

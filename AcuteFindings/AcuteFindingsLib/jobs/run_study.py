@@ -8,6 +8,7 @@ from AcuteFindingsLib.detectors.registry import detector_ids, find_kind, require
 from AcuteFindingsLib.errors import ExportError, StudyError
 from AcuteFindingsLib.export.dicom_results import SC, SEG, SR, require_dicom, write_dicom_results
 from AcuteFindingsLib.jobs.detect import detect
+from AcuteFindingsLib.jobs.preparation import Preparation
 from AcuteFindingsLib.jobs.results_folder import RESULTS, results_folder, writing
 from AcuteFindingsLib.jobs.write_results import StudyResult, picture_to_capture, write_results
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
@@ -105,6 +106,7 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
     wants_dicom = request.dicom or request.dicom_chart
     if wants_dicom:
         require_dicom(study)
+    preparation = Preparation(dicom=wants_dicom)
     finding, loaded = detect(
         study,
         wanted or choose_detector(study),
@@ -114,9 +116,11 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
         folders=request.model_folders,
         force=request.force,
         hint="(--force runs it anyway.)",
+        accepted=preparation.start,
         progress=part_of(progress, 0.15, 0.8),
         cancelled=cancelled,
     )
+    preparation.wait()
     stop_if(cancelled)
     share = 0.95 if wants_dicom else 1.0
     with writing(f"--out {request.out}"):

@@ -1,13 +1,14 @@
 """What a finding leaves behind: JSON, pictures, report, scene and DICOM; for the command line and the worker alike."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.errors import SceneError
 from AcuteFindingsLib.export.dicom_results import CapturedPicture
-from AcuteFindingsLib.export.report import write_report
+from AcuteFindingsLib.export.report import report_chart, write_report
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.scene.picture_plan import Picture
@@ -63,9 +64,19 @@ def write_results(
     progress("Writing the finding", 0.0)
     finding_file = finding.save(out)
     progress("Drawing the pictures", 0.2)
-    scene_file, pictures, remarks = draw(finding, study, out / "pictures", out / "scene.mrb" if scene else None)
+    with ThreadPoolExecutor(1) as background:
+        chart = background.submit(report_chart, finding, [package, *companions])
+        scene_file, pictures, remarks = draw(finding, study, out / "pictures", out / "scene.mrb" if scene else None)
     progress("Writing the report", 0.9)
-    report = write_report(finding, study=study, package=package, companions=companions, pictures=pictures, folder=out)
+    report = write_report(
+        finding,
+        study=study,
+        package=package,
+        companions=companions,
+        pictures=pictures,
+        folder=out,
+        chart=chart.result,
+    )
     progress("Done", 1.0)
     return StudyResult(finding, finding_file, report, pictures, scene_file, remarks)
 

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ def render(
     values
         What the page shows. All text is escaped; of charts only `markupsafe.Markup` stands as it is.
     """
+    environment = _environment(tuple((filters or {}).items()))
+    when = (made or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M %Z").strip()
+    return environment.get_template(template).render({**values, "made": when})
+
+
+@lru_cache(maxsize=8)
+def _environment(filters: tuple[tuple[str, Callable[..., str]], ...]) -> jinja2.Environment:
+    """Return what keeps templates compiled, which takes longer than rendering them."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -45,14 +54,13 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= filters or {}
+    environment.filters |= dict(filters)
     environment.globals |= {
         "css": (_HERE / "page.css").read_text(encoding="utf-8"),
-        "made": (made or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M %Z").strip(),
         "research_use_only": RESEARCH_USE_ONLY,
         "software": __version__,
     }
-    return environment.get_template(template).render(values)
+    return environment
 
 
 def write_page(text: str, target: Path) -> Path:

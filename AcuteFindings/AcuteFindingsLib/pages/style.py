@@ -3,9 +3,11 @@
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from html import escape
-from typing import Any
+from threading import RLock
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -44,8 +46,23 @@ STYLE: Any = {
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
 }
-styled = mpl.rc_context(STYLE)
-"""Decorates what draws."""
+drawing = RLock()
+"""Held by whoever draws: matplotlib's settings and fonts are one for all threads."""
+
+Drawing = ParamSpec("Drawing")
+Drawn = TypeVar("Drawn")
+
+
+def styled(draw: Callable[Drawing, Drawn]) -> Callable[Drawing, Drawn]:
+    """Decorate what draws: in this style, one at a time."""
+
+    @wraps(draw)
+    def in_style(*args: Drawing.args, **kwargs: Drawing.kwargs) -> Drawn:
+        with drawing, mpl.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return in_style
+
 
 _VARIABLES = {INK: "ink", SOFT: "soft", RULE: "rule", PAGE: "page"} | {
     color: f"c{number}" for number, color in enumerate(SERIES)

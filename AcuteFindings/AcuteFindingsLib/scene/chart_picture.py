@@ -4,20 +4,19 @@ Slicer's plot view is a Qt widget and is not part of the wheel; it draws with VT
 the same properties of the same nodes.
 """
 
-from pathlib import Path
 from typing import Any
 
 from AcuteFindingsLib.scene.application import load_slicer
 from AcuteFindingsLib.scene.nodes import FindingNodes
 from AcuteFindingsLib.scene.offscreen import new_window
-from AcuteFindingsLib.scene.slice_picture import write_png
+from AcuteFindingsLib.scene.slice_picture import pixels
 
 WIDTH, HEIGHT = 1000, 560
 MARGIN = 10
 
 
-def draw_chart(nodes: FindingNodes, note: str, path: Path) -> None:
-    """Draw a finding's chart as PNG, with a note at the lower right.
+def draw_chart(nodes: FindingNodes, note: str) -> Any:
+    """Draw a finding's chart, with a note at the lower right; return its pixels (`vtkImageData`).
 
     Raises
     ------
@@ -54,8 +53,9 @@ def draw_chart(nodes: FindingNodes, note: str, path: Path) -> None:
     look.SetJustificationToRight()
     renderer.AddViewProp(text)
     window.Render()
-    write_png(window, path)
+    drawn = pixels(window)
     window.Finalize()
+    return drawn
 
 
 def _add_plot(chart: Any, series: Any) -> None:

@@ -1,5 +1,6 @@
 """The planned pictures without OpenGL and without Slicer: the same slices, names and captions, drawn by matplotlib."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.pages.charts import draw_slices
-from AcuteFindingsLib.pages.style import styled
+from AcuteFindingsLib.pages.style import drawing, styled
 from AcuteFindingsLib.scene.chart_nodes import LINE_COLORS, RUN_COLOR, THRESHOLD_COLOR
 from AcuteFindingsLib.scene.naming import chart_title, label_words, slice_number, title_lines
 from AcuteFindingsLib.scene.nodes import HEATMAP_LOWEST
@@ -24,6 +26,7 @@ from AcuteFindingsLib.scene.overlay_text import (
 )
 from AcuteFindingsLib.scene.picture_plan import (
     HEATMAP_OPACITY,
+    PNG_LEVEL,
     Picture,
     Plane,
     PlannedPicture,
@@ -61,11 +64,24 @@ class Cut:
 
 def draw_with_matplotlib(finding: Finding, study: Study, folder: Path) -> tuple[Picture, ...]:
     """Draw the pictures of a finding as PNG files into `folder`."""
+
+    def write(pixels: np.ndarray, path: Path) -> None:
+        with replace_when_written(path) as partial:
+            Image.fromarray(pixels).save(partial, "PNG", compress_level=PNG_LEVEL)
+
     plans = plan_pictures(finding, study)
-    for plan in plans:
-        figure = _chart(finding, plan) if plan.kind == "chart" else _slice(finding, study, plan)
-        with replace_when_written(folder / plan.file_name) as partial:
-            FigureCanvasAgg(figure).print_png(str(partial))
+    # Compressing a picture takes as long as drawing it.
+    with ThreadPoolExecutor(1) as background:
+        written = [
+            background.submit(
+                write,
+                _pixels(_chart(finding, plan) if plan.kind == "chart" else _slice(finding, study, plan)),
+                folder / plan.file_name,
+            )
+            for plan in plans
+        ]
+    for one in written:
+        one.result()
     return as_pictures(plans, folder)
 
 
@@ -96,6 +112,14 @@ def cut(array: np.ndarray, ijk_to_ras: np.ndarray, plane: Plane, position_ras: t
         if wants_flip:
             image = np.flip(image, axis=1 if axis == across else 0)
     return Cut(image, (extent[0], extent[1], extent[2], extent[3]))
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+    """Return a figure as ``(y, x, 4)`` uint8, RGBA."""
+    canvas = FigureCanvasAgg(figure)
+    with drawing:
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
 
 
 @styled

@@ -53,7 +53,7 @@ def legend_of(plan: PlannedPicture, finding: Finding) -> list[tuple[str, Color]]
     """Return what lies over a picture, by name and color."""
     entries: list[tuple[str, Color]] = []
     if plan.masks != "none":
-        entries += [(mask.name, mask.color) for mask in finding.masks if mask.array.any()]
+        entries += [(mask.name, mask.color) for mask in finding.masks if mask.voxels]
     if plan.heatmap and finding.heatmap is not None:
         entries.append((finding.heatmap.name, HEAT))
     return [(name, tuple(0.35 + 0.65 * value for value in color)) for name, color in entries]  # type: ignore[misc]

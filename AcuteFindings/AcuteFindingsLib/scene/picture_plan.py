@@ -15,6 +15,9 @@ from AcuteFindingsLib.study.study import Study
 Kind = Literal["slice", "reformat", "image", "mask", "heatmap", "chart"]
 Plane = Literal["Axial", "Sagittal", "Coronal"]
 
+PNG_LEVEL = 3
+"""zlib's level of pictures: those of 800 × 800 pixels are smaller than at 5 or 6, in two thirds of the time or less."""
+
 HEATMAP_OPACITY = 0.45
 MOST_SLICES = 6
 SLICES_WHEN_NEGATIVE = 3
@@ -113,8 +116,8 @@ def suspicious_point(finding: Finding, study: Study) -> tuple[float, float, floa
     plane = np.any([mask.array[round(k)] for mask in finding.masks], axis=0) if finding.masks else np.zeros(1)
     if plane.any():
         center[:2] = _middle(plane)[::-1]
-    elif marked := [mask.array for mask in finding.masks if mask.array.any()]:
-        center = _middle(max(marked, key=np.count_nonzero))[::-1]
+    elif marked := [mask for mask in finding.masks if mask.voxels]:
+        center = _middle(max(marked, key=lambda mask: mask.voxels).array)[::-1]
     elif finding.heatmap is not None and finding.heatmap.array.any():
         return _hottest(finding, (ijk_to_ras @ [*center, 1.0])[:3])
     point = (ijk_to_ras @ [*center, 1.0])[:3]
@@ -149,7 +152,7 @@ def key_slices(finding: Finding, study: Study, *, most: int = MOST_SLICES) -> tu
 
 def _plan_slices(finding: Finding, study: Study) -> list[PlannedPicture]:
     plane = main_plane(study)
-    has_masks = any(mask.array.any() for mask in finding.masks)
+    has_masks = any(mask.voxels for mask in finding.masks)
     pictures = []
     best, *others = key_slices(finding, study)
     # As on a workstation: in the order of the series.
@@ -195,7 +198,7 @@ def _heatmap_picture(finding: Finding, of: PlannedPicture) -> PlannedPicture:
 
 def _plan_reformats(finding: Finding, study: Study) -> list[PlannedPicture]:
     point = suspicious_point(finding, study)
-    has_masks = any(mask.array.any() for mask in finding.masks)
+    has_masks = any(mask.voxels for mask in finding.masks)
     planes: tuple[Plane, ...] = ("Axial", "Sagittal", "Coronal")
     return [
         PlannedPicture(
@@ -237,7 +240,7 @@ def _plan_chart(finding: Finding, study: Study) -> list[PlannedPicture]:
 def _plan_image(finding: Finding, study: Study) -> tuple[PlannedPicture, ...]:
     plane, point = main_plane(study), suspicious_point(finding, study)
     title, study_name = verdict_line(finding), names_of(finding.detector).study
-    names = ", ".join(mask.name for mask in finding.masks if mask.array.any())
+    names = ", ".join(mask.name for mask in finding.masks if mask.voxels)
     letters: Literal["all", "sides"] = "sides" if study.orientation == "projection" else "all"
 
     def picture(name: str, kind: Kind, caption: str, *, masks: bool = False, heatmap: bool = False) -> PlannedPicture:
@@ -261,7 +264,7 @@ def coordinate(plane: Plane, position_ras: tuple[float, float, float]) -> str:
 
 def _shown(finding: Finding, has_masks: bool) -> str:
     if has_masks:
-        return "; marked: " + ", ".join(mask.name for mask in finding.masks if mask.array.any())
+        return "; marked: " + ", ".join(mask.name for mask in finding.masks if mask.voxels)
     return f"; {finding.heatmap.name}" if finding.heatmap is not None else ""
 
 

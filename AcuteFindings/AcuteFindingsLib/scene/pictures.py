@@ -1,6 +1,8 @@
 """The pictures of a finding: Slicer's own views where the machine can draw them, matplotlib's where it cannot."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.files import replace_when_written
@@ -45,16 +47,27 @@ def render_pictures(finding: Finding, study: Study, nodes: FindingNodes, folder:
     ------
     SceneError
         When nothing can be drawn off screen on this machine.
+    OSError
+        A picture cannot be written.
     """
     from AcuteFindingsLib.scene.chart_picture import draw_chart
-    from AcuteFindingsLib.scene.slice_picture import open_slice_view
+    from AcuteFindingsLib.scene.slice_picture import open_slice_view, write_png
+
+    def write(image: Any, path: Path) -> None:
+        with replace_when_written(path) as partial:
+            write_png(image, partial)
 
     plans = plan_pictures(finding, study)
-    with open_slice_view(nodes) as view:
-        for plan in plans:
-            with replace_when_written(folder / plan.file_name) as partial:
-                if plan.kind == "chart":
-                    draw_chart(nodes, plan.note, partial)
-                else:
-                    view.draw(plan, finding, partial)
+    # Compressing a picture takes as long as drawing it.
+    with open_slice_view(nodes) as view, ThreadPoolExecutor(1) as background:
+        written = [
+            background.submit(
+                write,
+                draw_chart(nodes, plan.note) if plan.kind == "chart" else view.draw(plan, finding),
+                folder / plan.file_name,
+            )
+            for plan in plans
+        ]
+    for one in written:
+        one.result()
     return as_pictures(plans, folder)

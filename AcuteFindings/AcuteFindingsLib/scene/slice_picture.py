@@ -20,7 +20,7 @@ from AcuteFindingsLib.scene.overlay_text import (
     note_lines,
     wanted_letters,
 )
-from AcuteFindingsLib.scene.picture_plan import PlannedPicture
+from AcuteFindingsLib.scene.picture_plan import PNG_LEVEL, PlannedPicture
 from AcuteFindingsLib.scene.views import release, show_layers
 
 SIZE = 800
@@ -83,8 +83,8 @@ class SliceView:
         image_renderer.AddViewProp(actor)
         self._text = OverlayText(self._renderer, SIZE, SIZE)
 
-    def draw(self, plan: PlannedPicture, finding: Finding, path: Path) -> None:
-        """Draw a planned slice, reformat or image as PNG."""
+    def draw(self, plan: PlannedPicture, finding: Finding) -> Any:
+        """Draw a planned slice, reformat or image; return its pixels (`vtkImageData`)."""
         nodes = self._nodes
         self.node.SetRulerType(self.node.RulerTypeThin if plan.ruler else self.node.RulerTypeNone)
         show_layers(self._logic, nodes.volume, nodes.heatmap if plan.heatmap else None)
@@ -101,7 +101,7 @@ class SliceView:
         self._image.SetInputConnection(self._logic.GetImageDataConnection())
         self._annotate(plan, finding)
         self._window.Render()
-        write_png(self._window, path)
+        return pixels(self._window)
 
     def pixel_of(self, position_ras: tuple[float, float, float]) -> tuple[float, float]:
         """Return where a point of the patient lies in the picture: column and row in pixels from the upper left."""
@@ -158,15 +158,23 @@ def open_slice_view(nodes: FindingNodes) -> Iterator[SliceView]:
             display.SetVisibility2DFill(before[1])
 
 
-def write_png(window: Any, path: Path) -> None:
-    """Write what a render window shows."""
+def pixels(window: Any) -> Any:
+    """Return what a render window shows (`vtkImageData`)."""
     _, vtk = load_slicer()
     grab = vtk.vtkWindowToImageFilter()
     grab.SetInput(window)
     grab.ReadFrontBufferOff()
     grab.ShouldRerenderOff()
+    grab.Update()
+    return grab.GetOutput()
+
+
+def write_png(image: Any, path: Path) -> None:
+    """Write pixels; other threads may draw meanwhile."""
+    _, vtk = load_slicer()
     writer = vtk.vtkPNGWriter()
-    writer.SetInputConnection(grab.GetOutputPort())
+    writer.SetCompressionLevel(PNG_LEVEL)
+    writer.SetInputData(image)
     writer.SetFileName(str(path))
     writer.Write()
     if writer.GetErrorCode():

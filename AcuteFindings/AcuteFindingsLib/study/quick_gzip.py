@@ -6,14 +6,14 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
+_deflate: Any = zlib
 # Four times as fast as zlib's own quickest level at 1.05 of its size (chest CT). Slicer's panels write masks before
 # any package is there.
-try:
+with suppress(ImportError):
     from isal import isal_zlib as _deflate
-except ImportError:
-    _deflate = zlib  # type: ignore[assignment]
 
 Part = TypeVar("Part")
 

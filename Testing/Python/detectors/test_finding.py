@@ -1,3 +1,4 @@
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -103,9 +104,9 @@ def test_a_mask_that_cannot_be_written_is_named(
     finding: Finding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise RuntimeError("sitk::ERROR: no space left")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("SimpleITK.WriteImage", full)
+    monkeypatch.setattr("AcuteFindingsLib.detectors.finding.write_nrrd", full)
     with pytest.raises(ExportError, match=r"hemorrhage\.nrrd could not be written; is the disk full"):
         finding.save(tmp_path)
     assert not list(tmp_path.rglob("*.*"))

@@ -2,8 +2,10 @@
 
 import re
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -105,3 +107,14 @@ def test_the_curves_are_those_of_scikit_learn(monkeypatch) -> None:
     assert [[0.2, 0.3], [0.7, 0.9]] in shown[2]
     # A curve that falls between two thresholds is a step, as average precision counts it.
     assert any(line.get_drawstyle() == "steps-post" for line in figures[1].axes[0].lines)
+
+
+def test_charts_drawn_by_several_threads_are_those_drawn_one_after_the_other() -> None:
+    def draw(number: int) -> str:
+        values = [number / 10, 0.5, 0.1]
+        return slice_chart([1, 2, 3], [("any", values)], threshold=0.5, runs=[(2, 2)], described=f"Chart {number}")
+
+    expected = [draw(number) for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(draw, range(4))) == expected
+    assert mpl.rcParams["axes.spines.top"]

@@ -81,6 +81,12 @@ def test_every_page_says_what_it_is_for_and_when_it_was_made() -> None:
         assert "prefers-color-scheme: dark" in text
 
 
+def test_a_page_does_not_remember_what_an_earlier_one_was_made_of() -> None:
+    first = run_page("one")
+    assert run_page("two") != first
+    assert run_page("one") == first
+
+
 def test_a_picture_stands_inside_its_page(tmp_path) -> None:
     source = pixels_source(np.zeros((2, 3, 3), np.uint8))
     assert source.startswith("data:image/png;base64,iVBOR")

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import matplotlib.image
@@ -92,3 +93,13 @@ def test_a_cut_is_upright_whatever_the_order_of_the_voxels() -> None:
 def test_a_cut_spans_whole_voxels() -> None:
     grid = np.diag([-2.0, -3.0, 4.0, 1.0])
     assert cut(np.zeros((5, 6, 7)), grid, "Axial", (0, 0, 0)).extent == (-1.0, 13.0, -16.5, 1.5)
+
+
+def test_a_picture_that_cannot_be_written_is_an_error(head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("PIL.Image.Image.save", full)
+    with pytest.raises(OSError, match="No space"):
+        draw_with_matplotlib(head.finding, head.study, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,3 +1,4 @@
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from AcuteFindingsLib.scene.application import new_scene
 from AcuteFindingsLib.scene.nodes import show_finding
 from AcuteFindingsLib.scene.picture_plan import plan_pictures
 from AcuteFindingsLib.scene.pictures import draw_pictures
-from AcuteFindingsLib.scene.slice_picture import SIZE, open_slice_view
+from AcuteFindingsLib.scene.slice_picture import SIZE, open_slice_view, write_png
 
 pytestmark = pytest.mark.usefixtures("offscreen")
 
@@ -57,7 +58,7 @@ def test_the_masks_color_is_where_the_mask_projects_and_nowhere_else(
     expected = np.zeros((SIZE, SIZE), bool)
     nodes = show_finding(head.finding, head.study, scene=new_scene())
     with open_slice_view(nodes) as view:
-        view.draw(plan, head.finding, tmp_path / "again.png")
+        write_png(view.draw(plan, head.finding), tmp_path / "again.png")
         for place in np.argwhere(cut):
             corner = np.insert(place[::-1].astype(float), normal, ijk[normal])
             pixels = []
@@ -213,3 +214,14 @@ def test_drawing_leaves_the_scene_as_it_was(head, tmp_path: Path, capfd: pytest.
     assert display.GetVisibility2DFill()
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
+
+
+def test_a_picture_that_cannot_be_written_is_an_error(head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("AcuteFindingsLib.scene.slice_picture.write_png", full)
+    nodes = show_finding(head.finding, head.study, scene=new_scene())
+    with pytest.raises(OSError, match="No space"):
+        draw_pictures(head.finding, head.study, nodes, tmp_path)
+    assert list(tmp_path.iterdir()) == []
