@@ -8,7 +8,9 @@ import SimpleITK as sitk
 from scipy import ndimage
 from scipy.sparse import csr_array
 
+from AcuteFindingsLib.preprocessing.binary import filled
 from AcuteFindingsLib.preprocessing.resample import axis_weights, resize_in_plane, weigh_plane
+from AcuteFindingsLib.threads import side_by_side
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def brain_mask(
     hu = resize_in_plane(array, small)
     bone = hu > settings.bone_hu
     tissue = ~bone & (hu > settings.tissue_hu[0]) & (hu < settings.tissue_hu[1])
-    enclosed = np.stack([_enclosed(plane, settings.close_gaps_mm / settings.working_mm / 2) for plane in bone])
+    radius = settings.close_gaps_mm / settings.working_mm / 2
+    enclosed = np.stack(side_by_side(lambda plane: _enclosed(plane, radius), list(bone)))
 
     core = _disk(tissue & enclosed, settings.opening_mm / settings.working_mm, sitk.BinaryErode)
     labels, count = ndimage.label(core)
@@ -82,7 +85,7 @@ def brain_mask(
     mask = reach & enclosed & ~bone
     least = settings.least_mm2 / settings.working_mm**2
     for plane in mask:
-        plane[...] = ndimage.binary_fill_holes(_largest_parts(plane, least))
+        plane[...] = filled(_largest_parts(plane, least))
     return _enlarge(mask, array, settings)
 
 
@@ -92,8 +95,7 @@ def _enclosed(bone: np.ndarray, radius: float) -> np.ndarray:
     padded = np.pad(bone, reach + 1)
     away = ndimage.distance_transform_edt(~padded) if bone.any() else np.full(padded.shape, np.inf)
     thick = away <= radius
-    filled = ndimage.binary_fill_holes(thick)
-    back = ndimage.distance_transform_edt(filled) > radius
+    back = ndimage.distance_transform_edt(filled(thick)) > radius
     return (back | padded)[reach + 1 : -reach - 1, reach + 1 : -reach - 1] & ~bone
 
 
@@ -118,7 +120,10 @@ def _enlarge(mask: np.ndarray, array: np.ndarray, settings: BrainSettings) -> np
         csr_array(axis_weights(small, (np.arange(full) + 0.5) * small / full - 0.5, small / full))
         for small, full in zip(mask.shape[1:], array.shape[1:], strict=True)
     )
-    for k in np.flatnonzero(mask.any(axis=(1, 2))):
+
+    def enlarge(k: int) -> None:
         smooth = weigh_plane(mask[k], along_y, along_x)
-        out[k] = ndimage.binary_fill_holes((smooth >= 0.1) & (array[k] < settings.bone_hu))
+        out[k] = filled((smooth >= 0.1) & (array[k] < settings.bone_hu))
+
+    side_by_side(enlarge, np.flatnonzero(mask.any(axis=(1, 2))).tolist())
     return out
