@@ -60,10 +60,11 @@ def attribute(header: Dataset, keyword: str, *, group: str = "", frame: int = 0)
     `group` is the keyword of the functional group macro, for example ``"PlanePositionSequence"``
     (PS3.3 C.7.6.16.1); None where the attribute is nowhere or empty.
     """
-    for sequence, item in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+    sequences = (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)) if group else ()
+    for sequence, item in sequences:
         groups = header.get(sequence)
-        if group and groups and item < len(groups):
-            macro = groups[item].get(group) if group else None
+        if groups and item < len(groups):
+            macro = groups[item].get(group)
             if macro and _stated(macro[0].get(keyword)):
                 return macro[0].get(keyword)
     value = header.get(keyword)

@@ -37,7 +37,7 @@ def alike(one: Frame, other: Frame) -> bool:
         return False
     if one.spacing is None or other.spacing is None:
         return one.spacing is other.spacing
-    return bool(np.allclose(one.spacing, other.spacing, rtol=1e-3))
+    return one.spacing == other.spacing or bool(np.allclose(one.spacing, other.spacing, rtol=1e-3))
 
 
 def _by_plane_and_size(frames: list[Frame]) -> list[list[Frame]]:
