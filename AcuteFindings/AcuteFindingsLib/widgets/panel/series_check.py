@@ -12,7 +12,6 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.wording import names_of
 from AcuteFindingsLib.errors import AcuteFindingsError
-from AcuteFindingsLib.packages import LIGHT, missing_packages
 from AcuteFindingsLib.scene.study_from_node import fits, study_facts
 from AcuteFindingsLib.widgets.panel.volume_copy import VolumeCopy
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
@@ -55,9 +54,6 @@ class SeriesCheck:
         reason = fits(volume, self._detector)
         if reason:
             self._on_text(_("✖ Does not fit: {reason}").format(reason=reason) + self._fitting())
-            return
-        if missing_packages(LIGHT):
-            self._on_text(_("✔ Fits as far as the volume tells. The whole series is checked once Apply is pressed."))
             return
         self._on_text(_("✔ Fits as far as the volume tells."))
         if whole:
