@@ -391,6 +391,7 @@ def test_an_onnx_loop_is_run_and_one_that_does_not_end_is_ended(tmp_path, tight_
     batch = np.ones((2, 1, 4, 4), np.float32)
     run = load_onnx(save_onnx(tmp_path / "m.onnx", *loop_of(3)), device="cpu")
     np.testing.assert_array_equal(run(batch)["y"], batch + 3)
+    assert (run.device, run.notices, run.runtime.partition(" 1.")[0]) == ("cpu", (), "ONNX Runtime")
     run = load_onnx(save_onnx(tmp_path / "m.onnx", *loop_of(1e15)), device="cpu")
     for _ in range(2):
         with pytest.raises(ModelError, match="was stopped: its program took more than 8 s for one batch"):

@@ -1,6 +1,7 @@
 """Models run by ONNX Runtime on a device, and by the processor where that device fails."""
 
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models import device as devices
 from AcuteFindingsLib.models.runtime import session as sessions
-from AcuteFindingsLib.models.runtime.session import Session, devices_of, notices_of, open_session
+from AcuteFindingsLib.models.runtime.session import devices_of, notices_of, open_session
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -172,5 +173,9 @@ def test_the_sessions_of_a_model_say_where_each_computes_and_each_notice_once(se
     assert len(notices_of([one, two, three])) == 1
 
 
-def test_a_session_on_the_processor_keeps_no_second_copy_of_the_model() -> None:
-    assert vars(Session(doubling(), device="cpu", threads=1, name="m"))["_model"] == b""
+def test_a_session_on_the_processor_keeps_no_copy_of_the_models_file() -> None:
+    content = doubling()
+    before = sys.getrefcount(content)
+    session = open_session(content, device="cpu")
+    assert sys.getrefcount(content) == before
+    assert session.device == "cpu"
