@@ -12,5 +12,5 @@ from AcuteFindingsLib.models.verify import verify_package
 def test_a_shipped_model_is_verified_and_asked_without_a_connection(tmp_path):
     package = find_id("lungs-unet-small", cache=tmp_path)
     verify_package(package)
-    answer = load_predictor(package, device="cpu").predict(np.zeros((1, 1, 64, 64), np.float32))
-    assert answer["mask"].shape == (1, 1, 64, 64)
+    answer = load_predictor(package, device="cpu").predict(np.zeros((1, 1, 192, 192), np.float32))
+    assert answer["mask"].shape == (1, 1, 192, 192)
