@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,11 +119,11 @@ def device_name(device: str) -> str:
     StudyError
         It is unknown.
     ModelError
-        It is not here. Of CUDA PyTorch has an opinion of its own, which is asked where it is needed.
+        It is not here. Where PyTorch is installed it may have CUDA, and is asked when a model is loaded.
     """
     if not is_device(device):
         one_of("--device", device, DEVICES)
-    if device not in ("auto", "cpu") and not device.startswith("cuda"):
+    if device not in ("auto", "cpu") and not (device.startswith("cuda") and find_spec("torch")):
         choose_onnx_device(device)
     return device
 

@@ -231,6 +231,7 @@ def _write(
         way=predictor.explanation,
         card=predictor.card,
         version=predictor.version,
+        computed=computed_by(predictor),
         sha256=predictor.sha256,
         total=best.total,
         has_masks=any(evidence.mask is not None for evidence in shown),

@@ -70,6 +70,15 @@ def choose_device(device: str) -> str:
     return device
 
 
+def only_torch_has(device: str) -> bool:
+    """Whether a CUDA card was asked for that PyTorch, which is installed, can use and ONNX Runtime cannot."""
+    if device.partition(":")[0] != "cuda" or "cuda" in onnx_devices():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def onnx_devices() -> tuple[str, ...]:
     """Return the devices that the installed ONNX Runtime can compute on, the best first and ``"cpu"`` last.
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.device import choose_device
+from AcuteFindingsLib.models.device import choose_device, only_torch_has
 from AcuteFindingsLib.models.package import BuildNetwork, ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.runtime.program import is_program, load_program_predictor
@@ -44,14 +44,15 @@ def load_predictor(
     package
         As `read_package` or `find_package` gives it.
     device
-        ``"auto"`` (a graphics card where there is one), ``"cpu"``, ``"cuda"``, or another that the runtime has.
+        One of `models.device.DEVICES`; with ``"auto"`` the best that the runtime has.
     cache
         Where a predictor of the same metadata, files, device and runtime is taken from, or kept; None loads anew.
     build
         Makes the network from its name and arguments; `AcuteFindingsLib.networks.build_network` when None.
     runtime
         ``"onnx"`` runs the package's graphs by ONNX Runtime, ``"torch"`` its network by PyTorch; ``"auto"`` takes the
-        graphs where it has some. A package of programs is run by what these are made for.
+        graphs where it has some, except on a CUDA card that only PyTorch can use. A package of programs is run by what
+        these are made for.
     threads
         How many compute in ONNX Runtime; as many as it sees fit when None.
 
@@ -61,13 +62,13 @@ def load_predictor(
         When anything about the package is wrong, the device is not there, or what runs it is not installed.
     """
     program = is_program(package.card.network)
-    by_graphs = not program and _by_graphs(package, runtime)
+    by_graphs = not program and _by_graphs(package, runtime, device)
     # ONNX Runtime has devices of its own.
     chosen = device if program or by_graphs else _torch_device(package, device)
     files = ",".join(f"{name}={sum_}" for name, sum_ in package.checksums.items() if name.startswith("models/"))
     key = (files, package.metadata.model_dump_json(), chosen, "onnx" if by_graphs else "torch", str(threads))
     # One whose device failed is loaded anew: the device may be there again.
-    if cache is not None and key in cache.predictors and not cache.predictors[key].notices:
+    if cache is not None and key in cache.predictors and not _failed(cache.predictors[key]):
         return cache.predictors[key]
     predictor: Predictor
     if program:
@@ -88,7 +89,11 @@ def load_predictor(
     return predictor
 
 
-def _by_graphs(package: ModelPackage, runtime: Runtime) -> bool:
+def _failed(predictor: Predictor) -> bool:
+    return any(notice.severity == "warn" for notice in predictor.notices)
+
+
+def _by_graphs(package: ModelPackage, runtime: Runtime, device: str) -> bool:
     graphs = package.card.graphs
     if graphs is None or not graphs.parts:
         if runtime == "onnx":
@@ -97,7 +102,9 @@ def _by_graphs(package: ModelPackage, runtime: Runtime) -> bool:
         return False
     if runtime == "auto":
         # As long as PyTorch does, a missing ONNX Runtime is no reason to refuse.
-        return find_spec("onnxruntime") is not None or find_spec("torch") is None
+        if find_spec("torch") is None:
+            return True
+        return find_spec("onnxruntime") is not None and not only_torch_has(device)
     return runtime == "onnx"
 
 

@@ -5,7 +5,14 @@ import sys
 import pytest
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.device import DEVICES, choose_device, choose_onnx_device, is_device, onnx_devices
+from AcuteFindingsLib.models.device import (
+    DEVICES,
+    choose_device,
+    choose_onnx_device,
+    is_device,
+    only_torch_has,
+    onnx_devices,
+)
 
 onnxruntime = pytest.importorskip("onnxruntime")
 ALL = ("CUDAExecutionProvider", "CoreMLExecutionProvider", "DmlExecutionProvider", "OpenVINOExecutionProvider")
@@ -93,3 +100,18 @@ def test_without_onnx_runtime_it_is_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ModelError, match="ONNX Runtime, which is not installed here: pip install onnxruntime"):
         choose_onnx_device("auto")
+
+
+def test_only_a_card_that_was_asked_for_and_that_onnx_runtime_cannot_use_is_left_to_pytorch(
+    reported, monkeypatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    reported("OpenVINOExecutionProvider")
+    assert only_torch_has("cuda:1")
+    assert not any(only_torch_has(device) for device in ("auto", "cpu", "openvino"))
+    reported("CUDAExecutionProvider")
+    assert not only_torch_has("cuda")
+    reported()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not only_torch_has("cuda")

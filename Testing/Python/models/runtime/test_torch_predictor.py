@@ -9,7 +9,10 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.device import choose_device
 from AcuteFindingsLib.models.load import PredictorCache, load_predictor
 from AcuteFindingsLib.models.metadata import Network
+from AcuteFindingsLib.models.package import read_package
 from AcuteFindingsLib.networks import build_network, stored_arguments
+from AcuteFindingsLib.resources import resource_path
+from AcuteFindingsLib.study.notice import Notice
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +96,25 @@ def test_a_cache_loads_once_for_the_same_package_and_belongs_to_its_owner(packag
     assert load_predictor(package, device="cpu", cache=PredictorCache(), build=build) is not first
     cache.clear()
     assert load_predictor(package, device="cpu", cache=cache, build=build) is not first
+
+
+def test_a_model_whose_device_failed_is_loaded_anew_and_one_whose_device_auto_only_tried_is_not(package, build):
+    cache = PredictorCache()
+    first = load_predictor(package, device="cpu", cache=cache, build=build)
+    first.notices = (Notice("device-not-started", "info", "It was tried."),)
+    assert load_predictor(package, device="cpu", cache=cache, build=build) is first
+    first.notices = (Notice("device-failed", "warn", "It failed."),)
+    second = load_predictor(package, device="cpu", cache=cache, build=build)
+    assert second is not first
+    assert load_predictor(package, device="cpu", cache=cache, build=build) is second
+
+
+def test_a_card_that_only_pytorch_can_use_is_used_by_pytorch(monkeypatch):
+    shipped = read_package(resource_path("Models") / "lungs-unet-small")
+    monkeypatch.setattr("AcuteFindingsLib.models.load.only_torch_has", lambda device: device == "cuda")
+    with pytest.raises(ModelError, match="PyTorch finds no CUDA graphics card here"):
+        load_predictor(shipped, device="cuda")
+    assert load_predictor(shipped, device="cpu").runtime.startswith("ONNX Runtime")
 
 
 def test_the_same_weights_with_another_card_are_another_predictor(package, network, write, build, make_card, tmp_path):
