@@ -1,9 +1,9 @@
 """The axial view of a study, whichever way its slices were cut."""
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from AcuteFindingsLib.study.study import Study
 
@@ -48,7 +48,11 @@ def to_axial(study: Study) -> Axial:
     """View a study in axial order: the nearest permutation of its axes, also where they are oblique."""
     columns = np.asarray(study.ijk_to_ras, float)[:3, :3]
     cosines = _AXIAL_RAS @ (columns / np.linalg.norm(columns, axis=0))
-    _, from_ijk = linear_sum_assignment(-np.abs(cosines))
+    # Halfway between two axes, where rounding would decide, the earlier permutation counts.
+    from_ijk = max(
+        (np.array(order) for order in permutations(range(3))),
+        key=lambda order: round(float(np.abs(cosines[np.arange(3), order]).sum()), 9),
+    )
     signs = np.sign(cosines[np.arange(3), from_ijk])
 
     # Array axes run (k, j, i): index axis a of (i, j, k) is array axis 2 - a.

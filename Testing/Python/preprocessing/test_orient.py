@@ -68,3 +68,15 @@ def test_source_slices_run_backwards_along_z_where_the_study_runs_from_head_to_f
 def test_source_slices_of_a_coronal_study_have_no_single_z():
     coronal = np.array([[-1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
     assert np.isnan(to_axial(make_study(np.zeros((3, 2, 2), np.float32), coronal)).source_z).all()
+
+
+@pytest.mark.parametrize("degrees", [45, -45])
+def test_halfway_between_two_axes_the_slices_stay_as_they_are(degrees: int) -> None:
+    angle = np.deg2rad(degrees)
+    for axis in range(3):
+        one, other = (n for n in range(3) if n != axis)
+        turned = np.eye(4)
+        turned[[one, one, other, other], [one, other, one, other]] = np.array([1, -1, 1, 1]) * [
+            np.cos(angle), np.sin(angle), np.sin(angle), np.cos(angle),
+        ]  # fmt: skip
+        assert to_axial(make_study(np.zeros((3, 2, 2), np.float32), turned)).order == (0, 1, 2)
