@@ -125,6 +125,20 @@ def models_verify(
         out_console.print(f"{package.id}: files, tensor names and shapes are as stated")
 
 
+@models_app.command("export")
+def models_export(
+    model: Annotated[str, typer.Argument(metavar="ID|FOLDER")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the ONNX files.")],
+    models_folder: ModelFolders = None,
+) -> None:
+    """Write a model's network with its weights as ONNX files, one for each part, for other programs."""
+    from AcuteFindingsLib.models.find import find_package
+    from AcuteFindingsLib.models.graphs.whole import write_whole
+
+    for file in write_whole(find_package(model, folders=tuple(models_folder or ())), out):
+        out_console.print(str(file), soft_wrap=True)
+
+
 @models_app.command("catalogue")
 def models_catalogue(
     catalogue: CatalogueAddress = None,

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from AcuteFindingsLib.errors import ModelError, TorchMissingError
 from AcuteFindingsLib.models import load
 from AcuteFindingsLib.models.files import METADATA
 from AcuteFindingsLib.models.graphs import make
+from AcuteFindingsLib.models.graphs.whole import write_whole
 from AcuteFindingsLib.models.load import PredictorCache, load_predictor
 from AcuteFindingsLib.models.package import read_package
 from AcuteFindingsLib.models.verify import verify_package
@@ -178,3 +181,15 @@ def test_a_graph_elsewhere_is_no_graph_of_the_package(proven, reseal, file):
     reseal(proven.folder)
     with pytest.raises(ModelError, match=r"graphs\.parts|named by the card but not"):
         load_predictor(read_package(proven.folder), device="cpu")
+
+
+def test_a_model_is_exported_as_onnx_files_that_need_no_other(proven, package, build, tmp_path):
+    (file,) = write_whole(proven, tmp_path / "out")
+    assert file.name == "tiny-test.onnx"
+    batch = np.random.default_rng(0).random((2, 1, 12, 16), dtype=np.float32)
+    expected = load_predictor(proven, device="cpu", build=build, runtime="torch").predict(batch)
+    given = onnxruntime.InferenceSession(file).run(list(expected), {"input": batch})
+    for value, theirs in zip(given, expected.values(), strict=True):
+        np.testing.assert_allclose(value, theirs, atol=1e-4)
+    with pytest.raises(ModelError, match="exists already"):
+        write_whole(proven, tmp_path / "out")
