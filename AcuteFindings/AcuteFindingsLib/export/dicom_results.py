@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,9 @@ from AcuteFindingsLib.detectors.finding import Finding, Mask, ModelIdentity, Ver
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.study.study import Study
+
+if TYPE_CHECKING:
+    from AcuteFindingsLib.export.dicom_source import SourceInstances
 
 SEG, SR, SC = "seg", "sr", "sc"
 MASKS_FILE, HEATMAP_FILE, REPORT_FILE, CAPTURE_FILE = "segmentation.dcm", "heatmap.dcm", "report.dcm", "picture.dcm"
@@ -37,8 +41,13 @@ class CapturedPicture:
     caption: str
 
 
-def require_dicom(study: Study) -> None:
+def require_dicom(study: Study) -> "SourceInstances":
     """Refuse before anything is computed what could not be written as DICOM: results of one voxel are made and dropped.
+
+    Returns
+    -------
+    SourceInstances
+        The headers, for `write_dicom_results`: those of a long chest CT take as long to read as results to write.
 
     Raises
     ------
@@ -58,6 +67,7 @@ def require_dicom(study: Study) -> None:
     masks = segment_masks(trial, study, source)
     report_finding(trial, source, masks=masks)
     capture_picture(np.zeros((2, 2, 3), np.uint8), "", trial, source)
+    return source
 
 
 def _require_highdicom() -> None:
@@ -90,6 +100,7 @@ def write_dicom_results(
     *,
     kinds: Collection[str] = (SEG, SR),
     picture: CapturedPicture | None = None,
+    source: "SourceInstances | None" = None,
     progress: Progress = no_progress,
 ) -> DicomResults:
     """Write a finding as DICOM objects that belong to the patient and the study of the images it was found in.
@@ -108,6 +119,8 @@ def write_dicom_results(
         What to write.
     picture
         The picture for ``"sc"``.
+    source
+        What `require_dicom` returned for this study; read from its files when None.
     progress
         Told what is being done and the share done; what it raises ends the work before a file is written.
 
@@ -123,7 +136,8 @@ def write_dicom_results(
     from AcuteFindingsLib.export.dicom_segmentation import segment_heatmap, segment_masks
     from AcuteFindingsLib.export.dicom_source import read_instances
 
-    source = read_instances(study, progress=lambda text, share: progress(text, 0.3 * share))
+    if source is None:
+        source = read_instances(study, progress=lambda text, share: progress(text, 0.3 * share))
     objects: dict[str, Dataset] = {}
     remarks: list[str] = []
     masks = None

@@ -104,8 +104,7 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
         progress=part_of(at, 0.0, 0.15),
     )
     wants_dicom = request.dicom or request.dicom_chart
-    if wants_dicom:
-        require_dicom(study)
+    source = require_dicom(study) if wants_dicom else None
     preparation = Preparation(dicom=wants_dicom)
     finding, loaded = detect(
         study,
@@ -141,6 +140,7 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
             work / DICOM_FOLDER,
             kinds=[kind for kind, wanted in asked if wanted],
             picture=picture_to_capture(result.pictures),
+            source=source,
             progress=part_of(progress, share, 1.0),
         )
     return replace(result, dicom=written.files, remarks=(*result.remarks, *written.remarks))

@@ -287,7 +287,7 @@ def _dicom(request: Request, tools: Tools, kinds: tuple[str, ...]) -> dict[str, 
     out = request.path("out")
     tools.at("Reading the result", 0.0)
     finding, study = load_result(request.path("result")), _study(request)
-    require_dicom(study)
+    source = require_dicom(study)
     with temporary_folder() as folder:
         picture = None
         if "sc" in kinds:
@@ -297,7 +297,9 @@ def _dicom(request: Request, tools: Tools, kinds: tuple[str, ...]) -> dict[str, 
         names = [name for kind in kinds for name in FILES[kind]]
         with results_folder(out, entries=names, what="Folder") as work, writing(f"Folder {out}"):
             progress = tools.span(0.2, 1.0)
-            written = write_dicom_results(finding, study, work, kinds=kinds, picture=picture, progress=progress)
+            written = write_dicom_results(
+                finding, study, work, kinds=kinds, picture=picture, source=source, progress=progress
+            )
     files = [str(out / file.relative_to(work)) for file in written.files]
     return {"folder": str(out), "files": files, "remarks": list(written.remarks)}
 

@@ -204,6 +204,22 @@ def test_slices_of_several_frames_of_reference_are_refused(tmp_path: Path) -> No
         write_dicom_results(bleeding(study), study, tmp_path / "out")
 
 
+def test_headers_that_were_tried_are_not_read_again_and_give_the_same_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = series(tmp_path / "in")
+    finding = bleeding(study)
+    expected = [pydicom.dcmread(file) for file in write_dicom_results(finding, study, tmp_path / "read").files]
+    source = require_dicom(study)
+    monkeypatch.delattr("AcuteFindingsLib.export.dicom_source._header")
+    files = write_dicom_results(finding, study, tmp_path / "kept", source=source).files
+    for file, other in zip(files, expected, strict=True):
+        made = pydicom.dcmread(file)
+        assert set(made.keys()) == set(other.keys())
+        assert made.PatientName == other.PatientName
+        assert made.get("PixelData") == other.get("PixelData")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("characters", "name"),
