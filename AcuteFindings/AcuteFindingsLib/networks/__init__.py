@@ -2,8 +2,8 @@
 
 Every network takes plain keyword arguments that serialize to JSON, maps float32 images ``(n, c, y, x)`` to a dict of
 named logits, and names in `gradcam_layer` the submodule whose output Grad-CAM weighs. One that detectors call by parts
-names these in `graph_parts` (`models.graphs.export.network_parts`), so that each is written as a graph. Importing this package does not
-import torch; `build_network` does.
+names these in `graph_parts` (`models.graphs.export.network_parts`), so that each is written as a graph. Importing this
+package does not import torch; `build_network` does.
 """
 
 import inspect

@@ -52,8 +52,12 @@ def fill_graph(graph: bytes, tensors: Mapping[str, np.ndarray], *, name: str = "
     if len(graph) + length > _LARGEST:
         raise ModelError(f"{name} and its weights are larger than 2 GB, more than an ONNX model can be.")
     whole = io.BytesIO()
-    whole.write(graph)
-    whole.write(head(_GRAPH, length))
+    begin = graph + head(_GRAPH, length)
+    # As long as it will be at once: growing, it would be copied.
+    whole.seek(len(begin) + length - 1)
+    whole.write(b"\0")
+    whole.seek(0)
+    whole.write(begin)
     for tensor, (shape, kind) in lacking.items():
         if tensor not in tensors:
             raise ModelError(f"{name} does not fit its weights: {tensor} is missing there.")

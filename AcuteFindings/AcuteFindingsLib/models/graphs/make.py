@@ -12,7 +12,7 @@ from AcuteFindingsLib.models.graphs.fill import fill_graph
 from AcuteFindingsLib.models.graphs.prove import TOLERANCE, largest_difference
 from AcuteFindingsLib.models.metadata import Card, GraphPart, Graphs
 from AcuteFindingsLib.models.runtime.graph_predictor import run_graph
-from AcuteFindingsLib.models.runtime.session import open_session
+from AcuteFindingsLib.models.runtime.session import line_of, open_session
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 
 NOISE = "noise in the range of the network's input"
@@ -81,6 +81,9 @@ def make_graphs(
             )
     except ModelError as error:
         return Graphs(reason=str(error).rstrip(".")), {}
+    # The network's own: it takes no images such as its card states.
+    except (RuntimeError, ValueError, TypeError, LookupError) as error:
+        return Graphs(reason=f"it takes no images of the size that its card states: {line_of(error)}"), {}
     parts = {
         part: GraphPart(file=graph_file(part), outputs=list(one.outputs), explained=one.explained)
         for part, one in exported.items()

@@ -1,6 +1,9 @@
 """Sessions of ONNX Runtime: a model in memory, computed on the device asked for or, where that fails, the processor."""
 
+import contextlib
+import ctypes
 import logging
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -188,6 +191,7 @@ def _create(model: bytes, device: str, threads: int) -> Any:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
         # Kept for ONNX Runtime's own way to other devices; the model lies in memory twice otherwise.
         session._model_bytes = b""
+        _give_back_memory()
         return session
     if name == "cuda" and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # The libraries of pip's nvidia packages, or PyTorch's.
@@ -205,6 +209,16 @@ def _create(model: bytes, device: str, threads: int) -> Any:
         raise RuntimeError(f"{provider} could not be loaded")
     session._model_bytes = b""
     return session
+
+
+def _give_back_memory() -> None:
+    """Let the C library return what opening a model freed, where that is glibc.
+
+    ONNX Runtime parses and packs the weights; of 217 MB glibc kept another 460 MB otherwise. Takes 0.04 s.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # Another C library.
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _difference(answers: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:

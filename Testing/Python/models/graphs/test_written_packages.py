@@ -193,3 +193,10 @@ def test_a_model_is_exported_as_onnx_files_that_need_no_other(proven, package, b
         np.testing.assert_allclose(value, theirs, atol=1e-4)
     with pytest.raises(ModelError, match="exists already"):
         write_whole(proven, tmp_path / "out")
+
+
+def test_a_network_that_takes_no_such_images_stays_with_pytorch(network, write, tmp_path):
+    stated = {"inputs": {"image": {"num_channels": 3, "spatial_shape": [12, 16], "value_range": [0, 1]}}}
+    package = write(tmp_path / "it", network.state_dict(), graphs=True, network_data_format=stated)
+    assert package.card.graphs.parts == {}
+    assert "takes no images of the size" in package.card.graphs.reason
