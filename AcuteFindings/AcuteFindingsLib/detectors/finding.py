@@ -168,7 +168,7 @@ class Finding:
         return {
             "format": FORMAT_VERSION,
             "detector": self.detector,
-            "model": asdict(self.model),
+            "model": {**asdict(self.model), "beside": [asdict(item) for item in self.model.beside]},
             "verdict": asdict(self.verdict),
             "main_label": self.main_label,
             "slice_threshold": self.slice_threshold,
