@@ -80,6 +80,9 @@ IMPORT = {
 }
 """What importing a file needs beside, by the file's ending; see also `TORCH`."""
 
+_CUDA_MB = 2450
+"""With Triton, of PyTorch 2.14."""
+
 TORCH = (
     Package("torch", "torch>=2.6", _here(windows=125, mac=130, linux=560)),
     Package("torchvision", "torchvision>=0.21", _here(windows=2, mac=2, linux=8)),
@@ -111,8 +114,17 @@ TRAIN = (
 )
 """What training needs beside both."""
 
-_TRAIN_MODULES = ("lightning", "skimage", "yaml", "tensorboard", "torchmetrics")
-_EVALUATE_MODULES = ("sklearn", "pandas")
+_EXTRA_MODULES = {
+    "sklearn": ("scikit-learn", "evaluate"),
+    "pandas": ("pandas", "evaluate"),
+    "lightning": ("lightning", "train"),
+    "skimage": ("scikit-image", "train"),
+    "yaml": ("PyYAML", "train"),
+    "tensorboard": ("tensorboard", "train"),
+    "torchmetrics": ("torchmetrics", "train"),
+}
+"""Package and extra by what is imported."""
+
 _TORCH_MODULES = {package.name.replace("-", "_") for package in TORCH}
 
 
@@ -157,8 +169,7 @@ def torch_missing(error: BaseException | None = None, *, what: str = "This") -> 
     missing = missing_packages(TORCH) or TORCH
     names = ", ".join("PyTorch" if package.name == "torch" else package.name for package in missing)
     return TorchMissingError(
-        f"{what} needs {names}, not installed here: pip install 'acutefindings[torch]' (downloads about "
-        f"{total_mb(missing)} MB; PyTorch with CUDA is several times as large)."
+        f"{what} needs {names}, not installed here: pip install 'acutefindings[torch]' (downloads {_size(missing)})."
     )
 
 
@@ -167,18 +178,22 @@ def extra_missing(error: BaseException) -> str:
     torch = torch_missing(error)
     if torch is not None or not isinstance(error, ModuleNotFoundError):
         return str(torch or "")
-    module = (error.name or "").partition(".")[0]
-    if module in _EVALUATE_MODULES:
-        extra, size = "evaluate", f"about {total_mb(EVALUATE)} MB"
-    elif module in _TRAIN_MODULES:
-        extra = "train"
-        size = f"about {total_mb((*TORCH, *EVALUATE, *TRAIN))} MB; PyTorch with CUDA is several times as large"
-    else:
+    name, extra = _EXTRA_MODULES.get((error.name or "").partition(".")[0], ("", ""))
+    if not extra:
         return ""
+    missing = missing_packages(EVALUATE if extra == "evaluate" else (*TORCH, *EVALUATE, *TRAIN))
     return (
-        f"This needs the Python package {module}, not installed here: pip install 'acutefindings[{extra}]' "
-        f"(downloads {size})."
+        f"This needs the Python package {name}, not installed here: pip install 'acutefindings[{extra}]' "
+        f"(downloads {_size(missing)})."
     )
+
+
+def _size(packages: Sequence[Package]) -> str:
+    """Return in words what pip downloads: under Linux it always brings the libraries of CUDA along with torch."""
+    total = total_mb(packages)
+    if sys.platform == "linux" and any(package.name == "torch" for package in packages):
+        return f"about {(total + _CUDA_MB) / 1000:.0f} GB, most of it for graphics cards"
+    return f"about {max(total, 1)} MB"
 
 
 def _satisfied(package: Package) -> bool:
