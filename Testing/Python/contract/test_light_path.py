@@ -19,6 +19,8 @@ NEED_TORCH = (
     "models.graphs.export",
     "models.graphs.prove",
     "models.graphs.explain",
+    "models.graphs.make",
+    "models.runtime.gradcam",
     "models.runtime.torch*",
     "detectors.bundle",
     "detectors.importing",
