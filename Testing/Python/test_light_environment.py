@@ -70,7 +70,7 @@ def test_the_demo_gives_its_three_verdicts(light: Light) -> None:
         "pe": "positive",
         "pneumothorax": "positive",
     }
-    assert {finding["model"]["runtime"] for finding in findings} == {"onnx"}
+    assert all(finding["model"]["runtime"].startswith("ONNX Runtime") for finding in findings)
 
 
 def test_studies_are_checked_run_scored_and_explained_and_become_dicom(light: Light) -> None:

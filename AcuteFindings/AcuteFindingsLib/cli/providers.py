@@ -1,6 +1,7 @@
 """`acutefindings providers`: public models that come with a package of their own."""
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from AcuteFindingsLib.cli.common import AsJson, help_without_command, out_consol
 from AcuteFindingsLib.cli.tables import print_facts, print_rows
 
 if TYPE_CHECKING:
+    from AcuteFindingsLib.errors import TorchMissingError
     from AcuteFindingsLib.providers.terms import Terms
 
 providers_app = typer.Typer(help="Public models used through their own packages: list, read the terms, agree, install.")
@@ -78,6 +80,9 @@ def providers_install(provider: _Id, accept_license: _Accept = False) -> None:
     wanted = find_terms(provider)
     if not _agreed(wanted, accept_license):
         return
+    if lacking := _lacks_torch(wanted):
+        # pip would bring one along, with gigabytes that nobody was told of.
+        raise lacking
     with progress_bar() as progress:
         python = install(wanted, progress=progress)
     out_console.print(f"{wanted.package} is installed for {python}.")
@@ -103,3 +108,12 @@ def _facts(terms: "Terms") -> dict[str, Any]:
 
 def _print_terms(terms: "Terms") -> None:
     print_facts(("", line) for line in terms.text.splitlines())
+    if lacking := _lacks_torch(terms):
+        out_console.print(str(lacking))
+
+
+def _lacks_torch(terms: "Terms") -> "TorchMissingError | None":
+    """Return what to do first where a provider computes with PyTorch and there is none here."""
+    from AcuteFindingsLib.packages import torch_missing
+
+    return torch_missing(what=terms.package) if terms.needs_torch and find_spec("torch") is None else None

@@ -2,7 +2,7 @@ import pytest
 from typer.testing import CliRunner
 
 from AcuteFindingsLib.cli import providers as commands
-from AcuteFindingsLib.errors import ProviderError
+from AcuteFindingsLib.errors import ProviderError, TorchMissingError
 from AcuteFindingsLib.providers import install
 from AcuteFindingsLib.providers.consent import has_consent
 
@@ -52,6 +52,17 @@ def test_nothing_is_installed_without_consent(monkeypatch, providers) -> None:
     monkeypatch.setattr(install, "install", lambda provider, **_named: called.append(provider.id))
     run("install", "blast-ct", "--accept-license")
     assert called == ["blast-ct"]
+
+
+def test_where_there_is_no_torch_it_is_asked_for_before_a_package_that_brings_one(monkeypatch, providers) -> None:
+    monkeypatch.setattr(install, "install", lambda *_a, **_n: pytest.fail("installed"))
+    monkeypatch.setattr(commands, "find_spec", lambda _name: None)
+    with pytest.raises(TorchMissingError, match=r"torchxrayvision needs PyTorch.*acutefindings\[torch\]"):
+        run("install", "torchxrayvision", "--accept-license")
+    printed = []
+    monkeypatch.setattr(commands.out_console, "print", lambda *items, **_named: printed.extend(map(str, items)))
+    run("show", "torchxrayvision")
+    assert "pip install 'acutefindings[torch]'" in " ".join(printed)
 
 
 def test_an_unknown_provider_is_an_error() -> None:
