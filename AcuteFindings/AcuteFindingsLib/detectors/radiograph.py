@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.special import expit
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.models.predictor import Explained, Predictor
 from AcuteFindingsLib.preprocessing.square import fit_square, unfit_square
 from AcuteFindingsLib.study.study import SourceSlice
 
@@ -152,17 +152,53 @@ def show_pictures(
     return Radiographs(network_images(pictures, settings, lungs), pictures, boxes)
 
 
+@dataclass(frozen=True)
+class Flipped:
+    """What a network says of pictures.
+
+    Attributes
+    ----------
+    probabilities
+        By output, averaged with the mirrored pictures where the settings say so.
+    plain
+        Of the pictures as they are.
+    maps
+        Where it looked in these, by output ``(n, numbers, y, x)``; none where it was not asked.
+    """
+
+    probabilities: dict[str, np.ndarray]
+    plain: dict[str, np.ndarray]
+    maps: dict[str, np.ndarray]
+
+
 def predict_flipped(predictor: Predictor, batch: np.ndarray, settings: RadiographSettings) -> dict[str, np.ndarray]:
     """Return probabilities by output, averaged with the mirrored pictures where the settings say so."""
-    if not settings.flip:
-        return {name: expit(value) for name, value in predictor.predict(batch).items()}
+    return read_flipped(predictor, batch, settings).probabilities
+
+
+def read_flipped(
+    predictor: Predictor, batch: np.ndarray, settings: RadiographSettings, *, explain: Sequence[str] = ()
+) -> Flipped:
+    """Ask a network about pictures and, where the settings say so, their mirror images, in one pass.
+
+    Where it looked for the outputs to `explain` comes with it, if it comes in the same pass (`Predictor.one_pass`).
+    """
     count = len(batch)
-    outputs = predictor.predict(np.concatenate([batch, batch[..., ::-1]]))
+    shown = np.concatenate([batch, batch[..., ::-1]]) if settings.flip else batch
+    said = (
+        predictor.predict_explained(shown, outputs=explain)
+        if explain and predictor.one_pass
+        else Explained(predictor.predict(shown), {})
+    )
+    plain = {name: expit(value[:count]) for name, value in said.outputs.items()}
+    maps = {name: value[:count] for name, value in said.maps.items()}
+    if not settings.flip:
+        return Flipped(plain, plain, maps)
     probabilities = {}
-    for name, value in outputs.items():
-        plain, mirrored = expit(value[:count]), expit(value[count:])
-        probabilities[name] = (plain + (mirrored[..., ::-1] if value.ndim == 4 else mirrored)) / 2
-    return probabilities
+    for name, value in said.outputs.items():
+        mirrored = expit(value[count:])
+        probabilities[name] = (plain[name] + (mirrored[..., ::-1] if value.ndim == 4 else mirrored)) / 2
+    return Flipped(probabilities, plain, maps)
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
 """What models of radiographs are shown, what they say, and where they looked: lungs and chest findings."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from scipy.special import expit
 
 from AcuteFindingsLib.detectors.finding import Heatmap
 from AcuteFindingsLib.detectors.radiograph import (
     Radiographs,
     RadiographSettings,
-    predict_flipped,
+    read_flipped,
     show_pictures,
     two_largest,
 )
-from AcuteFindingsLib.detectors.scoring import Answer, Drawn, Images, Scores, refuse_several_slices
-from AcuteFindingsLib.detectors.wording import TUBES
+from AcuteFindingsLib.detectors.scoring import Answer, Drawn, Images, Looked, Scores, refuse_several_slices
 from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
@@ -59,16 +61,32 @@ class RadiographScorer:
         return show_pictures(pictures, self.settings, lungs)
 
     def infer(
-        self, images: Images, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+        self,
+        images: Images,
+        *,
+        explain: bool = False,
+        progress: Progress = no_progress,
+        cancelled: Cancelled = never_cancelled,
     ) -> Answer:
         """Let the network answer for all images in one batch."""
         stop_if(cancelled)
         progress("Reading the pictures", 0.0)
-        outputs = predict_flipped(self.predictor, images[:], self.settings)
-        if not any(name in outputs for name in self.outputs):
+        said = read_flipped(self.predictor, images[:], self.settings, explain=self.outputs if explain else ())
+        if not any(name in said.probabilities for name in self.outputs):
             card, needed = self.predictor.card, " or ".join(self.outputs)
             raise ModelError(f"The model {card.id!r} gives no {needed}, which the task {card.task!r} needs.")
-        return self.answer(outputs)
+        answer = self.answer(said.probabilities)
+        if not explain:
+            return answer
+        looked = self.looked(said.maps, said.plain) if said.maps else None
+        drawn = Drawn(answer.soft, threshold=self.threshold) if self.mask else Drawn()
+        return replace(answer, looked=looked, drawn=drawn)
+
+    def looked(self, maps: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> Looked:
+        """Join the maps of the outputs explained, and the probabilities of pictures as they are, for the labels."""
+        given = [name for name in self.outputs if name in maps]
+        highest = [plain[name].reshape(*plain[name].shape[:2], -1).max(axis=2) for name in given]
+        return Looked(np.concatenate([maps[name] for name in given], axis=1), np.concatenate(highest, axis=1))
 
     def answer(self, outputs: dict[str, np.ndarray]) -> Answer:
         """Say what the network's outputs, as probabilities, mean."""
@@ -86,13 +104,14 @@ class RadiographScorer:
         assert answer.soft is not None
         return [prepared.on_picture(number, square) >= self.threshold for number, square in enumerate(answer.soft)]
 
-    def explain(self, images: np.ndarray, index: int = 0) -> np.ndarray:
-        """Return what the mask as a whole rests on."""
-        return self.predictor.explain(images, output="mask", index=index)
+    def look(self, images: np.ndarray) -> Looked:
+        """Return where the model looked for every label; of a mask, what it rests on as a whole."""
+        said = self.predictor.predict_explained(images, outputs=self.outputs)
+        return self.looked(said.maps, {name: expit(value) for name, value in said.outputs.items()})
 
-    def drawn(self, images: np.ndarray) -> Drawn:
-        """Return what the model outlines."""
-        return Drawn(self.infer(images).soft, threshold=self.threshold) if self.mask else Drawn()
+    def explain(self, images: np.ndarray, index: int = 0) -> np.ndarray:
+        """Return where the model looked for a label in each picture."""
+        return self.look(images).heat(range(len(images)), index, (images.shape[-2], images.shape[-1]))
 
 
 class LungsScorer(RadiographScorer):
@@ -132,24 +151,48 @@ class ChestScorer(RadiographScorer):
         """Return ``(n, labels)`` of ``(y, x)`` pictures; `lungs` as in `prepare_pictures`."""
         return self.infer(self.prepare_pictures(pictures, lungs)).images
 
-    def explain(self, images: np.ndarray, index: int = 0) -> np.ndarray:
-        """Return where the network looked for a finding or a tube."""
-        tubes = [name for name in self.labels if name in TUBES]
-        if self.labels[index] in tubes:
-            return self.predictor.explain(images, output="tubes", index=tubes.index(self.labels[index]))
-        return self.predictor.explain(images, output="pathologies", index=index)
-
-    def where(self, picture: np.ndarray, label: str, lungs: np.ndarray | None = None) -> np.ndarray:
-        """Return where the network looked for a label in one picture: ``(y, x)`` in 0..1 on that picture."""
+    def read(self, picture: np.ndarray, lungs: np.ndarray | None = None) -> "ChestReading":
+        """Read one picture ``(y, x)`` in 0..1, and where the network looked, in one pass."""
         prepared = self.prepare_pictures([picture], None if lungs is None else [lungs])
-        return prepared.on_picture(0, self.explain(prepared[:], self.labels.index(label))[0])
+        return ChestReading(self, prepared, self.infer(prepared, explain=True))
 
-    def heatmap(self, study: Study, label: str, *, of: str, lungs: np.ndarray | None = None) -> Heatmap:
-        """Show on a study's grid where the network looked for a label in its picture; `of` says whose map it is."""
-        middle = len(study.array) // 2
+
+@dataclass(frozen=True)
+class ChestReading:
+    """What a chest model says of one picture.
+
+    Attributes
+    ----------
+    scorer
+        Of the model.
+    prepared, answer
+        What it was shown, and its answer.
+    """
+
+    scorer: ChestScorer
+    prepared: Radiographs
+    answer: Answer
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Return the probability of each label."""
+        return dict(zip(self.scorer.labels, map(float, self.answer.images[0]), strict=True))
+
+    @cached_property
+    def _looked(self) -> Looked:
+        return self.answer.looked or self.scorer.look(self.prepared[:])
+
+    def where(self, label: str) -> np.ndarray:
+        """Return where the network looked for a label: ``(y, x)`` in 0..1 on the picture."""
+        size = self.scorer.settings.size
+        heat = self._looked.heat([0], self.scorer.labels.index(label), (size, size))
+        return self.prepared.on_picture(0, heat[0])
+
+    def heatmap(self, study: Study, label: str, *, of: str) -> Heatmap:
+        """Show on the grid of the picture's study where the network looked; `of` says whose map it is."""
         heat = np.zeros(study.array.shape, np.uint8)
-        heat[middle] = np.rint(255 * np.clip(self.where(study.array[middle], label, lungs), 0, 1))
-        return Heatmap(f"{self.predictor.explanation} of {of}", heat, study.ijk_to_ras)
+        heat[len(study.array) // 2] = np.rint(255 * np.clip(self.where(label), 0, 1))
+        return Heatmap(f"{self.scorer.predictor.explanation} of {of}", heat, study.ijk_to_ras)
 
 
 class LabelScorer(ChestScorer):
@@ -169,9 +212,10 @@ class LabelScorer(ChestScorer):
         """Choose the label among all."""
         return Answer(self._chest.answer(outputs).images[:, self._places])
 
-    def explain(self, images: np.ndarray, index: int = 0) -> np.ndarray:
-        """Return where the network looked for the label."""
-        return self._chest.explain(images, self._places[index])
+    def looked(self, maps: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> Looked:
+        """Choose the label among all."""
+        whole = super().looked(maps, plain)
+        return Looked(whole.maps[:, self._places], whole.probability[:, self._places])
 
 
 def picture_of(study: Study) -> np.ndarray:

@@ -14,7 +14,8 @@ import numpy as np
 from AcuteFindingsLib.detectors.registry import find_task
 from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.find import default_package, find_id, find_package
-from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.models.heat import scale_maps
+from AcuteFindingsLib.models.predictor import Explained, Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
@@ -53,6 +54,55 @@ class Prepared(Images, Protocol):
 
 
 @dataclass(frozen=True)
+class Looked:
+    """Where a model looked in images, small.
+
+    Attributes
+    ----------
+    maps
+        ``(n, labels, y, x)`` float32, at least 0, as `Predictor.predict_explained` gives them.
+    probability
+        ``(n, labels)``: of each image by itself.
+    """
+
+    maps: np.ndarray
+    probability: np.ndarray
+
+    def heat(
+        self,
+        images: Sequence[int] | np.ndarray,
+        index: int,
+        shape_yx: tuple[int, int],
+        probability: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return heat maps of some images for a label: ``(len(images), *shape_yx)`` in 0..1.
+
+        Each reaches as high as the image's `probability`, that of the image by itself when None.
+        """
+        chosen = np.asarray(images, int)
+        if probability is None:
+            probability = self.probability[chosen, index]
+        return scale_maps(self.maps[chosen, index], probability, shape_yx)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a model draws in images by itself.
+
+    Attributes
+    ----------
+    mask, attention
+        ``(n, y, x)`` float32 in 0..1 at the network's size or smaller; None where the model has none.
+    threshold
+        From where on the mask counts.
+    """
+
+    mask: np.ndarray | None = None
+    attention: np.ndarray | None = None
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a model says of images.
 
@@ -65,28 +115,17 @@ class Answer:
         study of its own.
     soft
         ``(n, y, x)`` float32: probability of the mask of each image at the network's size; None without one.
+    looked
+        Where the model looked, if that was asked for and comes in the same pass (`Predictor.one_pass`).
+    drawn
+        What it drew, if it was asked where it looked.
     """
 
     images: np.ndarray
     study: dict[str, float] = field(default_factory=dict)
     soft: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What a model draws in images by itself.
-
-    Attributes
-    ----------
-    mask, attention
-        ``(n, y, x)`` float32 in 0..1 at the network's size; None where the model has none.
-    threshold
-        From where on the mask counts.
-    """
-
-    mask: np.ndarray | None = None
-    attention: np.ndarray | None = None
-    threshold: float = 0.5
+    looked: Looked | None = None
+    drawn: Drawn = field(default_factory=Drawn)
 
 
 @dataclass(frozen=True)
@@ -143,20 +182,24 @@ class Scorer(Protocol):
         ...
 
     def infer(
-        self, images: Images, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+        self,
+        images: Images,
+        *,
+        explain: bool = False,
+        progress: Progress = no_progress,
+        cancelled: Cancelled = never_cancelled,
     ) -> Answer:
-        """Let the network answer; raises `CancelledError` within one batch, `ModelError` where it lacks an output."""
+        """Let the network answer and, with `explain`, say in the same pass where it looked and what it drew.
+
+        Raises `CancelledError` within one batch, `ModelError` where the model lacks an output.
+        """
         ...
 
     def explain(self, images: np.ndarray, index: int = 0) -> np.ndarray:
         """Return where the model looked for a label in each image: ``(n, y, x)`` in 0..1 at the network's size.
 
-        How it was found says `Predictor.explanation`.
+        How it was found says `Predictor.explanation`. The network runs for this; `infer` gives the same without.
         """
-        ...
-
-    def drawn(self, images: np.ndarray) -> Drawn:
-        """Return what the model draws in images by itself."""
         ...
 
 
@@ -195,13 +238,28 @@ def load_scorer(task: str, *, model: str | None = None, device: str = "auto", fo
 
 
 def answers_of(
-    predictor: Predictor, images: Images, *, size: int, part: str, progress: Progress, cancelled: Cancelled
-) -> Iterator[dict[str, np.ndarray]]:
-    """Yield what one part of a network says of images, batch by batch."""
+    predictor: Predictor,
+    images: Images,
+    *,
+    size: int,
+    part: str,
+    progress: Progress,
+    cancelled: Cancelled,
+    explain: Sequence[str] = (),
+    then: str = "",
+) -> Iterator[Explained]:
+    """Yield what one part of a network says of images, batch by batch.
+
+    The maps of the outputs to `explain`, of the part `then`, come with it where they come in the same pass; else there
+    are none.
+    """
     for chosen in batches(
         len(images), size, text="Reading slices", progress=progress, cancelled=cancelled, span=(0.0, 1.0)
     ):
-        yield predictor.predict(images[chosen], part=part)
+        if explain and predictor.one_pass:
+            yield predictor.predict_explained(images[chosen], outputs=explain, part=part, then=then)
+        else:
+            yield Explained(predictor.predict(images[chosen], part=part), {})
 
 
 def refuse_several_slices(studies: Sequence[Study]) -> None:

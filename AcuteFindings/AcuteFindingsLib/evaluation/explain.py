@@ -1,18 +1,20 @@
 """Where a model looked, and what it draws by itself, for the images of a folder or the slices of a study."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from AcuteFindingsLib.detectors.radiograph import unfit_shown
 from AcuteFindingsLib.detectors.registry import kind_of_task
-from AcuteFindingsLib.detectors.scoring import Prepared, Scorer, load_scorer
+from AcuteFindingsLib.detectors.scoring import Answer, Drawn, Prepared, Scorer, load_scorer
 from AcuteFindingsLib.errors import EvaluationError, ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
+from AcuteFindingsLib.models.heat import scale_maps
 from AcuteFindingsLib.models.predictor import computed_by
 from AcuteFindingsLib.pages.page import picture_source, render, write_page
+from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.reader import read_study
@@ -81,6 +83,10 @@ class Seen:
         Of the label, as the detector gives it.
     box
         What of the picture the network was shown, as a square; None where its image is the picture itself.
+    looked
+        Where the model looked for the label, ``(1, y, x)`` of any scale, if the pass that answered gave it.
+    drawn
+        What the model draws, ``(y, x)`` each.
     """
 
     name: str
@@ -88,9 +94,14 @@ class Seen:
     picture: np.ndarray
     probability: float
     box: tuple[slice, slice] | None
+    looked: np.ndarray | None
+    drawn: Drawn
 
     def on_picture(self, square: np.ndarray) -> np.ndarray:
-        """Bring a map at the network's size onto the picture."""
+        """Bring a map of what the network was shown, of any size, onto the picture."""
+        size = self.batch.shape[-2], self.batch.shape[-1]
+        if square.shape != size:
+            square = np.clip(resize_in_plane(square[None], size)[0], 0, 1)
         return square if self.box is None else unfit_shown(square, self.picture.shape, self.box)
 
 
@@ -119,15 +130,22 @@ class _Best:
     kept: list[Seen] = field(default_factory=list)
     total: int = 0
 
-    def add(self, name: str, prepared: Prepared, probabilities: np.ndarray) -> None:
-        count = len(prepared)
+    def add(self, name: str, prepared: Prepared, answer: Answer, index: int) -> None:
+        count, probabilities = len(prepared), answer.images[:, index]
         self.total += count
         # Only what may be shown is prepared a second time: the images of a whole study would fill the memory.
         for number in map(int, np.argsort(-probabilities, kind="stable")[: self.count]):
             image = prepared[number : number + 1][0]
             told = name if count == 1 else f"{name}, slice {number + 1} of {count} from below"
             picture, box = prepared.picture(number, image), prepared.shown(number)
-            self.kept.append(Seen(told, image, picture, float(probabilities[number]), box))
+            # Copies, so that a series is let go.
+            looked = None if answer.looked is None else answer.looked.maps[number : number + 1, index].copy()
+            drawn = replace(
+                answer.drawn,
+                mask=None if answer.drawn.mask is None else answer.drawn.mask[number].copy(),
+                attention=None if answer.drawn.attention is None else answer.drawn.attention[number].copy(),
+            )
+            self.kept.append(Seen(told, image, picture, float(probabilities[number]), box, looked, drawn))
         self.kept = sorted(self.kept, key=lambda seen: -seen.probability)[: self.count]
 
 
@@ -161,7 +179,7 @@ def explain_images(
         study = read_study(file, requirements=requirements, one_examination=True)
         try:
             prepared = scorer.prepare(study)
-            best.add(_name_of(file), prepared, scorer.infer(prepared, cancelled=cancelled).images[:, index])
+            best.add(_name_of(file), prepared, scorer.infer(prepared, explain=True, cancelled=cancelled), index)
         except (KeyError, ValueError) as error:
             raise ModelError(f"The model package {card.id} does not fit {request.task}: {error}") from error
     way = scorer.predictor.explanation
@@ -186,19 +204,25 @@ def _label(scorer: Scorer, request: ExplainRequest) -> int:
 
 
 def _evidence(scorer: Scorer, seen: Sequence[Seen], index: int) -> list[Evidence]:
-    images = np.stack([one.batch for one in seen])
-    heat, drawn = scorer.explain(images, index), scorer.drawn(images)
-    # The probability is the one that the whole series gave: an image by itself may have another.
-    peak = heat.max((1, 2), keepdims=True)
-    heat = np.divide(heat, peak, out=np.zeros_like(heat), where=peak > 0)
-    return [
-        Evidence(
-            one.on_picture(heat[number] * np.float32(one.probability)),
-            None if drawn.mask is None else one.on_picture(drawn.mask[number]) >= drawn.threshold,
-            None if drawn.attention is None else one.on_picture(drawn.attention[number]),
+    size = seen[0].batch.shape[-2], seen[0].batch.shape[-1]
+    # What costs many passes is done for these images alone.
+    later = [number for number, one in enumerate(seen) if one.looked is None]
+    explained = scorer.explain(np.stack([seen[number].batch for number in later]), index) if later else ()
+    found = dict(zip(later, explained, strict=True))
+    shown = []
+    for number, one in enumerate(seen):
+        looked = found[number][None] if one.looked is None else one.looked
+        # The probability is the one that the whole series gave: an image by itself may have another.
+        heat = scale_maps(looked, np.array([one.probability]), size)[0]
+        mask, attention = one.drawn.mask, one.drawn.attention
+        shown.append(
+            Evidence(
+                one.on_picture(heat),
+                None if mask is None else one.on_picture(mask) >= one.drawn.threshold,
+                None if attention is None else one.on_picture(attention),
+            )
         )
-        for number, one in enumerate(seen)
-    ]
+    return shown
 
 
 def _name_of(file: Path) -> str:

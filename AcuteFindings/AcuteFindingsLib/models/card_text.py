@@ -79,7 +79,10 @@ def runtime_sentence(graphs: Graphs) -> str:
         proof = (
             f"largest difference to PyTorch {graphs.largest_difference:.1e} after the sigmoid, on {graphs.compared_on}"
         )
-    return f"Runs in ONNX Runtime without PyTorch: graphs of {parts} (operator set {graphs.opset}); {proof}."
+    told = f"Runs in ONNX Runtime without PyTorch: graphs of {parts} (operator set {graphs.opset}); {proof}."
+    if graphs.unexplained:
+        told += f" Its heat maps are occlusion maps there, for its gradient is not a graph: {graphs.unexplained}."
+    return told
 
 
 def with_runtime(text: str, graphs: Graphs) -> str:

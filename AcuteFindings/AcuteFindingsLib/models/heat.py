@@ -1,5 +1,7 @@
 """From the small maps of a predictor to heat maps that can be compared."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import expit
 
@@ -76,3 +78,11 @@ def require_number(model: str, shapes: dict[str, tuple[int, ...]], output: str, 
     if output not in shapes or not 0 <= index < shapes[output][1]:
         given = ", ".join(f"{name} {shape[1:]}" for name, shape in shapes.items())
         raise ModelError(f"The model {model!r} has no output {output!r} number {index}; it gives {given}.")
+
+
+def outputs_there(model: str, shapes: dict[str, tuple[int, ...]], outputs: Sequence[str]) -> list[str]:
+    """Return which of some outputs a model has; raises `ModelError` where it has none."""
+    there = [name for name in outputs if name in shapes]
+    if not there:
+        require_number(model, shapes, outputs[0])
+    return there

@@ -76,12 +76,7 @@ def load_predictor(
     elif by_graphs:
         from AcuteFindingsLib.models.runtime.graph_predictor import load_graph_predictor
 
-        predictor = load_graph_predictor(
-            package,
-            device=device,
-            threads=threads,
-            explainer=lambda: load_predictor(package, device="cpu", cache=cache, build=build, runtime="torch"),
-        )
+        predictor = load_graph_predictor(package, device=device, threads=threads)
     else:
         predictor = _load_torch(package, chosen, build)
     if cache is not None:

@@ -96,22 +96,37 @@ class Picture(_Strict):
     caption: str
 
 
-class GraphPart(_Strict):
-    """The ONNX graph of one part of a network: its file, and the network's outputs that it gives, in order.
+_GraphFile = Annotated[str, Field(max_length=100, pattern=r"^models/graphs/[A-Za-z0-9_.]+\.onnx$")]
+_OutputNames = Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(min_length=1)]
 
-    `explained` says that it gives the feature map at the network's `gradcam_layer` too, as the output ``explained``.
+
+class GraphPart(_Strict):
+    """The ONNX graph of one part of a network: its file, and the network's outputs that it gives, in order."""
+
+    file: _GraphFile
+    outputs: _OutputNames
+
+
+class ExplainingGraph(_Strict):
+    """The ONNX graph of a part and of where it looked: the maps of the outputs that it `explains`.
+
+    `then` is the part that gives these outputs, where it is another. `largest_difference` is the largest between the
+    maps of torch and of ONNX Runtime, as a share of a map's maximum.
     """
 
-    file: str = Field(max_length=100, pattern=r"^models/graphs/[A-Za-z0-9_.]+\.onnx$")
-    outputs: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(min_length=1)
-    explained: bool = False
+    file: _GraphFile
+    part: str = ""
+    outputs: _OutputNames
+    explains: _OutputNames
+    then: str = ""
+    largest_difference: float = 0.0
 
 
 class Graphs(_Strict):
     """ONNX graphs without weights, by part of the network (``""`` for the whole), or the reason why there are none.
 
     `largest_difference` is the largest between the answers of torch and of ONNX Runtime after the sigmoid; what both
-    were asked says `compared_on`.
+    were asked says `compared_on`. Without a graph that explains, `unexplained` says why.
     """
 
     parts: dict[Annotated[str, Field(max_length=40, pattern=r"^[A-Za-z0-9_]*$")], GraphPart] = Field(
@@ -121,6 +136,8 @@ class Graphs(_Strict):
     largest_difference: float | None = None
     compared_on: str = ""
     reason: str = ""
+    explaining: ExplainingGraph | None = None
+    unexplained: str = ""
 
 
 class Card(_Strict):

@@ -97,7 +97,8 @@ class Predictor(Protocol):
         batch, part
             As for `predict`.
         outputs
-            Names of outputs to explain. Of an output with more axes than two, a mask, the mean logit is explained.
+            Names of outputs to explain, as far as the network has them; it has one of them at least. Of an output with
+            more axes than two, a mask, the mean logit is explained.
         then
             Where the outputs to explain are those of another part, which reads what `part` gives under its own name,
             each item as a sequence of its own: its name.

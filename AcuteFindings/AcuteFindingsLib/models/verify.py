@@ -29,9 +29,11 @@ def verify_package(package: ModelPackage, *, build: BuildNetwork | None = None) 
         return
     graphs = package.card.graphs
     if graphs is not None and graphs.parts:
-        from AcuteFindingsLib.models.runtime.graph_predictor import load_graph_predictor
+        from AcuteFindingsLib.models.runtime.graph_predictor import graph_files, load_graph_predictor
 
-        load_graph_predictor(package, device="cpu")
+        predictor = load_graph_predictor(package, device="cpu")
+        for file in graph_files(package.card):
+            predictor.open(file)
         if find_spec("torch") is None:
             return
     from AcuteFindingsLib.models.runtime.torch_weights import load_network

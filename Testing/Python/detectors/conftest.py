@@ -1,11 +1,13 @@
 """Predictors whose answers a test can foresee, at the seam where a detector meets a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.models.heat import explain_batch
 from AcuteFindingsLib.models.metadata import Card, Interval, Label, Network, OperatingPoint, TrainingData
+from AcuteFindingsLib.models.predictor import Explained
 
 LOGIT = 6.0
 
@@ -14,6 +16,7 @@ class ScriptedPredictor:
     """Answers by functions of the batch, one a part; `seen` keeps the batches."""
 
     version, sha256, device, explanation = "1.2.3", "ab" * 32, "cpu", "Grad-CAM"
+    one_pass = True
     runtime, notices = "Script 1", ()
 
     def __init__(self, card: Card, parts: dict[str, Callable[[np.ndarray], dict[str, np.ndarray]]]) -> None:
@@ -24,8 +27,16 @@ class ScriptedPredictor:
         self.seen.append((part, batch))
         return self.parts[part](batch)
 
-    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "") -> np.ndarray:
-        return np.clip(batch[:, 0], 0, 1)
+    def predict_explained(
+        self, batch: np.ndarray, *, outputs: Sequence[str], part: str = "", then: str = ""
+    ) -> Explained:
+        """Look where the first channel is bright, for every number of the outputs alike."""
+        said = self.predict(batch, part=part)
+        look = np.clip(batch[:, :1], 0, 1)
+        return Explained(said, {name: np.repeat(look, said[name].shape[1], 1) for name in outputs if name in said})
+
+    def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
+        return explain_batch(self, batch, output=output, index=index, part=part, then=then)
 
 
 def make_card(task: str, *, labels: list[str], points: list[tuple[str, str, float]], **fields) -> Card:

@@ -71,7 +71,7 @@ def test_what_a_kind_names_is_there(kind: DetectorKind) -> None:
     assert kind.load_detector_class().name == kind.id
     for task in kind.tasks:
         assert issubclass(task.load_settings(), BaseModel)
-        assert {"images_of", "prepare", "infer", "explain", "drawn"} <= set(dir(task.load_scorer()))
+        assert {"images_of", "prepare", "infer", "explain"} <= set(dir(task.load_scorer()))
     for importer in kind.importers:
         assert callable(load_reference(importer.convert))
         assert not importer.recognize or callable(load_reference(importer.recognize))

@@ -95,22 +95,29 @@ def test_one_label_of_a_chest_model_is_its_probability_and_where_it_was_seen(
         pass
 
     OneLabel.label = label
-    explained = []
 
-    class Asked(scripted):
-        def explain(self, batch, *, output, index, part=""):
-            explained.append((output, index))
-            return super().explain(batch, output=output, index=index, part=part)
+    class Marked(scripted):
+        """Each number of each output has a mark of its own in its map."""
+
+        def predict_explained(self, batch, *, outputs, part="", then=""):
+            said = super().predict_explained(batch, outputs=outputs, part=part, then=then)
+            for name, maps in said.maps.items():
+                maps[:] = np.indices(maps.shape)[1] + {"pathologies": 1, "tubes": 10}[name]
+            return said
 
     names = ["pneumothorax", "effusion", "chest_drain"]
     made = card("chest", labels=names, points=[], preprocessing={"size": SIZE})
     answers = {"pathologies": logit([[0.1, 0.7]]), "tubes": logit([[0.9]])}
-    scorer = OneLabel(Asked(made, {"": lambda _batch: answers}))
+    predictor = Marked(made, {"": lambda _batch: answers})
+    scorer = OneLabel(predictor)
     prepared = scorer.prepare_pictures([picture])
     assert scorer.labels == (label,)
     np.testing.assert_allclose(scorer.infer(prepared).images, [[{"effusion": 0.7, "chest_drain": 0.9}[label]]])
-    assert scorer.where(picture, label).shape == picture.shape
-    assert explained == [asked]
+    predictor.seen.clear()
+    reading = scorer.read(picture)
+    assert reading.where(label).shape == picture.shape
+    assert set(np.unique(reading.answer.looked.maps)) == {asked[1] + {"pathologies": 1, "tubes": 10}[asked[0]]}
+    assert len(predictor.seen) == 1
 
 
 def test_a_model_without_the_label_is_refused_by_name(scripted, card) -> None:

@@ -9,7 +9,15 @@ from scipy.special import expit
 
 from AcuteFindingsLib.detectors.detector import analysis_sources
 from AcuteFindingsLib.detectors.rules import consecutive_score
-from AcuteFindingsLib.detectors.scoring import Answer, Drawn, Images, Scores, answers_of, refuse_several_slices
+from AcuteFindingsLib.detectors.scoring import (
+    Answer,
+    Drawn,
+    Images,
+    Looked,
+    Scores,
+    answers_of,
+    refuse_several_slices,
+)
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.head_slice import neutral_head
 from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
@@ -154,22 +162,48 @@ class HemorrhageScorer:
         return head_images(study, self.settings)
 
     def infer(
-        self, images: Images, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+        self,
+        images: Images,
+        *,
+        explain: bool = False,
+        progress: Progress = no_progress,
+        cancelled: Cancelled = never_cancelled,
     ) -> Answer:
-        """Read the slices of one head, inferior to superior as the rule of consecutive slices wants them."""
-        features, masks = [], []
-        for outputs in answers_of(
-            self.predictor, images, size=self.settings.batch, part="features", progress=progress, cancelled=cancelled
+        """Read the slices of one head, inferior to superior as the rule of consecutive slices wants them.
+
+        The attention that is drawn is the mean of that at all scales, the mask where there is none. Where the network
+        looked is asked of each slice by itself; `Looked.probability` is that of the slice in its series.
+        """
+        features, masks, maps, attention = [], [], [], []
+        for said in answers_of(
+            self.predictor,
+            images,
+            size=self.settings.batch,
+            part="features",
+            progress=progress,
+            cancelled=cancelled,
+            explain=("slice",) if explain else (),
+            then="head",
         ):
+            outputs = said.outputs
             features.append(outputs["features"])
             if "mask" in outputs:
                 masks.append(expit(outputs["mask"][:, 0]))
+            if said.maps:
+                maps.append(said.maps["slice"])
+            scales = [outputs[name][:, 0] for name in outputs if name.startswith(_ATTENTION)]
+            if explain and scales:
+                attention.append(expit(np.mean(scales, axis=0)))
         slices = expit(self.predictor.predict(np.concatenate(features)[None], part="head")["slice"][0])
         minimum = self.rule.minimum_consecutive
         study = {
             name: consecutive_score(column, minimum=minimum) for name, column in zip(self.labels, slices.T, strict=True)
         }
-        return Answer(slices, study, np.concatenate(masks) if masks else None)
+        soft = np.concatenate(masks) if masks else None
+        looked = Looked(np.concatenate(maps), slices) if maps else None
+        threshold = self.predictor.card.threshold("mask", self.labels[0]) if explain else 0.5
+        drawn = Drawn(soft, np.concatenate(attention) if attention else soft, threshold) if explain else Drawn()
+        return Answer(slices, study, soft, looked, drawn)
 
     def score(self, studies: Sequence[Study]) -> Scores:
         """Score single slices; each is a sequence of its own, none the neighbor of another."""
@@ -181,14 +215,3 @@ class HemorrhageScorer:
     def explain(self, images: np.ndarray, index: int = 0) -> np.ndarray:
         """Return where the network looked in each slice by itself."""
         return self.predictor.explain(images, output="slice", index=index, part="features", then="head")
-
-    def drawn(self, images: np.ndarray) -> Drawn:
-        """Return the mask, and the mean of the attention at all scales (the mask where there is none)."""
-        outputs = self.predictor.predict(images, part="features")
-        soft = expit(outputs["mask"][:, 0]) if "mask" in outputs else None
-        attention = [outputs[name][:, 0] for name in outputs if name.startswith(_ATTENTION)]
-        return Drawn(
-            soft,
-            expit(np.mean(attention, axis=0)) if attention else soft,
-            self.predictor.card.threshold("mask", self.labels[0]),
-        )

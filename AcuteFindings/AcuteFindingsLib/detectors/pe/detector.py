@@ -9,6 +9,7 @@ from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slic
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Measurement, Verdict
 from AcuteFindingsLib.detectors.pe.scorer import ChestSlices, PEScorer
 from AcuteFindingsLib.detectors.rules import consecutive_runs, run_extent_mm
+from AcuteFindingsLib.detectors.scoring import Answer
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.windows import PE_WINDOW
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress, part_of
@@ -44,12 +45,12 @@ class PEDetector:
         timings = {"preprocess": perf_counter() - clock}
 
         clock = perf_counter()
-        answer = self.scorer.infer(prepared, progress=part_of(progress, 0.15, 0.8), cancelled=cancelled)
+        answer = self.scorer.infer(prepared, explain=True, progress=part_of(progress, 0.15, 0.8), cancelled=cancelled)
         probability, stack = answer.images[:, 0], answer.study["pe"]
         timings["network"] = perf_counter() - clock
 
         clock = perf_counter()
-        heatmap = self._heatmap(prepared, probability, progress, cancelled)
+        heatmap = self._heatmap(prepared, answer, progress, cancelled)
         timings["heatmap"] = perf_counter() - clock
 
         at_sources = prepared.at_sources(answer.images)
@@ -75,9 +76,9 @@ class PEDetector:
         )
 
     def _heatmap(
-        self, prepared: ChestSlices, probability: np.ndarray, progress: Progress, cancelled: Cancelled
+        self, prepared: ChestSlices, answer: Answer, progress: Progress, cancelled: Cancelled
     ) -> Heatmap | None:
-        positive = np.flatnonzero(probability >= self.slice_threshold)
+        positive = np.flatnonzero(answer.images[:, 0] >= self.slice_threshold)
         if not len(positive):
             return None
         size = self.settings.size
@@ -91,8 +92,12 @@ class PEDetector:
             span=(0.8, 1.0),
         ):
             chosen = positive[part]
-            images = np.concatenate([prepared[z : z + 1] for z in chosen])
-            heat[chosen] = np.rint(255 * self.scorer.explain(images))
+            if answer.looked is not None:
+                shown = answer.looked.heat(chosen, 0, (size, size))
+            else:
+                # What costs many passes is done for these slices alone.
+                shown = self.scorer.explain(np.concatenate([prepared[z : z + 1] for z in chosen]))
+            heat[chosen] = np.rint(255 * shown)
         return Heatmap(f"{self.predictor.explanation} of the slice encoder", heat, prepared.ijk_to_ras)
 
     def _verdict(self, stack: float, probability: np.ndarray, of_series: np.ndarray) -> Verdict:

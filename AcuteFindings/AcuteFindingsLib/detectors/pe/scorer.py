@@ -6,12 +6,11 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.ndimage import zoom
 from scipy.special import expit
 
 from AcuteFindingsLib.detectors.detector import analysis_sources
 from AcuteFindingsLib.detectors.rules import window_starts
-from AcuteFindingsLib.detectors.scoring import Answer, Drawn, Images, answers_of
+from AcuteFindingsLib.detectors.scoring import Answer, Drawn, Images, Looked, answers_of
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.lungs_heart import lungs_heart_mask
@@ -218,15 +217,33 @@ class PEScorer:
         return chest_slices(study, self.settings)
 
     def infer(
-        self, images: Images, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+        self,
+        images: Images,
+        *,
+        explain: bool = False,
+        progress: Progress = no_progress,
+        cancelled: Cancelled = never_cancelled,
     ) -> Answer:
-        """Encode all slices of a series and read the encodings in sequence."""
-        encodings = [
-            outputs["encoding"]
-            for outputs in answers_of(
-                self.predictor, images, size=self.settings.batch, part="encode", progress=progress, cancelled=cancelled
-            )
-        ]
+        """Encode all slices of a series and read the encodings in sequence.
+
+        With `explain` the small maps and masks of the slice encoder are kept, not its feature maps.
+        """
+        encodings, alone, maps, masks = [], [], [], []
+        for said in answers_of(
+            self.predictor,
+            images,
+            size=self.settings.batch,
+            part="encode",
+            progress=progress,
+            cancelled=cancelled,
+            explain=("slice",) if explain else (),
+        ):
+            encodings.append(said.outputs["encoding"])
+            if said.maps:
+                maps.append(said.maps["slice"])
+                alone.append(expit(said.outputs["slice"]))
+            if explain and "mask" in said.outputs:
+                masks.append(expit(said.outputs["mask"][:, 0]))
         answer = self.sequence(np.concatenate(encodings))
         exam = answer.exam if self.exam_labels else ()
         if len(exam) not in (0, len(self.exam_labels)):
@@ -235,7 +252,9 @@ class PEScorer:
                 f"{len(self.exam_labels)}."
             )
         study = {"pe": answer.stack} | dict(zip(self.exam_labels, map(float, exam), strict=False))
-        return Answer(answer.slices[:, None], study)
+        soft = np.concatenate(masks) if masks else None
+        looked = Looked(np.concatenate(maps), np.concatenate(alone)) if maps else None
+        return Answer(answer.slices[:, None], study, looked=looked, drawn=Drawn(soft, soft))
 
     def sequence(self, encodings: np.ndarray) -> StackAnswer:
         """Read the encodings ``(m, 64)`` of a whole series.
@@ -263,13 +282,3 @@ class PEScorer:
     def explain(self, images: np.ndarray, index: int = 0) -> np.ndarray:
         """Return where the slice encoder looked in each slice by itself."""
         return self.predictor.explain(images, output="slice", index=index, part="encode")
-
-    def drawn(self, images: np.ndarray) -> Drawn:
-        """Return the clots that an encoder with a decoder draws."""
-        outputs = self.predictor.predict(images, part="encode")
-        if "mask" not in outputs:
-            return Drawn()
-        soft = expit(outputs["mask"][:, 0])
-        ratio = [to / own for to, own in zip(images.shape[-2:], soft.shape[-2:], strict=True)]
-        soft = np.stack([np.clip(zoom(one, ratio, order=1), 0, 1) for one in soft])
-        return Drawn(soft, soft)

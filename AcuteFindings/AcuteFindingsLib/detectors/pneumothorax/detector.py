@@ -49,7 +49,8 @@ class PneumothoraxDetector:
 
         clock = perf_counter()
         progress("Looking for tubes and other findings", 0.5)
-        chest = dict(zip(self.chest.labels, self.chest.probabilities([image], [lungs.both])[0], strict=True))
+        reading = self.chest.read(image, lungs.both)
+        chest = reading.probabilities
         timings["chest"] = perf_counter() - clock
         stop_if(cancelled)
 
@@ -59,9 +60,8 @@ class PneumothoraxDetector:
             image,
             lungs,
             outline.probability,
-            chest,
+            reading,
             threshold=self.threshold,
-            chest=self.chest,
             # The lungs lie where they lay before the picture was altered.
             ask=lambda pictures: self.scorer.infer(
                 self.scorer.prepare_pictures(pictures, [lungs.both] * len(pictures))
@@ -69,7 +69,7 @@ class PneumothoraxDetector:
         )
         heatmap = None
         if LABEL in self.chest.labels:
-            heatmap = self.chest.heatmap(study, LABEL, of="the chest findings model", lungs=lungs.both)
+            heatmap = reading.heatmap(study, LABEL, of="the chest findings model")
         timings["explain"] = perf_counter() - clock
 
         # What was never measured may warn of a shortcut, but is not reported.

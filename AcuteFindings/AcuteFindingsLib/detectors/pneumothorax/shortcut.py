@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from AcuteFindingsLib.detectors.radiograph import Lungs
-from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer
+from AcuteFindingsLib.detectors.radiograph_scorers import ChestReading
 from AcuteFindingsLib.detectors.wording import TUBES
 from AcuteFindingsLib.study.notice import Notice
 
@@ -53,10 +53,9 @@ def check_shortcuts(
     image: np.ndarray,
     lungs: Lungs,
     whole: float,
-    chest_probabilities: dict[str, float],
+    chest: ChestReading,
     *,
     threshold: float,
-    chest: ChestScorer,
     ask: Callable[[list[np.ndarray]], Sequence[float] | np.ndarray],
 ) -> ShortcutCheck:
     """Ask the pneumothorax model again with lungs alone, lungs removed, and the tubes that are there covered.
@@ -69,20 +68,19 @@ def check_shortcuts(
         ``(y, x)`` in 0..1.
     whole
         The probability for the whole picture.
-    chest_probabilities
-        The chest model's, by label; a tube counts as present from its operating point on.
+    chest
+        What the chest model says of it; a tube counts as present from its operating point on.
     threshold
         From where on the answer counts as positive.
-    chest
-        The chest model.
     ask
         The pneumothorax model: pictures to a probability each.
     """
     pictures = altered_pictures(image, lungs) if lungs.found else {}
-    known = [name for name in TUBES if name in chest_probabilities]
-    tubes = [name for name in known if chest_probabilities[name] >= chest.predictor.card.threshold("study", name)]
+    card, probability = chest.scorer.predictor.card, chest.probabilities
+    known = [name for name in TUBES if name in probability]
+    tubes = [name for name in known if probability[name] >= card.threshold("study", name)]
     if tubes:
-        covered = _tube_region(image, lungs, tubes, chest)
+        covered = _tube_region(image.shape, tubes, chest)
         pictures["tubes covered"] = [np.where(covered, np.float32(image.mean()), image)]
     if not pictures:
         return ShortcutCheck({}, ())
@@ -133,9 +131,9 @@ def stretched(drawn: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return ndimage.zoom(smooth, 1 / factors, order=1, mode="mirror", grid_mode=True)
 
 
-def _tube_region(image: np.ndarray, lungs: Lungs, tubes: list[str], chest: ChestScorer) -> np.ndarray:
-    region = np.zeros(image.shape, bool)
+def _tube_region(shape: tuple[int, ...], tubes: list[str], chest: ChestReading) -> np.ndarray:
+    region = np.zeros(shape, bool)
     for tube in tubes:
-        seen = chest.where(image, tube, lungs.both)
+        seen = chest.where(tube)
         region |= seen >= _TUBE_REGION * seen.max()
     return region

@@ -18,9 +18,6 @@ from AcuteFindingsLib.models.graphs.check import FLOAT, FOLDER, INT64, LATEST_IR
 OPSET = 18
 """Set of operators of the graphs: the one that PyTorch translates its own to; ONNX Runtime reads it since 1.14."""
 
-EXPLAINED = "explained"
-"""The output that is the feature map at the network's `gradcam_layer`, ``(n, c, y, x)``."""
-
 _PREFIX = "network."
 
 
@@ -33,14 +30,11 @@ class ExportedGraph:
     graph
         The file: ONNX without the tensors of the network's state dict, which it names.
     outputs
-        Names of the network's own outputs, in order.
-    explained
-        Whether the graph gives `EXPLAINED` too.
+        Names of what it gives, in order.
     """
 
     graph: bytes
     outputs: tuple[str, ...]
-    explained: bool
 
 
 def network_parts(network: nn.Module) -> dict[str, str]:
@@ -87,60 +81,36 @@ def export_graphs(network: nn.Module, images: torch.Tensor, *, length: int | Non
         if reads:
             value = first[reads]
             inputs = value[torch.arange((length or 5) * 2) % len(value)].reshape(2, length or 5, -1)
-        module = _Part(network, part).eval()
-        with torch.no_grad(), _explained(network, module):
+        module = PartModule(network, part).eval()
+        with torch.no_grad():
             named = module.named(inputs)
             first = first or named
-            exported[part] = _export(module, inputs, named, free_length=bool(reads) and length is None)
+            exported[part] = export_module(module, inputs, named, free_length=bool(reads) and length is None)
     return exported
 
 
-class _Part(nn.Module):
-    """A part as a module of one input that gives a tuple; `kept` is the feature map of the last call."""
+class PartModule(nn.Module):
+    """A part of a network as a module of one input that gives a tuple; the network's tensors are below `network`."""
 
     def __init__(self, network: nn.Module, part: str) -> None:
         super().__init__()
         self.network = network
         self.part = part
-        self.kept: list[torch.Tensor] = []
 
     def named(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        self.kept = []
+        """Return the outputs by name, in the order of `forward`."""
         outputs = (getattr(self.network, self.part) if self.part else self.network)(inputs)
-        named = dict(outputs) if isinstance(outputs, Mapping) else {self.part or "output": outputs}
-        if self.kept and self.kept[-1].ndim == 4:
-            # A value of its own: it may be an output by itself, and a value has one name.
-            named[EXPLAINED] = self.kept[-1].clone()
-        self.kept = []
-        return named
+        return dict(outputs) if isinstance(outputs, Mapping) else {self.part or "output": outputs}
 
     def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the outputs."""
         return tuple(self.named(inputs).values())
 
 
-@contextlib.contextmanager
-def _explained(network: nn.Module, module: _Part) -> Any:
-    """Keep what the network's `gradcam_layer` gives, as `TorchPredictor.explain` does."""
-    layer = getattr(network, "gradcam_layer", None)
-    if isinstance(layer, str) and layer:
-        layer = network.get_submodule(layer)
-    if not isinstance(layer, nn.Module):
-        yield
-        return
-
-    def keep(_module: nn.Module, _inputs: Any, activation: torch.Tensor) -> None:
-        module.kept.append(activation)
-
-    handle = layer.register_forward_hook(keep)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _export(
-    module: _Part, inputs: torch.Tensor, named: Mapping[str, torch.Tensor], *, free_length: bool
+def export_module(
+    module: PartModule, inputs: torch.Tensor, named: Mapping[str, torch.Tensor], *, free_length: bool = False
 ) -> ExportedGraph:
+    """Write one module as a graph without the tensors of its network; `named` is what it gives for `inputs`."""
     free: dict[int, Any] = {0: torch.export.Dim("n", min=1)}
     if free_length:
         free[1] = torch.export.Dim("length", min=1)
@@ -180,8 +150,7 @@ def _export(
             f"its graph takes {', '.join(found.inputs) or 'nothing'} and gives {', '.join(found.outputs)} instead of "
             f"one batch and {', '.join(named)}"
         )
-    outputs = tuple(name for name in named if name != EXPLAINED)
-    return ExportedGraph(graph, outputs, EXPLAINED in named)
+    return ExportedGraph(graph, tuple(named))
 
 
 def _line(error: BaseException) -> str:

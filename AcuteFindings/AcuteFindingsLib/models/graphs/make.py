@@ -7,11 +7,18 @@ import torch
 from torch import nn
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.graphs.check import FOLDER
+from AcuteFindingsLib.models.graphs.explain import export_explained
 from AcuteFindingsLib.models.graphs.export import OPSET, export_graphs, graph_file, network_parts
 from AcuteFindingsLib.models.graphs.fill import fill_graph
-from AcuteFindingsLib.models.graphs.prove import TOLERANCE, largest_difference
-from AcuteFindingsLib.models.metadata import Card, GraphPart, Graphs
-from AcuteFindingsLib.models.runtime.graph_predictor import run_graph
+from AcuteFindingsLib.models.graphs.prove import (
+    MAP_TOLERANCE,
+    TOLERANCE,
+    largest_difference,
+    largest_map_difference,
+)
+from AcuteFindingsLib.models.metadata import Card, ExplainingGraph, GraphPart, Graphs
+from AcuteFindingsLib.models.runtime.graph_predictor import map_name, run_graph
 from AcuteFindingsLib.models.runtime.session import line_of, open_session
 from AcuteFindingsLib.models.runtime.torch_predictor import TorchPredictor
 
@@ -84,12 +91,37 @@ def make_graphs(
     # The network's own: it takes no images such as its card states.
     except (RuntimeError, ValueError, TypeError, LookupError) as error:
         return Graphs(reason=f"it takes no images of the size that its card states: {line_of(error)}"), {}
-    parts = {
-        part: GraphPart(file=graph_file(part), outputs=list(one.outputs), explained=one.explained)
-        for part, one in exported.items()
-    }
+    parts = {part: GraphPart(file=graph_file(part), outputs=list(one.outputs)) for part, one in exported.items()}
+    files = {graph_file(part): one.graph for part, one in exported.items()}
     stated = Graphs(parts=parts, opset=OPSET, largest_difference=difference, compared_on=compared_on)
-    return stated, {graph_file(part): one.graph for part, one in exported.items()}
+    try:
+        explaining, graph = _explaining(network, source, tensors, images)
+    except ModelError as error:
+        return stated.model_copy(update={"unexplained": str(error).rstrip(".")}), files
+    except (RuntimeError, ValueError, TypeError, LookupError) as error:
+        return stated.model_copy(update={"unexplained": line_of(error)}), files
+    return stated.model_copy(update={"explaining": explaining}), files | {explaining.file: graph}
+
+
+def _explaining(
+    network: nn.Module, source: TorchPredictor, tensors: dict[str, np.ndarray], images: np.ndarray
+) -> tuple[ExplainingGraph, bytes]:
+    """Write the graph that says where the network looked; raises `ModelError` where it is not as torch says."""
+    made = export_explained(network, torch.from_numpy(images[:2]))
+    stated = ExplainingGraph(
+        file=f"{FOLDER}/{made.part or 'forward'}.explained.onnx",
+        part=made.part,
+        outputs=[name for name in made.written.outputs if name not in map(map_name, made.outputs)],
+        explains=list(made.outputs),
+        then=made.then,
+    )
+    session = open_session(fill_graph(made.written.graph, tensors), device="cpu", name=stated.file)
+    said = source.predict_explained(images, outputs=made.outputs, part=made.part, then=made.then)
+    maps = run_graph(session, [map_name(name) for name in made.outputs], images)
+    difference = largest_map_difference(said.maps, dict(zip(made.outputs, maps, strict=True)))
+    if not difference <= MAP_TOLERANCE:
+        raise ModelError(f"its maps differ in ONNX Runtime from those of PyTorch by {difference:.1e} of their maximum")
+    return stated.model_copy(update={"largest_difference": difference}), made.written.graph
 
 
 def _image_shape(data_format: dict[str, Any]) -> tuple[int, ...]:

@@ -6,13 +6,18 @@ import numpy as np
 from scipy.special import expit
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.graphs.export import EXPLAINED
 
 TOLERANCE = 1e-4
 """Largest difference after the sigmoid that counts as the same answer."""
 
+MAP_TOLERANCE = 1e-3
+"""Largest difference that counts as the same map, as a share of its maximum: a thousandth of what is drawn."""
+
+# A map below is rounding alone.
+_FAINTEST = 1e-8
+
 # What one part hands to the next: no logits.
-_INNER = ("encoding", "features", EXPLAINED)
+_INNER = ("encoding", "features")
 
 Say = Callable[[str, np.ndarray], Mapping[str, np.ndarray]]
 """A network: the outputs of a part for a batch."""
@@ -37,7 +42,7 @@ def largest_difference(
     Returns
     -------
     float
-        Of probabilities, and of encodings and feature maps relative to their largest number where that exceeds 1.
+        Of probabilities, and of encodings relative to their largest number where that exceeds 1.
 
     Raises
     ------
@@ -65,4 +70,13 @@ def largest_difference(
             difference = float(np.abs(theirs - ours).max(initial=0.0)) / scale
             # Not a number is no agreement.
             largest = max(largest, difference if np.isfinite(difference) else np.inf)
+    return largest
+
+
+def largest_map_difference(theirs: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray]) -> float:
+    """Return the largest difference of maps ``(n, numbers, y, x)`` by output, as a share of a number's highest."""
+    largest = 0.0
+    for name, expected in theirs.items():
+        peak = expected.max(axis=(0, 2, 3), keepdims=True, initial=_FAINTEST)
+        largest = max(largest, float((np.abs(ours[name] - expected) / peak).max(initial=0.0)))
     return largest

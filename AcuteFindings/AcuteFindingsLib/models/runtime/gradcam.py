@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.heat import require_number
+from AcuteFindingsLib.models.heat import outputs_there
 
 
 def run_with_maps(
@@ -47,7 +47,7 @@ def run_with_maps(
     Raises
     ------
     ModelError
-        When the network has no such output, names no layer for Grad-CAM, or that layer gives no maps.
+        When the network has none of the outputs, names no layer for Grad-CAM, or that layer gives no maps.
     """
     kept: list[Tensor] = []
 
@@ -67,10 +67,8 @@ def run_with_maps(
         if then:
             sequences = named(run(getattr(network, then), given[part][:, None]), then)
             last = {name: value[:, 0] for name, value in sequences.items()}
-        maps = {}
-        for output in outputs:
-            require_number(model, {name: tuple(value.shape) for name, value in last.items()}, output)
-            maps[output] = _maps(last[output], kept, output, model)
+        explained = outputs_there(model, {name: tuple(value.shape) for name, value in last.items()}, outputs)
+        maps = {output: _maps(last[output], kept, output, model) for output in explained}
     return {name: value.detach() for name, value in given.items()}, maps
 
 

@@ -1,61 +1,63 @@
 """A model package that answers through ONNX Runtime, by its graphs; torch is not needed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.last_resort import out_of_memory
+from AcuteFindingsLib.models.device import choose_onnx_device
 from AcuteFindingsLib.models.files import METADATA, require_plain_file
+from AcuteFindingsLib.models.graphs.check import check_graph
 from AcuteFindingsLib.models.graphs.fill import StoredTensors, fill_graph
+from AcuteFindingsLib.models.heat import explain_batch
 from AcuteFindingsLib.models.metadata import Card, Graphs
 from AcuteFindingsLib.models.package import ModelPackage
-from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.models.runtime.session import Session, devices_of, line_of, notices_of, open_session
+from AcuteFindingsLib.models.predictor import Explained
+from AcuteFindingsLib.models.runtime.occlusion import OCCLUSION, explain_by_covering
+from AcuteFindingsLib.models.runtime.session import (
+    Session,
+    devices_of,
+    line_of,
+    notices_of,
+    onnxruntime_version,
+    open_session,
+)
 from AcuteFindingsLib.study.notice import Notice
 
 
 class GraphPredictor:
     """The `Predictor` of a verified package with graphs.
 
+    A graph is opened when it is first asked: a detector that always explains never needs the part's plain graph.
+
     Attributes
     ----------
     card, version, sha256
         Of the package; `sha256` is that of its weights file.
-    device
-        Where ONNX Runtime computes.
     sessions
-        The parts, ready to run.
+        The graphs that are open, by their file in the package.
     """
 
-    explanation = "Grad-CAM"
-
-    def __init__(
-        self,
-        sessions: Mapping[str, Session],
-        *,
-        card: Card,
-        version: str,
-        sha256: str,
-        explainer: Callable[[], Predictor] | None = None,
-    ) -> None:
+    def __init__(self, open_graph: Callable[[str], Session], *, card: Card, version: str, sha256: str, device: str):
+        """Open nothing yet; `open_graph` opens a file of the package, on the device asked for."""
         self.card = card
         self.version = version
         self.sha256 = sha256
-        self.sessions = dict(sessions)
+        self.sessions: dict[str, Session] = {}
         self._graphs = graphs_of(card)
-        self._explainer = explainer
+        self._open_graph, self._asked = open_graph, device
 
     @property
     def device(self) -> str:
-        """Where the parts compute now."""
-        return devices_of(list(self.sessions.values()))
+        """Where the graphs compute now."""
+        return devices_of(list(self.sessions.values())) or choose_onnx_device(self._asked)
 
     @property
     def runtime(self) -> str:
         """What computes, with its version."""
-        return next(iter(self.sessions.values())).runtime
+        return onnxruntime_version()
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -70,16 +72,64 @@ class GraphPredictor:
         ModelError
             When there is no such part, it does not take a batch of this shape, or the memory does not suffice.
         """
-        if part not in self.sessions:
-            raise ModelError(f"The model {self.card.id!r} has no part {part!r}; it has {sorted(self.sessions)}.")
-        session, names = self.sessions[part], self._graphs.parts[part].outputs
-        return dict(zip(names, run_graph(session, names, batch), strict=True))
+        parts = self._graphs.parts
+        if part not in parts:
+            raise ModelError(f"The model {self.card.id!r} has no part {part!r}; it has {sorted(parts)}.")
+        names = parts[part].outputs
+        return dict(zip(names, run_graph(self.open(parts[part].file), names, batch), strict=True))
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether a graph says where the network looked."""
+        return self._graphs.explaining is not None
+
+    @property
+    def explanation(self) -> str:
+        """How it is found where the network looked."""
+        return "Grad-CAM" if self.one_pass else OCCLUSION
+
+    def predict_explained(
+        self, batch: np.ndarray, *, outputs: Sequence[str], part: str = "", then: str = ""
+    ) -> Explained:
+        """Run the graph that answers and explains; see `Predictor.predict_explained`.
+
+        Without such a graph the picture is covered square after square (`occlusion.explain_by_covering`).
+
+        Raises
+        ------
+        ModelError
+            As `predict`, and when the graph does not explain these outputs.
+        """
+        stated = self._graphs.explaining
+        if stated is None:
+            return explain_by_covering(self, batch, outputs=outputs, part=part, then=then)
+        outputs = [name for name in outputs if name in stated.explains]
+        if not outputs or (part, then) != (stated.part, stated.then):
+            raise ModelError(
+                f"The graphs of model {self.card.id!r} explain {', '.join(stated.explains)} of the part "
+                f"{(stated.then or stated.part)!r} and nothing else; load it with PyTorch."
+            )
+        names = [*stated.outputs, *map(map_name, outputs)]
+        values = run_graph(self.open(stated.file), names, batch)
+        count = len(stated.outputs)
+        return Explained(
+            dict(zip(stated.outputs, values[:count], strict=True)), dict(zip(outputs, values[count:], strict=True))
+        )
 
     def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
-        """Return where the network looked; see `Predictor.explain`."""
-        if self._explainer is None:
-            raise ModelError(f"The model {self.card.id!r} was loaded without what explains it.")
-        return self._explainer().explain(batch, output=output, index=index, part=part, then=then)
+        """Return Grad-CAM of one output number for each item; see `models.heat.explain_batch`."""
+        return explain_batch(self, batch, output=output, index=index, part=part, then=then)
+
+    def open(self, file: str) -> Session:
+        """Return the graph of a file, opened if it is not; raises `ModelError` where it does not fit its weights."""
+        if file not in self.sessions:
+            self.sessions[file] = self._open_graph(file)
+        return self.sessions[file]
+
+
+def map_name(output: str) -> str:
+    """Return what a graph calls the maps of an output."""
+    return f"looked_{output}"
 
 
 def run_graph(session: Session, names: Sequence[str], batch: np.ndarray) -> list[np.ndarray]:
@@ -111,14 +161,8 @@ def graphs_of(card: Card) -> Graphs:
     return card.graphs
 
 
-def load_graph_predictor(
-    package: ModelPackage,
-    *,
-    device: str = "auto",
-    threads: int | None = None,
-    explainer: Callable[[], Predictor] | None = None,
-) -> GraphPredictor:
-    """Verify a package with graphs and make them ready to run.
+def load_graph_predictor(package: ModelPackage, *, device: str = "auto", threads: int | None = None) -> GraphPredictor:
+    """Verify a package with graphs.
 
     Parameters
     ----------
@@ -126,8 +170,6 @@ def load_graph_predictor(
         As `read_package` gives it.
     device, threads
         As `session.open_session` takes them.
-    explainer
-        Gives what explains the answers; None where nobody asks.
 
     Raises
     ------
@@ -135,22 +177,44 @@ def load_graph_predictor(
         Whatever is wrong with the package, before anything of it is run, or the device is not there.
     """
     package.verify_files()
+    choose_onnx_device(device)
     card = package.card
     weights = package.folder / package.weights
     if weights.suffix != ".safetensors":
         raise ModelError(f"{package.folder / METADATA} states graphs, but the weights are not safetensors.")
     require_plain_file(weights, inside=package.folder)
-    sessions = {}
-    tensors = StoredTensors(weights)
-    for part, stated in graphs_of(card).parts.items():
-        if stated.file not in package.checksums:
-            raise ModelError(f"{package.folder / stated.file} is named by the card but not in the model package.")
-        name = f"The model {package.id!r} ({Path(stated.file).name})"
-        model = fill_graph((package.folder / stated.file).read_bytes(), tensors, name=name)
-        session = sessions[part] = open_session(model, device=device, threads=threads, name=name)
-        del model
-        given = [output.name for output in session.outputs]
-        missing = [output for output in stated.outputs if output not in given]
-        if missing or len(session.inputs) != 1:
+    stored, files = StoredTensors(weights), {}
+    for file, outputs in graph_files(card).items():
+        if file not in package.checksums:
+            raise ModelError(f"{package.folder / file} is named by the card but not in the model package.")
+        require_plain_file(package.folder / file, inside=package.folder)
+        files[file] = (package.folder / file).read_bytes()
+        name = _name(package, file)
+        found = check_graph(files[file], name=name)
+        missing = [output for output in outputs if output not in found.outputs]
+        if missing or len(found.inputs) != 1:
             raise ModelError(f"{name} does not give {', '.join(missing) or 'answers to one batch'}, as its card says.")
-    return GraphPredictor(sessions, card=card, version=package.version, sha256=package.sha256, explainer=explainer)
+        lacking = next((tensor for tensor in found.lacking if tensor not in stored), None)
+        if lacking:
+            raise ModelError(f"{name} does not fit its weights: {lacking} is missing there.")
+
+    def open_graph(file: str) -> Session:
+        name = _name(package, file)
+        # The weights are read again for each graph, so that they are not held beside the sessions.
+        model = fill_graph(files[file], StoredTensors(weights), name=name)
+        return open_session(model, device=device, threads=threads, name=name)
+
+    return GraphPredictor(open_graph, card=card, version=package.version, sha256=package.sha256, device=device)
+
+
+def graph_files(card: Card) -> dict[str, list[str]]:
+    """Return the outputs of each graph of a card by its file."""
+    graphs = graphs_of(card)
+    files = {part.file: list(part.outputs) for part in graphs.parts.values()}
+    if graphs.explaining is not None:
+        files[graphs.explaining.file] = [*graphs.explaining.outputs, *map(map_name, graphs.explaining.explains)]
+    return files
+
+
+def _name(package: ModelPackage, file: str) -> str:
+    return f"The model {package.id!r} ({Path(file).name})"

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
-from scipy.special import expit
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.device import choose_device
 from AcuteFindingsLib.models.files import METADATA
-from AcuteFindingsLib.models.heat import explain_batch, require_number
+from AcuteFindingsLib.models.heat import explain_batch
 from AcuteFindingsLib.models.metadata import Card, Network
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Explained
 from AcuteFindingsLib.models.runtime.bounded import Run
+from AcuteFindingsLib.models.runtime.occlusion import OCCLUSION, explain_by_covering
 from AcuteFindingsLib.models.runtime.session import devices_of, notices_of
 from AcuteFindingsLib.study.notice import Notice
 
@@ -26,9 +26,6 @@ PROGRAMS = {"torchscript": ".ts", "onnx": ".onnx"}
 _NEAREST = 1e-7
 # How far beyond 0 and 1 a probability may lie for its rounding.
 _ROUNDING = 1e-3
-# A map of so many squares a side: as fine as the last feature map of most networks.
-_SQUARES = 8
-_AT_ONCE = 16
 
 
 class ProgramPart(BaseModel):
@@ -86,7 +83,7 @@ class ProgramPredictor:
     sha256: str
     parts: Mapping[str, ProgramPart]
     runs: Mapping[str, Run]
-    explanation: str = "Occlusion map"
+    explanation: str = OCCLUSION
     one_pass: bool = False
 
     @property
@@ -136,47 +133,12 @@ class ProgramPredictor:
     def predict_explained(
         self, batch: np.ndarray, *, outputs: Sequence[str], part: str = "", then: str = ""
     ) -> Explained:
-        """Run the program, and say how much of each probability goes when a square of the picture is covered.
-
-        Occlusion (Zeiler 2014): a square, a quarter of the picture wide and high, takes the picture's mean. A program
-        gives no gradients, so it runs once for each of 64 squares; all outputs are asked in the same runs.
-
-        Raises
-        ------
-        ModelError
-            As `predict`, and when there is no such output.
-        """
-        batch = np.ascontiguousarray(batch, dtype=np.float32)
-        said, whole = self._probabilities(batch, outputs, part, then)
-        rows, columns = batch.shape[-2:]
-        drops = {name: np.zeros((*value.shape, _SQUARES, _SQUARES), np.float32) for name, value in whole.items()}
-        places = [(row, column) for row in range(_SQUARES) for column in range(_SQUARES)]
-        for number, picture in enumerate(batch):
-            for start in range(0, len(places), _AT_ONCE):
-                chosen = places[start : start + _AT_ONCE]
-                covered = np.repeat(picture[None], len(chosen), axis=0)
-                for item, (row, column) in zip(covered, chosen, strict=True):
-                    item[:, _span(row, rows), _span(column, columns)] = picture.mean(axis=(1, 2), keepdims=True)
-                for name, left in self._probabilities(covered, outputs, part, then)[1].items():
-                    for (row, column), values in zip(chosen, left, strict=True):
-                        drops[name][number, :, row, column] = np.maximum(0.0, whole[name][number] - values)
-        return Explained(said, drops)
+        """Cover square after square; see `occlusion.explain_by_covering`."""
+        return explain_by_covering(self, batch, outputs=outputs, part=part, then=then)
 
     def explain(self, batch: np.ndarray, *, output: str, index: int, part: str = "", then: str = "") -> np.ndarray:
         """Return how much of an item's probability goes where; see `models.heat.explain_batch`."""
         return explain_batch(self, batch, output=output, index=index, part=part, then=then)
-
-    def _probabilities(
-        self, batch: np.ndarray, outputs: Sequence[str], part: str, then: str
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Return what the part says, and ``(n, numbers)`` of the outputs asked for: of a mask the largest."""
-        said = last = self.predict(batch, part=part)
-        if then:
-            sequences = self.predict(said[part][:, None], part=then)
-            last = {name: value[:, 0] for name, value in sequences.items()}
-        for name in outputs:
-            require_number(self.card.id, {key: value.shape for key, value in last.items()}, name)
-        return said, {name: expit(last[name].reshape(*last[name].shape[:2], -1).max(axis=2)) for name in outputs}
 
 
 def require_answer(name: str, value: np.ndarray, batch: np.ndarray, *, source: str) -> None:
@@ -236,8 +198,3 @@ def load_programs(kind: str, files: Mapping[str, Path], *, device: str) -> dict[
 
     chosen = choose_device(device)
     return {part: load_torchscript(file, device=chosen) for part, file in files.items()}
-
-
-def _span(number: int, length: int) -> slice:
-    side = length / _SQUARES
-    return slice(max(0, round((number - 0.5) * side)), min(length, round((number + 1.5) * side)))

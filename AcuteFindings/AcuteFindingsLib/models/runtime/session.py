@@ -54,10 +54,8 @@ class Session:
     """
 
     def __init__(self, model: bytes, *, device: str, threads: int | None, name: str) -> None:
-        import onnxruntime
-
         self.name = name
-        self.runtime = f"ONNX Runtime {onnxruntime.__version__}"
+        self.runtime = onnxruntime_version()
         self.notices: tuple[Notice, ...] = ()
         self._threads = threads or thread_count()
         self.device = choose_onnx_device(device)
@@ -150,6 +148,13 @@ def open_session(model: bytes, *, device: str = "auto", threads: int | None = No
         ONNX Runtime is not installed, does not have the device, or cannot run the model.
     """
     return Session(model, device=device, threads=threads, name=name)
+
+
+def onnxruntime_version() -> str:
+    """Return what computes, with its version."""
+    import onnxruntime
+
+    return f"ONNX Runtime {onnxruntime.__version__}"
 
 
 class Computes(Protocol):

@@ -52,7 +52,8 @@ class XrvPneumothoraxDetector:
 
         clock = perf_counter()
         progress("Looking for 18 findings", 0.4)
-        chest = dict(zip(self.chest.labels, map(float, self.chest.probabilities([image])[0]), strict=True))
+        reading = self.chest.read(image)
+        chest = reading.probabilities
         whole = chest[LABEL]
         timings["network"] = perf_counter() - clock
         stop_if(cancelled)
@@ -64,12 +65,11 @@ class XrvPneumothoraxDetector:
             image,
             lungs,
             whole,
-            chest,
+            reading,
             threshold=self.threshold,
-            chest=self.chest,
             ask=lambda pictures: self.chest.probabilities(pictures)[:, place],
         )
-        heatmap = self.chest.heatmap(study, LABEL, of="TorchXRayVision's pneumothorax")
+        heatmap = reading.heatmap(study, LABEL, of="TorchXRayVision's pneumothorax")
         timings["explain"] = perf_counter() - clock
         progress("Done", 1.0)
 
