@@ -24,7 +24,7 @@ from AcuteFindingsLib.models.runtime.gradcam import run_with_maps
 from AcuteFindingsLib.models.runtime.graph_predictor import map_name
 
 _aten = torch.ops.aten
-LABELS = ("slice", "pathologies", "tubes")
+LABELS = ("slice", "image", "labels", "pathologies", "tubes")
 """Outputs of labels, which scorers explain; a mask is explained where there is none."""
 
 

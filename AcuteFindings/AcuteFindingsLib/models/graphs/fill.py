@@ -104,6 +104,10 @@ class StoredTensors(Mapping[str, np.ndarray]):
         """Whether there is one of this name; nothing is read."""
         return name in self._shapes
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of one tensor without reading it."""
+        return self._shapes[name]
+
     def __getitem__(self, name: str) -> np.ndarray:
         """Return one tensor; raises `ModelError` where it holds no plain, finite numbers."""
         if name not in self._shapes:

@@ -194,9 +194,11 @@ def load_graph_predictor(package: ModelPackage, *, device: str = "auto", threads
         missing = [output for output in outputs if output not in found.outputs]
         if missing or len(found.inputs) != 1:
             raise ModelError(f"{name} does not give {', '.join(missing) or 'answers to one batch'}, as its card says.")
-        lacking = next((tensor for tensor in found.lacking if tensor not in stored), None)
-        if lacking:
-            raise ModelError(f"{name} does not fit its weights: {lacking} is missing there.")
+        for tensor, (shape, _) in found.lacking.items():
+            there = stored.shape(tensor) if tensor in stored else None
+            if there != shape:
+                told = "missing there" if there is None else f"{there} there, expected {shape}"
+                raise ModelError(f"{name} does not fit its weights: {tensor} is {told}.")
 
     def open_graph(file: str) -> Session:
         name = _name(package, file)
