@@ -7,9 +7,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from AcuteFindingsLib.errors import ModelError, TorchMissingError
-from AcuteFindingsLib.models import load
+from AcuteFindingsLib.models import load, verify
 from AcuteFindingsLib.models.files import METADATA
 from AcuteFindingsLib.models.graphs import make
 from AcuteFindingsLib.models.graphs.whole import write_whole
@@ -201,3 +202,14 @@ def test_a_network_that_takes_no_such_images_stays_with_pytorch(network, write, 
     package = write(tmp_path / "it", network.state_dict(), graphs=True, network_data_format=stated)
     assert package.card.graphs.parts == {}
     assert "takes no images of the size" in package.card.graphs.reason
+
+
+def test_a_package_is_verified_without_pytorch_by_what_its_graphs_ask_for(proven, reseal, monkeypatch):
+    monkeypatch.setattr(verify, "find_spec", lambda name: None)
+    verify_package(proven)
+    weights = proven.folder / proven.weights
+    tensors = load_file(weights)
+    save_file({**tensors, "head.weight": tensors["head.weight"][:, :2].copy()}, weights)
+    reseal(proven.folder)
+    with pytest.raises(ModelError, match=r"head\.weight is \(2, 2\)"):
+        verify_package(read_package(proven.folder))
