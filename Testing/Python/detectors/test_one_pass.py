@@ -99,7 +99,7 @@ def test_maps_of_shipped_packages_are_those_of_torch(package: str) -> None:
 @pytest.mark.slow
 def test_what_hangs_on_many_passes_is_not_asked_of_a_whole_series(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = load_predictor(read_package(MODELS / "hemorrhage-radnet-small"), device="cpu")
-    monkeypatch.setattr(type(predictor), "one_pass", False)
+    monkeypatch.setattr(predictor, "one_pass", False)
     answer = HemorrhageScorer(predictor).infer(np.zeros((4, 1, 200, 200), np.float32), explain=True)
     assert answer.looked is None
     assert answer.drawn.mask is not None

@@ -166,13 +166,12 @@ def _whole_upsampling() -> Iterator[None]:
         size, scales = _size(images, size, scales)
         return _aten.upsample_nearest2d.default(images, size, *scales)
 
-    called = {_aten.upsample_bilinear2d.vec: bilinear, _aten.upsample_nearest2d.vec: nearest}
+    called: dict[Any, Any] = {_aten.upsample_bilinear2d.vec: bilinear, _aten.upsample_nearest2d.vec: nearest}
     operators = [*called, _aten.upsample_bilinear2d.default, _aten.upsample_nearest2d.default]
     kept = [dict(operator.py_kernels) for operator in operators]
     try:
         for operator in operators:
-            kernels = dict.fromkeys(operator.py_kernels, called[operator]) if operator in called else {}
-            _put(operator, kernels)
+            _put(operator, {key: called[operator] for key in operator.py_kernels} if operator in called else {})
         yield
     finally:
         for operator, kernels in zip(operators, kept, strict=True):

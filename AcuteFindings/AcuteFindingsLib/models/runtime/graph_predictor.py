@@ -36,6 +36,8 @@ class GraphPredictor:
     ----------
     card, version, sha256
         Of the package; `sha256` is that of its weights file.
+    one_pass, explanation
+        Whether a graph says where the network looked, and how that is found.
     sessions
         The graphs that are open, by their file in the package.
     """
@@ -47,6 +49,8 @@ class GraphPredictor:
         self.sha256 = sha256
         self.sessions: dict[str, Session] = {}
         self._graphs = graphs_of(card)
+        self.one_pass = self._graphs.explaining is not None
+        self.explanation = "Grad-CAM" if self.one_pass else OCCLUSION
         self._open_graph, self._asked = open_graph, device
 
     @property
@@ -77,16 +81,6 @@ class GraphPredictor:
             raise ModelError(f"The model {self.card.id!r} has no part {part!r}; it has {sorted(parts)}.")
         names = parts[part].outputs
         return dict(zip(names, run_graph(self.open(parts[part].file), names, batch), strict=True))
-
-    @property
-    def one_pass(self) -> bool:
-        """Whether a graph says where the network looked."""
-        return self._graphs.explaining is not None
-
-    @property
-    def explanation(self) -> str:
-        """How it is found where the network looked."""
-        return "Grad-CAM" if self.one_pass else OCCLUSION
 
     def predict_explained(
         self, batch: np.ndarray, *, outputs: Sequence[str], part: str = "", then: str = ""
