@@ -47,7 +47,7 @@ check: $(VENV)/.check
 
 benchmark: $(VENV)/.test
 	$(BIN)/python -m pytest Testing/Benchmarks -o faulthandler_timeout=0 $(PYTEST_ARGS)
-	$(BIN)/python Testing/Benchmarks/growth.py
+	$(BIN)/python Testing/Benchmarks/runtimes.py $(BENCHMARK_ARGS)
 
 clean:
 	rm -rf $(VENV) "$(OUT)" dist build

@@ -76,11 +76,13 @@ def write_sample(detector: str, folder: Path) -> Path:
     return target
 
 
-def write_chest_series(sample: Path, folder: Path, count: int, *, step_mm: float = 1.0) -> Path:
+def write_chest_series(
+    sample: Path, folder: Path, count: int, *, step_mm: float = 1.0, window: tuple[int, int] | None = None
+) -> Path:
     """Write a chest CT of `count` slices from the images of a shorter one, repeated upwards and downwards.
 
     Every 50 slices show a whole chest, so that what there is to find grows with the slices and nothing else changes.
-    One image is in memory at a time.
+    One image is in memory at a time. `window`: center and width for the headers; None leaves those of the sample.
     """
     folder.mkdir(parents=True)
     templates = sorted(sample.iterdir())
@@ -97,6 +99,8 @@ def write_chest_series(sample: Path, folder: Path, count: int, *, step_mm: float
         image.SliceThickness = str(step_mm)
         image.ImagePositionPatient = [x, y, f"{number * step_mm:.4f}"]
         image.SliceLocation = f"{number * step_mm:.4f}"
+        if window is not None:
+            image.WindowCenter, image.WindowWidth = window
         image.save_as(folder / f"{number + 1:04d}.dcm")
     return folder
 

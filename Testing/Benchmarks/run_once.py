@@ -62,7 +62,9 @@ def stage_times(finding: Finding, wall: float) -> dict[str, float]:
     """Return seconds by stage; they sum to ``total``, the wall time of the whole job."""
     timings = finding.timings
     stages = {"read": timings["read"]}
-    stages |= {stage: sum(timings[name] for name in names) for stage, names in STAGES[finding.detector].items()}
+    stages |= {
+        stage: sum(timings.get(name, 0.0) for name in names) for stage, names in STAGES[finding.detector].items()
+    }
     stages["check and load"] = timings["total"] - sum(stages.values())
     stages["write"] = wall - timings["total"]
     return {**stages, "total": wall}
