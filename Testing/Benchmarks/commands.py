@@ -8,10 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
 
 THIS = Path(__file__).parents[2]
 _COMMAND = "import sys; from AcuteFindingsLib.cli import main; sys.exit(main())"
+_START = """
+import resource, subprocess, sys, time
+clock = time.perf_counter()
+status = subprocess.call(sys.argv[2:])
+seconds = time.perf_counter() - clock
+with open(sys.argv[1], "w") as file:
+    print(seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=file)
+sys.exit(status)
+"""
 
 
 @dataclass
@@ -48,22 +56,24 @@ def run_study(study: Path, detector: str, *, tree: Path = THIS, model: Path | No
 def timed(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> tuple[float, int]:
     """Run a command in a fresh process; returns seconds and the most bytes of memory held.
 
+    A process of its own starts it: Linux counts what the starting process held as held by the one that it becomes.
+
     Raises
     ------
     RuntimeError
         It failed; holds its last words.
     """
     with TemporaryDirectory(prefix="acutefindings-benchmark-") as folder:
-        said = Path(folder, "said.txt")
+        said, measured = Path(folder, "said.txt"), Path(folder, "measured.txt")
         with said.open("w") as out:
-            clock = perf_counter()
-            process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **(environment or {})})
-            _, status, used = os.wait4(process.pid, 0)
-            seconds = perf_counter() - clock
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+            started = [sys.executable, "-c", _START, str(measured), *command]
+            done = subprocess.run(
+                started, stdout=out, stderr=out, env={**os.environ, **(environment or {})}, check=False
+            )
+        if done.returncode:
             raise RuntimeError(" ".join(said.read_text(errors="replace").split())[-600:] or "it failed without a word")
-    return seconds, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        seconds, most = measured.read_text().split()
+    return float(seconds), int(most) * (1 if sys.platform == "darwin" else 1024)
 
 
 def by_turns(runs: Mapping[str, Callable[[], tuple[float, int]]], rounds: int) -> dict[str, Runs]:
