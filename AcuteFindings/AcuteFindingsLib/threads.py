@@ -1,5 +1,7 @@
-"""On how many threads to compute, and work done side by side on them."""
+"""On how many threads to compute, work done side by side on them, and memory given back afterwards."""
 
+import contextlib
+import ctypes
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -74,3 +76,10 @@ def _share() -> float | None:
         if quota > 0 and period > 0:
             return quota / period
     return None
+
+
+def give_back_memory() -> None:
+    """Let the C library return to the system what was freed, where that is glibc; takes 0.04 s."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # Another C library.
+            ctypes.CDLL("libc.so.6").malloc_trim(0)

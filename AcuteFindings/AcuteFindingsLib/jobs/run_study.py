@@ -15,6 +15,7 @@ from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_p
 from AcuteFindingsLib.study.choose import fitting
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.threads import give_back_memory
 
 DICOM_FOLDER = "dicom"
 
@@ -120,6 +121,10 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
         cancelled=cancelled,
     )
     preparation.wait()
+    package, companions = loaded.package, tuple(loaded.companions.values())
+    # The networks are done: without them the pictures of a head CT are drawn within 1 GB.
+    del loaded
+    give_back_memory()
     stop_if(cancelled)
     share = 0.95 if wants_dicom else 1.0
     with writing(f"--out {request.out}"):
@@ -127,8 +132,8 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
             finding,
             study,
             work,
-            package=loaded.package,
-            companions=tuple(loaded.companions.values()),
+            package=package,
+            companions=companions,
             progress=part_of(progress, 0.8, share),
         )
         if not wants_dicom:

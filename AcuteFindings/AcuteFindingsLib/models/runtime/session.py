@@ -1,9 +1,6 @@
 """Sessions of ONNX Runtime: a model in memory, computed on the device asked for or, where that fails, the processor."""
 
-import contextlib
-import ctypes
 import logging
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,7 +10,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.last_resort import out_of_memory, sentence
 from AcuteFindingsLib.models.device import CPU, PROVIDERS, choose_onnx_device
 from AcuteFindingsLib.study.notice import Notice, Severity, merge_notices
-from AcuteFindingsLib.threads import thread_count
+from AcuteFindingsLib.threads import give_back_memory, thread_count
 
 DIFFERENCE = 1e-3
 """How far an answer of another device may lie from the processor's, as a share of the largest value (at least 1).
@@ -196,7 +193,8 @@ def _create(model: bytes, device: str, threads: int) -> Any:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
         # Kept for ONNX Runtime's own way to other devices; the model lies in memory twice otherwise.
         session._model_bytes = b""
-        _give_back_memory()
+        # ONNX Runtime parses and packs the weights; of 217 MB glibc kept another 460 MB otherwise.
+        give_back_memory()
         return session
     if name == "cuda" and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # The libraries of pip's nvidia packages, or PyTorch's.
@@ -214,16 +212,6 @@ def _create(model: bytes, device: str, threads: int) -> Any:
         raise RuntimeError(f"{provider} could not be loaded")
     session._model_bytes = b""
     return session
-
-
-def _give_back_memory() -> None:
-    """Let the C library return what opening a model freed, where that is glibc.
-
-    ONNX Runtime parses and packs the weights; of 217 MB glibc kept another 460 MB otherwise. Takes 0.04 s.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # Another C library.
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _difference(answers: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
