@@ -46,7 +46,10 @@ def main() -> None:
     asked = parser.parse_args()
     file = asked.out / "results.json"
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    parts: dict[str, dict[str, Any]] = {name: part for name, part in known.items() if name in PARTS}
+    # Results of an earlier layout are measured anew.
+    parts: dict[str, dict[str, Any]] = {
+        name: part for name, part in known.items() if name in PARTS and isinstance(part, dict) and "paragraphs" in part
+    }
     with TemporaryDirectory(prefix="acutefindings-benchmark-") as folder:
         bench = Bench(Path(folder), rounds=asked.rounds, network_rounds=asked.network_rounds, against=asked.against)
         if asked.slices:
