@@ -14,6 +14,24 @@ for _name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
     os.environ.pop(_name, None)
 
 
+# Packages that these write have no graphs, which take seconds each; `models/graphs` tests those.
+_WITHOUT_GRAPHS = tuple(ROOT / "Testing" / "Python" / place for place in ("training", "models/importing"))
+_graphs = pytest.MonkeyPatch()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave graphs out before any fixture of the test writes a package, however long that fixture lives."""
+    if any(item.path.is_relative_to(place) for place in _WITHOUT_GRAPHS):
+        _graphs.setattr("AcuteFindingsLib.models.write._with_graphs", lambda metadata, *_args, **_kwargs: metadata)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Write graphs again."""
+    _graphs.undo()
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of real images, read in place; `ACUTEFINDINGS_DATA` overrides where it is."""

@@ -94,7 +94,7 @@ def test_predict_writes_the_table(tiny_models: Path, chest_xray: Path, in_proces
     )
     assert status == 0
     assert all(line.endswith(" %)") for line in stderr.splitlines())
-    assert stdout.startswith("1 image scored.")
+    assert stdout.startswith("1 image scored by PyTorch ")
     assert table.read_text(encoding="utf-8").startswith("image,pneumothorax,effusion,chest_drain,nasogastric")
 
 
@@ -119,7 +119,7 @@ def test_predict_goes_on_after_a_bad_file_and_ends_with_1(
         tiny_models,
     )
     assert status == 1
-    assert stdout.startswith("1 image scored.")
+    assert stdout.startswith("1 image scored by PyTorch ")
     assert "1 image could not be scored" in stderr
     assert "cut.dcm: " in stderr
     assert [line.split(",")[0] for line in table.read_text(encoding="utf-8").splitlines()] == ["image", "good"]

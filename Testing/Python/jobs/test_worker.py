@@ -132,7 +132,7 @@ def test_every_error_is_an_event_and_the_next_job_runs(strange: Any) -> None:
     assert {answer["event"] for answer in answers.values()} == {"error"}
     assert "not enough memory" in answers["memory"]["text"]
     assert answers["disk"]["text"].startswith("The disk is full, so nothing more could be written: /out")
-    assert "'torch' is missing" in answers["package"]["text"]
+    assert "pip install 'acutefindings[torch]'" in answers["package"]["text"]
     assert "(ValueError: a value)" in answers["value"]["text"]
     assert strange.run("not_a_number")["kind"] == "ValueError"
     assert strange.result("ping") == {}

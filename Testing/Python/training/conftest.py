@@ -2,19 +2,11 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-
-@pytest.fixture(scope="package", autouse=True)
-def without_graphs() -> Iterator[None]:
-    """Write packages without graphs, which take seconds each; `models/graphs` tests those."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("AcuteFindingsLib.models.write._with_graphs", lambda metadata, *_args, **_kwargs: metadata)
-        yield
 
 
 @pytest.fixture(scope="session")

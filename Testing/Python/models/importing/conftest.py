@@ -3,7 +3,6 @@
 import importlib.util
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -13,14 +12,6 @@ import pytest
 KERAS = Path(__file__).resolve().parents[3] / "Keras"
 SIZE = 75
 """Pixels a side: the least that Keras lets InceptionResNetV2 read."""
-
-
-@pytest.fixture(scope="package", autouse=True)
-def without_graphs() -> Iterator[None]:
-    """Write packages without graphs, which take seconds each; `models/graphs` tests those."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("AcuteFindingsLib.models.write._with_graphs", lambda metadata, *_args, **_kwargs: metadata)
-        yield
 
 
 @pytest.fixture(scope="session")
