@@ -204,7 +204,8 @@ def _satisfied(package: Package) -> bool:
     for name in (package.name, *package.others):
         try:
             version = Version(importlib.metadata.version(name))
-        except (importlib.metadata.PackageNotFoundError, InvalidVersion):
+        except (importlib.metadata.PackageNotFoundError, InvalidVersion, TypeError, KeyError):
+            # Not there, or without a version, as an installation that was cut off leaves it.
             continue
         # A build of a coming release (2.6.0a0) counts as what it will be.
         if wanted.contains(version.base_version):

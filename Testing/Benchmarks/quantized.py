@@ -79,7 +79,14 @@ def measure_quantized(folder: Path, data: Path) -> tuple[Any, list[str], list[st
         f"{_FLOAT}: {masks}. Not shipped: answers may not depend on the machine by more than 0.001, and these change "
         "by the last column."
     )
-    return [asdict(one) for one in found], [said, as_markdown(rows), judged], []
+    data = [
+        {
+            **asdict(one),
+            "figures": {form: [figure.model_dump() for figure in given] for form, given in one.figures.items()},
+        }
+        for one in found
+    ]
+    return data, [said, as_markdown(rows), judged], []
 
 
 def _measure(detector: str, model: str, part: str, count: int, real: str, *, folder: Path, data: Path) -> Quantized:

@@ -4,8 +4,6 @@ import importlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
-from AcuteFindingsLib.errors import SceneError
-
 
 class Preparation:
     """Loads in the background what `write_results` needs; without it, that is loaded when it is needed."""
@@ -28,8 +26,8 @@ class Preparation:
 
 
 def _load(*, dicom: bool) -> None:
-    # What is missing here is missing when results are written, and told then.
-    with suppress(ImportError, SceneError, AttributeError):
+    # What does not load here, whatever it raises, does not load when results are written, and is told then.
+    with suppress(Exception):
         from AcuteFindingsLib.scene.offscreen import offscreen_rendering_problem
 
         offscreen_rendering_problem()
@@ -37,5 +35,5 @@ def _load(*, dicom: bool) -> None:
     if dicom:
         names += [f"export.dicom_{part}" for part in ("report", "segmentation", "capture")]
     for name in names:
-        with suppress(ImportError):
+        with suppress(Exception):
             importlib.import_module(name if name.startswith("matplotlib") else f"AcuteFindingsLib.{name}")

@@ -74,9 +74,11 @@ def only_torch_has(device: str) -> bool:
     """Whether a CUDA card was asked for that PyTorch, which is installed, can use and ONNX Runtime cannot."""
     if device.partition(":")[0] != "cuda" or "cuda" in onnx_devices():
         return False
-    import torch
-
-    return torch.cuda.is_available()
+    try:
+        import torch
+    except (ImportError, OSError):
+        return False
+    return bool(torch.cuda.is_available())
 
 
 def onnx_devices() -> tuple[str, ...]:

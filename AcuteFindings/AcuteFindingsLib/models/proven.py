@@ -2,7 +2,8 @@
 
 What a file was when it was read (size, times, number on its disk) is kept in the account's cache folder. A file that
 has been anything else since is read again; so is one that changed in the last seconds before it was read, because its
-times need not show a further change. Needs the standard library only.
+times need not show a further change. A change that leaves size and time as they were shows on Linux and macOS, which
+keep the time of that too, not on Windows. Needs the standard library only.
 """
 
 import json

@@ -78,5 +78,7 @@ def largest_map_difference(theirs: Mapping[str, np.ndarray], ours: Mapping[str, 
     largest = 0.0
     for name, expected in theirs.items():
         peak = expected.max(axis=(0, 2, 3), keepdims=True, initial=_FAINTEST)
-        largest = max(largest, float((np.abs(ours[name] - expected) / peak).max(initial=0.0)))
+        difference = float((np.abs(ours[name] - expected) / peak).max(initial=0.0))
+        # Not a number is no agreement.
+        largest = max(largest, difference if np.isfinite(difference) else np.inf)
     return largest

@@ -7,6 +7,8 @@ says one thing twice, where readers may differ in what counts, is refused.
 from collections.abc import Iterator
 
 _MOST_FIELDS = 2_000_000
+# Protocol Buffers, "Assigning Field Numbers": 1 to 536,870,911.
+_HIGHEST_FIELD = 2**29 - 1
 
 
 class WireError(ValueError):
@@ -26,7 +28,8 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         count += 1
         key, place = _varint(message, place)
         number, kind = key >> 3, key & 7
-        if not number or count > _MOST_FIELDS:
+        # Beyond these numbers readers differ: one that keeps 32 bits of the key would see another field here.
+        if not 0 < number <= _HIGHEST_FIELD or count > _MOST_FIELDS:
             raise WireError("it is not a protocol buffer of ONNX")
         if kind == 0:
             value, place = _varint(message, place)
