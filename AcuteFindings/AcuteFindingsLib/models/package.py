@@ -15,6 +15,7 @@ from AcuteFindingsLib.models.files import (
     read_checksums,
     read_json,
     read_text,
+    require_plain_file,
     verify_files,
 )
 from AcuteFindingsLib.models.metadata import Card, Metadata
@@ -86,6 +87,14 @@ class ModelPackage:
             "trained_on": self.card.training_data.summary,
             "folder": str(self.folder),
         }
+
+    def file(self, name: str) -> Path:
+        """Return where a file is that the card names; raises `ModelError` where it is not listed, or a link."""
+        path = self.folder / name
+        if name not in self.checksums:
+            raise ModelError(f"{path} is named by the card but not in the model package.")
+        require_plain_file(path, inside=self.folder)
+        return path
 
     def read_card_text(self) -> str:
         """Return the model card, Markdown.

@@ -24,6 +24,7 @@ def verify_package(package: ModelPackage, *, build: BuildNetwork | None = None) 
     ModelError
         Names the file, field or tensors at fault.
     """
+    package.verify_files()
     if is_program(package.card.network):
         load_program_predictor(package, device="cpu")
         return

@@ -10,7 +10,11 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.models import files, proven
 from AcuteFindingsLib.models.files import file_sha256
+from AcuteFindingsLib.models.load import load_predictor
+from AcuteFindingsLib.models.package import read_package
+from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.places import proven_files
+from AcuteFindingsLib.resources import resource_path
 
 
 @pytest.fixture
@@ -130,3 +134,17 @@ def test_no_more_than_a_hundred_packages_are_remembered(package, monkeypatch):
         (folder.with_name(name)).rename(folder)
     kept = json.loads(proven_files().read_text())
     assert [Path(key).name for key in kept] == ["b", "c"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("settled", "package")
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_a_model_is_loaded_without_reading_again_and_verified_with(read, runtime):
+    shipped = read_package(resource_path("Models") / "chest-nih14-64")
+    load_predictor(shipped, device="cpu", runtime=runtime)
+    assert sorted(read) == sorted(shipped.checksums)
+    read.clear()
+    load_predictor(shipped, device="cpu", runtime=runtime)
+    assert read == []
+    verify_package(shipped)
+    assert sorted(read) == sorted(shipped.checksums)

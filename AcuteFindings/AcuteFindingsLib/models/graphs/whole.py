@@ -4,7 +4,6 @@ from pathlib import Path
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.models.files import require_plain_file
 from AcuteFindingsLib.models.graphs.fill import StoredTensors, fill_graph
 from AcuteFindingsLib.models.package import ModelPackage
 
@@ -40,13 +39,9 @@ def write_whole(package: ModelPackage, out: Path) -> list[Path]:
     there = [file for file in files.values() if file.exists()]
     if there:
         raise ModelError(f"{there[0]} exists already; choose another folder.")
-    for stated in graphs.parts.values():
-        if stated.file not in package.checksums:
-            raise ModelError(f"{package.folder / stated.file} is named by the card but not in the model package.")
-        require_plain_file(package.folder / stated.file, inside=package.folder)
     tensors = StoredTensors(package.folder / package.weights)
     whole = {
-        files[part]: fill_graph((package.folder / stated.file).read_bytes(), tensors, name=f"The graph {stated.file}")
+        files[part]: fill_graph(package.file(stated.file).read_bytes(), tensors, name=f"The graph {stated.file}")
         for part, stated in graphs.parts.items()
     }
     out.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import numpy as np
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.last_resort import out_of_memory
 from AcuteFindingsLib.models.device import choose_onnx_device
-from AcuteFindingsLib.models.files import METADATA, require_plain_file
+from AcuteFindingsLib.models.files import METADATA
 from AcuteFindingsLib.models.graphs.check import check_graph
 from AcuteFindingsLib.models.graphs.fill import StoredTensors, fill_graph
 from AcuteFindingsLib.models.heat import explain_batch
@@ -170,19 +170,15 @@ def load_graph_predictor(package: ModelPackage, *, device: str = "auto", threads
     ModelError
         Whatever is wrong with the package, before anything of it is run, or the device is not there.
     """
-    package.verify_files()
+    package.verify_once()
     choose_onnx_device(device)
     card = package.card
-    weights = package.folder / package.weights
+    weights = package.file(package.weights)
     if weights.suffix != ".safetensors":
         raise ModelError(f"{package.folder / METADATA} states graphs, but the weights are not safetensors.")
-    require_plain_file(weights, inside=package.folder)
     stored, files = StoredTensors(weights), {}
     for file, outputs in graph_files(card).items():
-        if file not in package.checksums:
-            raise ModelError(f"{package.folder / file} is named by the card but not in the model package.")
-        require_plain_file(package.folder / file, inside=package.folder)
-        files[file] = (package.folder / file).read_bytes()
+        files[file] = package.file(file).read_bytes()
         name = _name(package, file)
         found = check_graph(files[file], name=name)
         missing = [output for output in outputs if output not in found.outputs]
