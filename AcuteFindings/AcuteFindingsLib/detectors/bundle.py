@@ -124,7 +124,7 @@ class DetectorInferer:
         predictor = TorchPredictor(
             network, card=card, version=self.package.version, sha256=self.package.sha256, device=self.device
         )
-        scorer = find_task(card.task).load_scorer()(predictor)
+        scorer = find_task(card.task).load_scorer(card.form)(predictor)
         answer = scorer.infer(inputs.image.numpy())
         at_sources = inputs.prepared.at_sources(answer.images)
         if len(at_sources):

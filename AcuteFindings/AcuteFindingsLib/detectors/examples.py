@@ -28,11 +28,11 @@ def phantom_images(card: Card) -> tuple[np.ndarray, str] | None:
     task, phantoms = find_task(card.task), kind_of_task(card.task).phantoms
     assert phantoms is not None
     try:
-        settings = task.load_settings().model_validate(card.preprocessing)
+        settings = task.load_settings(card.form).model_validate(card.preprocessing)
         shown = []
         for positive in (True, False):
             phantom = make_phantom(phantoms.generator, phantoms.seed, positive=positive, **phantoms.options)
-            images = task.load_scorer().images_of(phantom_study(phantom), settings)
+            images = task.load_scorer(card.form).images_of(phantom_study(phantom), settings)
             start = max(0, (len(images) - _COUNT) // 2)
             shown.append(np.asarray(images[start : start + _COUNT], np.float32))
             if len(shown[0]) > 1:

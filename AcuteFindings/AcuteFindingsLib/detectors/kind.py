@@ -205,14 +205,14 @@ class DetectorKind:
         """Whether it reads single pictures and not stacks of CT slices."""
         return isinstance(self.requirements, RadiographRequirements)
 
-    def load_rule(self) -> Any:
-        """Return the pydantic class of the numbers of its decision rule."""
-        return load_reference(self.rule)
+    def load_rule(self, form: str = "") -> Any:
+        """Return the pydantic class of the numbers of the decision rule for models of a form (`Card.form`)."""
+        return load_reference(self.task.form(form).rule or self.rule)
 
-    def load_detector_class(self) -> Any:
-        """Return the detector's class; importing it takes a second."""
-        return load_reference(self.detector)
+    def load_detector_class(self, form: str = "") -> Any:
+        """Return the detector's class for models of a form (`Card.form`); importing it takes a second."""
+        return load_reference(self.task.form(form).detector or self.detector)
 
-    def scorer(self) -> Any:
+    def scorer(self, form: str = "") -> Any:
         """Return what takes a study of its own task to probabilities and masks; importing it may take seconds."""
-        return self.task.load_scorer()
+        return self.task.load_scorer(form)

@@ -95,7 +95,7 @@ def load_kind(
     others = {task: load(other, device=device) for task, other in companions.items()}
     why = "; ".join((choice.reason, *(f"{task} by {other.model.id}, {other.reason}" for task, other in beside.items())))
     try:
-        detector = kind.load_detector_class()(predictor, **others)
+        detector = kind.load_detector_class(package.card.form)(predictor, **others)
     except (ValueError, KeyError) as error:
         raise ModelError(f"The model package {package.id} does not fit the {kind.id} detector: {error}") from error
     return LoadedDetector(detector, package, companions, why, {kind.task.id: predictor, **others})

@@ -220,8 +220,8 @@ def load_scorer(task: str, *, model: str | None = None, device: str = "auto", fo
         else default_package(own.made_for, folders=folders)
     )
     predictor = load_predictor(package, device=device)
-    make = own.load_scorer()
     try:
+        make = own.load_scorer(package.card.form)
         scorer = make(predictor)
         if not scorer.needs:
             return scorer

@@ -62,6 +62,23 @@ class Interval(_Strict):
     command: str
 
 
+class Published(_Strict):
+    """A figure that a model's authors published, as they state it; nothing of it was measured here.
+
+    `label` is the output that it is about; empty where it is about all, or about masks. `low` and `high` are the 95 %
+    interval where the authors state one. `source` is where it stands: an address or a paper.
+    """
+
+    metric: str
+    label: LabelName | Literal[""] = ""
+    value: float
+    low: float | None = None
+    high: float | None = None
+    data: str
+    count: str
+    source: str
+
+
 class TrainingData(_Strict):
     """What the weights were fitted to, in words and numbers. `phantoms_only` is shown wherever the model is."""
 
@@ -143,6 +160,9 @@ class Graphs(_Strict):
 class Card(_Strict):
     """Our section of `configs/metadata.json`, under the key ``acutefindings``.
 
+    `form` is that of `models.task.ModelForm`, empty for the usual form of the task's models. `published` are figures of
+    the model's authors, `evaluation` those measured with this very package.
+
     `never_saw` ends the sentence "demonstration model, never saw ...", for example ``"a patient"``: it stands beside
     every verdict on a study that is not a phantom. Empty for a model that saw what it is asked about, and for one of
     which nothing is known. A model fitted to phantoms only never saw a patient, whether its card says so or not.
@@ -150,6 +170,7 @@ class Card(_Strict):
 
     id: ModelId
     task: Task
+    form: Annotated[str, AfterValidator(detector_name)] | Literal[""] = ""
     title: str
     network: Network
     preprocessing: dict[str, Any]
@@ -159,6 +180,7 @@ class Card(_Strict):
     companions: dict[Task, ModelId] = Field(default_factory=dict)
     training_data: TrainingData
     evaluation: list[Interval]
+    published: list[Published] = Field(default_factory=list)
     license: str = Field(validation_alias=AliasChoices("licence", "license"), serialization_alias="licence")
     intended_use: str
     limitations: str
@@ -184,7 +206,7 @@ class Card(_Strict):
         return self
 
     def measured_labels(self, *, main: bool = True) -> tuple[str, ...]:
-        """Names of the labels that a figure of `evaluation` is about, in the model's order; others are not reported.
+        """Names of the labels that a figure of `evaluation` or `published` is about, in order; others are not reported.
 
         A figure names its label as a part of `Interval.metric` (``"AUC, slice, subdural hemorrhage"``); one that names
         none is about the first label, where that is the `main` one: of a chest model all count alike. An imported model
@@ -193,6 +215,7 @@ class Card(_Strict):
         if self.origin is not None and not self.evaluation:
             return tuple(label.name for label in self.labels)
         parts = {part.strip().casefold() for figure in self.evaluation for part in figure.metric.split(",")}
+        parts |= {figure.label.casefold() for figure in self.published if figure.label}
         first = self.labels[0].name if main and self.labels else ""
         return tuple(
             label.name

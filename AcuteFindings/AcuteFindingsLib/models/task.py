@@ -154,6 +154,37 @@ class ProgramForm:
 
 
 @dataclass(frozen=True)
+class ModelForm:
+    """A form of model that answers for a task otherwise than the task's usual models do.
+
+    A package states its form in its card (`Card.form`); the usual form has no name.
+
+    Attributes
+    ----------
+    id
+        As in a model's card: ``"volume-mask"``.
+    told
+        What such a model is, in words.
+    scorer, settings
+        ``"module:name"`` as `ModelTask` has them.
+    detector, rule
+        ``"module:name"`` as `detectors.kind.DetectorKind` has them; empty for a companion's task, or where the usual
+        ones serve.
+    """
+
+    id: str
+    told: str
+    scorer: str
+    settings: str
+    detector: str = ""
+    rule: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a name that cannot be one."""
+        detector_name(self.id)
+
+
+@dataclass(frozen=True)
 class ModelTask:
     """What a model answers for.
 
@@ -189,6 +220,8 @@ class ModelTask:
     models_of
         The task whose models answer for this one: a detector of one label of a chest model has no models of its own.
         Empty where models are made for this task itself.
+    forms
+        Forms of model beside the usual one.
     """
 
     id: str
@@ -205,6 +238,7 @@ class ModelTask:
     image_masks: bool = False
     probabilities: bool = True
     models_of: str = ""
+    forms: tuple[ModelForm, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for a name that cannot be one."""
@@ -229,10 +263,25 @@ class ModelTask:
         known = {label.name: label for label in self.labels}
         return known.get(name) or KnownLabel(name, name.replace("_", " ").capitalize())
 
-    def load_settings(self) -> Any:
-        """Return the pydantic class of the preprocessing numbers; importing it takes numpy and SciPy."""
-        return load_reference(self.settings)
+    def form(self, name: str) -> ModelForm:
+        """Return the form of a name, as a card has it; ``""`` is the usual one.
 
-    def load_scorer(self) -> Any:
+        Raises
+        ------
+        ValueError
+            Models of this task have no such form; names those there are.
+        """
+        usual = ModelForm("usual", "", self.scorer, self.settings)
+        known = {"": usual} | {form.id: form for form in self.forms}
+        if name not in known:
+            told = ", ".join(form.id for form in self.forms) or "the usual one alone"
+            raise ValueError(f"models for {self.id} have no form {name!r}; there is {told}")
+        return known[name]
+
+    def load_settings(self, form: str = "") -> Any:
+        """Return the pydantic class of a form's preprocessing numbers; importing it takes numpy and SciPy."""
+        return load_reference(self.form(form).settings)
+
+    def load_scorer(self, form: str = "") -> Any:
         """Return what takes a study to probabilities and masks; importing it may take seconds."""
-        return load_reference(self.scorer)
+        return load_reference(self.form(form).scorer)

@@ -23,7 +23,7 @@ def difference(predictor: Predictor, source: Source) -> float:
     study = phantom_study(make_chest_xray(SEED, positive=True, size=_PICTURE[0]))
     study = replace(study, array=np.ascontiguousarray(study.array[:, :, : _PICTURE[1]]))
     said = source.ask("", fit_square(study.array[0], source.size)[None, None])
-    make = find_task(predictor.card.task).load_scorer()
+    make = find_task(predictor.card.task).load_scorer(predictor.card.form)
     scorer = make(predictor)
     if not scorer.mask:
         expected = np.concatenate([said[name] for name in scorer.outputs if name in said], axis=1)

@@ -110,7 +110,9 @@ class PneumothoraxOfChest(LabelScorer):
 
 def image_scorer(task: str, predictor: TorchPredictor) -> ImageScorer:
     """Return the scorer of single radiographs for a task; `predictor` as `load_chest` or `load_lungs` gives it."""
-    return PneumothoraxOfChest(predictor) if task == LABEL else find_task(task).load_scorer()(predictor)
+    if task == LABEL:
+        return PneumothoraxOfChest(predictor)
+    return find_task(task).load_scorer(predictor.card.form)(predictor)
 
 
 _NO_OUTLINE = Notice(
