@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -40,10 +41,11 @@ ModelT = TypeVar("ModelT", bound=Listed)
 
 @dataclass(frozen=True)
 class Choice(Generic[ModelT]):
-    """A model and, in words, why it is the one."""
+    """A model and, in words, why it is the one; `since` is the day (ISO 8601) on which a person chose it, where known."""
 
     model: ModelT
     reason: str
+    since: str = ""
 
 
 def version_key(version: str) -> Version:
@@ -70,7 +72,7 @@ def newest(models: Iterable[ModelT]) -> dict[str, ModelT]:
 
 
 def choose_default(
-    models: Sequence[ModelT], *, shipped: Mapping[str, str], chosen: str | None = None
+    models: Sequence[ModelT], *, shipped: Mapping[str, str], chosen: str | None = None, since: str = ""
 ) -> Choice[ModelT] | None:
     """Return the model of one task that is used if none is named; None where there is none.
 
@@ -82,10 +84,12 @@ def choose_default(
         Version by id of what ships with the extension, of any task.
     chosen
         The id that the user chose for this task.
+    since
+        The day on which the user chose it.
     """
     by_id = {model.id: model for model in models}
     if chosen in by_id:
-        return Choice(by_id[chosen], "chosen with `models default`")
+        return Choice(by_id[chosen], "chosen with `models default`", since)
     gone = f"; {chosen}, the one chosen with `models default`, is not installed" if chosen else ""
     first = next((by_id[name] for name in sorted(by_id) if name in shipped), None)
     if first is not None:
@@ -111,26 +115,22 @@ def chosen_defaults(file: Path | None = None) -> dict[str, str]:
     ModelError
         The file is damaged: says what to do.
     """
-    try:
-        file = file or defaults_file()
-    except AcuteFindingsError:
-        return {}
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise ValueError("too large")
-        data = json.loads(file.read_text(encoding="utf-8"))
-        return {detector_name(task): model_id(name) for task, name in data["defaults"].items()}
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(
-            f"{file}, which keeps the default models, cannot be read ({error}); delete it and choose again with "
-            "`acutefindings models default`."
-        ) from error
+    return _read(file)[0]
+
+
+def chosen_since(file: Path | None = None) -> dict[str, str]:
+    """Return the days (ISO 8601) on which the user chose, by task; of choices of earlier versions none is known.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged: says what to do.
+    """
+    return _read(file)[1]
 
 
 def set_default(task: str, model: str | None, *, file: Path | None = None) -> None:
-    """Keep `model` as the default of a task; None takes the choice back.
+    """Keep `model` as the default of a task, and since which day it is; None takes the choice back.
 
     Raises
     ------
@@ -138,11 +138,37 @@ def set_default(task: str, model: str | None, *, file: Path | None = None) -> No
         The file cannot be read or written.
     """
     file = file or defaults_file()
-    kept: dict[str, Any] = {name: value for name, value in chosen_defaults(file).items() if name != task}
-    if model is not None:
-        kept[task] = model
+    chosen, since = _read(file)
+    if model is None:
+        chosen.pop(task, None)
+    elif chosen.get(task) != model:
+        chosen[task] = model
+        since[task] = datetime.now(UTC).astimezone().date().isoformat()
+    kept: dict[str, Any] = {"defaults": chosen, "since": {name: day for name, day in since.items() if name in chosen}}
     try:
         with replace_when_written(file) as partial:
-            partial.write_text(json.dumps({"defaults": kept}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as error:
         raise ModelError(f"The choice could not be kept in {file}: {error.strerror or error}.") from error
+
+
+def _read(file: Path | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Return models and days by task; raises as `chosen_defaults`."""
+    try:
+        file = file or defaults_file()
+    except AcuteFindingsError:
+        return {}, {}
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ValueError("too large")
+        data = json.loads(file.read_text(encoding="utf-8"))
+        chosen = {detector_name(task): model_id(name) for task, name in data["defaults"].items()}
+        days = {detector_name(task): date.fromisoformat(day) for task, day in data.get("since", {}).items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"{file}, which keeps the default models, cannot be read ({error}); delete it and choose again with "
+            "`acutefindings models default`."
+        ) from error
+    return chosen, {task: day.isoformat() for task, day in days.items() if task in chosen}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
-from AcuteFindingsLib.models.default_model import Choice, choose_default, chosen_defaults, newest
+from AcuteFindingsLib.models.default_model import Choice, choose_default, chosen_defaults, chosen_since, newest
 from AcuteFindingsLib.models.files import package_folders
 from AcuteFindingsLib.models.metadata import Task
 from AcuteFindingsLib.models.package import ModelPackage, read_package
@@ -167,7 +167,9 @@ def _choice(
     packages: Iterable[ModelPackage | DamagedPackage], task: Task, shipped: Path | None
 ) -> Choice[ModelPackage] | None:
     made = [package for package in packages if isinstance(package, ModelPackage) and package.card.task == task]
-    return choose_default(made, shipped=shipped_versions(shipped), chosen=chosen_defaults().get(task))
+    return choose_default(
+        made, shipped=shipped_versions(shipped), chosen=chosen_defaults().get(task), since=chosen_since().get(task, "")
+    )
 
 
 def shipped_versions(shipped: Path | None = None) -> dict[str, str]:

@@ -1,11 +1,18 @@
 """Which model is used if none is named."""
 
 import json
+from datetime import date
 
 import pytest
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.default_model import chosen_defaults, defaults_file, set_default, version_key
+from AcuteFindingsLib.models.default_model import (
+    chosen_defaults,
+    chosen_since,
+    defaults_file,
+    set_default,
+    version_key,
+)
 from AcuteFindingsLib.models.find import default_choice, find_id, find_package, list_packages, why_default
 
 
@@ -62,7 +69,17 @@ def test_the_list_says_of_each_task_what_is_used(places, install):
     assert why_default(list_packages(**places), shipped=places["shipped"]) == {"own": "came with AcuteFindings"}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"defaults": {"pe": "../x"}}', '{"defaults": {"pe": 3}}', "[" * 10000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"defaults": {"pe": "../x"}}',
+        '{"defaults": {"pe": 3}}',
+        '{"defaults": {}, "since": {"pe": "?"}}',
+        "[" * 10000,
+    ],
+)
 def test_a_damaged_file_of_choices_is_a_sentence(places, text):
     defaults_file().parent.mkdir(parents=True)
     defaults_file().write_text(text)
@@ -73,8 +90,28 @@ def test_a_damaged_file_of_choices_is_a_sentence(places, text):
 def test_choices_are_kept_whole_and_by_task(places):
     set_default("pe", "one")
     set_default("chest", "two")
-    assert json.loads(defaults_file().read_text()) == {"defaults": {"chest": "two", "pe": "one"}}
+    assert json.loads(defaults_file().read_text())["defaults"] == {"chest": "two", "pe": "one"}
     assert [path.name for path in defaults_file().parent.iterdir()] == ["models.json"]
+
+
+def test_the_day_of_a_choice_is_kept_until_another_is_made(places, install):
+    install("a-stranger")
+    set_default("hemorrhage", "a-stranger")
+    assert default_choice("hemorrhage", **places).since == date.today().isoformat()
+    kept = json.loads(defaults_file().read_text())
+    defaults_file().write_text(json.dumps({**kept, "since": {"hemorrhage": "2026-01-31"}}))
+    set_default("hemorrhage", "a-stranger")
+    assert default_choice("hemorrhage", **places).since == "2026-01-31"
+    set_default("hemorrhage", None)
+    assert (default_choice("hemorrhage", **places).since, chosen_since()) == ("", {})
+
+
+def test_choices_of_an_earlier_version_are_read_without_their_day(places, install):
+    install("a-stranger")
+    defaults_file().parent.mkdir(parents=True)
+    defaults_file().write_text('{"defaults": {"hemorrhage": "a-stranger"}}')
+    choice = default_choice("hemorrhage", **places)
+    assert (choice.model.id, choice.since) == ("a-stranger", "")
 
 
 def test_without_a_home_folder_what_ships_is_used(places, monkeypatch):
