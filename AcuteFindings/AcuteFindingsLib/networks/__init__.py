@@ -36,6 +36,7 @@ pe_slice_cnn = AcuteFindingsLib.networks.pe_slice_cnn:PESliceCNN
 pe_slice_encoder = AcuteFindingsLib.networks.pe:SliceEncoder
 pneumothorax_classifier = AcuteFindingsLib.networks.pneumothorax:PneumothoraxClassifier
 pneumothorax_segmenter = AcuteFindingsLib.networks.pneumothorax:PneumothoraxSegmenter
+radiograph_unet = AcuteFindingsLib.networks.radiograph_unet:RadiographUNet
 radnet = AcuteFindingsLib.networks.radnet:RADnet
 """
 

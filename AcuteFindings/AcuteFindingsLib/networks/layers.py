@@ -69,3 +69,13 @@ def one_against_others(logits: Tensor, number: int) -> Tensor:
     """
     others = torch.cat([logits[:, :number], logits[:, number + 1 :]], dim=1)
     return logits[:, number : number + 1] - torch.logsumexp(others, dim=1, keepdim=True)
+
+
+def some_against_others(logits: Tensor, numbers: list[int]) -> Tensor:
+    """Return the logit of "one of the classes `numbers` and none of the others", ``(n, 1, ...)``, of ``(n, c, ...)``.
+
+    Its sigmoid is the sum of their softmax.
+    """
+    named = torch.stack([logits[:, number] for number in numbers], dim=1)
+    others = torch.stack([logits[:, number] for number in range(logits.shape[1]) if number not in numbers], dim=1)
+    return torch.logsumexp(named, dim=1, keepdim=True) - torch.logsumexp(others, dim=1, keepdim=True)

@@ -32,6 +32,7 @@ def test_every_source_has_its_networks():
         "pe_slice_encoder",
         "pneumothorax_classifier",
         "pneumothorax_segmenter",
+        "radiograph_unet",
         "radnet",
     ]
 

@@ -45,6 +45,7 @@ CASES = {
         (2, 1, 64, 64),
     ),
     "image_features": ({"backbone": "resnet10t"}, (2, 1, 64, 64)),
+    "radiograph_unet": ({"backbone": "resnet10t", "labels": 3, "views": [0, 1, 2]}, (2, 1, 64, 64)),
     "lung_unet": ({}, (2, 1, 50, 50)),
     "lung_unet-scales": ({"channels": [4, 8], "scales": [0.5, 1.0]}, (2, 1, 50, 50)),
     "monai": (
@@ -60,7 +61,7 @@ CASES = {
 # ONNX takes seconds a network, so these stand for the kinds of layers: recurrent, deconvolution, resizing, padding.
 ONNX_CASES = ["pe_sequence", "radnet-lite0", "lung_unet"]
 # Decoders that TorchScript cannot read are traced.
-TRACED = ["pneumothorax_segmenter-plusplus"]
+TRACED = ["pneumothorax_segmenter-plusplus", "radiograph_unet"]
 
 
 def build(case):
