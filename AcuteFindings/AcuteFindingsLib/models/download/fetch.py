@@ -2,7 +2,7 @@
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from AcuteFindingsLib import __version__
 from AcuteFindingsLib.errors import DownloadError
 from AcuteFindingsLib.models.download.fetch_words import (
-    BY_HAND,
+    CATALOGUE_WORDS,
+    Words,
     amount,
     explained,
     host_of,
@@ -55,6 +56,8 @@ def fetch_file(
     progress: Callable[[int], None],
     cancelled: Cancelled,
     patience: Patience = PATIENCE,
+    headers: Mapping[str, str] | None = None,
+    words: Words = CATALOGUE_WORDS,
 ) -> None:
     """Fetch a file of known size; what `target` holds of it already is not asked for again.
 
@@ -74,6 +77,10 @@ def fetch_file(
         Called with the number of bytes there are.
     cancelled
         Asked after each piece and while waiting.
+    headers
+        Sent along; a login among them goes to no other host.
+    words
+        What is said of where the file comes from.
 
     Raises
     ------
@@ -89,15 +96,16 @@ def fetch_file(
     if not is_web(url):
         _copy(Path(url), target, size=size, progress=progress, cancelled=cancelled)
         return
+    order = _Order(url, target, size, dict(headers or {}), words, patience)
     failures = 0
     while _bytes_in(target) < size:
         before = _bytes_in(target)
         try:
-            _fetch_rest(url, target, size=size, progress=progress, cancelled=cancelled, patience=patience)
+            _fetch_rest(order, progress=progress, cancelled=cancelled)
         except _RetryLaterError as error:
             reason = str(error)
         except requests.exceptions.RequestException as error:
-            told = explained(url, error, _bytes_in(target), size)
+            told = explained(url, error, _bytes_in(target), size, words=words)
             if not _may_pass(error):
                 raise told from error
             reason = str(told)
@@ -126,7 +134,7 @@ def read_bytes(url: str, *, most: int, patience: Patience = PATIENCE) -> bytes:
             session.within(seconds=_SMALL_FILE_TIMEOUTS * patience.read_s, most_bytes=2 * most),
             session.get(url, stream=True, timeout=_timeout(patience)) as response,
         ):
-            _refuse_status(url, response)
+            _refuse_status(url, response, CATALOGUE_WORDS)
             data = bytearray()
             for part in response.iter_content(_READ_BYTES):
                 data += part
@@ -178,17 +186,22 @@ def _copy(source: Path, target: Path, *, size: int, progress: Callable[[int], No
         raise DownloadError(f"{source} cannot be read: {error.strerror or error}.") from error
 
 
-def _fetch_rest(
-    url: str,
-    target: Path,
-    *,
-    size: int,
-    progress: Callable[[int], None],
-    cancelled: Cancelled,
-    patience: Patience,
-) -> None:
+@dataclass(frozen=True)
+class _Order:
+    """What is to be fetched: the parameters of `fetch_file`."""
+
+    url: str
+    target: Path
+    size: int
+    headers: dict[str, str]
+    words: Words
+    patience: Patience
+
+
+def _fetch_rest(order: _Order, *, progress: Callable[[int], None], cancelled: Cancelled) -> None:
+    url, target, size, patience, words = order.url, order.target, order.size, order.patience, order.words
     have = _bytes_in(target)
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers = order.headers | ({"Range": f"bytes={have}-"} if have else {})
     # Time and bytes for one piece: how long the whole takes is the user's to judge, who sees it and can stop it.
     seconds = 2 * patience.read_s + patience.connect_s
     with _session() as session, session.within(seconds=seconds, most_bytes=_MOST_AT_ONCE) as allowance:
@@ -197,10 +210,10 @@ def _fetch_rest(
             if response.status_code == 416:
                 # The server's file ends before ours does: what we hold is of another file.
                 target.unlink()
-                raise _RetryLaterError(other_size(url, size))
-            _refuse_status(url, response)
+                raise _RetryLaterError(other_size(url, size, words=words))
+            _refuse_status(url, response, words)
             start = _start_of(response, have)
-            _check_size(url, response, start=start, size=size)
+            _check_size(url, response, start=start, size=size, words=words)
             with target.open("r+b" if start else "wb", buffering=0) as stream:
                 stream.seek(start)
                 written = start
@@ -209,7 +222,7 @@ def _fetch_rest(
                     written += len(part)
                     if written > size:
                         stream.truncate(0)
-                        raise DownloadError(other_size(url, size))
+                        raise DownloadError(other_size(url, size, words=words))
                     if stream.write(part) != len(part):
                         raise OSError(errno.ENOSPC, "No space left on the disk")
                     progress(written)
@@ -231,27 +244,24 @@ def _start_of(response: "requests.Response", have: int) -> int:
     return have
 
 
-def _check_size(url: str, response: "requests.Response", *, start: int, size: int) -> None:
+def _check_size(url: str, response: "requests.Response", *, start: int, size: int, words: Words) -> None:
     stated = response.headers.get("Content-Length", "")
     whole = response.headers.get("Content-Range", "").rpartition("/")[2]
     if (stated.isdigit() and int(stated) + start != size) or (whole.isdigit() and int(whole) != size):
-        raise DownloadError(other_size(url, size))
+        raise DownloadError(other_size(url, size, words=words))
 
 
-def _refuse_status(url: str, response: "requests.Response") -> None:
+def _refuse_status(url: str, response: "requests.Response", words: Words) -> None:
     status, host = response.status_code, host_of(url)
     if status < 400:
         return
     if status in (401, 403):
-        raise DownloadError(
-            f"{host} refuses the download without a login (HTTP {status}); put the login into ~/.netrc, or ask the "
-            "maintainer of the catalogue."
-        )
+        raise DownloadError(f"{host} refuses the download without a login (HTTP {status}); {words.login}.")
     if status == 407:
-        raise DownloadError(proxy_text(url, "it asks for a login"))
+        raise DownloadError(proxy_text(url, "it asks for a login", words=words))
     if status in (408, 425, 429) or status >= 500:
-        raise _RetryLaterError(f"{host} has a problem (HTTP {status}); try again later. {BY_HAND}.")
-    raise DownloadError(f"{shown_address(url)} is not there (HTTP {status}); the catalogue may be out of date.")
+        raise _RetryLaterError(f"{host} has a problem (HTTP {status}); try again later. {words.by_hand}.")
+    raise DownloadError(f"{shown_address(url)} is not there (HTTP {status}); {words.source} may be out of date.")
 
 
 def _may_pass(error: Exception) -> bool:

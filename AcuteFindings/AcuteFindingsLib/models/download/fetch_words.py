@@ -1,5 +1,6 @@
 """What is told of a download that fails: the reason, and what to do."""
 
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -11,13 +12,35 @@ BY_HAND = (
 )
 
 
+@dataclass(frozen=True)
+class Words:
+    """What is said of where a file comes from.
+
+    Attributes
+    ----------
+    source
+        Who states its size and checksum.
+    login
+        How to log in, or whom to ask, where the server wants a login.
+    by_hand
+        How the file is had without this computer's network, as a sentence without its end.
+    """
+
+    source: str = "the catalogue"
+    login: str = "put the login into ~/.netrc, or ask the maintainer of the catalogue"
+    by_hand: str = BY_HAND
+
+
+CATALOGUE_WORDS = Words()
+
+
 def shown_address(url: str) -> str:
     """Return an address without login and query, which may hold secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{host_of(url)}{parts.path}"
 
 
-def explained(url: str, error: Exception, have: int, size: int) -> DownloadError:
+def explained(url: str, error: Exception, have: int, size: int, *, words: Words = CATALOGUE_WORDS) -> DownloadError:
     """Return a network error in a sentence for the person at the screen; `have` of `size` bytes have come."""
     from requests import exceptions
 
@@ -29,7 +52,7 @@ def explained(url: str, error: Exception, have: int, size: int) -> DownloadError
     )
     host = host_of(url)
     if isinstance(error, exceptions.ProxyError):
-        return DownloadError(proxy_text(url, "it does not answer as a proxy does"))
+        return DownloadError(proxy_text(url, "it does not answer as a proxy does", words=words))
     if isinstance(error, RefusedAnswerError) and not isinstance(error, exceptions.Timeout):
         return DownloadError(f"{host} {error}.")
     if isinstance(error, exceptions.SSLError):
@@ -40,24 +63,24 @@ def explained(url: str, error: Exception, have: int, size: int) -> DownloadError
     if isinstance(error, exceptions.Timeout) or _fell_silent(error):
         return DownloadError(f"{host} did not answer in time.{kept or ' Try again later.'}")
     if isinstance(error, exceptions.TooManyRedirects):
-        return DownloadError(f"{shown_address(url)} redirects in a loop; the catalogue may be out of date.")
+        return DownloadError(f"{shown_address(url)} redirects in a loop; {words.source} may be out of date.")
     if isinstance(error, exceptions.ChunkedEncodingError) or have:
         return DownloadError(f"The connection to {host} broke off.{kept or ' Try again.'}")
     if isinstance(error, exceptions.ConnectionError):
         through = f" (the proxy {_proxy_of(url)} was used)" if _proxy_of(url) else ""
         return DownloadError(
             f"{host} cannot be reached{through}: this computer may be offline, or behind a proxy that the environment "
-            f"variable {urlsplit(url).scheme.upper()}_PROXY has to name. {BY_HAND}."
+            f"variable {urlsplit(url).scheme.upper()}_PROXY has to name. {words.by_hand}."
         )
     return DownloadError(f"{shown_address(url)} cannot be downloaded: {type(error).__name__}.")
 
 
-def proxy_text(url: str, what: str) -> str:
+def proxy_text(url: str, what: str, *, words: Words = CATALOGUE_WORDS) -> str:
     """Return what is told where a proxy stands in the way."""
     variable = f"{urlsplit(url).scheme.upper()}_PROXY"
     return (
         f"The proxy {_proxy_of(url) or '(none is named)'} does not let the download through: {what}. Correct the "
-        f"environment variable {variable}, or add the host to NO_PROXY. {BY_HAND}."
+        f"environment variable {variable}, or add the host to NO_PROXY. {words.by_hand}."
     )
 
 
@@ -68,11 +91,11 @@ def _proxy_of(url: str) -> str:
     return named.rpartition("@")[2].rpartition("//")[2].rstrip("/")
 
 
-def other_size(url: str, size: int) -> str:
-    """Return what is told of a file whose size is not the one that the catalogue states."""
+def other_size(url: str, size: int, *, words: Words = CATALOGUE_WORDS) -> str:
+    """Return what is told of a file whose size is not the one that was stated."""
     return (
-        f"{shown_address(url)} is not the file that the catalogue describes (its size is not {size} bytes): the "
-        "catalogue is out of date, or a login page of your network answered instead."
+        f"{shown_address(url)} is not the file that {words.source} describes (its size is not {size} bytes): "
+        f"{words.source} is out of date, or a login page of your network answered instead."
     )
 
 

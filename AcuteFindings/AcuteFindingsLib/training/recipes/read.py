@@ -13,6 +13,7 @@ from AcuteFindingsLib.errors import RecipeError
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.training.recipes.overrides import with_overrides
 from AcuteFindingsLib.training.recipes.schema import Recipe
+from AcuteFindingsLib.yaml_text import OnceLoader
 
 _SUFFIX = ".yaml"
 _EXTENDS = "extends"
@@ -133,25 +134,12 @@ def _load(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path.name} cannot be read: {error}") from error
     try:
         # The safe loader makes plain values only, whatever tags the file holds.
-        values = yaml.load(text, Loader=_OnceLoader)
+        values = yaml.load(text, Loader=OnceLoader)
     except yaml.YAMLError as error:
         raise RecipeError(f"{path.name}: not readable as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{path.name}: expected keys with values, got {type(values).__name__}.")
     return values
-
-
-class _OnceLoader(yaml.SafeLoader):
-    """Refuses a key that comes twice, where YAML would keep the last in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is repeated", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
 
 
 def _merge(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
