@@ -127,8 +127,8 @@ class GraphPart(_Strict):
 class ExplainingGraph(_Strict):
     """The ONNX graph of a part and of where it looked: the maps of the outputs that it `explains`.
 
-    `then` is the part that gives these outputs, where it is another. `largest_difference` is the largest between the
-    maps of torch and of ONNX Runtime, as a share of a map's maximum.
+    `then` is the part that gives these outputs, where it is another. `method` is what its maps are called.
+    `largest_difference` is the largest between the maps of torch and of ONNX Runtime, as a share of a map's maximum.
     """
 
     file: _GraphFile
@@ -136,6 +136,7 @@ class ExplainingGraph(_Strict):
     outputs: _OutputNames
     explains: _OutputNames
     then: str = ""
+    method: str = Field(default="Grad-CAM", min_length=1, max_length=60)
     largest_difference: float = 0.0
 
 

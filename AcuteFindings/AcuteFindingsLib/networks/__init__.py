@@ -1,7 +1,8 @@
 """The architectures of the five sources, each a plain `torch.nn.Module`, built by name; packages may bring others.
 
 Every network takes plain keyword arguments that serialize to JSON, maps float32 images ``(n, c, y, x)`` to a dict of
-named logits, and names in `gradcam_layer` the submodule whose output Grad-CAM weighs. One that detectors call by parts
+named logits, and names in `gradcam_layer` the submodule whose output Grad-CAM weighs, or says itself where it looked
+(`models.runtime.gradcam.maps_of_its_own`). One that detectors call by parts
 names these in `graph_parts` (`models.graphs.export.network_parts`), so that each is written as a graph. Importing this
 package does not import torch; `build_network` does.
 """
@@ -38,6 +39,7 @@ pneumothorax_classifier = AcuteFindingsLib.networks.pneumothorax:PneumothoraxCla
 pneumothorax_segmenter = AcuteFindingsLib.networks.pneumothorax:PneumothoraxSegmenter
 radiograph_unet = AcuteFindingsLib.networks.radiograph_unet:RadiographUNet
 radnet = AcuteFindingsLib.networks.radnet:RADnet
+slab_sequence = AcuteFindingsLib.networks.slab_sequence:SlabSequence
 """
 
 

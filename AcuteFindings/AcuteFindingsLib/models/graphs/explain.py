@@ -20,7 +20,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.graphs.export import ExportedGraph, PartModule, export_module, network_parts
-from AcuteFindingsLib.models.runtime.gradcam import run_with_maps
+from AcuteFindingsLib.models.runtime.gradcam import maps_of_its_own, run_with_maps
 from AcuteFindingsLib.models.runtime.graph_predictor import map_name
 
 _aten = torch.ops.aten
@@ -68,7 +68,10 @@ def export_explained(network: nn.Module, images: Tensor) -> Explains:
     part = next(iter(network_parts(network)))
     explains, then = _what(network, part, images)
     looking = _Looking(network, part, explains, then).eval()
-    written = export_module(_Traced(looking, images).eval(), images, looking(images))
+    # A gradient is traced first: the exporter takes none.
+    own = maps_of_its_own(network, part) is not None
+    module: PartModule = _Drawing(looking) if own else _Traced(looking, images)
+    written = export_module(module.eval(), images, looking(images))
     return Explains(written, part, explains, then)
 
 
@@ -99,10 +102,23 @@ class _Looking(nn.Module):
         self.part, self.explained, self.then = part, explained, then
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        outputs, maps = run_with_maps(
-            self.network, images, outputs=self.explained, part=self.part, then=self.then, model="network"
-        )
-        return outputs | {map_name(name): value for name, value in maps.items()}
+        return _with_maps(self.network, self.part, self.explained, self.then, images)
+
+
+def _with_maps(network: nn.Module, part: str, explained: Sequence[str], then: str, images: Tensor) -> dict[str, Tensor]:
+    outputs, maps = run_with_maps(network, images, outputs=explained, part=part, then=then, model="network")
+    return dict(outputs) | {map_name(name): value for name, value in maps.items()}
+
+
+class _Drawing(PartModule):
+    """The same of a network that draws its maps itself: nothing to trace."""
+
+    def __init__(self, looking: _Looking) -> None:
+        super().__init__(looking.network, looking.part)
+        self.explained = looking.explained
+
+    def named(self, images: Tensor) -> dict[str, Tensor]:
+        return _with_maps(self.network, self.part, self.explained, "", images)
 
 
 class _Traced(PartModule):

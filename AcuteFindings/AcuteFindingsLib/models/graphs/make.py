@@ -114,6 +114,7 @@ def _explaining(
         outputs=[name for name in made.written.outputs if name not in map(map_name, made.outputs)],
         explains=list(made.outputs),
         then=made.then,
+        method=source.explanation,
     )
     session = open_session(fill_graph(made.written.graph, tensors), device="cpu", name=stated.file)
     said = source.predict_explained(images, outputs=made.outputs, part=made.part, then=made.then)

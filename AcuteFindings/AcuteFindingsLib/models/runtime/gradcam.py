@@ -1,4 +1,7 @@
-"""Grad-CAM in the pass that answers: plain torch, run by `TorchPredictor` and traced into graphs."""
+"""Where a network looked, in the pass that answers: plain torch, run by `TorchPredictor` and traced into graphs.
+
+By Grad-CAM, or by maps that a network draws itself.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,6 +11,22 @@ from torch import Tensor, nn
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.heat import outputs_there
+
+GRADCAM = "Grad-CAM"
+
+
+def maps_of_its_own(network: nn.Module, part: str) -> Any:
+    """Return the method by which a part says itself where it looked: `PART_explained`; None where there is none.
+
+    It takes what the part takes and returns what the part returns, and by the name of an output ``(n, numbers, y, x)``
+    in 0..1: probabilities, not to be scaled. Such a network has no `gradcam_layer`, and names the way in `explanation`.
+    """
+    return getattr(network, f"{part or 'forward'}_explained", None)
+
+
+def explanation_of(network: nn.Module) -> str:
+    """Return what a network's maps are called."""
+    return str(getattr(network, "explanation", "") or GRADCAM)
 
 
 def run_with_maps(
@@ -22,9 +41,10 @@ def run_with_maps(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Run a part of a network once and say where it looked for each number of some outputs.
 
-    A map is ReLU(sum over channels of mean gradient times activation) at the network's `gradcam_layer` (Selvaraju
-    2017). Gradients are taken from that layer upwards only, and the hook is gone afterwards; MONAI's GradCAM goes back
-    to the input and leaves its hooks, with the activations they hold, on the network.
+    A network's own maps (`maps_of_its_own`) are taken as they are. Else a map is ReLU(sum over channels of mean gradient
+    times activation) at the network's `gradcam_layer` (Selvaraju 2017). Gradients are taken from that layer upwards
+    only, and the hook is gone afterwards; MONAI's GradCAM goes back to the input and leaves its hooks, with the
+    activations they hold, on the network.
 
     Parameters
     ----------
@@ -49,6 +69,12 @@ def run_with_maps(
     ModelError
         When the network has none of the outputs, names no layer for Grad-CAM, or that layer gives no maps.
     """
+    own = maps_of_its_own(network, part)
+    if own is not None:
+        with torch.no_grad():
+            given, drawn = run(own, images)
+        explained = outputs_there(model, {name: tuple(value.shape) for name, value in drawn.items()}, outputs)
+        return given, {name: drawn[name] for name in explained}
     kept: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: Any, activation: Tensor) -> Tensor:

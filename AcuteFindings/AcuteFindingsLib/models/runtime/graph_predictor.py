@@ -50,7 +50,7 @@ class GraphPredictor:
         self.sessions: dict[str, Session] = {}
         self._graphs = graphs_of(card)
         self.one_pass = self._graphs.explaining is not None
-        self.explanation = "Grad-CAM" if self.one_pass else OCCLUSION
+        self.explanation = self._graphs.explaining.method if self._graphs.explaining else OCCLUSION
         self._open_graph, self._asked = open_graph, device
 
     @property
