@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
-from AcuteFindingsLib.cli import evaluate, explore, import_model, models, pacs, providers, studies, train
+from AcuteFindingsLib.cli import evaluate, explore, import_model, models, pacs, providers, studies, train, worklist
 from AcuteFindingsLib.cli.common import (
     BROKEN_PIPE,
     help_without_command,
@@ -47,6 +47,7 @@ models.models_app.command("import")(import_model.models_import)
 app.add_typer(models.models_app, name="models", rich_help_panel="Models")
 app.add_typer(providers.providers_app, name="providers", rich_help_panel="Models")
 app.add_typer(pacs.servers_app, name="servers", rich_help_panel="Archives")
+app.add_typer(worklist.worklist_app, name="worklist", rich_help_panel="Studies")
 app.add_typer(train.recipes_app, name="recipes", rich_help_panel="Research")
 
 # What a wrong command line raises; newer versions of typer do not make the class itself public.

@@ -41,6 +41,14 @@ def _tables(folder: Path, images: list[str]) -> None:
         _table(folder / f"{name}.csv", ["image", "pneumothorax"], rows)
 
 
+def _arrivals(folder: Path) -> None:
+    """A department's studies of three days, and its settings of urgency."""
+    rng = np.random.default_rng(3)
+    rows = [[60 * place, int(place % 7 == 0), f"{5 + 5 * rng.random():.1f}"] for place in range(72)]
+    _table(folder / "arrivals.csv", ["arrived", "positive", "reading_minutes"], rows)
+    (folder / "urgency.toml").write_text("limit_minutes = 240\n", encoding="utf-8")
+
+
 def _lungs_program(path: Path) -> None:
     """A small ONNX file that draws something on a radiograph of 64×64 pixels and answers with a probability."""
     from onnx import TensorProto, helper, save
@@ -75,6 +83,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "labels.csv").open() as stream:
         _tables(folder, [row["image"] for row in csv.DictReader(stream)])
     _lungs_program(folder / "lungs.onnx")
+    _arrivals(folder)
     return folder
 
 
