@@ -153,7 +153,7 @@ class DetectorKind:
     codes
         Codes of its reports.
     segments
-        What it draws, its finding first; empty for a detector that draws nothing.
+        What its models draw, or some of them (`ModelForm`), its finding first; empty where none draws anything.
     detector
         ``"module:name"`` of the detector's class: ``cls(predictor, **companions)``, each companion by its task's id.
     rule

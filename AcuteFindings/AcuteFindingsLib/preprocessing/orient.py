@@ -39,6 +39,10 @@ class Axial:
     order: tuple[int, int, int]
     flipped: tuple[int, ...]
 
+    def view(self, array: np.ndarray) -> np.ndarray:
+        """Put an array that lies on the study's own axes in the order of this view (a view, no copy)."""
+        return np.flip(array.transpose(self.order), self.flipped)
+
     def restore(self, array: np.ndarray) -> np.ndarray:
         """Put an array that lies on this view's grid back on the study's own axes (a view, no copy)."""
         return np.flip(array, self.flipped).transpose(np.argsort(self.order))

@@ -2,13 +2,14 @@
 
 from types import MappingProxyType
 
-from AcuteFindingsLib.detectors.code import Code
-from AcuteFindingsLib.detectors.kind import DetectorKind, Importer, ReportCodes, Sample, SamplePhantoms
+from AcuteFindingsLib.detectors.code import ALTERED, Code
+from AcuteFindingsLib.detectors.kind import DetectorKind, Importer, ReportCodes, Sample, SamplePhantoms, Segment
 from AcuteFindingsLib.models.task import KnownLabel, ModelTask, Point, ProgramForm, ProgramOutputs
 from AcuteFindingsLib.study.requirements import CtRequirements
 
 _HERE = "AcuteFindingsLib.detectors.pe"
 _EMBOLISM = Code("SCT", "59282003", "Pulmonary embolism")
+_ARTERY = Code("SCT", "81040000", "Pulmonary artery")
 
 _TASK = ModelTask(
     id="pe",
@@ -77,10 +78,12 @@ KIND = DetectorKind(
     codes=ReportCodes(
         label="Pulmonary embolism",
         finding=_EMBOLISM,
-        site=Code("SCT", "81040000", "Pulmonary artery"),
+        site=_ARTERY,
         procedure=Code("SCT", "77477000", "Computed tomography"),
         body_part="CHEST",
     ),
+    # Drawn by models of the form volume-mask alone.
+    segments=(Segment("Pulmonary embolism", ALTERED, _EMBOLISM, _ARTERY, (0.95, 0.3, 0.15)),),
     detector=f"{_HERE}.detector:PEDetector",
     rule=f"{_HERE}.detector:PERule",
     layout="stack",
