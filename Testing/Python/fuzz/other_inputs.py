@@ -174,6 +174,42 @@ def source(rng: np.random.Generator, folder: Path) -> Trial:
     return plain_trial(f"{kind}: {name} damaged", run)
 
 
+@cache
+def _weights() -> dict[str, bytes]:
+    """Return the members of a checkpoint that PyTorch wrote."""
+    import torch
+
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
+    out = BytesIO()
+    torch.save({"epoch": 3, "state_dict": network.state_dict(), "hyper_parameters": {"lr": 0.1, "sizes": (1, 2)}}, out)
+    with zipfile.ZipFile(out) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def weights(rng: np.random.Generator, folder: Path) -> Trial:
+    """A PyTorch file of weights of which one member, with a checksum that fits, or the archive is damaged."""
+    from AcuteFindingsLib.models.public.torch_file import read_torch_file
+
+    files = dict(_weights())
+    name = next(n for n in files if n.endswith("data.pkl"))
+    if rng.random() < 0.2:
+        name = list(files)[int(rng.integers(len(files)))]
+    files[name] = damage(files[name], rng)
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for member, data in files.items():
+            archive.writestr(member, data)
+    data = damage(out.getvalue(), rng) if rng.random() < 0.2 else out.getvalue()
+    (folder / "weights.pt").write_bytes(data)
+
+    def run() -> None:
+        for array in read_torch_file(folder / "weights.pt").values():
+            assert array.nbytes <= len(data), "more numbers than the file has"
+            array.sum()
+
+    return plain_trial(f"weights: {name} damaged", run)
+
+
 # Text and JSON.
 
 
@@ -382,5 +418,5 @@ def corrections(rng: np.random.Generator, folder: Path) -> Trial:
 
 
 SHARES: dict[Callable[[np.random.Generator, Path], Trial], int] = {
-    package: 9, source: 5, table: 8, recipe: 5, catalogue: 4, servers: 2, finding: 6, scene: 4, corrections: 4,
+    package: 9, source: 5, weights: 4, table: 8, recipe: 5, catalogue: 4, servers: 2, finding: 6, scene: 4, corrections: 4,
 }  # fmt: skip

@@ -13,19 +13,13 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
+from AcuteFindingsLib.models.checkpoint import require_room, require_state
 from AcuteFindingsLib.models.files import METADATA
 from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.models.package import BuildNetwork, ModelPackage
 
 _NAMED_FAULTS = 3
 
-WRAPPERS = (
-    *("state_dict", "model_state_dict", "model_state", "model_weights", "model", "net_state_dict", "net", "network"),
-    *("module", "weights", "params", "ema", "ema_state_dict", "state_dict_ema", "model_ema", "params_ema"),
-)
-"""Keys under which training scripts keep a network's tensors, the network as it was trained before its average."""
-
-_DEEPEST_WRAPPER = 4
 # Modules of which a training script keeps no object, and a pickle that wants to run something does.
 _RUNNERS = frozenset(
     """builtins __builtin__ os posix nt sys subprocess runpy importlib ctypes socket shutil pty code codeop webbrowser
@@ -43,7 +37,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     ----------
     path
         ``.safetensors``, or a PyTorch file (``.pt``, ``.pth``, ``.ckpt``, ``.bin``) that holds tensors by name, also
-        inside a checkpoint (`WRAPPERS`), beside settings of any class, which are not made.
+        inside a checkpoint (`models.checkpoint.WRAPPERS`), beside settings of any class, which are not made.
 
     Raises
     ------
@@ -141,7 +135,7 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     try:
-        _require_room(path)
+        require_room(path)
         data = _load(path)
     except pickle.UnpicklingError as error:
         # Neither a pickle nor an archive of one: it wants nothing, it is just something else.
@@ -157,26 +151,7 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:
         told = " ".join(str(error).split())[:300] or type(error).__name__
         raise ModelError(f"{path} is not a readable PyTorch weights file, or it is damaged: {told}.") from error
-    state = _state_in(data, path)
-    if state is None:
-        raise ModelError(
-            f"{path} holds no tensors by name (a state dict was expected){_keys(data)}; save the model's state_dict()."
-        )
-    return state
-
-
-def _require_room(path: Path) -> None:
-    """Refuse an archive that unpacks to more than the budget; PyTorch stores its tensors uncompressed."""
-    if not zipfile.is_zipfile(path):
-        return
-    limits = budgets()
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    total, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
-    if len(entries) > limits.archive_members or total > limits.archive_bytes:
-        raise ModelError(f"{path} unpacks to {total / 1e9:.1f} GB in {len(entries):,} parts, more than any model here.")
-    if total > limits.ratio_counts_from and total > limits.unpacked_ratio * max(packed, 1):
-        raise ModelError(f"{path} unpacks to far more than its size, as no file of weights does.")
+    return require_state(data, torch.Tensor, path)
 
 
 def _load(path: Path) -> object:
@@ -204,31 +179,6 @@ def _runs_code(name: str) -> bool:
     """Whether a pickle that names this asks for something to be done rather than for a setting of a training."""
     top, _, rest = name.partition(".")
     return top in _RUNNERS or (top == "torch" and (rest.startswith("nn.") or "load" in rest)) or not rest
-
-
-def _state_in(data: object, path: Path, depth: int = 0) -> dict[str, torch.Tensor] | None:
-    """Return the tensors by name that lie in what was read: itself, under one of `WRAPPERS`, or the only ones."""
-    if not isinstance(data, dict) or depth > _DEEPEST_WRAPPER:
-        return None
-    # What a pickle wrote on a mapping may hide its methods.
-    data = dict(dict.items(data))
-    for key in WRAPPERS:
-        inner = _state_in(data.get(key), path, depth + 1)
-        if inner is not None:
-            return inner
-    tensors = {name: value for name, value in data.items() if isinstance(value, torch.Tensor)}
-    if tensors:
-        if not all(isinstance(name, str) for name in tensors):
-            raise ModelError(f"{path} holds tensors that have no names; save the model's state_dict().")
-        return tensors
-    states = [state for value in data.values() if (state := _state_in(value, path, depth + 1)) is not None]
-    return states[0] if len(states) == 1 else None
-
-
-def _keys(data: object) -> str:
-    if not isinstance(data, dict) or not data:
-        return ""
-    return f"; its entries are {', '.join(ascii(str(key))[:40] for key in list(dict.keys(data))[:8])}"
 
 
 def _require_plain(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
