@@ -11,7 +11,8 @@ from scipy.special import expit
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.predictor import Explained, Predictor
-from AcuteFindingsLib.preprocessing.square import fit_square, unfit_square
+from AcuteFindingsLib.preprocessing.resample import resize_in_plane
+from AcuteFindingsLib.preprocessing.square import Shown, fit_square, stretch_square, unfit_square
 from AcuteFindingsLib.study.study import SourceSlice
 
 
@@ -21,6 +22,7 @@ class RadiographSettings(BaseModel):
     `flip` averages the answer with that for the mirrored picture, as the fourth place does (docs/sources.md 3).
     `region` is what of the picture the model is shown: all of it, a crop to the lungs (third place, docs/sources.md 3),
     nothing but the lungs, or all but them (docs/sources.md 5); what is not shown is black.
+    `stretch` brings each side to the size by itself instead of padding the shorter one (docs/sources.md 8).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +33,7 @@ class RadiographSettings(BaseModel):
     flip: bool = False
     equalise: bool = True
     region: Literal["whole", "lung-crop", "lungs-only", "lungs-removed"] = "whole"
+    stretch: bool = False
 
 
 # How far a crop reaches beyond the lungs, as a share of the picture: the pleura and the costophrenic angles stay in it.
@@ -63,12 +66,17 @@ def network_images(
     squares = []
     for number, image in enumerate(images):
         box = shown_box(image.shape, settings, None if lungs is None else lungs[number])
-        square = fit_square(stretch_gray(image[box]) if settings.equalise else image[box], settings.size)
+        square = to_square(stretch_gray(image[box]) if settings.equalise else image[box], settings)
         if settings.region in ("lungs-only", "lungs-removed") and lungs is not None and lungs[number].any():
-            inside = fit_square(lungs[number].astype(np.float32), settings.size) >= 0.5
+            inside = to_square(lungs[number].astype(np.float32), settings) >= 0.5
             square *= inside if settings.region == "lungs-only" else ~inside
         squares.append(square)
     return ((np.stack(squares)[:, None] - settings.mean) / settings.std).astype(np.float32)
+
+
+def to_square(image: np.ndarray, settings: RadiographSettings) -> np.ndarray:
+    """Bring ``(y, x)`` to the size of the network's pictures: float32."""
+    return stretch_square(image, settings.size) if settings.stretch else fit_square(image, settings.size)
 
 
 def shown_box(shape: tuple[int, ...], settings: RadiographSettings, lungs: np.ndarray | None) -> tuple[slice, slice]:
@@ -89,11 +97,12 @@ def shown_box(shape: tuple[int, ...], settings: RadiographSettings, lungs: np.nd
     return slice(top, bottom), slice(left, right)
 
 
-def unfit_shown(square: np.ndarray, shape: tuple[int, ...], box: tuple[slice, slice] | None = None) -> np.ndarray:
-    """Bring a network's ``(size, size)`` map back on the picture ``(y, x)`` of which it was shown `box`: float32."""
-    box = box or (slice(0, shape[0]), slice(0, shape[1]))
+def unfit_shown(square: np.ndarray, shape: tuple[int, ...], shown: Shown | None = None) -> np.ndarray:
+    """Bring a network's ``(size, size)`` map back on the picture ``(y, x)`` of which it was shown a part: float32."""
+    shown = shown or Shown((slice(0, shape[0]), slice(0, shape[1])))
     out = np.zeros(shape, np.float32)
-    out[box] = unfit_square(square, (box[0].stop - box[0].start, box[1].stop - box[1].start))
+    size = shown.box[0].stop - shown.box[0].start, shown.box[1].stop - shown.box[1].start
+    out[shown.box] = resize_in_plane(square[None], size)[0] if shown.stretched else unfit_square(square, size)
     return out
 
 
@@ -107,13 +116,13 @@ class Radiographs:
         ``(n, 1, size, size)`` float32.
     pictures
         ``(y, x)`` in 0..1 each.
-    boxes
+    parts
         What of each picture is shown.
     """
 
     images: np.ndarray
     pictures: Sequence[np.ndarray]
-    boxes: list[tuple[slice, slice]]
+    parts: list[Shown]
     sources: tuple[SourceSlice, ...] = ()
 
     def __len__(self) -> int:
@@ -132,24 +141,24 @@ class Radiographs:
         """Return the whole picture, whatever the network is shown of it."""
         return self.pictures[number]
 
-    def shown(self, number: int) -> tuple[slice, slice]:
+    def shown(self, number: int) -> Shown:
         """Return what of a picture is shown."""
-        return self.boxes[number]
+        return self.parts[number]
 
     def on_picture(self, number: int, square: np.ndarray) -> np.ndarray:
         """Bring a map of what the network was shown back on the picture: float32."""
-        return unfit_shown(square, self.pictures[number].shape, self.boxes[number])
+        return unfit_shown(square, self.pictures[number].shape, self.parts[number])
 
 
 def show_pictures(
     pictures: Sequence[np.ndarray], settings: RadiographSettings, lungs: Sequence[np.ndarray] | None = None
 ) -> Radiographs:
     """Prepare pictures with the way back; parameters and errors as `network_images`."""
-    boxes = [
-        shown_box(picture.shape, settings, None if lungs is None else lungs[number])
+    parts = [
+        Shown(shown_box(picture.shape, settings, None if lungs is None else lungs[number]), settings.stretch)
         for number, picture in enumerate(pictures)
     ]
-    return Radiographs(network_images(pictures, settings, lungs), pictures, boxes)
+    return Radiographs(network_images(pictures, settings, lungs), pictures, parts)
 
 
 @dataclass(frozen=True)

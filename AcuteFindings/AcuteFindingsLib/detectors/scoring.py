@@ -16,6 +16,7 @@ from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.find import default_package, find_id, find_package
 from AcuteFindingsLib.models.heat import scale_maps
 from AcuteFindingsLib.models.predictor import Explained, Predictor
+from AcuteFindingsLib.preprocessing.square import Shown
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
@@ -48,8 +49,8 @@ class Prepared(Images, Protocol):
         """Return image `number`, which the network is shown as ``(channels, y, x)``, as people see it: 0..1."""
         ...
 
-    def shown(self, number: int, /) -> tuple[slice, slice] | None:
-        """Return what of its picture image `number` shows, as a square; None where the picture is the image itself."""
+    def shown(self, number: int, /) -> Shown | None:
+        """Return what of its picture image `number` shows; None where the picture is the image itself."""
         ...
 
 

@@ -15,6 +15,7 @@ from AcuteFindingsLib.models.heat import scale_maps
 from AcuteFindingsLib.models.predictor import computed_by
 from AcuteFindingsLib.pages.page import picture_source, render, write_page
 from AcuteFindingsLib.preprocessing.resample import resize_in_plane
+from AcuteFindingsLib.preprocessing.square import Shown
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.reader import read_study
@@ -81,8 +82,8 @@ class Seen:
         ``(y, x)`` in 0..1 for a person.
     probability
         Of the label, as the detector gives it.
-    box
-        What of the picture the network was shown, as a square; None where its image is the picture itself.
+    shown
+        What of the picture the network was shown; None where its image is the picture itself.
     looked
         Where the model looked for the label, ``(1, y, x)`` of any scale, if the pass that answered gave it.
     drawn
@@ -93,7 +94,7 @@ class Seen:
     batch: np.ndarray
     picture: np.ndarray
     probability: float
-    box: tuple[slice, slice] | None
+    shown: Shown | None
     looked: np.ndarray | None
     drawn: Drawn
 
@@ -102,7 +103,7 @@ class Seen:
         size = self.batch.shape[-2], self.batch.shape[-1]
         if square.shape != size:
             square = np.clip(resize_in_plane(square[None], size)[0], 0, 1)
-        return square if self.box is None else unfit_shown(square, self.picture.shape, self.box)
+        return square if self.shown is None else unfit_shown(square, self.picture.shape, self.shown)
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class _Best:
         for number in map(int, np.argsort(-probabilities, kind="stable")[: self.count]):
             image = prepared[number : number + 1][0]
             told = name if count == 1 else f"{name}, slice {number + 1} of {count} from below"
-            picture, box = prepared.picture(number, image), prepared.shown(number)
+            picture, shown = prepared.picture(number, image), prepared.shown(number)
             # Copies, so that a series is let go.
             looked = None if answer.looked is None else answer.looked.maps[number : number + 1, index].copy()
             drawn = replace(
@@ -145,7 +146,7 @@ class _Best:
                 mask=None if answer.drawn.mask is None else answer.drawn.mask[number].copy(),
                 attention=None if answer.drawn.attention is None else answer.drawn.attention[number].copy(),
             )
-            self.kept.append(Seen(told, image, picture, float(probabilities[number]), box, looked, drawn))
+            self.kept.append(Seen(told, image, picture, float(probabilities[number]), shown, looked, drawn))
         self.kept = sorted(self.kept, key=lambda seen: -seen.probability)[: self.count]
 
 

@@ -189,6 +189,23 @@ def resize_in_plane(slices: np.ndarray, shape_yx: tuple[int, int]) -> np.ndarray
     return out
 
 
+def pick_in_plane(slices: np.ndarray, shape_yx: tuple[int, int]) -> np.ndarray:
+    """Stretch as `resize_in_plane`, but a new pixel lies between the nearest two of each axis, however large it is."""
+    along_y, along_x = (_picked(old, new) for old, new in zip(slices.shape[1:], shape_yx, strict=True))
+    return np.stack([weigh_plane(old, along_y, along_x) for old in slices])
+
+
+@lru_cache(maxsize=8)
+def _picked(old: int, new: int) -> csr_array:
+    """Return the weights ``(new, old)`` of one axis: two in each row."""
+    places = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+    low = np.minimum(places.astype(int), max(old - 2, 0))
+    share = (places - low).astype(np.float32)
+    row = np.arange(new)
+    columns = np.concatenate([low, np.minimum(low + 1, old - 1)])
+    return csr_array((np.concatenate([1 - share, share]), (np.concatenate([row, row]), columns)), shape=(new, old))
+
+
 @lru_cache(maxsize=8)
 def _stretch(old: int, new: int) -> csr_array:
     """Return the weights ``(new, old)`` of one axis; a volume is stretched a few slices at a time by the same ones."""

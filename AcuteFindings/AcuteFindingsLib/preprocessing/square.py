@@ -1,8 +1,18 @@
 """Radiographs of any shape on a network's square, and back."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from AcuteFindingsLib.preprocessing.resample import resize_in_plane
+from AcuteFindingsLib.preprocessing.resample import pick_in_plane, resize_in_plane
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of a picture is on a network's square: `box` of it, padded, or where `stretched` each side by itself."""
+
+    box: tuple[slice, slice]
+    stretched: bool = False
 
 
 def pad_to_square(image: np.ndarray, *, fill: float = 0.0) -> np.ndarray:
@@ -27,3 +37,13 @@ def unfit_square(square: np.ndarray, shape_yx: tuple[int, int]) -> np.ndarray:
     whole = resize_in_plane(square[None], (side, side))[0]
     y, x = ((side - length) // 2 for length in shape_yx)
     return whole[y : y + shape_yx[0], x : x + shape_yx[1]]
+
+
+def stretch_square(image: np.ndarray, size: int) -> np.ndarray:
+    """Bring ``(y, x)`` to `size` pixels per side, each side by itself: float32.
+
+    Values are linear between the nearest two pixels of each axis and nothing is averaged, as public models resize their
+    pictures (OpenCV's ``INTER_LINEAR``, torch's bilinear without antialiasing); to `resize_in_plane` a smaller picture
+    is a mean of areas.
+    """
+    return pick_in_plane(image[None], (size, size))[0]

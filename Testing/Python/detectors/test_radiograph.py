@@ -6,7 +6,7 @@ from scipy.special import logit
 
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.pneumothorax.scorer import PneumothoraxScorer
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, show_pictures
 from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LabelScorer
 from AcuteFindingsLib.detectors.scoring import load_scorer
 from AcuteFindingsLib.errors import ModelError
@@ -85,6 +85,19 @@ def test_findings_of_a_model_for_lungs_alone_do_not_hang_on_what_lies_around_the
     around = np.where(lungs, picture, 0.9).astype(np.float32)
     own, changed = (ChestScorer(model).probabilities([image], [lungs])[0, 0] for image in (picture, around))
     assert own == pytest.approx(changed)
+
+
+def test_a_stretched_picture_fills_the_square_and_its_map_comes_back_where_it_was(picture):
+    high = np.repeat(picture, 2, axis=0)
+    y, x = high.shape
+    settings = RadiographSettings(size=SIZE, equalise=False, stretch=True)
+    shown = show_pictures([high], settings)
+    assert np.abs(shown.images[0, 0] - show_pictures([picture], settings).images[0, 0]).mean() < 0.02
+    mark = np.zeros((SIZE, SIZE), np.float32)
+    mark[SIZE // 4 : SIZE // 2, SIZE // 2 : SIZE * 3 // 4] = 1
+    rows, columns = np.nonzero(shown.on_picture(0, mark) >= 0.5)
+    assert (rows.min(), rows.max() + 1) == pytest.approx((y / 4, y / 2), abs=1)
+    assert (columns.min(), columns.max() + 1) == pytest.approx((x / 2, x * 3 / 4), abs=1)
 
 
 @pytest.mark.parametrize(("label", "asked"), [("effusion", ("pathologies", 1)), ("chest_drain", ("tubes", 0))])

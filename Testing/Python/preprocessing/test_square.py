@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
-from AcuteFindingsLib.preprocessing.square import fit_square, pad_to_square, unfit_square
+from AcuteFindingsLib.preprocessing.square import fit_square, pad_to_square, stretch_square, unfit_square
 
 
 @pytest.mark.parametrize("shape", [(300, 400), (400, 300), (301, 400), (256, 256)])
@@ -25,3 +26,10 @@ def test_proportions_are_kept():
     image[52:152, 152:252] = 1
     mask = fit_square(image, 100) > 0.5
     assert mask.any(axis=1).sum() == mask.any(axis=0).sum() == 25
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (640, 1024), (64, 64), (20, 300), (1, 5)])
+def test_a_stretched_picture_is_torch_s_bilinear_without_a_mean(shape):
+    image = np.random.default_rng(4).random(shape, np.float32)
+    expected = torch.nn.functional.interpolate(torch.from_numpy(image)[None, None], size=(64, 64), mode="bilinear")
+    np.testing.assert_allclose(stretch_square(image, 64), expected[0, 0].numpy(), atol=1e-5)

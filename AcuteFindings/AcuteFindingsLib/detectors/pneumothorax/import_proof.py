@@ -12,7 +12,8 @@ from AcuteFindingsLib.models.importing.proof import Source
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.phantoms.chest_xray.generate import make_chest_xray
-from AcuteFindingsLib.preprocessing.square import fit_square, unfit_square
+from AcuteFindingsLib.preprocessing.resample import resize_in_plane
+from AcuteFindingsLib.preprocessing.square import fit_square, stretch_square, unfit_square
 
 # A small picture, higher than wide so that it is padded: an import takes little longer for it.
 _PICTURE = (160, 128)
@@ -22,13 +23,15 @@ def difference(predictor: Predictor, source: Source) -> float:
     """Return the largest difference, probabilities and masks; see `detectors.import_proof.detector_difference`."""
     study = phantom_study(make_chest_xray(SEED, positive=True, size=_PICTURE[0]))
     study = replace(study, array=np.ascontiguousarray(study.array[:, :, : _PICTURE[1]]))
-    said = source.ask("", fit_square(study.array[0], source.size)[None, None])
     make = find_task(predictor.card.task).load_scorer(predictor.card.form)
     scorer = make(predictor)
+    stretched = scorer.settings.stretch
+    said = source.ask("", (stretch_square if stretched else fit_square)(study.array[0], source.size)[None, None])
     if not scorer.mask:
         expected = np.concatenate([said[name] for name in scorer.outputs if name in said], axis=1)
         return apart(expected, scorer.score([study]).probabilities)
-    soft = unfit_square(said["mask"][0, 0].astype(np.float32), _PICTURE)
+    drawn = said["mask"][0, 0].astype(np.float32)
+    soft = resize_in_plane(drawn[None], _PICTURE)[0] if stretched else unfit_square(drawn, _PICTURE)
     shape = two_largest if isinstance(scorer, LungsScorer) else np.asarray
     # Parts and holes are large or small by the threshold: the mask nearest half of the picture tells most.
     cuts = [between(soft, share) for share in np.linspace(0.1, 0.9, 9)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, shown_box
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, shown_box, to_square
 from AcuteFindingsLib.detectors.radiograph_scorers import LungsScorer
 from AcuteFindingsLib.detectors.registry import find_task, kind_of_task
 from AcuteFindingsLib.errors import DataError
@@ -19,7 +19,6 @@ from AcuteFindingsLib.preprocessing.lungs_heart import lungs_heart_mask
 from AcuteFindingsLib.preprocessing.orient import Axial
 from AcuteFindingsLib.preprocessing.pe_input import prepare_pe_slices
 from AcuteFindingsLib.preprocessing.resample import fit_in_plane, resize_in_plane
-from AcuteFindingsLib.preprocessing.square import fit_square
 from AcuteFindingsLib.study.images import is_picture
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.training.data.load import LoadedStudy, load_image, load_mask, load_study
@@ -187,7 +186,7 @@ def _radiograph(example: Example, plan: Preparation) -> Arrays:
     lungs = None if settings.region == "whole" else _lungs(example, image, plan)
     square = network_images([image], plain, None if lungs is None else [lungs])[0]
     box = shown_box(image.shape, settings, lungs)
-    fitted = fit_square(mask[box].astype(np.float32), settings.size) >= 0.5
+    fitted = to_square(mask[box].astype(np.float32), settings) >= 0.5
     return _arrays(square, fitted[None].astype(np.uint8), labels, np.array([known]), keys=[example.key])
 
 

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, shown_box
+from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, shown_box, to_square
 from AcuteFindingsLib.errors import TrainingError
 from AcuteFindingsLib.networks.pe import EXAM_LABELS
 from AcuteFindingsLib.phantoms.chest_xray.tubes import TUBES
-from AcuteFindingsLib.preprocessing.square import fit_square
 from AcuteFindingsLib.training.data.load import load_image, load_mask
 from AcuteFindingsLib.training.data.table import LUNGS, Example
 from AcuteFindingsLib.training.lesions.bleeds import draw_bleed, draw_calcium
@@ -105,7 +104,7 @@ def _radiograph(
     box = shown_box(image.shape, plain, lungs)
     return drawn_arrays(
         network_images([found.image], plain, [lungs])[0, 0],
-        fit_square(found.mask[box].astype(np.float32), settings.size) >= 0.5,
+        to_square(found.mask[box].astype(np.float32), settings) >= 0.5,
         np.array([known.get(name, np.nan) for name in plan.labels], np.float32),
     )
 
