@@ -64,10 +64,13 @@ class Looked:
         ``(n, labels, y, x)`` float32, at least 0, as `Predictor.predict_explained` gives them.
     probability
         ``(n, labels)``: of each image by itself.
+    drawn
+        Whether the maps are probabilities themselves, which are not stretched (`models.heat.scale_maps`).
     """
 
     maps: np.ndarray
     probability: np.ndarray
+    drawn: bool = False
 
     def heat(
         self,
@@ -78,12 +81,13 @@ class Looked:
     ) -> np.ndarray:
         """Return heat maps of some images for a label: ``(len(images), *shape_yx)`` in 0..1.
 
-        Each reaches as high as the image's `probability`, that of the image by itself when None.
+        Each reaches as high as the image's `probability`, that of the image by itself when None; one that the model
+        draws itself reaches no higher.
         """
         chosen = np.asarray(images, int)
         if probability is None:
             probability = self.probability[chosen, index]
-        return scale_maps(self.maps[chosen, index], probability, shape_yx)
+        return scale_maps(self.maps[chosen, index], probability, shape_yx, drawn=self.drawn)
 
 
 @dataclass(frozen=True)

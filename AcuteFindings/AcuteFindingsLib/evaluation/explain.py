@@ -8,7 +8,7 @@ import numpy as np
 
 from AcuteFindingsLib.detectors.radiograph import unfit_shown
 from AcuteFindingsLib.detectors.registry import kind_of_task
-from AcuteFindingsLib.detectors.scoring import Answer, Drawn, Prepared, Scorer, load_scorer
+from AcuteFindingsLib.detectors.scoring import Answer, Drawn, Looked, Prepared, Scorer, load_scorer
 from AcuteFindingsLib.errors import EvaluationError, ModelError
 from AcuteFindingsLib.evaluation.contact_sheet import Panel, write_row, write_sheet
 from AcuteFindingsLib.models.heat import scale_maps
@@ -85,7 +85,7 @@ class Seen:
     shown
         What of the picture the network was shown; None where its image is the picture itself.
     looked
-        Where the model looked for the label, ``(1, y, x)`` of any scale, if the pass that answered gave it.
+        Where the model looked for the label, of this image alone, if the pass that answered gave it.
     drawn
         What the model draws, ``(y, x)`` each.
     """
@@ -95,7 +95,7 @@ class Seen:
     picture: np.ndarray
     probability: float
     shown: Shown | None
-    looked: np.ndarray | None
+    looked: Looked | None
     drawn: Drawn
 
     def on_picture(self, square: np.ndarray) -> np.ndarray:
@@ -140,7 +140,9 @@ class _Best:
             told = name if count == 1 else f"{name}, slice {number + 1} of {count} from below"
             picture, shown = prepared.picture(number, image), prepared.shown(number)
             # Copies, so that a series is let go.
-            looked = None if answer.looked is None else answer.looked.maps[number : number + 1, index].copy()
+            looked = answer.looked and replace(
+                answer.looked, maps=answer.looked.maps[number : number + 1, index : index + 1].copy()
+            )
             drawn = replace(
                 answer.drawn,
                 mask=None if answer.drawn.mask is None else answer.drawn.mask[number].copy(),
@@ -212,9 +214,12 @@ def _evidence(scorer: Scorer, seen: Sequence[Seen], index: int) -> list[Evidence
     found = dict(zip(later, explained, strict=True))
     shown = []
     for number, one in enumerate(seen):
-        looked = found[number][None] if one.looked is None else one.looked
         # The probability is the one that the whole series gave: an image by itself may have another.
-        heat = scale_maps(looked, np.array([one.probability]), size)[0]
+        probability = np.array([one.probability])
+        if one.looked is None:
+            heat = scale_maps(found[number][None], probability, size)[0]
+        else:
+            heat = one.looked.heat([0], 0, size, probability)[0]
         mask, attention = one.drawn.mask, one.drawn.attention
         shown.append(
             Evidence(

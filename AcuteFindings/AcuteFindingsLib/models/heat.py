@@ -10,7 +10,9 @@ from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 
 
-def scale_maps(maps: np.ndarray, probability: np.ndarray, shape_yx: tuple[int, int]) -> np.ndarray:
+def scale_maps(
+    maps: np.ndarray, probability: np.ndarray, shape_yx: tuple[int, int], *, drawn: bool = False
+) -> np.ndarray:
     """Stretch maps to pictures and let each reach as high as the probability that it explains.
 
     So maps of different slices can be compared: one that the network finds negative stays dark, and 1 is reached only
@@ -24,6 +26,9 @@ def scale_maps(maps: np.ndarray, probability: np.ndarray, shape_yx: tuple[int, i
         ``(n,)`` in 0..1.
     shape_yx
         Of the pictures.
+    drawn
+        Whether the maps are probabilities themselves: they stay as they are and are cut off at `probability`.
+        Stretched, one in which the model draws nothing would show a place all the same.
 
     Returns
     -------
@@ -31,6 +36,8 @@ def scale_maps(maps: np.ndarray, probability: np.ndarray, shape_yx: tuple[int, i
         ``(n, *shape_yx)`` float32 in 0..1.
     """
     heat = np.clip(resize_in_plane(maps, shape_yx), 0, None)
+    if drawn:
+        return np.minimum(heat, np.asarray(probability, np.float32)[:, None, None], out=heat)
     peak = heat.max(axis=(1, 2), keepdims=True)
     np.divide(heat, peak, out=heat, where=peak > 0)
     heat *= np.asarray(probability, np.float32)[:, None, None]

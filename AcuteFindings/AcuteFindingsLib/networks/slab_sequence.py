@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import create_backbone
 from AcuteFindingsLib.networks.deeplab_decoder import RATES, DeepLabDecoder
 from AcuteFindingsLib.networks.layers import resize_like
@@ -35,9 +36,16 @@ class SlabSequence(nn.Module):
     hidden, layers, attention
         Units of each direction of the GRU, its layers, and units of the attention over slices.
     folds
-        Decoders whose answers are averaged; none draws nothing.
+        Decoders whose answers are averaged.
     decoder_features, rates
         Of `DeepLabDecoder`.
+    order
+        Which of the numbers that the layers give each number of the answer is; as they are when None.
+
+    Raises
+    ------
+    ModelError
+        There is no decoder, or `order` leaves a number out.
     """
 
     # What detectors call, and which output of the first part each part reads.
@@ -59,8 +67,14 @@ class SlabSequence(nn.Module):
         folds: int = 5,
         decoder_features: int = 256,
         rates: Sequence[int] = RATES,
+        order: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        self.order = list(range(labels) if order is None else order)
+        if sorted(self.order) != list(range(labels)):
+            raise ModelError(f"order is {self.order}; it must name each of the {labels} numbers once.")
+        if folds < 1:
+            raise ModelError(f"folds is {folds}; at least one decoder draws where the model looked.")
         self.classifier = _SliceClassifier(backbone, in_channels, labels, dict(backbone_arguments or {}))
         self.sequence = _SeriesReader(self.classifier.features, hidden, layers, attention, labels)
         fine, deep = self.classifier.stage_features
@@ -94,10 +108,10 @@ class SlabSequence(nn.Module):
         """
         maps = self.classifier.maps(slabs)
         drawn = functional.avg_pool2d(self.draw(maps, slabs.shape[-2], slabs.shape[-1]), _MAP_PIXELS)
-        return self._read(maps[-1]), {"slice": drawn}
+        return self._read(maps[-1]), {"slice": drawn[:, self.order]}
 
     def draw(self, maps: Sequence[Tensor], rows: int, columns: int) -> Tensor:
-        """Return the mean of the decoders' probabilities ``(n, labels, rows, columns)`` for the encoder's maps."""
+        """Return the mean of the decoders' probabilities ``(n, labels, rows, columns)``, in the layers' own order."""
         logits = [getattr(self, name)(maps[1], maps[-1]) for name in self.fold_names]
         total = torch.sigmoid(resize_like(logits[0], rows, columns))
         for one in logits[1:]:
@@ -118,7 +132,7 @@ class SlabSequence(nn.Module):
         dict
             ``{"slice": (b, n, labels), "study": (b, labels)}``: logits.
         """
-        return self.sequence(encodings)
+        return {name: logits[..., self.order] for name, logits in self.sequence(encodings).items()}
 
     def forward(self, scans: Tensor) -> dict[str, Tensor]:
         """Return what `context` gives for ``(b, n, c, y, x)``."""
@@ -130,7 +144,7 @@ class SlabSequence(nn.Module):
 
     def _read(self, deepest: Tensor) -> dict[str, Tensor]:
         features, logits = self.classifier(deepest)
-        return {"encoding": functional.pad(features, [0, 1]), "slice": logits}
+        return {"encoding": functional.pad(features, [0, 1]), "slice": logits[:, self.order]}
 
 
 class _SliceClassifier(nn.Module):
@@ -138,12 +152,13 @@ class _SliceClassifier(nn.Module):
 
     def __init__(self, name: str, in_channels: int, labels: int, options: dict[str, Any]) -> None:
         super().__init__()
-        self.backbone: Any = create_backbone(
+        backbone: Any = create_backbone(
             name, in_channels=in_channels, pretrained=False, num_classes=0, global_pool="", **options
         )
-        stages = self.backbone.feature_info
-        self.stage_features = (int(stages[1]["num_chs"]), int(stages[-1]["num_chs"]))
-        self.features = int(self.backbone.head_hidden_size)
+        self.backbone = backbone
+        channels = [int(stage["num_chs"]) for stage in backbone.feature_info]
+        self.stage_features = (channels[1], channels[-1])
+        self.features = int(backbone.head_hidden_size)
         self.linear = nn.Linear(self.features, labels)
 
     def maps(self, slabs: Tensor) -> list[Tensor]:

@@ -1,6 +1,5 @@
 """Intracranial hemorrhage on non-contrast head CT, after RADnet (docs/sources.md 4)."""
 
-from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
@@ -9,6 +8,7 @@ from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.detector import identity_of, model_notices, slice_results
 from AcuteFindingsLib.detectors.finding import Finding, Measurement, Verdict, mask_of
 from AcuteFindingsLib.detectors.hemorrhage.kind import KIND
+from AcuteFindingsLib.detectors.hemorrhage.places import planes_between
 from AcuteFindingsLib.detectors.hemorrhage.scorer import HeadImages, HemorrhageScorer
 from AcuteFindingsLib.detectors.hemorrhage.volumes import blood_volumes
 from AcuteFindingsLib.detectors.measure import Density, densities
@@ -109,9 +109,7 @@ class HemorrhageDetector:
         if not positive.any() or study.intensity == "windowed":
             return out
         inside = brain_mask(axial.array, axial.spacing)
-        planes = prepared.planes
 
-        @lru_cache(maxsize=2)
         def on_grid(number: int) -> np.ndarray:
             return unfit_in_plane(
                 soft[number][None] * positive[number],
@@ -123,12 +121,7 @@ class HemorrhageDetector:
                 center_yx=tuple(prepared.centers[number]),
             )[0]
 
-        for z in np.flatnonzero(np.interp(np.arange(len(out)), planes, positive.astype(float)) > 0):
-            after = int(np.clip(np.searchsorted(planes, z), 0, len(planes) - 1))
-            before = max(after - 1, 0) if planes[after] > z else after
-            gap = planes[after] - planes[before]
-            weight = (z - planes[before]) / gap if gap else 0.0
-            shown = on_grid(after) if before == after else (1 - weight) * on_grid(before) + weight * on_grid(after)
+        for z, shown in planes_between(len(out), prepared.planes, positive, on_grid):
             out[z] = (shown >= self.mask_threshold) & inside[z]
         return remove_small(out, axial.spacing, self.rule.minimum_mask_mm3)
 

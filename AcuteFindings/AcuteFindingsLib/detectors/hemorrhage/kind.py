@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 from AcuteFindingsLib.detectors.code import ALTERED, Code
 from AcuteFindingsLib.detectors.kind import DetectorKind, ReportCodes, Sample, SamplePhantoms, Segment
-from AcuteFindingsLib.models.task import KnownLabel, ModelTask, Point, ProgramForm, ProgramOutputs
+from AcuteFindingsLib.models.task import KnownLabel, ModelForm, ModelTask, Point, ProgramForm, ProgramOutputs
 from AcuteFindingsLib.study.requirements import CtRequirements
 
 _HERE = "AcuteFindingsLib.detectors.hemorrhage"
@@ -38,6 +38,16 @@ _TASK = ModelTask(
     stages=(("scan",), ("scan", "encode", "head")),
     single_images=True,
     proof=f"{_HERE}.import_proof:difference",
+    forms=(
+        ModelForm(
+            "slab-sequence",
+            "slices with their neighbors in several windows, the series in sequence, and maps of where",
+            scorer=f"{_HERE}.slab_scorer:SlabScorer",
+            settings=f"{_HERE}.slab_settings:SlabSettings",
+            detector=f"{_HERE}.slab_detector:SlabDetector",
+            rule=f"{_HERE}.slab_settings:SlabRule",
+        ),
+    ),
     program=ProgramForm(
         parts=MappingProxyType(
             {

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit
 
 from AcuteFindingsLib.detectors.detector import analysis_sources
+from AcuteFindingsLib.detectors.hemorrhage.places import place_slices
 from AcuteFindingsLib.detectors.rules import consecutive_score
 from AcuteFindingsLib.detectors.scoring import (
     Answer,
@@ -112,11 +113,7 @@ def head_images(study: Study, settings: HemorrhageSettings) -> HeadImages:
     """Window the source slices to the brain and fit them to the network's field; z is left as it is."""
     axial = to_axial(study)
     sources = analysis_sources(study, axial)
-    to_index = np.linalg.inv(axial.ijk_to_ras)
-    places = np.array([(to_index @ (*source.position_ras, 1.0))[:3] for source in sources])
-    order = np.argsort(places[:, 2], kind="stable")
-    centers, z = places[order, 1::-1], places[order, 2]
-    planes = np.clip(np.rint(z), 0, len(axial.array) - 1).astype(int)
+    order, planes, z, centers = place_slices(axial, sources)
     if study.intensity == "windowed":
         images = np.stack([_head_in_field(axial.array[plane], settings) for plane in planes])
     else:

@@ -41,9 +41,9 @@ def run_with_maps(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Run a part of a network once and say where it looked for each number of some outputs.
 
-    A network's own maps (`maps_of_its_own`) are taken as they are. Else a map is ReLU(sum over channels of mean gradient
-    times activation) at the network's `gradcam_layer` (Selvaraju 2017). Gradients are taken from that layer upwards
-    only, and the hook is gone afterwards; MONAI's GradCAM goes back to the input and leaves its hooks, with the
+    A network's own maps (`maps_of_its_own`) are taken as they are. Else a map is ReLU(sum over channels of mean
+    gradient times activation) at the network's `gradcam_layer` (Selvaraju 2017). Gradients are taken from that layer
+    upwards only, and the hook is gone afterwards; MONAI's GradCAM goes back to the input and leaves its hooks, with the
     activations they hold, on the network.
 
     Parameters
