@@ -74,6 +74,15 @@ DOWNLOAD = (
 )
 """What downloading a model needs."""
 
+PUBLIC = (
+    *DETECT,
+    # With hf-xet, httpx and others.
+    Package("huggingface-hub", "huggingface-hub>=0.30", 7),
+    Package("pyyaml", "pyyaml>=6.0", 1),
+    Package("filelock", "filelock>=3.12", 0.3),
+)
+"""What importing a public model needs."""
+
 IMPORT = {
     **dict.fromkeys((".h5", ".hdf5", ".keras"), (Package("h5py", "h5py>=3.10", 6),)),
     ".onnx": (Package("onnx", "onnx>=1.16", 9),),

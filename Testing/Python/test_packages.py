@@ -14,6 +14,7 @@ from AcuteFindingsLib.packages import (
     DOWNLOAD,
     EVALUATE,
     LIGHT,
+    PUBLIC,
     TORCH,
     TRAIN,
     Package,
@@ -65,13 +66,13 @@ def test_what_slicer_lacks_for_a_report_is_at_most_60_mb(monkeypatch, system, mo
 
 
 def test_nothing_on_the_way_to_a_report_is_torch():
-    assert not {package.name for package in (*LIGHT, *DICOM, *DOWNLOAD)} & {package.name for package in TORCH}
+    assert not {package.name for package in (*LIGHT, *DICOM, *DOWNLOAD, *PUBLIC)} & {package.name for package in TORCH}
 
 
 def test_every_requirement_is_one_of_the_projects(pytestconfig):
     project = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    needed = {package.requirement for package in (*LIGHT, *DOWNLOAD)}
+    needed = {package.requirement for package in (*LIGHT, *DOWNLOAD, *PUBLIC)}
     assert needed <= set(project["dependencies"])
     for name, needed_by_extra in {"dicom-export": DICOM, "torch": TORCH, "evaluate": EVALUATE, "train": TRAIN}.items():
         assert {package.requirement for package in needed_by_extra} <= set(extras[name]), name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, DetectionError, ModelError
 from AcuteFindingsLib.jobs.messages import MessageError, Request
+from AcuteFindingsLib.jobs.public_jobs import import_public, public_models
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.progress import Cancelled, Progress, part_of, stop_if
 from AcuteFindingsLib.study.notice import refusals
@@ -274,6 +275,8 @@ JOBS: dict[str, Callable[[Request, Tools], dict[str, Any]]] = {
         phantom,
         catalogue,
         download,
+        public_models,
+        import_public,
     )
 }
 

@@ -41,7 +41,7 @@ ModelT = TypeVar("ModelT", bound=Listed)
 
 @dataclass(frozen=True)
 class Choice(Generic[ModelT]):
-    """A model and, in words, why it is the one; `since` is the day (ISO 8601) on which a person chose it, where known."""
+    """A model and, in words, why it is the one; `since` is the day (ISO 8601) on which it was chosen, where known."""
 
     model: ModelT
     reason: str

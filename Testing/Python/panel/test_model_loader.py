@@ -3,17 +3,20 @@
 import runpy
 import shutil
 import zipfile
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from AcuteFindingsLib import packages
+from AcuteFindingsLib.models.default_model import set_default
+from AcuteFindingsLib.models.find import default_choice
 from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.widgets.models import checks as model_checks
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.rows import user_folders
-from AcuteFindingsLib.widgets.models.table import NAME, STATE, TASK
+from AcuteFindingsLib.widgets.models.table import DEFAULT, FIGURES, NAME, STATE, TASK, TRAINED_ON
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
 JOBS = runpy.run_path(str(Path(__file__).parents[1] / "jobs" / "conftest.py"))
@@ -75,13 +78,17 @@ def open_loader(host, settings, worker):
 
 
 def names(loader):
-    """The packages listed; providers stand below them."""
-    count = sum(row.place != "provider" for row in loader.rows)
-    return [loader.table.item(row, NAME).text() for row in range(count)]
+    """The packages listed, without providers."""
+    return [row.id for row in loader.rows if row.place != "provider"]
+
+
+def number(loader, model):
+    """The row of a model in the table."""
+    return [loader.table.item(row, NAME).text() for row in range(loader.table.rowCount)].index(model)
 
 
 def state(loader, model):
-    return loader.table.item(names(loader).index(model), STATE).text()
+    return loader.table.item(number(loader, model), STATE).text()
 
 
 def checked(loader):
@@ -89,7 +96,7 @@ def checked(loader):
 
 
 def select(host, loader, model):
-    host.click_row(loader.table, names(loader).index(model))
+    host.click_row(loader.table, number(loader, model))
 
 
 def spoil(package):
@@ -123,7 +130,7 @@ def test_at_first_the_default_is_used_and_everything_is_checked(host, open_loade
 def test_choosing_a_row_chooses_the_model_and_is_remembered(host, open_loader, models):
     loader = open_loader()
     loader.add_folder(models)
-    assert names(loader) == ["tiny-hemorrhage", SHIPPED]
+    assert sorted(names(loader)) == [SHIPPED, "tiny-hemorrhage"]
     assert "Added: tiny-hemorrhage, tiny-lungs." in loader.message.text
     assert "tiny-lungs" in loader.message.text.partition("another task")[2]
     # An added model is used because it is chosen, not because it is there.
@@ -136,6 +143,47 @@ def test_choosing_a_row_chooses_the_model_and_is_remembered(host, open_loader, m
     assert again.model == "tiny-hemorrhage"
     assert "in use" in state(again, "tiny-hemorrhage")
     assert open_loader("pe").model == ""
+
+
+def test_models_that_saw_patients_stand_before_those_that_saw_phantoms(open_loader, models):
+    loader = open_loader()
+    loader.add_folder(models)
+    listed = [loader.table.item(row, NAME).text() for row in range(loader.table.rowCount)]
+    # A provider's weights saw scans of patients, ours real slices but no whole scan, the small one nothing.
+    assert listed[-2:] == [SHIPPED, "tiny-hemorrhage"]
+    assert loader.table.item(number(loader, "tiny-hemorrhage"), TRAINED_ON).text().startswith("⚠")
+
+
+def test_figures_stand_in_the_list_with_their_origin(open_loader):
+    loader = open_loader()
+    figures = loader.table.item(number(loader, SHIPPED), FIGURES)
+    assert figures.text().startswith("AUC, slice")
+    assert "140 real head CT slices" in figures.text()
+    assert len(figures.toolTip().splitlines()) > 3
+
+
+def test_the_list_says_which_model_is_the_default_and_since_when(host, open_loader, models):
+    loader = open_loader()
+    loader.add_folder(models)
+    assert loader.table.item(number(loader, SHIPPED), DEFAULT).text() == "default as it came"
+    assert loader.table.item(number(loader, "tiny-hemorrhage"), DEFAULT).text() == ""
+    select(host, loader, "tiny-hemorrhage")
+    assert loader.default_button.enabled
+    host.click(loader.default_button)
+    default = loader.table.item(number(loader, "tiny-hemorrhage"), DEFAULT).text()
+    assert default == f"default since {date.today().isoformat()}"
+    assert loader.table.item(number(loader, SHIPPED), DEFAULT).text() == ""
+    assert (loader.model, loader.used.id) == ("", "tiny-hemorrhage")
+    assert not loader.default_button.enabled
+    assert default_choice("hemorrhage", folders=[models]).model.id == "tiny-hemorrhage"
+
+
+def test_a_default_chosen_elsewhere_is_shown_when_the_panel_is_entered(open_loader, models):
+    loader = open_loader()
+    loader.add_folder(models)
+    set_default("hemorrhage", "tiny-hemorrhage")
+    loader.refresh_if_changed()
+    assert loader.default.id == "tiny-hemorrhage"
 
 
 def test_a_damaged_package_cannot_be_chosen_and_says_why(host, open_loader, models):
@@ -152,7 +200,7 @@ def test_a_damaged_package_cannot_be_chosen_and_says_why(host, open_loader, mode
     assert "SHA-256" in loader.message.text
     assert f"In use: {SHIPPED}." in loader.message.text
     assert state(loader, "tiny-hemorrhage") == "✗ damaged"
-    assert "SHA-256" in loader.table.item(0, STATE).toolTip()
+    assert "SHA-256" in loader.table.item(number(loader, "tiny-hemorrhage"), STATE).toolTip()
     select(host, loader, "tiny-hemorrhage")
     assert loader.model == SHIPPED
 
@@ -203,7 +251,7 @@ def test_verify_finds_what_changed_since(host, open_loader, models):
     loader.add_folder(models)
     loader.model = "tiny-hemorrhage"
     host.wait_until(lambda: loader.model)
-    host.click_row(loader.table, 0)
+    host.click_row(loader.table, number(loader, "tiny-hemorrhage"))
     spoil(models / "tiny-hemorrhage")
     host.click(loader.verify_button)
     host.wait_until(lambda: "Verifying" not in loader.message.text)
@@ -221,7 +269,7 @@ def test_tensors_that_do_not_fit_make_a_model_unusable(host, open_loader, models
     loader.add_folder(models)
     loader.model = "tiny-hemorrhage"
     host.wait_until(lambda: loader.model)
-    host.click_row(loader.table, 0)
+    host.click_row(loader.table, number(loader, "tiny-hemorrhage"))
     host.click(loader.verify_button)
     host.wait_until(lambda: "failed verification" in loader.message.text, 30)
     strict.stop()
@@ -259,11 +307,11 @@ def test_a_zip_file_is_unpacked_into_the_cache_and_can_be_deleted(host, open_loa
     file = zip_of(models / "tiny-hemorrhage", tmp_path / "model.zip")
     loader = open_loader()
     host.dialogs.answer(str(file))
-    host.click(loader.add_file_button)
+    loader.add_actions["file"].trigger()
     host.wait_until(lambda: "Added: tiny-hemorrhage" in loader.message.text)
     assert (models_cache() / "tiny-hemorrhage" / "LICENSE").is_file()
     assert [path.name for path in models_cache().iterdir()] == ["tiny-hemorrhage"]
-    host.click_row(loader.table, 0)
+    host.click_row(loader.table, number(loader, "tiny-hemorrhage"))
     assert loader.delete_button.enabled
     host.dialogs.answer(qt.QMessageBox.Cancel)
     host.click(loader.delete_button)
@@ -305,9 +353,9 @@ def test_an_added_folder_is_taken_off_the_list_with_its_files_kept(host, open_lo
 
     loader = open_loader()
     host.dialogs.answer(str(models))
-    host.click(loader.add_folder_button)
+    loader.add_actions["folder"].trigger()
     assert user_folders(settings) == [models]
-    host.click_row(loader.table, 0)
+    host.click_row(loader.table, number(loader, "tiny-hemorrhage"))
     host.dialogs.answer(qt.QMessageBox.Ok)
     host.click(loader.delete_button)
     assert "files" in host.dialogs.asked[-1]
@@ -321,8 +369,8 @@ def test_a_folder_without_models_and_a_dialog_without_an_answer_change_nothing(h
     loader.add_folder(tmp_path / "nowhere")
     assert "holds no model package" in loader.message.text
     host.dialogs.answer("", "")
-    host.click(loader.add_folder_button)
-    host.click(loader.add_file_button)
+    loader.add_actions["folder"].trigger()
+    loader.add_actions["file"].trigger()
     assert user_folders(settings) == []
     assert names(loader) == [SHIPPED]
 
@@ -346,15 +394,18 @@ def test_every_control_has_a_tooltip_and_is_reached_by_keyboard(host, open_loade
     for control in (
         loader.table,
         loader.verify_button,
-        loader.add_folder_button,
-        loader.add_file_button,
+        loader.default_button,
+        loader.add_button,
+        loader.download_button,
+        loader.public_button,
+        *loader.add_actions.values(),
         loader.delete_button,
         loader.details_button,
         loader.details,
         loader.message,
     ):
         assert control.toolTip
-    for control in (loader.table, loader.verify_button, loader.add_folder_button, loader.details_button):
+    for control in (loader.table, loader.verify_button, loader.add_button, loader.details_button):
         assert control.focusPolicy & qt.Qt.TabFocus
 
 

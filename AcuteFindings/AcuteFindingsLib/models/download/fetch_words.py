@@ -8,7 +8,7 @@ from AcuteFindingsLib.errors import DownloadError
 
 BY_HAND = (
     "The file can also be fetched with a browser on another computer and installed with "
-    "`acutefindings models install FILE` or Add file… in the model loader"
+    "`acutefindings models install FILE` or Add… > File… in the model loader"
 )
 
 

@@ -16,8 +16,8 @@ from AcuteFindingsLib.packages import DOWNLOAD, missing_packages
 from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages
-from AcuteFindingsLib.widgets.panel.time_left import TimeLeft, time_left_text
-from AcuteFindingsLib.widgets.parts import cell, column, fit_height, push_button, row, table, text_label
+from AcuteFindingsLib.widgets.models.transfer import Transfer
+from AcuteFindingsLib.widgets.parts import cell, column, fit_height, row, table, text_label
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
 CATALOGUE_KEY = "AcuteFindings/Catalogue"
@@ -76,8 +76,6 @@ class ModelDownload:
         self._all: list[Offer] = []
         self._offers: list[Offer] = []
         self._request = 0
-        self._downloading = ""
-        self._time_left = TimeLeft()
         self._build()
 
     @property
@@ -88,7 +86,7 @@ class ModelDownload:
     @property
     def running(self) -> bool:
         """Whether a download is under way."""
-        return bool(self._downloading)
+        return self._transfer.running
 
     @property
     def catalogue(self) -> str:
@@ -128,13 +126,8 @@ class ModelDownload:
         number = self.table.currentRow()
         return self._offers[number] if 0 <= number < len(self._offers) else None
 
-    def toggle(self) -> None:
-        """Download the selected model, after its license was shown; or stop the download that is under way."""
-        if self.running:
-            self.button.enabled = False
-            self._tell(_("Stopping…"))
-            self._worker().cancel(self._request)
-            return
+    def start(self) -> None:
+        """Download the selected model, after its license was shown."""
         offer = self.current
         if offer is None or not self._packages_are_there():
             return
@@ -145,28 +138,18 @@ class ModelDownload:
             text, windowTitle=_("Download model"), parent=self.widget, textFormat=qt.Qt.PlainText
         ):
             return
-        self._downloading, self._time_left = offer.id, TimeLeft()
-        self._on_progress(_("Starting the download"), 0.0)
-        self._show_state()
-        self._request = self._worker().request(
-            "download",
-            {"model": offer.id, "catalogue": self.catalogue, "cache": str(models_cache())},
-            progress=self._on_progress,
-            done=self._on_done,
-            failed=lambda text, _kind: self._on_failed(text),
-            cancelled=lambda: self._on_failed(
-                _("Stopped. What has arrived is kept; the next download continues from there.")
-            ),
-        )
+        fields = {"model": offer.id, "catalogue": self.catalogue, "cache": str(models_cache())}
+        self._transfer.start("download", fields, done=self._on_done)
 
     def close(self) -> None:
         """Stop what is under way: the panel goes. What has arrived is kept."""
         self._abandon()
 
     def _abandon(self) -> None:
-        request, self._request, self._downloading = self._request, 0, ""
+        request, self._request = self._request, 0
         if request:
             self._worker().cancel(request)
+        self._transfer.abandon()
         self._show_state()
 
     def _build(self) -> None:
@@ -181,11 +164,10 @@ class ModelDownload:
         self.facts = text_label(_("License, citation and size of the selected model."))
         self.facts.setObjectName("modelFacts")
         layout.addWidget(self.facts)
-        self.button = push_button(_("Download"), "", self.toggle, name="downloadButton")
-        self.bar = qt.QProgressBar()
-        self.bar.setObjectName("downloadBar")
-        self.bar.setRange(0, 100)
-        self.bar.toolTip = _("How much of the download has arrived.")
+        self._transfer = Transfer(
+            "download", begin=self.start, worker=self._worker, tell=self._tell, changed=self._show_state
+        )
+        self.button, self.bar = self._transfer.button, self._transfer.bar
         layout.addWidget(row(self.button, self.bar))
         label = qt.QLabel(_("Catalogue:"))
         self.address = qt.QLineEdit()
@@ -226,14 +208,8 @@ class ModelDownload:
 
     def _show_state(self) -> None:
         offer = self.current
-        self.bar.setVisible(self.running)
-        self.button.setText(_("Cancel") if self.running else _("Download"))
-        self.button.toolTip = (
-            _("Stop the download; what has arrived is kept for the next time.")
-            if self.running
-            else _("Download the selected model; its license is shown first.")
-        )
-        self.button.enabled = self.running or offer is not None
+        tip = _("Download the selected model; its license is shown first.")
+        self._transfer.show(_("Download"), tip, enabled=offer is not None)
         self.table.enabled = self.address.enabled = not self.running
         if offer is None:
             nothing = _("The catalogue offers no further model. Another one can be named below.")
@@ -253,20 +229,12 @@ class ModelDownload:
         self._tell("")
         self._show(_offers_of(result["models"]))
 
-    def _on_progress(self, text: str, fraction: float) -> None:
-        seconds = self._time_left.update(text, fraction)
-        self.bar.setValue(round(100 * fraction))
-        self._tell(f"{text} ({time_left_text(seconds)})" if seconds else text)
-
     def _on_done(self, result: dict[str, Any]) -> None:
-        self._request, self._downloading = 0, ""
-        self._show_state()
         self._done(Path(result["folder"]))
         self.refresh()
 
     def _on_failed(self, text: str) -> None:
-        self._request, self._downloading = 0, ""
-        self._show_state()
+        self._request = 0
         self._tell(text)
 
 

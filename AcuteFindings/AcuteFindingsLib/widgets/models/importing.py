@@ -11,8 +11,11 @@ from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.widgets.models.packages import ensure_packages, ensure_torch
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
-ENDINGS = "*.zip *.h5 *.hdf5 *.keras *.pt *.pth *.ckpt *.safetensors *.bin *.ts *.onnx"
-"""What "Add file" offers: packages, and what can be made into one."""
+DESCRIPTIONS = (".yaml", ".yml")
+"""Files that tell how a public model is read."""
+
+ENDINGS = "*.zip *.h5 *.hdf5 *.keras *.pt *.pth *.ckpt *.safetensors *.bin *.ts *.onnx *.yaml *.yml"
+"""What "Add… > File…" offers: packages, and what can be made into one."""
 
 
 class ModelImport:

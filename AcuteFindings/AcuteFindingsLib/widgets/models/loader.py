@@ -10,15 +10,22 @@ import slicer
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.registry import find_kind
+from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.models.default_model import Choice, defaults_file, set_default
+from AcuteFindingsLib.models.task import PART
+from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.widgets.models.archive import unpack_steps
+from AcuteFindingsLib.widgets.models.buttons import ModelButtons
 from AcuteFindingsLib.widgets.models.cards import card_text
 from AcuteFindingsLib.widgets.models.checks import ModelChecks
 from AcuteFindingsLib.widgets.models.download import ModelDownload
-from AcuteFindingsLib.widgets.models.importing import ENDINGS, ModelImport
+from AcuteFindingsLib.widgets.models.importing import DESCRIPTIONS, ENDINGS, ModelImport
 from AcuteFindingsLib.widgets.models.provider_rows import provider_rows
+from AcuteFindingsLib.widgets.models.public_models import PublicModels
 from AcuteFindingsLib.widgets.models.rows import (
+    PROVIDER,
     ModelRow,
-    default_row,
+    default_choices,
     list_rows,
     read_row,
     rows_in,
@@ -68,6 +75,8 @@ class ModelLoader:
         self._settings = settings if settings is not None else qt.QSettings()
         self._key = f"AcuteFindings/{kind.module if kind else 'AcuteFindings'}/model"
         self._rows: list[ModelRow] = []
+        self._defaults: dict[str, Choice[ModelRow]] = {}
+        self._stamp: tuple[int, ...] = ()
         self._model = ""
         self._wanted = self._remembered() if detector else ""
         self._required = self._obstacle = ""
@@ -87,6 +96,14 @@ class ModelLoader:
             installed=lambda: {row.id for row in list_rows(user_folders(self._settings))},
             tell=self._tell,
             done=self._on_unpacked,
+        )
+        self.public = PublicModels(
+            self.task,
+            worker=downloader,
+            installed=lambda: {row.id for row in list_rows(user_folders(self._settings))},
+            default=self._default_of,
+            tell=self._tell,
+            done=self._on_imported,
         )
         self._build()
         self.refresh()
@@ -119,7 +136,7 @@ class ModelLoader:
     @property
     def default(self) -> ModelRow | None:
         """The package that is used where none is chosen."""
-        return default_row(self._rows, self.task) if self.task else None
+        return self._default_of(self.task) if self.task else None
 
     @property
     def used(self) -> ModelRow | None:
@@ -181,9 +198,14 @@ class ModelLoader:
 
     def refresh(self) -> None:
         """Read the list again."""
-        folders = user_folders(self._settings)
-        self._rows = [*list_rows(folders, task=self.task), *provider_rows(self._detector)]
+        self._stamp = _stamp()
+        listed = list_rows(user_folders(self._settings), task=self.task)
+        self._defaults = default_choices(listed)
+        # Evidence first; what cannot be read last.
+        found = [*listed, *provider_rows(self._detector)]
+        self._rows = sorted(found, key=lambda row: (not row.task, row.rank))
         self._table.show(self._rows)
+        self._table.show_defaults(self._defaults.values())
         self._show_states()
         self._table.select(self.used)
         self._table.fit_columns()
@@ -193,6 +215,17 @@ class ModelLoader:
         self._show_details()
         if self.download_button.checked:
             self.download.refresh()
+        if self.public_button.checked:
+            self.public.refresh()
+
+    def refresh_if_changed(self) -> None:
+        """Read the list again where models or defaults were changed elsewhere, as by another module's panel."""
+        if self._stamp != _stamp():
+            self.refresh()
+
+    def show_public(self) -> None:
+        """Show the public models that can be had."""
+        self.public_button.checked = True
 
     def add_folder(self, folder: Path | str) -> None:
         """List the models of a folder from now on: a package, or a folder of packages."""
@@ -206,7 +239,14 @@ class ModelLoader:
         self._tell_added(found)
 
     def add_file(self, file: Path | str) -> None:
-        """Unpack a zip file of a package into the folder of downloaded packages, or import weights, and list it."""
+        """Unpack a zip file of a package into the folder of downloaded packages, or import weights, and list it.
+
+        An import description (YAML) is shown among the public models.
+        """
+        if Path(file).suffix.lower() in DESCRIPTIONS:
+            self.show_public()
+            self.public.show_description(Path(file))
+            return
         if Path(file).suffix.lower() != ".zip":
             self._import.start(Path(file), self.task)
             return
@@ -232,6 +272,17 @@ class ModelLoader:
             self._tell(_("{model} failed verification: {error}").format(model=row.id, error=fresh.error))
         else:
             self._verification.start(row)
+
+    def make_default(self) -> None:
+        """Use the selected model where none is chosen, from now on."""
+        row = self._table.current
+        if row is not None and self._can_be_default(row):
+            self._set_default(row)
+
+    def add_address(self) -> None:
+        """Ask for an address on the Hugging Face hub: where the public models stand."""
+        self.show_public()
+        self.public.address.setFocus()
 
     def delete(self) -> None:
         """Delete the selected package, or take its folder off the list, after asking."""
@@ -265,6 +316,7 @@ class ModelLoader:
         self._verification.stop()
         self._import.stop()
         self.download.close()
+        self.public.close()
 
     def _build(self) -> None:
         self.widget = qt.QWidget()
@@ -274,52 +326,24 @@ class ModelLoader:
         self._table = ModelTable(show_task=not self.task, selected=self._on_selected)
         self.table = self._table.widget
         layout.addWidget(self.table)
-        # Two rows: five buttons side by side are wider than a module panel.
-        of_model, further = qt.QHBoxLayout(), qt.QHBoxLayout()
-        layout.addLayout(of_model)
-        layout.addLayout(further)
-        self.verify_button = self._button(
-            of_model,
-            "verifyButton",
-            _("Verify"),
-            _("Check every file of the selected model against its checksum, and check its tensors."),
-            self.verify,
+        buttons = ModelButtons(
+            layout,
+            verify=self.verify,
+            make_default=self.make_default,
+            delete=self.delete,
+            show_card=self._on_details,
+            add_folder=self._ask_folder,
+            add_file=self._ask_file,
+            add_address=self.add_address,
+            show_download=self._on_download,
+            show_public=self._on_public,
         )
-        self.add_folder_button = self._button(
-            further,
-            "addFolderButton",
-            _("Add folder…"),
-            _("Use models from a folder on this computer: one model package, or a folder of several."),
-            self._ask_folder,
-        )
-        self.add_file_button = self._button(
-            further,
-            "addFileButton",
-            _("Add file…"),
-            _("Install a model package from a zip file, or import weights."),
-            self._ask_file,
-        )
-        self.download_button = self._button(
-            further,
-            "showDownloadButton",
-            _("Download…"),
-            _("Show the models that can be downloaded, with their licenses."),
-            None,
-        )
-        self.download_button.setCheckable(True)
-        self.download_button.connect("toggled(bool)", self._on_download)
-        self.delete_button = self._button(
-            of_model,
-            "deleteButton",
-            _("Delete…"),
-            _("Delete the selected model. Models that came with the extension cannot be deleted."),
-            self.delete,
-        )
-        self.details_button = self._button(
-            of_model, "detailsButton", _("Model card"), _("Show what is known about the selected model."), None
-        )
-        self.details_button.setCheckable(True)
-        self.details_button.connect("toggled(bool)", self._on_details)
+        self.verify_button, self.default_button = buttons.verify, buttons.make_default
+        self.delete_button, self.details_button = buttons.delete, buttons.card
+        self.add_button, self.add_actions = buttons.add, buttons.add_actions
+        self.download_button, self.public_button = buttons.download, buttons.public
+        layout.addWidget(self.public.widget)
+        self.public.widget.hide()
         layout.addWidget(self.download.widget)
         self.download.widget.hide()
         self.message = qt.QLabel()
@@ -335,17 +359,33 @@ class ModelLoader:
         self.details.hide()
         layout.addWidget(self.details)
 
-    def _button(self, layout: Any, name: str, text: str, tip: str, clicked: Callable[[], None] | None) -> Any:
-        button = qt.QPushButton(text)
-        button.setObjectName(name)
-        button.toolTip = tip
-        if clicked is not None:
-            button.connect("clicked()", clicked)
-        layout.addWidget(button)
-        return button
-
     def _show_states(self) -> None:
         self._table.show_states(self._checks.answer, self.used)
+
+    def _default_of(self, task: str) -> ModelRow | None:
+        choice = self._defaults.get(task)
+        if choice is None and self.task not in (None, task):
+            # Of a task that is not listed here, as of a model whose address was typed.
+            choice = default_choices(list_rows(user_folders(self._settings), task=task)).get(task)
+        return None if choice is None else choice.model
+
+    def _can_be_default(self, row: ModelRow) -> bool:
+        return row.task not in ("", PART) and row.place != PROVIDER and not row.error
+
+    def _set_default(self, row: ModelRow) -> bool:
+        try:
+            set_default(row.task, row.id)
+        except AcuteFindingsError as error:
+            self._tell(str(error))
+            return False
+        self.refresh()
+        # A scene that requires another model keeps it.
+        if row.task == self.task and not self._required:
+            self.choose("")
+            self._table.select(self.used)
+            self._show_details()
+        self._tell(_("{model} is now the default for {task}.").format(model=row.id, task=row.task))
+        return True
 
     def _row_of(self, model: str) -> ModelRow | None:
         return next((row for row in self._rows if model and model in (row.id, str(row.folder))), None)
@@ -411,6 +451,15 @@ class ModelLoader:
         self.refresh()
         self._tell_added([read_row(folder, place="downloaded")])
 
+    def _on_imported(self, folder: Path, default: bool) -> None:
+        self.refresh()
+        row = read_row(folder, place="downloaded")
+        if default and not row.error and self._set_default(row):
+            told = _("Added: {model}, now the default for {task}.")
+            self._tell(told.format(model=row.id, task=row.task))
+        else:
+            self._tell_added([row])
+
     def _tell_added(self, rows: list[ModelRow]) -> None:
         others = [row for row in rows if self.task and row.task not in ("", self.task)]
         text = _("Added: {models}.").format(models=", ".join(row.id for row in rows))
@@ -437,6 +486,11 @@ class ModelLoader:
         if shown:
             self.download.load()
 
+    def _on_public(self, shown: bool) -> None:
+        self.public.widget.setVisible(shown)
+        if shown:
+            self.public.load()
+
     def _on_details(self, shown: bool) -> None:
         self.details.setVisible(shown)
         self._show_details()
@@ -444,9 +498,23 @@ class ModelLoader:
     def _show_details(self) -> None:
         row = self._table.current
         self.delete_button.enabled = row is not None and not row.shipped
-        self.verify_button.enabled = row is not None and row.place != "provider"
+        self.verify_button.enabled = row is not None and row.place != PROVIDER
+        self.default_button.enabled = (
+            row is not None and self._can_be_default(row) and self._default_of(row.task) != row
+        )
         if self.details_button.checked:
             self.details.setMarkdown(card_text(row) if row is not None else "")
 
     def _tell(self, text: str) -> None:
         self.message.text = text
+
+
+def _stamp() -> tuple[int, ...]:
+    """Return what changes when a model is added or removed, or another becomes the default."""
+    times = []
+    for find in (models_cache, defaults_file):
+        try:
+            times.append(find().stat().st_mtime_ns)
+        except (AcuteFindingsError, OSError):
+            times.append(0)
+    return tuple(times)

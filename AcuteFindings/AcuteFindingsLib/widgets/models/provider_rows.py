@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
+from AcuteFindingsLib.models.evidence import SAW_PATIENTS_UNMEASURED
 from AcuteFindingsLib.providers.registry import list_terms
 from AcuteFindingsLib.providers.terms import Terms, read_terms
-from AcuteFindingsLib.widgets.models.rows import ModelRow
-
-PLACE = "provider"
+from AcuteFindingsLib.widgets.models.rows import PROVIDER, ModelRow
 
 
 def provider_rows(task: str | None = None) -> list[ModelRow]:
@@ -16,7 +15,7 @@ def provider_rows(task: str | None = None) -> list[ModelRow]:
 
 def provider_of(row: ModelRow) -> Terms | None:
     """Return the provider that a row stands for; None where it is a package."""
-    return read_terms(row.folder) if row.place == PLACE else None
+    return read_terms(row.folder) if row.place == PROVIDER else None
 
 
 def terms_text(file: Path) -> str:
@@ -36,5 +35,6 @@ def _row(provider: Terms, task: str) -> ModelRow:
         trained_on=provider.trained_on,
         phantoms_only=False,
         folder=provider.file,
-        place=PLACE,
+        place=PROVIDER,
+        rank=SAW_PATIENTS_UNMEASURED,
     )

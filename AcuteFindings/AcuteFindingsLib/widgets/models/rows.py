@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from AcuteFindingsLib.errors import AcuteFindingsError, ModelError
-from AcuteFindingsLib.models.default_model import choose_default, chosen_defaults, newest
+from AcuteFindingsLib.models.default_model import Choice, choose_default, chosen_defaults, chosen_since, newest
+from AcuteFindingsLib.models.evidence import SAW_PHANTOMS, evidence_rank, figures
 from AcuteFindingsLib.models.files import (
     METADATA,
     READ_BYTES,
@@ -25,11 +26,15 @@ from AcuteFindingsLib.models.files import (
     read_json,
     verify_steps,
 )
+from AcuteFindingsLib.models.task import PART
 from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.resources import resource_path
 
 SMALL_BYTES = 2**20
 """Files up to this size are checked against their checksum whenever the list is made; larger ones by `check_steps`."""
+
+PROVIDER = "provider"
+"""The place of a model whose weights come through a package of their own."""
 
 FOLDERS_KEY = "AcuteFindings/ModelFolders"
 
@@ -53,6 +58,10 @@ class ModelRow:
         weights come through a package of their own; see `widgets.provider_rows`).
     error
         Why it cannot be used, in one sentence; empty where nothing is known against it.
+    rank
+        Where it stands in a list by evidence (`models.evidence.evidence_rank`).
+    figures
+        How good it is, in words, each figure with its origin.
     """
 
     id: str
@@ -66,11 +75,13 @@ class ModelRow:
     folder: Path
     place: str = "added"
     error: str = ""
+    rank: int = SAW_PHANTOMS
+    figures: tuple[str, ...] = ()
 
     @property
     def shipped(self) -> bool:
         """Whether it came with the extension, and so cannot be deleted."""
-        return self.place in ("shipped", "provider")
+        return self.place in ("shipped", PROVIDER)
 
 
 def user_folders(settings: Any) -> list[Path]:
@@ -116,17 +127,32 @@ def list_rows(
     return [row for row in (*newest(found).values(), *unreadable) if task is None or row.task in ("", task)]
 
 
-def default_row(rows: Iterable[ModelRow], task: str) -> ModelRow | None:
-    """Return the package that is used for a task if none is named: as `models.find.default_choice`."""
-    listed = list(rows)
+def default_choices(rows: Iterable[ModelRow]) -> dict[str, Choice[ModelRow]]:
+    """Return, by task, the package that is used if none is named, and why: as `models.find.default_choice`.
+
+    Parameters
+    ----------
+    rows
+        In the order of `list_rows`.
+    """
+    made = [row for row in rows if row.task not in ("", PART) and row.place != PROVIDER]
     try:
-        chosen = chosen_defaults().get(task)
+        chosen, since = chosen_defaults(), chosen_since()
     except ModelError:
         # The run itself says that the file of choices is damaged.
-        chosen = None
-    made = [row for row in listed if row.task == task and row.place != "provider"]
-    choice = choose_default(made, shipped=_shipped_versions(), chosen=chosen)
-    return None if choice is None else choice.model
+        chosen, since = {}, {}
+    shipped = _shipped_versions()
+    choices = {}
+    for task in {row.task for row in made}:
+        choice = choose_default(
+            [row for row in made if row.task == task],
+            shipped=shipped,
+            chosen=chosen.get(task),
+            since=since.get(task, ""),
+        )
+        if choice is not None:
+            choices[task] = choice
+    return choices
 
 
 def _shipped_versions() -> dict[str, str]:
@@ -162,10 +188,12 @@ def read_row(folder: Path, *, place: str = "added") -> ModelRow:
             folder=folder,
             place=place,
             error=_fault(folder, checksums),
+            rank=evidence_rank(card),
+            figures=figures(card),
         )
     except (AcuteFindingsError, OSError) as error:
         return _unreadable(folder, place, str(error))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         return _unreadable(folder, place, f"{folder / METADATA} does not describe a model ({error!r}).")
     return row
 

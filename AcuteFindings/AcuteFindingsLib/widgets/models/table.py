@@ -1,13 +1,14 @@
 """The table of models: a row a package, with the state of its check."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import qt
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.models.default_model import Choice
 from AcuteFindingsLib.widgets.models.rows import ModelRow
 
-NAME, STATE, TASK, SIZE, LICENSE, TRAINED_ON, WHERE = range(7)
+NAME, STATE, DEFAULT, TASK, TRAINED_ON, FIGURES, SIZE, LICENSE, WHERE = range(9)
 
 WIDEST = 260
 """Pixels of the widest column; longer texts are in the tooltip."""
@@ -30,8 +31,21 @@ class ModelTable:
         self._quiet = False
         self.widget = table = qt.QTableWidget()
         table.setObjectName("modelTable")
-        table.toolTip = _("The models that are installed. Select a row to use that model and to read about it.")
-        titles = (_("Name"), _("State"), _("Task"), _("Size"), _("License"), _("Trained on"), _("Where"))
+        table.toolTip = _(
+            "The models that are installed, those with the most evidence first: trained on patients before trained on "
+            "phantoms. Select a row to use that model and to read about it."
+        )
+        titles = (
+            _("Name"),
+            _("State"),
+            _("Default"),
+            _("Task"),
+            _("Trained on"),
+            _("Figures"),
+            _("Size"),
+            _("License"),
+            _("Where"),
+        )
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(list(titles))
         table.setSelectionBehavior(qt.QTableWidget.SelectRows)
@@ -63,10 +77,21 @@ class ModelTable:
         }
         for number, row in enumerate(rows):
             trained = f"⚠ {row.trained_on}" if row.phantoms_only else row.trained_on
-            cells = (row.id, "", row.task, f"{row.size_mb:.1f} MB", row.license, trained, places[row.place])
+            cells = (
+                row.id,
+                "",
+                "",
+                row.task,
+                trained,
+                row.figures[0] if row.figures else _("none stated"),
+                f"{row.size_mb:.1f} MB",
+                row.license,
+                places[row.place],
+            )
+            tips = {WHERE: str(row.folder), NAME: row.title, FIGURES: "\n".join(row.figures)}
             for column, text in enumerate(cells):
                 item = qt.QTableWidgetItem(text)
-                item.setToolTip({WHERE: str(row.folder), NAME: row.title}.get(column, text))
+                item.setToolTip(tips.get(column) or text)
                 self.widget.setItem(number, column, item)
         self._quiet = False
 
@@ -83,10 +108,25 @@ class ModelTable:
             item.setText(words)
             item.setToolTip(error or words)
 
+    def show_defaults(self, choices: Iterable[Choice[ModelRow]]) -> None:
+        """Say which models are used where none is named, and since when."""
+        defaults = {choice.model.folder: choice for choice in choices}
+        for number, row in enumerate(self._rows):
+            choice = defaults.get(row.folder)
+            item = self.widget.item(number, DEFAULT)
+            item.setText("" if choice is None else self._since(choice))
+            item.setToolTip("" if choice is None else choice.reason)
+
+    @staticmethod
+    def _since(choice: Choice[ModelRow]) -> str:
+        if choice.since:
+            return _("default since {day}").format(day=choice.since)
+        return _("default as it came") if choice.model.place == "shipped" else _("default")
+
     def fit_columns(self) -> None:
         """Make the columns as wide as their texts, within reason."""
         self.widget.resizeColumnsToContents()
-        for column in (LICENSE, TRAINED_ON, WHERE):
+        for column in (LICENSE, TRAINED_ON, FIGURES, WHERE):
             self.widget.setColumnWidth(column, min(self.widget.columnWidth(column), WIDEST))
 
     def select(self, row: ModelRow | None) -> None:

@@ -96,6 +96,7 @@ class DetectorPanel:
         """The module is shown: keys work, views and chart are linked."""
         self._entered = True
         self.devices.ask()
+        self.model_loader.refresh_if_changed()
         self.refresh()
         if self.result is not None:
             shown_study().choose(self.result.text)
