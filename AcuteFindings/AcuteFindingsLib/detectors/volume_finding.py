@@ -1,26 +1,32 @@
 """From a probability volume on a study's grid to a finding: slices, mask, parts with their volume, verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 
 import numpy as np
 
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.detector import analysis_sources, identity_of, slice_results
-from AcuteFindingsLib.detectors.finding import Code, Finding, Measurement, Verdict, mask_of
+from AcuteFindingsLib.detectors.finding import Finding, Measurement, Verdict, mask_of
 from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.detectors.rules import consecutive_runs
-from AcuteFindingsLib.detectors.volume_rule import Part, VolumeRule, connected_parts, volume_score
+from AcuteFindingsLib.detectors.volume_rule import Part, Parts, VolumeRule, connected_parts, volume_score
 from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
-from AcuteFindingsLib.preprocessing.orient import to_axial
+from AcuteFindingsLib.models.task import VOLUME_MASK, load_reference
+from AcuteFindingsLib.preprocessing.orient import Axial, to_axial
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
 MOST_PARTS = 20
 """So many parts are told one by one, the largest first; all of them are drawn and counted."""
 
-_VOLUME = Code("SCT", "118565006", "Volume")
+Measured = tuple[list[Measurement], tuple[Notice, ...]]
+
+Measure = Callable[[Study, Axial, np.ndarray, Parts], Measured]
+"""What measures the parts of a kind (`ModelForm.measure`): study, its axial view, the mask ``(z, y, x)`` uint8 on the
+study's own grid, and its parts. Not called where nothing is drawn."""
 
 
 def refuse_unmeasured(study: Study) -> None:
@@ -61,10 +67,11 @@ def volume_finding(
     probability
         ``(z, y, x)`` of any float, in 0..1, on the grid of `study`. A program that draws masks alone gives 0 and 1.
     kind
-        The detector. Its first segment is the mask.
+        The detector. Its first segment is the mask; its form `VOLUME_MASK` says which rule decides, what a part is
+        called and what measures it.
     model
         What computed it. Its card's first label is the one of the verdict; the operating point of that label at the
-        level ``"mask"`` says from where on a voxel is drawn; `Card.rule` holds the numbers of `VolumeRule`.
+        level ``"mask"`` says from where on a voxel is drawn; `Card.rule` holds the numbers of the rule.
     notices
         What there is to say of the model, as `detectors.detector.model_notices` returns it.
     timings
@@ -78,11 +85,15 @@ def volume_finding(
         The volume holds what cannot be a probability, or has another shape.
     KeyError
         The card states no such operating point.
+    ValueError
+        Models of this kind draw no volumes, or the card's rule is another one.
     """
     refuse_unmeasured(study)
+    clock = perf_counter()
+    form = kind.task.form(VOLUME_MASK)
     label = model.card.labels[0].name
     threshold = model.card.threshold("mask", label)
-    rule = VolumeRule.model_validate(model.card.rule)
+    rule = kind.load_rule(VOLUME_MASK).model_validate(model.card.rule)
     axial = to_axial(study)
     if probability.shape != study.array.shape:
         raise ModelError(
@@ -93,18 +104,21 @@ def volume_finding(
         raise ModelError(f"The model {model.card.id!r} answers with numbers that are no probabilities (0 to 1).")
 
     voxel_mm3 = float(np.prod(study.spacing))
-    parts, labels, box = connected_parts(probability, threshold=threshold, voxel_mm3=voxel_mm3)
-    mask = np.zeros(probability.shape, np.uint8)
-    np.not_equal(labels, 0, out=mask[box], casting="unsafe")
-    score = volume_score(probability, parts, rule, voxel_mm3=voxel_mm3)
+    parts = connected_parts(probability, threshold=threshold, voxel_mm3=voxel_mm3)
+    score = volume_score(probability, parts.found, rule, voxel_mm3=voxel_mm3)
+    mask = parts.mask(probability.shape)
+    highest = float(levels.max())
+    measurements, seen = [Measurement("Highest slice probability", highest, "1")], tuple[Notice, ...]()
+    if parts.found:
+        further, seen = load_reference(form.measure)(study, axial, mask, parts)
+        measurements += further
 
     z = axial.source_z if np.isfinite(axial.source_z).all() else np.arange(len(levels), dtype=float)
     by_source = levels[np.clip(np.rint(z), 0, len(levels) - 1).astype(int)]
-    word = part_word(kind)
     return Finding(
         detector=kind.id,
         model=identity_of(model),
-        verdict=_verdict(parts, score, float(levels.max()), threshold, rule, word),
+        verdict=_verdict(parts.found, score, highest, threshold, rule, form.part),
         slices=slice_results(analysis_sources(study, axial), (label,), by_source[:, None]),
         main_label=label,
         slice_threshold=threshold,
@@ -112,20 +126,17 @@ def volume_finding(
         display_window=kind.window or (0.5, 1.0),
         positive_runs=tuple(consecutive_runs(by_source >= threshold)),
         masks=(mask_of(kind.segments[0], mask),),
-        measurements=tuple(_measurements(parts, float(levels.max()), word)),
-        warnings=tuple(notices),
-        timings=dict(timings or {}),
+        measurements=tuple(measurements),
+        warnings=(*notices, *seen),
+        timings={**(timings or {}), "postprocess": perf_counter() - clock},
         series_instance_uid=study.dicom.series_instance_uid,
         phantom=study.is_phantom,
     )
 
 
-def part_word(kind: DetectorKind) -> str:
-    """Return what one connected part of a detector's finding is called: ``"clot"``."""
-    return {"pe": "clot", "hemorrhage": "bleed"}.get(kind.id, "part")
-
-
-def _verdict(parts: list[Part], score: float, highest: float, threshold: float, rule: VolumeRule, word: str) -> Verdict:
+def _verdict(
+    parts: Sequence[Part], score: float, highest: float, threshold: float, rule: VolumeRule, word: str
+) -> Verdict:
     needed = max(rule.minimum_peak, threshold)
     said = (
         f"Positive where a {word} of {rule.minimum_mm3:.0f} mm³ or more is drawn and reaches {needed:.2f} at its peak; "
@@ -133,28 +144,13 @@ def _verdict(parts: list[Part], score: float, highest: float, threshold: float, 
     )
     if not parts:
         return Verdict("negative", score, needed, said, f"Nothing is drawn; the highest voxel is {highest:.2f}.")
-    peak = max(part.peak for part in parts)
+    largest, peak = parts[0].volume_mm3, max(part.peak for part in parts)
     found = f"{counted(len(parts), word)} {'is' if len(parts) == 1 else 'are'} drawn"
-    counting = sum(map(rule.counts, parts))
-    if not counting:
-        text = f"{found}, the largest of {parts[0].volume_mm3:.0f} mm³, the highest peak {peak:.2f}: below the rule's "
-        return Verdict("indeterminate", score, needed, said, f"{text}limits, so look at what is drawn.")
-    total = sum(part.volume_mm3 for part in parts)
-    small = len(parts) - counting
+    small = sum(not rule.counts(part) for part in parts)
+    if small == len(parts):
+        text = f"{found}, the largest of {largest:.0f} mm³, the highest peak {peak:.2f}: below the rule's limits, "
+        return Verdict("indeterminate", score, needed, said, f"{text}so look at what is drawn.")
+    together = f" {sum(part.volume_mm3 for part in parts):.0f} mm³ together," if len(parts) > 1 else ""
+    text = f"{found},{together} the largest of {largest:.0f} mm³, the highest peak {peak:.2f}"
     left = f"; {small} of them below the rule's limits" if small else ""
-    text = f"{found}, {total:.0f} mm³ together, the largest {parts[0].volume_mm3:.0f} mm³, the highest peak {peak:.2f}"
     return Verdict("positive", score, needed, said, f"{text}{left}.")
-
-
-def _measurements(parts: list[Part], highest: float, word: str) -> list[Measurement]:
-    items = [
-        Measurement("Highest slice probability", highest, "1"),
-        Measurement(f"Number of {word}s", float(len(parts)), "1"),
-        Measurement(f"Volume of all {word}s", sum(part.volume_mm3 for part in parts), "mm3", _VOLUME),
-    ]
-    for number, part in enumerate(parts[:MOST_PARTS], start=1):
-        items += [
-            Measurement(f"Volume of {word} {number}", part.volume_mm3, "mm3"),
-            Measurement(f"Peak probability of {word} {number}", part.peak, "1"),
-        ]
-    return items

@@ -1,5 +1,6 @@
 """What a probability volume draws: its connected parts, and the rule that decides by the largest of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,7 @@ class Part:
     box
         Where it lies in the volume ``(z, y, x)``.
     number
-        Its value in the labels that `connected_parts` returns.
+        Its value in `Parts.labels`.
     """
 
     volume_mm3: float
@@ -62,10 +63,38 @@ class Part:
     number: int
 
 
-def connected_parts(
-    probability: np.ndarray, *, threshold: float, voxel_mm3: float
-) -> tuple[list[Part], np.ndarray, tuple[slice, slice, slice]]:
-    """Return the parts that a probability volume draws, the largest first.
+@dataclass(frozen=True)
+class Parts:
+    """What a probability volume draws.
+
+    Attributes
+    ----------
+    found
+        Its connected parts, the largest first.
+    box
+        The smallest box of the volume that holds them all; empty where nothing is drawn.
+    labels
+        int32 in the shape of that box: `Part.number`, 0 where nothing is drawn.
+    """
+
+    found: tuple[Part, ...]
+    box: tuple[slice, slice, slice]
+    labels: np.ndarray
+
+    def within(self, part: Part) -> np.ndarray:
+        """Return which voxels of its own box a part takes: bool in the shape of `Part.box`."""
+        own = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(part.box, self.box, strict=True))
+        return np.asarray(self.labels[own] == part.number)
+
+    def mask(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return all parts as uint8, 0 or 1, in the volume's `shape`."""
+        out = np.zeros(shape, np.uint8)
+        np.not_equal(self.labels, 0, out=out[self.box], casting="unsafe")
+        return out
+
+
+def connected_parts(probability: np.ndarray, *, threshold: float, voxel_mm3: float) -> Parts:
+    """Return the parts that a probability volume draws.
 
     Voxels that touch by a face, an edge or a corner belong together.
 
@@ -77,11 +106,6 @@ def connected_parts(
         From where on a voxel is drawn.
     voxel_mm3
         Volume of a voxel.
-
-    Returns
-    -------
-    The parts; int32 labels of the smallest box that holds them all, 0 where nothing is drawn; and that box. Where
-    nothing is drawn the box is empty.
     """
     whole = _bounds(probability, threshold)
     within = probability[whole]
@@ -91,10 +115,10 @@ def connected_parts(
         values = within[box][labels[box] == number]
         place = tuple(slice(own.start + by.start, own.stop + by.start) for own, by in zip(box, whole, strict=True))
         found.append(Part(len(values) * voxel_mm3, float(values.max()), (place[0], place[1], place[2]), number))
-    return sorted(found, key=lambda part: -part.volume_mm3), labels, whole
+    return Parts(tuple(sorted(found, key=lambda part: -part.volume_mm3)), whole, labels)
 
 
-def volume_score(probability: np.ndarray, parts: list[Part], rule: VolumeRule, *, voxel_mm3: float) -> float:
+def volume_score(probability: np.ndarray, parts: Sequence[Part], rule: VolumeRule, *, voxel_mm3: float) -> float:
     """Return the study's probability under the rule: it reaches `minimum_peak` exactly where the rule holds.
 
     It is the highest peak of the parts that are large enough. Where none is, it is the highest level at which one would

@@ -15,6 +15,9 @@ from AcuteFindingsLib.names import detector_name, label_name
 PART = "part"
 """The task of a model that answers no question by itself: a backbone, an encoder or a sequence network to train on."""
 
+VOLUME_MASK = "volume-mask"
+"""The form of a model that answers for a whole volume at once with the probability of every voxel."""
+
 Level = Literal["slice", "study", "mask", "empty"]
 
 
@@ -170,6 +173,10 @@ class ModelForm:
     detector, rule
         ``"module:name"`` as `detectors.kind.DetectorKind` has them; empty for a companion's task, or where the usual
         ones serve.
+    part
+        What one connected part of the finding is called where the form draws volumes: ``"clot"``.
+    measure
+        ``"module:name"`` of the function that measures these parts, as `detectors.volume_finding.Measure`.
     """
 
     id: str
@@ -178,6 +185,8 @@ class ModelForm:
     settings: str
     detector: str = ""
     rule: str = ""
+    part: str = ""
+    measure: str = ""
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for a name that cannot be one."""

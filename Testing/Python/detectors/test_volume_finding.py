@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.hemorrhage.kind import KIND as HEMORRHAGE
 from AcuteFindingsLib.detectors.pe.kind import KIND
 from AcuteFindingsLib.detectors.volume_finding import MOST_PARTS, volume_finding
 from AcuteFindingsLib.detectors.volume_rule import VolumeRule, connected_parts, volume_score
@@ -126,10 +127,15 @@ def test_of_very_many_parts_the_largest_are_told_one_by_one_and_all_are_counted(
 def test_parts_that_touch_by_a_corner_are_one() -> None:
     probability = np.zeros(SHAPE)
     probability[3, 3, 3] = probability[4, 4, 4] = 0.6
-    parts, labels, box = connected_parts(probability, threshold=0.5, voxel_mm3=2.0)
-    assert [part.volume_mm3 for part in parts] == [4.0]
-    assert labels.shape == (2, 2, 2)
-    assert box == parts[0].box == (slice(3, 5),) * 3
+    probability[8, 1:3, 1] = 0.9
+    parts = connected_parts(probability, threshold=0.5, voxel_mm3=2.0)
+    assert [part.volume_mm3 for part in parts.found] == [4.0, 4.0]
+    assert np.array_equal(parts.mask(SHAPE), probability >= 0.5)
+    for part in parts.found:
+        alone = np.zeros(SHAPE, bool)
+        alone[part.box] = parts.within(part)
+        assert alone.sum() == 2
+        assert probability[alone].max() == part.peak
 
 
 def test_the_score_asks_for_connected_volume_not_for_voxels_anywhere() -> None:
@@ -164,3 +170,20 @@ def test_a_volume_of_another_shape_is_refused(find) -> None:
 def test_a_study_whose_volumes_cannot_be_told_is_refused(find, change: dict, told: str) -> None:
     with pytest.raises(DetectionError, match=told):
         find(np.zeros(SHAPE, np.float32), study=replace(study_of(), **change))
+
+
+def test_bleeds_are_told_in_milliliters_with_their_density(scripted, card) -> None:
+    study = study_of()
+    study.array[2:7, 4:12, 4:12] = 60.0
+    probability = drawn((slice(2, 7), slice(4, 12), slice(4, 12), 0.8), SMALL)
+    made = card("hemorrhage", labels=["any"], points=[("mask", "any", 0.5)])
+    finding = volume_finding(study, probability, kind=HEMORRHAGE, model=scripted(made, {}))
+    assert finding.verdict.label == "positive"
+    assert "bleed of 100 mm³ or more" in finding.verdict.rule
+    values = measured(finding)
+    assert values["Hemorrhage volume"] == pytest.approx(324 * MM3 / 1000)
+    assert values["Volume of outline 1"] == pytest.approx(320 * MM3 / 1000)
+    assert (values["Mean density of outline 1"], values["Mean density of outline 2"]) == (60.0, 0.0)
+    study.array[2:7, 4:12, 4:12] = 400.0
+    dense = volume_finding(study, probability, kind=HEMORRHAGE, model=scripted(made, {}))
+    assert "denser-than-blood" in {notice.code for notice in dense.warnings}

@@ -4,7 +4,15 @@ from types import MappingProxyType
 
 from AcuteFindingsLib.detectors.code import ALTERED, Code
 from AcuteFindingsLib.detectors.kind import DetectorKind, ReportCodes, Sample, SamplePhantoms, Segment
-from AcuteFindingsLib.models.task import KnownLabel, ModelForm, ModelTask, Point, ProgramForm, ProgramOutputs
+from AcuteFindingsLib.models.task import (
+    VOLUME_MASK,
+    KnownLabel,
+    ModelForm,
+    ModelTask,
+    Point,
+    ProgramForm,
+    ProgramOutputs,
+)
 from AcuteFindingsLib.study.requirements import CtRequirements
 
 _HERE = "AcuteFindingsLib.detectors.hemorrhage"
@@ -46,6 +54,16 @@ _TASK = ModelTask(
             settings=f"{_HERE}.slab_settings:SlabSettings",
             detector=f"{_HERE}.slab_detector:SlabDetector",
             rule=f"{_HERE}.slab_settings:SlabRule",
+        ),
+        ModelForm(
+            VOLUME_MASK,
+            "three-dimensional network that draws bleeds",
+            scorer="AcuteFindingsLib.detectors.volume_scorer:VolumeScorer",
+            settings="AcuteFindingsLib.detectors.volume_scorer:VolumeSettings",
+            detector=f"{_HERE}.volume_detector:HemorrhageVolumeDetector",
+            rule=f"{_HERE}.bleeds:BleedVolumeRule",
+            part="bleed",
+            measure=f"{_HERE}.bleeds:measure_bleeds",
         ),
     ),
     program=ProgramForm(

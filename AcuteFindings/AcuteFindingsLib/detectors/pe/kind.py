@@ -4,7 +4,15 @@ from types import MappingProxyType
 
 from AcuteFindingsLib.detectors.code import ALTERED, Code
 from AcuteFindingsLib.detectors.kind import DetectorKind, Importer, ReportCodes, Sample, SamplePhantoms, Segment
-from AcuteFindingsLib.models.task import KnownLabel, ModelTask, Point, ProgramForm, ProgramOutputs
+from AcuteFindingsLib.models.task import (
+    VOLUME_MASK,
+    KnownLabel,
+    ModelForm,
+    ModelTask,
+    Point,
+    ProgramForm,
+    ProgramOutputs,
+)
 from AcuteFindingsLib.study.requirements import CtRequirements
 
 _HERE = "AcuteFindingsLib.detectors.pe"
@@ -52,6 +60,18 @@ _TASK = ModelTask(
         points=(Point("study"), Point("slice")),
         settings=MappingProxyType({"channels": 1, "batch": 8}),
         length_setting="window",
+    ),
+    forms=(
+        ModelForm(
+            VOLUME_MASK,
+            "three-dimensional network that draws clots",
+            scorer="AcuteFindingsLib.detectors.volume_scorer:VolumeScorer",
+            settings="AcuteFindingsLib.detectors.volume_scorer:VolumeSettings",
+            detector=f"{_HERE}.volume_detector:PEVolumeDetector",
+            rule="AcuteFindingsLib.detectors.volume_rule:VolumeRule",
+            part="clot",
+            measure=f"{_HERE}.clots:measure_clots",
+        ),
     ),
 )
 

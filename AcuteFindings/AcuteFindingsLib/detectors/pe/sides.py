@@ -1,0 +1,104 @@
+"""How much clot lies in the right lung, in the left one, and outside both, where the lungs can be told apart safely."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from AcuteFindingsLib.preprocessing.orient import Axial
+from AcuteFindingsLib.study.content import ct_content
+from AcuteFindingsLib.study.study import Study
+
+LEAST_SHARE = 0.25
+"""Each side holds at least this share of all lung seen; healthy right lungs hold 0.53 to 0.57 of both."""
+
+LEAST_ML = 300.0
+"""Less lung than this on a side is a cut-off or collapsed one."""
+
+VALLEY = 0.6
+"""Between the lungs there is at most this share of the lung that either side has where it is widest."""
+
+APART_MM = 12.0
+"""Nearer to the plane between the lungs than this nothing is said to lie in one of them."""
+
+CLOSED_MM = 12.0
+"""Vessels within a lung are closed up to twice this width; it reaches the interlobar arteries, not the hilum."""
+
+LEAST_COSINE = 0.9
+"""A stack that is turned further from the patient's axes (26°) has no plane between the lungs on its grid."""
+
+
+@dataclass(frozen=True)
+class SideVolumes:
+    """Volume of clot in mm³: in the right lung, in the left, and elsewhere (mediastinum, hila, lung without air)."""
+
+    right: float
+    left: float
+    elsewhere: float
+
+
+def side_volumes(study: Study, axial: Axial, mask: np.ndarray) -> SideVolumes | None:
+    """Return where clot lies, by halves of the lungs.
+
+    The plane between the lungs is where, seen over all slices, there is least lung between the two sides' widest
+    places. What lies in a side's lung, its vessels included, and apart from that plane, is that side's.
+
+    Parameters
+    ----------
+    study
+        CT in HU.
+    axial
+        Its axial view.
+    mask
+        ``(z, y, x)`` on that view, not 0 where there is clot.
+
+    Returns
+    -------
+    None where the lungs cannot be told apart: one is missing, cut off or airless, or the stack is turned.
+    """
+    directions = np.abs(axial.ijk_to_ras[:3, :3] / np.linalg.norm(axial.ijk_to_ras[:3, :3], axis=0))
+    if np.diag(directions).min() < LEAST_COSINE:
+        return None
+    content = ct_content(study)
+    split = _plane_between(content.lungs, content.spacing)
+    if split is None:
+        return None
+    reach = max(1, round(APART_MM / content.spacing[2]))
+    right, left = content.lungs.copy(), content.lungs
+    right[:, :, split:], left[:, :, :split] = False, False
+    places = np.argwhere(mask) * (np.array(axial.spacing) / content.spacing)
+    cells = np.minimum(places.astype(int), np.array(content.lungs.shape) - 1)
+    apart = cells[:, 2] - split
+    held = [
+        _closed(lung, content.spacing)[tuple(cells.T)] & (side * apart >= reach)
+        for lung, side in ((right, -1), (left, 1))
+    ]
+    voxel = float(np.prod(axial.spacing))
+    in_right, in_left = (float(np.count_nonzero(one)) * voxel for one in held)
+    return SideVolumes(in_right, in_left, len(cells) * voxel - in_right - in_left)
+
+
+def _plane_between(lungs: np.ndarray, spacing: tuple[float, float, float]) -> int | None:
+    """Return the column of ``(z, y, x)`` with least lung between both sides; None where there are no two sides."""
+    ml = lungs.sum(axis=(0, 1)) * float(np.prod(spacing)) / 1000
+    total = float(ml.sum())
+    if total <= 0:
+        return None
+    below = np.cumsum(ml) / total
+    inner = np.flatnonzero((below > LEAST_SHARE) & (below < 1 - LEAST_SHARE))
+    if not len(inner):
+        return None
+    split = int(inner[np.argmin(ml[inner])])
+    right, left = ml[:split], ml[split + 1 :]
+    if not len(right) or not len(left) or min(right.sum(), left.sum()) < LEAST_ML:
+        return None
+    return split if ml[split] <= VALLEY * min(right.max(), left.max()) else None
+
+
+def _closed(lung: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """Return a lung with what it surrounds, up to `CLOSED_MM` from it on both sides."""
+    reach = [max(1, round(CLOSED_MM / step)) for step in spacing]
+    wide = np.pad(lung, [(by, by) for by in reach])
+    near = ndimage.distance_transform_edt(~wide, sampling=spacing) <= CLOSED_MM
+    kept = ndimage.distance_transform_edt(near, sampling=spacing) > CLOSED_MM
+    return np.asarray(kept[tuple(slice(by, -by) for by in reach)] | lung)
