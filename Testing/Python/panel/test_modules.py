@@ -262,6 +262,22 @@ def test_home_says_in_four_lines_what_to_do_and_stands_in_the_order_of_work(host
     assert not ui.installButton.visible
 
 
+def test_home_says_that_models_trained_on_patients_can_be_had_and_shows_them(host, monkeypatch):
+    from AcuteFindingsLib.widgets.models.public_models import PublicModels
+
+    asked = []
+    monkeypatch.setattr(PublicModels, "load", lambda self: asked.append(self))
+    home = host.open_panel("AcuteFindings")
+    text = home.ui.modelsLabel.text
+    assert "Demonstration models are in use for pulmonary embolism" in text
+    assert "Public models trained on patients can be had" in text
+    assert home.ui.modelsCollapsibleButton.collapsed
+    host.click(home.ui.getModelButton)
+    assert not home.ui.modelsCollapsibleButton.collapsed
+    assert home.panel.model_loader.public.widget.visible
+    assert asked == [home.panel.model_loader.public]
+
+
 def test_home_makes_the_chosen_sample_and_tells_when_it_cannot(host, monkeypatch):
     from AcuteFindingsLib.errors import AcuteFindingsError
     from AcuteFindingsLib.widgets.home import home_panel

@@ -10,6 +10,7 @@ from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.detectors.registry import kinds
 from AcuteFindingsLib.detectors.wording import in_sentence
 from AcuteFindingsLib.errors import AcuteFindingsError
+from AcuteFindingsLib.models.evidence import SAW_PATIENTS_UNMEASURED
 from AcuteFindingsLib.packages import LIGHT, missing_packages, total_mb
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages
@@ -38,6 +39,8 @@ class HomePanel:
         self._worker = worker
         self.model_loader = ModelLoader(None, worker=worker)
         ui.modelsCollapsibleButton.layout().addWidget(self.model_loader.widget)
+        self.model_loader.on_listed = self._show_models
+        self._show_models()
         self._samples = samples()
         for sample in self._samples:
             ui.sampleComboBox.addItem(sample.name)
@@ -46,6 +49,7 @@ class HomePanel:
         ui.stopWorkerButton.connect("clicked(bool)", lambda _checked: self.stop_worker())
         ui.threadsSpinBox.setValue(chosen_threads())
         ui.threadsSpinBox.connect("valueChanged(int)", self.choose_threads)
+        ui.getModelButton.connect("clicked(bool)", lambda _checked: self.show_public_models())
         ui.studySelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self.refresh())
         self.open_buttons = {kind.id: self._open_button(kind) for kind in kinds() if kind.module}
         self.refresh()
@@ -60,6 +64,7 @@ class HomePanel:
         self.ui.installButton.setVisible(bool(missing))
         self.ui.installButton.setEnabled(bool(missing))
         self.ui.installButton.setText(_("Install them (about {size} MB)…").format(size=total_mb(missing)))
+        self.model_loader.refresh_if_changed()
         worker = self._worker or shared_worker()
         self.ui.workerLabel.setText(
             _("Running; it keeps used models in memory.") if worker.running else _("Not running.")
@@ -68,6 +73,17 @@ class HomePanel:
         chosen = self.ui.studySelector.currentNode() is not None
         for button in self.open_buttons.values():
             button.setEnabled(chosen)
+
+    def show_public_models(self) -> None:
+        """Open the section of models with the public ones, and bring it into view."""
+        self.ui.modelsCollapsibleButton.collapsed = False
+        self.model_loader.show_public()
+        slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+        above = self.ui.modelsCollapsibleButton.parentWidget()
+        while above is not None and above.className() != "QScrollArea":
+            above = above.parentWidget()
+        if above is not None:
+            above.ensureWidgetVisible(self.model_loader.public.widget)
 
     def load_sample(self) -> Any | None:
         """Make the chosen sample study and choose it; returns the volume node, None where there is none."""
@@ -119,6 +135,19 @@ class HomePanel:
     def close(self) -> None:
         """Stop what is under way: the panel goes."""
         self.model_loader.close()
+
+    def _show_models(self) -> None:
+        """Say for which detectors a demonstration model is the default, and that there are others."""
+        defaults = self.model_loader.defaults
+        shown = [
+            in_sentence(kind.finding)
+            for kind in kinds()
+            if kind.task.made_for in defaults and defaults[kind.task.made_for].model.rank > SAW_PATIENTS_UNMEASURED
+        ]
+        text = _("The models in use were trained on patients.")
+        if shown:
+            text = _("Demonstration models are in use for {findings}. Public models trained on patients can be had.")
+        self.ui.modelsLabel.setText(text.format(findings=", ".join(shown)))
 
     def _open_button(self, kind: DetectorKind) -> Any:
         button = qt.QPushButton(_("Open in {module}").format(module=kind.module_title))

@@ -58,6 +58,8 @@ class ModelLoader:
         A `QWidget`.
     on_changed
         Called with `model` when the choice has changed.
+    on_listed
+        Called when the list was read again.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class ModelLoader:
         self._detector = detector
         self.task = kind.task.made_for if kind else None
         self.on_changed: Callable[[str], Any] = lambda _model: None
+        self.on_listed: Callable[[], Any] = lambda: None
         self._settings = settings if settings is not None else qt.QSettings()
         self._key = f"AcuteFindings/{kind.module if kind else 'AcuteFindings'}/model"
         self._rows: list[ModelRow] = []
@@ -132,6 +135,11 @@ class ModelLoader:
     def rows(self) -> list[ModelRow]:
         """What is listed."""
         return list(self._rows)
+
+    @property
+    def defaults(self) -> dict[str, Choice[ModelRow]]:
+        """By task, the package that is used where none is chosen, and why."""
+        return dict(self._defaults)
 
     @property
     def default(self) -> ModelRow | None:
@@ -217,6 +225,7 @@ class ModelLoader:
             self.download.refresh()
         if self.public_button.checked:
             self.public.refresh()
+        self.on_listed()
 
     def refresh_if_changed(self) -> None:
         """Read the list again where models or defaults were changed elsewhere, as by another module's panel."""
