@@ -76,6 +76,10 @@ class DownloadError(AcuteFindingsError):
     """A model could not be downloaded: says why and what to do; what has arrived is kept where it is of use."""
 
 
+class EngineError(AcuteFindingsError):
+    """Many studies cannot be read at once in the way asked for: says what is missing and what to do."""
+
+
 def named_error(kind: str, text: str, otherwise: type[AcuteFindingsError] = AcuteFindingsError) -> AcuteFindingsError:
     """Return the error of the class that another process named, or `otherwise` where no class has that name."""
     known = globals().get(kind)

@@ -10,7 +10,18 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
-from AcuteFindingsLib.cli import evaluate, explore, import_model, models, pacs, providers, studies, train, worklist
+from AcuteFindingsLib.cli import (
+    batch,
+    evaluate,
+    explore,
+    import_model,
+    models,
+    pacs,
+    providers,
+    studies,
+    train,
+    worklist,
+)
 from AcuteFindingsLib.cli.common import (
     BROKEN_PIPE,
     help_without_command,
@@ -28,7 +39,7 @@ app = typer.Typer(
     help=f"Find {listed(finding_words(), 'and')}, with evidence. {RESEARCH_USE_ONLY}",
 )
 _COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
-    "Studies": (studies.run, studies.check, studies.predict, studies.phantom, studies.demo),
+    "Studies": (studies.run, batch.batch, studies.check, studies.predict, studies.phantom, studies.demo),
     "Archives": (pacs.find, pacs.pull, pacs.push),
     "Research": (
         explore.explore,

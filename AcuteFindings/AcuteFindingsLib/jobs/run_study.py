@@ -1,5 +1,6 @@
 """One study from its files to a verdict with evidence: the main job, run in-process by the command line."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -11,6 +12,7 @@ from AcuteFindingsLib.jobs.detect import detect
 from AcuteFindingsLib.jobs.preparation import Preparation
 from AcuteFindingsLib.jobs.results_folder import RESULTS, results_folder, writing
 from AcuteFindingsLib.jobs.write_results import StudyResult, picture_to_capture, write_results
+from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
 from AcuteFindingsLib.study.choose import fitting
 from AcuteFindingsLib.study.reader import read_study
@@ -47,6 +49,8 @@ class StudyRequest:
         Also write the result as DICOM Segmentation and Structured Report.
     dicom_chart
         Also write the chart (of a radiograph the first picture) as DICOM Secondary Capture.
+    hint
+        What a refusal says of how to run it all the same.
     """
 
     source: Path
@@ -59,12 +63,30 @@ class StudyRequest:
     model_folders: tuple[Path, ...] = ()
     dicom: bool = False
     dicom_chart: bool = False
+    hint: str = "(--force runs it anyway.)"
 
 
 def run_study(
-    request: StudyRequest, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+    request: StudyRequest,
+    *,
+    study: Study | None = None,
+    load: Callable[..., Predictor] | None = None,
+    also: Mapping[str, Callable[[StudyResult], bytes]] | None = None,
+    progress: Progress = no_progress,
+    cancelled: Cancelled = never_cancelled,
 ) -> StudyResult:
     """Read, check, detect, and write finding, scene, pictures and report below `request.out`.
+
+    Parameters
+    ----------
+    request
+        What the user asked for.
+    study
+        What `request.source` holds, where it was read already.
+    load
+        Turns packages into predictors, where networks are kept in memory from study to study.
+    also
+        Further files of the folder by name, with what makes their content; they come with the results or not at all.
 
     Raises
     ------
@@ -82,12 +104,22 @@ def run_study(
     """
     wants_dicom = request.dicom or request.dicom_chart
     _refuse_study_for_results(request)
-    with results_folder(request.out, entries=(*RESULTS, *((DICOM_FOLDER,) if wants_dicom else ()))) as work:
-        result = _run(request, work, progress, cancelled)
+    also = also or {}
+    with results_folder(request.out, entries=(*RESULTS, *((DICOM_FOLDER,) if wants_dicom else ()), *also)) as work:
+        result = _run(request, work, study, load, progress, cancelled)
+        for name, content in also.items():
+            (work / name).write_bytes(content(result))
     return result.moved(work, request.out)
 
 
-def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cancelled) -> StudyResult:
+def _run(
+    request: StudyRequest,
+    work: Path,
+    study: Study | None,
+    load: Callable[..., Predictor] | None,
+    progress: Progress,
+    cancelled: Cancelled,
+) -> StudyResult:
     started = perf_counter()
 
     def at(text: str, fraction: float) -> None:
@@ -97,7 +129,7 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
     at("Reading the study", 0.0)
     wanted = None if request.detector == "auto" else request.detector
     # Whose study it is cannot be forced: of several patients a verdict would be taken for one on all.
-    study = read_study(
+    study = study or read_study(
         request.source,
         requirements=None if wanted is None else find_kind(wanted).requirements,
         series=request.series,
@@ -115,7 +147,8 @@ def _run(request: StudyRequest, work: Path, progress: Progress, cancelled: Cance
         device=request.device,
         folders=request.model_folders,
         force=request.force,
-        hint="(--force runs it anyway.)",
+        hint=request.hint,
+        load=load,
         accepted=preparation.start,
         progress=part_of(progress, 0.15, 0.8),
         cancelled=cancelled,

@@ -4,7 +4,7 @@ import io
 import logging
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,10 +119,10 @@ class DicomIndexError(InvalidDicomError):
     """The file is a DICOMDIR: it lists other files."""
 
 
-def read_headers(path: Path, *, progress: Progress = no_progress) -> Headers:
+def read_headers(path: Path, *, files: Sequence[Path] | None = None, progress: Progress = no_progress) -> Headers:
     """Read the headers of one DICOM file or of every DICOM file below a folder; other files are skipped.
 
-    Linked folders are followed, each folder once.
+    Linked folders are followed, each folder once. With `files` only these are read, whatever else the folder holds.
 
     Raises
     ------
@@ -130,9 +130,9 @@ def read_headers(path: Path, *, progress: Progress = no_progress) -> Headers:
         Where a single file is not DICOM or its header cannot be read, and where a folder holds more files than
         `Budgets.files`.
     """
-    if path.is_file():
+    if files is None and path.is_file():
         return Headers(headers=((path, _read_single(path)),), unreadable=())
-    files, closed = files_below(path)
+    files, closed = files_below(path) if files is None else (sorted(files), [])
     found, unreadable, others = [], closed, []
     for number, file in enumerate(files):
         if number % 20 == 0:

@@ -1,6 +1,7 @@
 """Reading a study from whatever a user points at: a DICOM file or folder, a volume file or a picture."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def read_study(
     requirements: Requirements | None = None,
     series: str | None = None,
     one_examination: bool = False,
+    files: Sequence[Path] | None = None,
     progress: Progress = no_progress,
     detector: str | None = None,
 ) -> Study:
@@ -61,6 +63,8 @@ def read_study(
     one_examination
         Refuse, before any pixel is read, an input that holds several patients or studies; else the best fitting one is
         read and a notice of severity ``"refuse"`` says so.
+    files
+        Of a folder's DICOM files only these, where it is known which make the study.
     progress
         Called with what is being done and the share done, 0..1.
     detector
@@ -85,7 +89,13 @@ def read_study(
         path = unpacked.folder
     with quiet_pydicom():
         study = _read_dicom(
-            path, name, requirements=requirements, series=series, one_examination=one_examination, progress=progress
+            path,
+            name,
+            requirements=requirements,
+            series=series,
+            one_examination=one_examination,
+            files=files,
+            progress=progress,
         )
     if study is None:
         study = _read_only_image(path, name, requirements=requirements)
@@ -99,10 +109,11 @@ def _read_dicom(
     requirements: Requirements | None,
     series: str | None,
     one_examination: bool,
+    files: Sequence[Path] | None,
     progress: Progress,
 ) -> Study | None:
     """Read the DICOM study below a path; None where a folder holds no DICOM file at all."""
-    headers = read_headers(path, progress=part_of(progress, 0.0, 0.2))
+    headers = read_headers(path, files=files, progress=part_of(progress, 0.0, 0.2))
     if not headers.headers and not headers.unreadable:
         return None
     frames, unreadable = _frames(headers)

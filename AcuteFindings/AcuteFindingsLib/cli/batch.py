@@ -1,0 +1,98 @@
+"""`acutefindings batch`: many studies, each once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from AcuteFindingsLib import RESEARCH_USE_ONLY
+from AcuteFindingsLib.cli.common import (
+    Device,
+    Model,
+    ModelFolders,
+    Threads,
+    device_name,
+    err_console,
+    listed,
+    one_of,
+    out_console,
+    plain,
+    progress_bar,
+)
+from AcuteFindingsLib.counting import counted
+from AcuteFindingsLib.detectors.registry import detector_ids
+from AcuteFindingsLib.worklist.engines.choose import ENGINES
+
+if TYPE_CHECKING:
+    from AcuteFindingsLib.worklist.engines.engine import Answer
+    from AcuteFindingsLib.worklist.exams import Exam
+
+_MOST_NAMED = 50
+
+
+def batch(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Folder of studies, or a table with a column 'path'.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results of all studies.")],
+    detector: Annotated[str, typer.Option("--detector", help=f"{listed((*detector_ids(), 'auto'))}.")] = "auto",
+    engine: Annotated[str, typer.Option("--engine", help=f"Where to compute: {listed(ENGINES)}.")] = "local",
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="How many studies to read at once; default: 1.")
+    ] = None,
+    model: Model = None,
+    device: Device = "auto",
+    threads: Threads = None,  # noqa: ARG001
+    models_folder: ModelFolders = None,
+    dicom: Annotated[
+        bool, typer.Option("--dicom", help="Also write DICOM Segmentation and Structured Report.")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read again what failed before.")] = False,
+) -> None:
+    """Read many studies, each once; a batch that was stopped goes on where it was. Exit status 1 if any failed."""
+    from AcuteFindingsLib.worklist.batch import read_batch
+    from AcuteFindingsLib.worklist.engines.choose import make_engine
+    from AcuteFindingsLib.worklist.exams import find_exams
+    from AcuteFindingsLib.worklist.reading import ReadSettings
+
+    one_of("--detector", detector, (*detector_ids(), "auto"))
+    one_of("--engine", engine, ENGINES)
+    settings = ReadSettings(
+        out=out.absolute(),
+        detector=detector,
+        model=model,
+        device=device_name(device),
+        model_folders=tuple(folder.absolute() for folder in models_folder or ()),
+        dicom=dicom,
+        retry_failed=retry_failed,
+    )
+    failed: list[str] = []
+
+    def told(exam: "Exam", answer: "Answer") -> None:
+        if isinstance(answer, str):
+            failed.append(f"{exam.source}: {answer}")
+            return
+        failed.extend(
+            f"{exam.source}: {one.record.detector}: {one.record.said}"
+            for one in answer
+            if one.record.state == "failed" and not one.skipped
+        )
+
+    with progress_bar() as progress:
+        found = find_exams(source.absolute(), progress=progress)
+    with progress_bar() as progress:
+        result = read_batch(found, settings, make_engine(engine, workers=workers), told=told, progress=progress)
+    for line in failed[:_MOST_NAMED]:
+        err_console.print(f"  failed  {plain(line)}")
+    if (more := len(failed) - _MOST_NAMED) > 0:
+        err_console.print(f"  failed  and {more} more")
+    for path in found.missing[:_MOST_NAMED]:
+        err_console.print(f"  missing  {plain(path)}")
+    if found.unreadable:
+        err_console.print(f"  {counted(len(found.unreadable), 'file')} that should be DICOM cannot be read.")
+    out_console.print(f"{counted(len(found.exams), 'examination')}: {result.line()}. {RESEARCH_USE_ONLY}")
+    if found.others:
+        out_console.print(f"  {counted(found.others, 'examination')} of modalities that no detector reads left alone")
+    out_console.print(f"  results  {out}")
+    if result.wrong or found.missing:
+        raise typer.Exit(1)

@@ -1,0 +1,68 @@
+"""What every engine does; one contract test runs against all of them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from AcuteFindingsLib.models.task import load_reference
+from AcuteFindingsLib.progress import Cancelled
+from AcuteFindingsLib.worklist.exams import Exam
+from AcuteFindingsLib.worklist.reading import Outcome, Reader, ReadSettings
+
+Answer = list[Outcome] | str
+"""What became of an examination, or the sentence that says why nobody knows: its worker was lost."""
+
+Done = Callable[[Exam, Answer], None]
+"""Called in the driver's process once for each examination, in the order in which they end."""
+
+MakeReader = str
+"""``"module:name"`` of what makes a `Reader` of `ReadSettings`; another one in tests."""
+
+READER: MakeReader = "AcuteFindingsLib.worklist.engines.engine:make_reader"
+
+
+class Engine(Protocol):
+    """Reads examinations by workers, each of which keeps its networks in memory.
+
+    A worker that is lost (killed, out of memory) is replaced; its examination is tried once more and then answered with
+    a sentence. When the driver's process ends, however that ends, what its workers were reading is whole or not there.
+
+    Attributes
+    ----------
+    name
+        As on the command line.
+    workers
+        How many examinations are read at once.
+    """
+
+    name: str
+    workers: int
+
+    def run(
+        self,
+        exams: Sequence[Exam],
+        settings: ReadSettings,
+        *,
+        done: Done,
+        cancelled: Cancelled,
+        reader: MakeReader = READER,
+    ) -> None:
+        """Read every examination; return when all are answered.
+
+        Raises
+        ------
+        CancelledError
+            When `cancelled` says so; the workers are ended.
+        EngineError
+            The engine is not installed, or cannot start.
+        """
+        ...
+
+
+def make_reader(settings: ReadSettings) -> Reader:
+    """Return what reads examinations in a worker."""
+    return Reader(settings)
+
+
+def reader_of(reference: MakeReader, settings: ReadSettings) -> Any:
+    """Return what a reference makes of the settings."""
+    return load_reference(reference)(settings)

@@ -1,0 +1,156 @@
+"""Workers on this computer: one process each, which loads every network once; the cores are divided among them."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext, SpawnProcess
+
+from AcuteFindingsLib.last_resort import sentence
+from AcuteFindingsLib.progress import Cancelled, stop_if
+from AcuteFindingsLib.threads import core_count, use_threads
+from AcuteFindingsLib.worklist.engines.engine import READER, Done, MakeReader, reader_of
+from AcuteFindingsLib.worklist.exams import Exam
+from AcuteFindingsLib.worklist.reading import ReadSettings
+
+_LOOK_SECONDS = 0.2
+_TRIES = 2
+_THREADS = ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+_LOST = (
+    "The process that read the study was ended by the system, twice, most often because memory ran out; read it alone "
+    "with fewer workers, or on a computer with more memory."
+)
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    number: int | None = None
+
+
+class LocalEngine:
+    """See `engine.Engine`; with one worker too, the driver's own process reads nothing and stays small."""
+
+    name = "local"
+
+    def __init__(self, workers: int = 1) -> None:
+        """Start nothing yet."""
+        self.workers = max(1, workers)
+
+    def run(
+        self,
+        exams: Sequence[Exam],
+        settings: ReadSettings,
+        *,
+        done: Done,
+        cancelled: Cancelled,
+        reader: MakeReader = READER,
+    ) -> None:
+        """See `engine.Engine.run`."""
+        left = deque(range(len(exams)))
+        tries = [0] * len(exams)
+        workers: list[_Worker] = []
+        context = multiprocessing.get_context("spawn")
+        try:
+            with _shared_cores(self.workers):
+                workers += [_start(context, settings, reader) for _ in range(min(self.workers, len(exams)))]
+                while left or any(worker.number is not None for worker in workers):
+                    stop_if(cancelled)
+                    for worker in workers:
+                        if worker.number is None and left:
+                            worker.number = left.popleft()
+                            tries[worker.number] += 1
+                            with suppress(OSError):  # It is gone; that is seen below.
+                                worker.pipe.send(exams[worker.number])
+                    ready = wait([worker.pipe for worker in workers], timeout=_LOOK_SECONDS)
+                    for place, worker in enumerate(workers):
+                        if worker.pipe not in ready:
+                            continue
+                        number, worker.number = worker.number, None
+                        try:
+                            answer = worker.pipe.recv()
+                        except (EOFError, OSError):
+                            _end(worker)
+                            workers[place] = _start(context, settings, reader)
+                            if number is None:
+                                continue
+                            if tries[number] < _TRIES:
+                                left.append(number)
+                                continue
+                            answer = _LOST
+                        if number is not None:
+                            done(exams[number], answer)
+        finally:
+            for worker in workers:
+                _end(worker)
+
+
+def _start(context: SpawnContext, settings: ReadSettings, reader: MakeReader) -> _Worker:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, settings, reader), daemon=True)
+    with _no_script():
+        process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _end(worker: _Worker) -> None:
+    worker.pipe.close()
+    worker.process.kill()
+    worker.process.join()
+
+
+def _work(pipe: Connection, settings: ReadSettings, reader: MakeReader) -> None:
+    """Read what comes until nobody asks any more."""
+    # Ctrl+C goes to the whole group; the driver decides what becomes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    reads = reader_of(reader, settings)
+    while True:
+        try:
+            exam = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = reads.read(exam)
+        # What ends here is the folder of results that cannot be used, not a study.
+        except Exception as error:
+            answer = sentence(error)
+        with suppress(OSError):
+            pipe.send(answer)
+
+
+@contextmanager
+def _no_script() -> Iterator[None]:
+    """Keep a process that starts in the block from running the script of this one: it may have no guard against it."""
+    script = sys.modules["__main__"].__dict__
+    kept = {name: script[name] for name in ("__file__", "__spec__") if name in script}
+    script["__spec__"] = None
+    script.pop("__file__", None)
+    try:
+        yield
+    finally:
+        script.update(kept)
+
+
+@contextmanager
+def _shared_cores(workers: int) -> Iterator[None]:
+    """Let processes that start in the block compute on their share of the cores, unless the user said how many."""
+    if os.environ.get(_THREADS[0]):
+        yield
+        return
+    before = {name: os.environ.get(name) for name in _THREADS}
+    use_threads(max(1, core_count() // workers))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,284 @@
+"""One examination read by every detector that it fits: what workers of every engine do, each study once."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+from AcuteFindingsLib.detectors.kind import DetectorKind
+from AcuteFindingsLib.detectors.registry import find_kind, kinds
+from AcuteFindingsLib.errors import CancelledError, StudyRefusedError
+from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
+from AcuteFindingsLib.jobs.worker_jobs import WarmModels
+from AcuteFindingsLib.jobs.write_results import StudyResult
+from AcuteFindingsLib.last_resort import sentence
+from AcuteFindingsLib.models.find import default_package, find_package
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
+from AcuteFindingsLib.providers.load import split_model
+from AcuteFindingsLib.study.choose import fitting
+from AcuteFindingsLib.study.dicom_fit import PROJECTION_MODALITIES, VOLUME_MODALITIES
+from AcuteFindingsLib.study.file_kinds import shown_name
+from AcuteFindingsLib.study.reader import read_study
+from AcuteFindingsLib.study.requirements import RadiographRequirements
+from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.worklist.exams import Exam
+from AcuteFindingsLib.worklist.records import RECORD, Record, ResultsFolder, State, instances_of, now, record_bytes
+
+AUTO = "auto"
+"""Every detector that an examination fits."""
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How examinations are read; the same for all of a batch, and small enough to be sent anywhere.
+
+    Attributes
+    ----------
+    out
+        The folder of results (`records.ResultsFolder`).
+    detector
+        A detector's id, or `AUTO`.
+    model, device, model_folders, dicom
+        As `jobs.run_study.StudyRequest` has them.
+    retry_failed
+        Read again what failed before.
+    """
+
+    out: Path
+    detector: str = AUTO
+    model: str | None = None
+    device: str = "auto"
+    model_folders: tuple[Path, ...] = ()
+    dicom: bool = False
+    retry_failed: bool = False
+
+    @property
+    def asked(self) -> str:
+        """What of this makes another result: a finding by other wishes does not count as done."""
+        return f"model={self.model or ''} dicom={int(self.dicom)}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one examination with one detector in this run.
+
+    Attributes
+    ----------
+    record
+        As it is kept; of a study that another process is reading, state ``"reading"``.
+    skipped
+        It was read before, by the same files and model.
+    """
+
+    record: Record
+    skipped: bool = False
+
+
+@dataclass
+class Reader:
+    """Reads one examination after the other; networks stay in memory between them."""
+
+    settings: ReadSettings
+    models: WarmModels = field(default_factory=WarmModels)
+
+    def read(
+        self, exam: Exam, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+    ) -> list[Outcome]:
+        """Read an examination by every detector in question; what is wrong with it becomes a record.
+
+        Returns
+        -------
+        list of Outcome
+            One a detector that it fits, or that was named; none where no detector is made for it.
+
+        Raises
+        ------
+        CancelledError
+            When `cancelled` says so; what was being read is left as it was.
+        DataError
+            The folder of results cannot be used.
+        """
+        folder = ResultsFolder(self.settings.out)
+        try:
+            instances = instances_of(exam)
+        except OSError as error:
+            said = f"A file of the study cannot be read: {error.strerror or error}."
+            return [self._without_files(folder, exam, kind, said) for kind in self._kinds(exam)]
+        outcomes = []
+        for kind in self._kinds(exam):
+            stop_if(cancelled)
+            outcome = self._read(folder, exam, kind, instances, progress, cancelled)
+            outcomes += [] if outcome is None else [outcome]
+        return outcomes
+
+    def _kinds(self, exam: Exam) -> list[DetectorKind]:
+        """Return the detectors in question by the modality alone."""
+        if self.settings.detector != AUTO:
+            return [find_kind(self.settings.detector)]
+        if not exam.modalities:
+            return list(kinds())
+        stacks, pictures = exam.modalities & {*VOLUME_MODALITIES}, exam.modalities & {*PROJECTION_MODALITIES}
+        of_any = exam.modalities - {*VOLUME_MODALITIES, *PROJECTION_MODALITIES} and not stacks and not pictures
+        return [
+            kind
+            for kind in kinds()
+            if of_any or (pictures if isinstance(kind.requirements, RadiographRequirements) else stacks)
+        ]
+
+    def _read(
+        self,
+        folder: ResultsFolder,
+        exam: Exam,
+        kind: DetectorKind,
+        instances: str,
+        progress: Progress,
+        cancelled: Cancelled,
+    ) -> Outcome | None:
+        key = folder.key(exam, kind.id, instances)
+        with folder.alone(key) as alone:
+            before = folder.read(key)
+            record = Record(
+                key,
+                kind.id,
+                "reading",
+                study_uid=exam.study_uid,
+                instances=instances,
+                asked=self.settings.asked,
+                arrived=before.arrived if before is not None else now(),
+                started=now(),
+                attempts=1 + (before.attempts if before is not None else 0),
+            )
+            if not alone:
+                return Outcome(record)
+            if before is not None and self._settled(before, record, kind):
+                return Outcome(before, skipped=True)
+            with self._kept(folder, exam, record) as kept:
+                study = read_study(
+                    exam.source,
+                    requirements=kind.requirements,
+                    files=exam.files or None,
+                    one_examination=True,
+                    progress=progress,
+                )
+                if self.settings.detector == AUTO and not fitting(study, {kind.id: kind.requirements}):
+                    return None
+                kept.append(self._run(folder, exam, kind, record, study, progress, cancelled))
+            return Outcome(kept[-1])
+
+    def _run(
+        self,
+        folder: ResultsFolder,
+        exam: Exam,
+        kind: DetectorKind,
+        record: Record,
+        study: Study,
+        progress: Progress,
+        cancelled: Cancelled,
+    ) -> Record:
+        settings = self.settings
+        record = replace(record, series_uid=study.dicom.series_instance_uid)
+        done: list[Record] = []
+
+        def content(result: StudyResult) -> bytes:
+            finding = result.finding
+            done.append(
+                replace(
+                    record,
+                    state="done",
+                    model=f"{finding.model.id} {finding.model.version}".strip(),
+                    model_sha256=finding.model.sha256,
+                    verdict=finding.verdict.label,
+                    probability=finding.verdict.probability,
+                    finished=now(),
+                )
+            )
+            return record_bytes(done[-1])
+
+        run_study(
+            StudyRequest(
+                source=exam.source,
+                out=folder.results(record.key),
+                detector=kind.id,
+                model=settings.model,
+                device=settings.device,
+                model_folders=settings.model_folders,
+                dicom=settings.dicom,
+                hint="",
+            ),
+            study=study,
+            load=self.models.load,
+            also={RECORD: content},
+            progress=progress,
+            cancelled=cancelled,
+        )
+        return done[-1]
+
+    @contextlib.contextmanager
+    def _kept(self, folder: ResultsFolder, exam: Exam, record: Record) -> Iterator[list[Record]]:
+        """Turn what goes wrong with a study into its record; what goes wrong with everything ends the run."""
+        kept: list[Record] = []
+        try:
+            yield kept
+            return
+        except CancelledError:
+            raise
+        # One study that fails, in whatever way, is a row of the list, never the end of the batch.
+        except Exception as error:
+            state: State = "refused" if isinstance(error, StudyRefusedError) else "failed"
+            kept.append(replace(record, state=state, said=_without_names(sentence(error), exam), finished=now()))
+        folder.write(kept[-1])
+
+    def _settled(self, before: Record, wanted: Record, kind: DetectorKind) -> bool:
+        """Whether a study was read already, by the same files, wishes and model."""
+        if (before.instances, before.asked) != (wanted.instances, wanted.asked):
+            return False
+        if before.state == "failed":
+            return not self.settings.retry_failed
+        if before.state == "refused":
+            return True
+        return before.model_sha256 == weights_of(kind.task.made_for, self.settings.model, self.settings.model_folders)
+
+    def _without_files(self, folder: ResultsFolder, exam: Exam, kind: DetectorKind, said: str) -> Outcome:
+        key = folder.key(exam, kind.id, str(exam.source))
+        before = folder.read(key)
+        when = now()
+        record = Record(
+            key,
+            kind.id,
+            "failed",
+            study_uid=exam.study_uid,
+            asked=self.settings.asked,
+            said=said,
+            arrived=before.arrived if before is not None else when,
+            started=when,
+            finished=when,
+            attempts=1 + (before.attempts if before is not None else 0),
+        )
+        folder.write(record)
+        return Outcome(record)
+
+
+def _without_names(said: str, exam: Exam) -> str:
+    """Return a sentence without the names of files and folders, which often name the patient."""
+    paths = (exam.source, *exam.files)
+    names = {str(path) for path in paths} | {shown_name(path) for path in paths}
+    for name in sorted(names, key=len, reverse=True):
+        said = said.replace(name, "the study" if name in (str(exam.source), shown_name(exam.source)) else "a file")
+    return said[:1].upper() + said[1:]
+
+
+@lru_cache(maxsize=64)
+def weights_of(task: str, model: str | None, folders: tuple[Path, ...]) -> str:
+    """Return the SHA-256 of the weights that a verdict would rest on now; empty where a provider gives it.
+
+    Raises
+    ------
+    ModelError
+        There is no such model.
+    """
+    base, provider = split_model(model)
+    if provider is not None and base is None:
+        return ""
+    package = find_package(base, task=task, folders=folders) if base else default_package(task, folders=folders)
+    return package.sha256

@@ -1,0 +1,65 @@
+"""The contract of engines: every examination answered once, whatever becomes of the workers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pretend
+import pytest
+
+from AcuteFindingsLib.errors import CancelledError, EngineError
+from AcuteFindingsLib.progress import never_cancelled
+from AcuteFindingsLib.worklist.engines.choose import ENGINES, make_engine
+from AcuteFindingsLib.worklist.engines.engine import Answer, Engine
+from AcuteFindingsLib.worklist.exams import Exam
+from AcuteFindingsLib.worklist.reading import ReadSettings
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return make_engine(request.param, workers=2)
+
+
+def _run(engine: Engine, folder: Path, out: Path, cancelled: Callable[[], bool] = never_cancelled) -> dict[str, Answer]:
+    answers: dict[str, Answer] = {}
+
+    def done(exam: Exam, answer: Answer) -> None:
+        assert exam.source.stem not in answers, "answered twice"
+        answers[exam.source.stem] = answer
+
+    exams = [Exam(file) for file in sorted(folder.iterdir())]
+    engine.run(exams, ReadSettings(out), done=done, cancelled=cancelled, reader=pretend.REFERENCE)
+    return answers
+
+
+def test_every_examination_is_answered_once_as_it_was_read(engine: Engine, pretended, tmp_path: Path) -> None:
+    folder = pretended(*(f"study{number}" for number in range(7)), "fail1", "refuse1")
+    answers = _run(engine, folder, tmp_path / "out")
+    states = {name: [one.record.state for one in answer] for name, answer in answers.items()}
+    assert states == {**{f"study{n}": ["done"] for n in range(7)}, "fail1": ["failed"], "refuse1": ["refused"]}
+    assert len(pretend.kept(tmp_path / "out")) == 7
+
+
+def test_a_study_that_ends_its_worker_is_answered_with_a_sentence_and_the_others_are_read(
+    engine: Engine, pretended, tmp_path: Path
+) -> None:
+    answers = _run(engine, pretended("study1", "die1", "study2", "study3"), tmp_path / "out")
+    assert isinstance(answers["die1"], str)
+    assert "ended" in answers["die1"]
+    assert [answers[f"study{n}"][0].record.state for n in (1, 2, 3)] == ["done"] * 3
+
+
+def test_a_wish_to_stop_ends_the_run_and_leaves_whole_results_alone(engine: Engine, pretended, tmp_path: Path) -> None:
+    asked = iter([False, False, False])
+    with pytest.raises(CancelledError):
+        _run(engine, pretended(*(f"study{n}" for n in range(30))), tmp_path / "out", lambda: next(asked, True))
+    keys = pretend.kept(tmp_path / "out")
+    assert len(keys) == len(set(keys)) < 30
+
+
+def test_nothing_to_read_is_done_at_once(engine: Engine, tmp_path: Path) -> None:
+    engine.run([], ReadSettings(tmp_path), done=lambda *_: pytest.fail("nothing was asked"), cancelled=never_cancelled)
+
+
+def test_an_engine_that_does_not_exist_is_named_with_those_that_do() -> None:
+    with pytest.raises(EngineError, match="local"):
+        make_engine("none")
