@@ -16,6 +16,7 @@ from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.models.find import default_package, find_id, find_package
 from AcuteFindingsLib.models.heat import scale_maps
 from AcuteFindingsLib.models.predictor import Explained, Predictor
+from AcuteFindingsLib.models.task import VOLUME_MASK
 from AcuteFindingsLib.preprocessing.square import Shown
 from AcuteFindingsLib.progress import Cancelled, Progress, batches, never_cancelled, no_progress
 from AcuteFindingsLib.study.study import SourceSlice, Study
@@ -214,7 +215,8 @@ def load_scorer(task: str, *, model: str | None = None, device: str = "auto", fo
     Raises
     ------
     ModelError
-        A package is missing, damaged, made for another task, or lacks what its task needs.
+        A package is missing, damaged, made for another task, or lacks what its task needs; or its model is not shown
+        images one by one.
     """
     from AcuteFindingsLib.models.load import load_predictor
 
@@ -224,6 +226,11 @@ def load_scorer(task: str, *, model: str | None = None, device: str = "auto", fo
         if model
         else default_package(own.made_for, folders=folders)
     )
+    if package.card.form == VOLUME_MASK:
+        raise ModelError(
+            f"The model {package.id} reads a whole volume at once, not image by image, and draws what it finds: "
+            "`acutefindings run` shows that."
+        )
     predictor = load_predictor(package, device=device)
     try:
         make = own.load_scorer(package.card.form)

@@ -29,7 +29,7 @@ _TASK = ModelTask(
             _EMBOLISM.meaning,
             _EMBOLISM.value,
             heading="PE in the slice",
-            spellings=("pe_present", "pe_present_on_image", "embolism", "pulmonary_embolism"),
+            spellings=("pe_present", "pe_present_on_image", "embolism", "embolus", "pulmonary_embolism"),
         ),
         KnownLabel("pe_present", "Pulmonary embolism in the exam", heading="PE in the examination"),
         KnownLabel("left", "Left-sided embolism"),

@@ -1,0 +1,57 @@
+"""Detectors whose model draws its finding in the whole volume at once; each kind has one of its own."""
+
+from time import perf_counter
+from typing import ClassVar
+
+from AcuteFindingsLib.detectors.detector import model_notices
+from AcuteFindingsLib.detectors.finding import Finding
+from AcuteFindingsLib.detectors.kind import DetectorKind
+from AcuteFindingsLib.detectors.volume_finding import volume_finding
+from AcuteFindingsLib.models.predictor import Predictor
+from AcuteFindingsLib.models.task import VOLUME_MASK
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
+from AcuteFindingsLib.study.study import Study
+
+
+class VolumeDetector:
+    """Volume → probability of each voxel → what is drawn, its parts and their volume → verdict."""
+
+    kind: ClassVar[DetectorKind]
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.scorer = self.kind.scorer(VOLUME_MASK)(predictor)
+        # What a card lacks is found before a network runs for minutes.
+        self.rule = self.kind.load_rule(VOLUME_MASK).model_validate(predictor.card.rule)
+        self.mask_threshold = predictor.card.threshold("mask", self.scorer.labels[0])
+
+    def run(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Finding:
+        """Detect; see `detectors.detector.Detector`. Nothing is said of a study that was not read to its end."""
+        clock = perf_counter()
+        progress("Preparing the volume", 0.0)
+        volume = self.scorer.prepare(study, progress=part_of(progress, 0.0, 0.1), cancelled=cancelled)
+        timings = {"preprocess": perf_counter() - clock}
+
+        clock = perf_counter()
+        logits = self.scorer.infer(volume, progress=part_of(progress, 0.1, 0.9), cancelled=cancelled)
+        timings["network"] = perf_counter() - clock
+
+        stop_if(cancelled)
+        clock = perf_counter()
+        progress("Measuring what is drawn", 0.9)
+        probability = self.scorer.restore(volume, logits)
+        # Each is as large as the study.
+        del volume, logits
+        restored = perf_counter() - clock
+        stop_if(cancelled)
+        finding = volume_finding(
+            study,
+            probability,
+            kind=self.kind,
+            model=self.predictor,
+            notices=model_notices(self.predictor),
+            timings=timings,
+        )
+        finding.timings["postprocess"] += restored
+        progress("Done", 1.0)
+        return finding
