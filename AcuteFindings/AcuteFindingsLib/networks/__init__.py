@@ -39,6 +39,7 @@ pneumothorax_classifier = AcuteFindingsLib.networks.pneumothorax:PneumothoraxCla
 pneumothorax_segmenter = AcuteFindingsLib.networks.pneumothorax:PneumothoraxSegmenter
 radiograph_unet = AcuteFindingsLib.networks.radiograph_unet:RadiographUNet
 radnet = AcuteFindingsLib.networks.radnet:RADnet
+residual_unet = AcuteFindingsLib.networks.residual_unet:ResidualUNet
 slab_sequence = AcuteFindingsLib.networks.slab_sequence:SlabSequence
 """
 

@@ -34,6 +34,7 @@ def test_every_source_has_its_networks():
         "pneumothorax_segmenter",
         "radiograph_unet",
         "radnet",
+        "residual_unet",
         "slab_sequence",
     ]
 

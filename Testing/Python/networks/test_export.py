@@ -46,6 +46,10 @@ CASES = {
     ),
     "image_features": ({"backbone": "resnet10t"}, (2, 1, 64, 64)),
     "radiograph_unet": ({"backbone": "resnet10t", "labels": 3, "views": [0, 1, 2]}, (2, 1, 64, 64)),
+    "residual_unet": (
+        {"features": [4, 8], "blocks": [1, 1], "strides": [[1, 1, 1], [2, 2, 2]], "decoder_convolutions": [1]},
+        (2, 1, 4, 6, 8),
+    ),
     "lung_unet": ({}, (2, 1, 50, 50)),
     "lung_unet-scales": ({"channels": [4, 8], "scales": [0.5, 1.0]}, (2, 1, 50, 50)),
     "monai": (
@@ -61,7 +65,7 @@ CASES = {
 # ONNX takes seconds a network, so these stand for the kinds of layers: recurrent, deconvolution, resizing, padding.
 ONNX_CASES = ["pe_sequence", "radnet-lite0", "lung_unet"]
 # Decoders that TorchScript cannot read are traced.
-TRACED = ["pneumothorax_segmenter-plusplus", "radiograph_unet"]
+TRACED = ["pneumothorax_segmenter-plusplus", "radiograph_unet", "residual_unet"]
 
 
 def build(case):
@@ -132,5 +136,5 @@ def test_the_grad_cam_layer_gives_maps_that_the_first_output_depends_on(case):
     network.get_submodule(network.gradcam_layer).register_forward_hook(lambda _m, _i, maps: kept.append(maps))
     output = next(iter(network(images).values()))
     (gradient,) = torch.autograd.grad(output.sum(), kept)
-    assert gradient.ndim == 4
+    assert gradient.ndim == (5 if case == "residual_unet" else 4)
     assert gradient.any()

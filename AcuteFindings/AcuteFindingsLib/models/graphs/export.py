@@ -60,7 +60,7 @@ def export_graphs(network: nn.Module, images: torch.Tensor, *, length: int | Non
         In evaluation mode, on the CPU.
     images
         ``(n, c, y, x)`` float32, at least two, as the network is shown them: their size is that of the graphs, their
-        number is free.
+        number is free. Of volumes ``(n, c, z, y, x)`` the size is free too, in multiples of the network's `divisor`.
     length
         Slices of a sequence for parts that read another; free when None.
 
@@ -114,6 +114,11 @@ def export_module(
     free: dict[int, Any] = {0: torch.export.Dim("n", min=1)}
     if free_length:
         free[1] = torch.export.Dim("length", min=1)
+    if inputs.ndim == 5:
+        for axis, (name, step) in enumerate(zip("zyx", _divisor(module.network), strict=True), start=2):
+            free[axis] = step * torch.export.Dim(name, min=1)
+            # An axis of one step is taken for a fixed one.
+            inputs = torch.cat([inputs, inputs], dim=axis) if inputs.shape[axis] <= step else inputs
     # The exporter tells what it does on the way; a failure is raised.
     silent = contextlib.ExitStack()
     silent.enter_context(warnings.catch_warnings())
@@ -151,6 +156,15 @@ def export_module(
             f"one batch and {', '.join(named)}"
         )
     return ExportedGraph(graph, tuple(named))
+
+
+def _divisor(network: nn.Module) -> tuple[int, int, int]:
+    """Return what the sides ``(z, y, x)`` of a network's volumes are multiples of, as it says itself."""
+    stated = getattr(network, "divisor", None)
+    if stated is None:
+        raise ModelError("it takes volumes and does not say of what their sides are multiples")
+    z, y, x = stated
+    return z, y, x
 
 
 def _line(error: BaseException) -> str:
