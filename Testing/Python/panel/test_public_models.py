@@ -110,7 +110,7 @@ def test_a_model_is_listed_with_size_license_and_published_figures(open_loader):
     public = open_loader().public
     assert listed(public) == ["public-pe", "later-pe"]
     cells = [public.table.item(0, place).text() for place in (SIZE, LICENSE, TODAY)]
-    assert cells == ["410 MB", "CC-BY-NC-4.0 (not for commercial use)", "can be imported"]
+    assert cells == ["410 MB", "CC-BY-NC-4.0 (not for commercial use)", "possible"]
     facts = public.facts.text
     for told in ("Emboli of 430 patients", "hf:someone/pe", "CT angiograms of 430 patients", "Misses small emboli."):
         assert told in facts
@@ -194,7 +194,7 @@ def test_an_import_becomes_the_default_where_that_was_ticked(host, open_loader, 
     name = imported(worker, write_tiny, "hemorrhage")
     assert chosen_defaults() == {"hemorrhage": name}
     assert (loader.model, loader.used.id) == ("", name)
-    assert loader.message.text == f"Added: {name}, now the default for hemorrhage."
+    assert loader.message.text == f"Added: {name}, now the default for intracranial hemorrhage."
 
 
 def test_an_import_that_was_not_ticked_leaves_the_default_alone(host, open_loader, worker, write_tiny):
@@ -225,7 +225,7 @@ def test_an_address_is_listed_first_and_selected(host, open_loader, worker):
     press(host, loader.public)
     assert worker.asked[-1][1]["address"] == "hf:someone/pe@1a2b"
     # What the box says is about the model's own task.
-    assert "pe" in loader.public.default_box.text
+    assert "pe-sequence-small" in loader.public.default_box.text
 
 
 def test_an_address_that_nothing_is_known_of_is_told(open_loader, worker):

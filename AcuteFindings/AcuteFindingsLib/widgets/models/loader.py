@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.registry import find_kind
+from AcuteFindingsLib.detectors.wording import in_sentence, names_of
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.models.default_model import Choice, defaults_file, set_default
 from AcuteFindingsLib.models.task import PART
@@ -393,7 +394,7 @@ class ModelLoader:
             self.choose("")
             self._table.select(self.used)
             self._show_details()
-        self._tell(_("{model} is now the default for {task}.").format(model=row.id, task=row.task))
+        self._tell(_("{model} is now the default for {finding}.").format(model=row.id, finding=_finding(row)))
         return True
 
     def _row_of(self, model: str) -> ModelRow | None:
@@ -464,8 +465,8 @@ class ModelLoader:
         self.refresh()
         row = read_row(folder, place="downloaded")
         if default and not row.error and self._set_default(row):
-            told = _("Added: {model}, now the default for {task}.")
-            self._tell(told.format(model=row.id, task=row.task))
+            told = _("Added: {model}, now the default for {finding}.")
+            self._tell(told.format(model=row.id, finding=_finding(row)))
         else:
             self._tell_added([row])
 
@@ -516,6 +517,10 @@ class ModelLoader:
 
     def _tell(self, text: str) -> None:
         self.message.text = text
+
+
+def _finding(row: ModelRow) -> str:
+    return in_sentence(names_of(row.task).finding)
 
 
 def _stamp() -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AcuteFindingsLib.detectors.wording import in_sentence, names_of
 from AcuteFindingsLib.models.task import PART
 from AcuteFindingsLib.packages import PUBLIC, TORCH, missing_packages
 from AcuteFindingsLib.widgets.models.download import download_worker
@@ -19,7 +20,7 @@ from AcuteFindingsLib.widgets.models.transfer import Transfer
 from AcuteFindingsLib.widgets.parts import cell, column, fit_height, row, table, text_label
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
-NAME, TASK, SIZE, LICENSE, TODAY = range(5)
+NAME, TASK, SIZE, TODAY, LICENSE = range(5)
 
 _MOST_ROWS = 6
 _LONG_LICENSE = 1200
@@ -119,10 +120,12 @@ class PublicModels:
     def _build(self) -> None:
         self.widget, layout = column()
         self.widget.setObjectName("publicModels")
-        headers = [_("Public model"), _("Task"), _("Size"), _("License"), _("Today")]
+        headers = [_("Public model"), _("Task"), _("Size"), _("Import"), _("License")]
         tip = _("Models that others have trained on patients and published. Select one to read what is known of it.")
         self.table = table(headers, tip, name="publicTable")
         self.table.setColumnHidden(TASK, bool(self._task))
+        # Long licenses are cut short here; they stand below in full.
+        self.table.horizontalHeader().setSectionResizeMode(LICENSE, qt.QHeaderView.Stretch)
         self.table.connect("itemSelectionChanged()", self._show_state)
         layout.addWidget(self.table)
         self.facts = text_label(_("What the selected model is, its published figures and its license."))
@@ -194,16 +197,15 @@ class PublicModels:
         self._offers = offers
         self.table.setRowCount(len(offers))
         for number, offer in enumerate(offers):
-            today = _("needs …") if offer.needs else _("can be imported")
+            today = _("not yet") if offer.needs else _("possible")
             if offer.id in self._known:
                 today = _("installed")
-            cells = (offer.id, offer.task, offer.size_text, offer.license_line, today)
+            cells = (offer.id, offer.task, offer.size_text, today, offer.license_line)
             tips = {NAME: offer.title, TODAY: offer.needs}
             for place, text in enumerate(cells):
                 tip = f"<qt>{escape(tips.get(place) or text)}</qt>"
                 self.table.setItem(number, place, cell(text, tip, number=place == SIZE))
         self.table.resizeColumnsToContents()
-        self.table.horizontalHeader().setStretchLastSection(True)
         fit_height(self.table, most_rows=_MOST_ROWS)
         if selected in offers:
             self.table.selectRow(offers.index(selected))
@@ -237,13 +239,13 @@ class PublicModels:
             return  # what a person ticked stays
         self._offered = offered
         tip = _("The default is used where no model is chosen. You can change it in the list at any time.")
-        if now is None:
-            self.default_box.text = _("Use as default for {task}").format(task=offer.task)
-        else:
-            text = _("Use as default for {task} (now: {model})")
-            self.default_box.text = text.format(task=offer.task, model=now.id)
-            told = _("The default so far, {model}, was trained on: {data}.")
-            tip = f"{tip} {told.format(model=now.id, data=now.trained_on)}"
+        # A check box does not wrap its text: a long one would make the whole panel wide.
+        self.default_box.text = _("Use as default")
+        if now is not None:
+            self.default_box.text = _("Use as default (now: {model})").format(model=now.id)
+            told = _("The default for {finding} so far, {model}, was trained on: {data}.")
+            finding = in_sentence(names_of(offer.task).finding)
+            tip = f"{tip} {told.format(finding=finding, model=now.id, data=now.trained_on)}"
         self.default_box.toolTip = tip
         self.default_box.checked = not offer.phantoms_only and (now is None or now.phantoms_only)
 
@@ -258,9 +260,8 @@ class PublicModels:
             return False
         long = len(offer.license_text) > _LONG_LICENSE
         lines = [
-            _("{title} is not for commercial use. License: {license}.").format(
-                title=offer.title, license=offer.license
-            ),
+            offer.title,
+            _("License: {license}").format(license=offer.license_line),
             _("Its text is behind “Show Details”.") if long else offer.license_text,
             offer.license_address,
             _("Do you agree to this license? You are asked once. Research use only."),
