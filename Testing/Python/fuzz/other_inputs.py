@@ -418,5 +418,6 @@ def corrections(rng: np.random.Generator, folder: Path) -> Trial:
 
 
 SHARES: dict[Callable[[np.random.Generator, Path], Trial], int] = {
-    package: 9, source: 5, weights: 4, table: 8, recipe: 5, catalogue: 4, servers: 2, finding: 6, scene: 4, corrections: 4,
+    package: 9, source: 5, weights: 4, table: 8, recipe: 5, catalogue: 4, servers: 2, finding: 6, scene: 4,
+    corrections: 4,
 }  # fmt: skip
