@@ -10,7 +10,7 @@ from AcuteFindingsLib.detectors.registry import importer_names, model_tasks
 from AcuteFindingsLib.errors import ModelError
 
 _AS = (
-    f"What the file is: inception-resnet-v2 (Keras); densenet121, segmentation-model (PyTorch); monai-bundle; "
+    f"What the file is: inception-resnet-v2 (Keras); densenet121, timm, segmentation-model (PyTorch); monai-bundle; "
     f"torchscript; onnx; of one detector alone: {listed(importer_names())}."
 )
 
@@ -35,6 +35,9 @@ def models_import(
         str | None, typer.Option("--encoder", help="Encoder of a segmentation model, such as resnet34.")
     ] = None,
     decoder: Annotated[str | None, typer.Option("--decoder", help="unet, unetplusplus or deeplabv3plus.")] = None,
+    network: Annotated[
+        str | None, typer.Option("--network", help="Network of timm, such as resnet50 or convnext_tiny.")
+    ] = None,
     channel: Annotated[int | None, typer.Option("--channel", min=0, help="Which of several classes is meant.")] = None,
     outputs: Annotated[
         list[str] | None,
@@ -77,6 +80,7 @@ def models_import(
         labels=_names(labels),
         encoder=encoder,
         decoder=decoder,
+        network=network,
         channel=channel,
         outputs={part: _names(names) for part, names in _pairs("--outputs", outputs, plain=True).items()},
         probabilities=probabilities,

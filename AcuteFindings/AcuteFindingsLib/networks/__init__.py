@@ -41,6 +41,7 @@ radiograph_unet = AcuteFindingsLib.networks.radiograph_unet:RadiographUNet
 radnet = AcuteFindingsLib.networks.radnet:RADnet
 residual_unet = AcuteFindingsLib.networks.residual_unet:ResidualUNet
 slab_sequence = AcuteFindingsLib.networks.slab_sequence:SlabSequence
+timm_classifier = AcuteFindingsLib.networks.timm_classifier:TimmClassifier
 """
 
 

@@ -10,7 +10,7 @@ from torch.jit import Final
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.backbones import Freezable, PooledBackbone
 from AcuteFindingsLib.networks.gray_input import gray_input
-from AcuteFindingsLib.networks.layers import one_against_others, resize_like
+from AcuteFindingsLib.networks.layers import chosen_logits, resize_like
 from AcuteFindingsLib.networks.mask_decoder import PyramidSegmenter
 from AcuteFindingsLib.networks.unet import UNet
 
@@ -41,17 +41,20 @@ class ChestClassifier(Freezable):
     exclusive
         The pathologies exclude each other (trained with softmax): each answer is the logit of "this one, none of the
         others".
+    chosen
+        Which of the pathologies are the answer, in this order; all when None.
 
     Raises
     ------
     ModelError
-        When both lists are empty, or a name comes twice.
+        When both lists are empty, a name comes twice, or `chosen` names one that is not there.
     """
 
     has_pathologies: Final[bool]
     has_tubes: Final[bool]
     has_points: Final[bool]
     exclusive: Final[bool]
+    chooses: Final[bool]
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class ChestClassifier(Freezable):
         grey_std: Sequence[float] | None = None,
         point_norm: bool = False,
         exclusive: bool = False,
+        chosen: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if pathologies is None:
@@ -83,6 +87,10 @@ class ChestClassifier(Freezable):
         self.exclusive = exclusive
         if exclusive and len(pathologies) < 2:
             raise ModelError("Labels that exclude each other must be at least two; choose exclusive=False.")
+        self.chosen: list[int] = list(range(len(pathologies)) if chosen is None else chosen)
+        if not set(self.chosen) <= set(range(len(pathologies))):
+            raise ModelError(f"chosen={self.chosen} names pathologies beyond the {len(pathologies)} that there are.")
+        self.chooses = exclusive or self.chosen != list(range(len(pathologies)))
         if pathologies:
             self.pathologies = nn.Linear(self.backbone.features, len(pathologies))
         if self.has_points:
@@ -97,9 +105,11 @@ class ChestClassifier(Freezable):
         outputs: dict[str, Tensor] = {}
         if self.has_pathologies:
             logits = self.pathologies(features)
-            if self.exclusive:
-                logits = torch.cat([one_against_others(logits, n) for n in range(logits.shape[1])], dim=1)
-            outputs["pathologies"] = self.point_norm(logits) if self.has_points else logits
+            if self.has_points:
+                logits = self.point_norm(logits)
+            if self.chooses:
+                logits = chosen_logits(logits, self.chosen, exclusive=self.exclusive)
+            outputs["pathologies"] = logits
         if self.has_tubes:
             outputs["tubes"] = self.tubes(features)
         return outputs

@@ -71,6 +71,16 @@ def one_against_others(logits: Tensor, number: int) -> Tensor:
     return logits[:, number : number + 1] - torch.logsumexp(others, dim=1, keepdim=True)
 
 
+def chosen_logits(logits: Tensor, classes: list[int], *, exclusive: bool) -> Tensor:
+    """Return the logits ``(n, len(classes), ...)`` of some of the classes ``(n, c, ...)``.
+
+    Where they are `exclusive`, each is that of "this one, none of the others" (`one_against_others`).
+    """
+    if exclusive:
+        return torch.cat([one_against_others(logits, number) for number in classes], dim=1)
+    return torch.cat([logits[:, number : number + 1] for number in classes], dim=1)
+
+
 def some_against_others(logits: Tensor, numbers: list[int]) -> Tensor:
     """Return the logit of "one of the classes `numbers` and none of the others", ``(n, 1, ...)``, of ``(n, c, ...)``.
 

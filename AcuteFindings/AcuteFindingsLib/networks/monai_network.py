@@ -4,14 +4,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.jit import Final
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks.arguments import bounded_memory, check_arguments
 from AcuteFindingsLib.networks.gray_input import gray_input
-from AcuteFindingsLib.networks.layers import one_against_others
+from AcuteFindingsLib.networks.layers import chosen_logits
 
 OUTPUTS = ("mask", "pathologies")
 
@@ -127,8 +126,4 @@ class MonaiNetwork(nn.Module):
         """Return the logits by the name of `output`, for ``(n, c, y, x)``."""
         logits = self.feature_map(self.network(self.gray(images)))
         classes = self.classes if len(self.classes) > 0 else list(range(logits.shape[1]))
-        if self.softmax:
-            chosen = [one_against_others(logits, n) for n in classes]
-        else:
-            chosen = [logits[:, n : n + 1] for n in classes]
-        return {self.output: torch.cat(chosen, dim=1)}
+        return {self.output: chosen_logits(logits, classes, exclusive=self.softmax)}

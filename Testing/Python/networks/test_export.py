@@ -44,6 +44,7 @@ CASES = {
         },
         (2, 1, 64, 64),
     ),
+    "timm_classifier": ({"backbone": "test_resnet", "outputs": 3, "classes": [1], "softmax": True}, (2, 1, 64, 64)),
     "image_features": ({"backbone": "resnet10t"}, (2, 1, 64, 64)),
     "radiograph_unet": ({"backbone": "resnet10t", "labels": 3, "views": [0, 1, 2]}, (2, 1, 64, 64)),
     "residual_unet": (

@@ -40,6 +40,8 @@ class Options:
         Names of the outputs, in order.
     encoder, decoder
         Of segmentation-models-pytorch, by its names.
+    network
+        Of timm, by its name.
     channel
         Which output of several is meant.
     outputs
@@ -62,6 +64,7 @@ class Options:
     labels: tuple[str, ...] = ()
     encoder: str | None = None
     decoder: str | None = None
+    network: str | None = None
     channel: int | None = None
     outputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     probabilities: bool | None = None

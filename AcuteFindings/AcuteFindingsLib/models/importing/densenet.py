@@ -21,15 +21,13 @@ from AcuteFindingsLib.models.importing.converted import (
     normalization,
     normalized,
     points_of,
-    public_names,
     random_pictures,
-    softmax,
     task_of,
 )
-from AcuteFindingsLib.models.importing.heads import head_remark, is_exclusive
+from AcuteFindingsLib.models.importing.heads import Outputs, choose_outputs
 from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
 from AcuteFindingsLib.models.metadata import Network
-from AcuteFindingsLib.models.task import PART, ProgramForm
+from AcuteFindingsLib.models.task import PART
 from AcuteFindingsLib.networks.gray_input import IMAGENET_MEAN, IMAGENET_STD
 
 IMPORTER = "densenet121"
@@ -62,14 +60,18 @@ def convert_densenet(path: Path, options: Options) -> Converted:
     form = _form(channels, count, points, old)
     torchvision_state = {**state, "classifier.weight": weight, "classifier.bias": bias}
 
-    if not options.labels and form == "imagenet":
+    if not options.labels and options.channel is None and form == "imagenet":
         return _backbone(path, state, torchvision_state, channels)
     task = task_of(options, IMPORTER, names_findings, file=path.name)
-    names = _names(path, count, form_of(task), options)
-    arguments: dict = {"backbone": "densenet121", "in_channels": channels, "pathologies": list(names), "tubes": []}
+    known = {len(names): names for names in form_of(task).label_sets.get(IMPORTER, ())}.get(count, ())
+    outputs = choose_outputs(path, count, options, task=task, known=known, independent=points is not None)
+    exclusive = outputs.exclusive
+    every = list(outputs.names) if len(outputs.names) == count else [f"class {number}" for number in range(count)]
+    arguments: dict = {"backbone": "densenet121", "in_channels": channels, "pathologies": every, "tubes": []}
+    if len(outputs.classes) < count:
+        arguments["chosen"] = list(outputs.classes)
     network_state = {f"backbone.network.{name}": value for name, value in state.items()}
     network_state |= {"pathologies.weight": weight, "pathologies.bias": bias}
-    exclusive = points is None and is_exclusive(path, names, options.head, findings=public_names(form_of(task)))
     if exclusive:
         arguments["exclusive"] = True
     if points is not None:
@@ -89,10 +91,10 @@ def convert_densenet(path: Path, options: Options) -> Converted:
         arguments |= {"grey_mean": list(mean), "grey_std": list(std)}
     gray = random_pictures(1, preprocessing["size"], low=0, high=1)
     xrv = points is not None or form == "torchxrayvision"
-    labels = labels_of(task, names)
+    labels = labels_of(task, outputs.names)
     return Converted(
         task=task.id,
-        title=f"DenseNet121 with {count} findings, imported ({_TOLD[form]})",
+        title=f"DenseNet121 with {len(labels)} findings, imported ({_TOLD[form]})",
         network=Network(name="chest_classifier", arguments=arguments),
         state=network_state,
         form=f"DenseNet121 state dict, {_TOLD[form]}",
@@ -101,7 +103,7 @@ def convert_densenet(path: Path, options: Options) -> Converted:
             Probe(
                 normalized(gray, mean, std) if channels == 1 else gray,
                 lambda pictures: _ask(
-                    torchvision_state, points, normalized(pictures, mean, std), xrv=xrv, exclusive=exclusive
+                    torchvision_state, points, normalized(pictures, mean, std), xrv=xrv, outputs=outputs
                 ),
                 probabilities=frozenset({"pathologies"} if exclusive or points is not None else ()),
                 pictures=gray,
@@ -115,7 +117,7 @@ def convert_densenet(path: Path, options: Options) -> Converted:
             preprocessing["size"],
             *((-mean[0] / std[0], (1 - mean[0]) / std[0]) if channels == 1 else (0.0, 1.0)),
         ),
-        remarks=(*_remarks(form, points, names, options), head_remark(exclusive)),
+        remarks=(*_remarks(form, points, tuple(every), options), outputs.remark(count)),
         sources=tuple(paper for paper in (_DENSENET, _PAPERS.get(form)) if paper),
     )
 
@@ -143,17 +145,6 @@ def _form(channels: int, count: int, points: torch.Tensor | None, old: bool) -> 
     return "chexnet" if count == _CHEXNET_OUTPUTS and (old or channels == 3) else "other"
 
 
-def _names(path: Path, count: int, form: ProgramForm, options: Options) -> tuple[str, ...]:
-    known = {len(names): names for names in form.label_sets.get(IMPORTER, ())}
-    labels = options.labels or known.get(count, ())
-    if len(labels) != count or len(set(labels)) != count:
-        raise ModelError(
-            f"{path.name} gives {count} numbers, and {len(labels)} names are known for them; name them in order with "
-            "--labels a,b,c."
-        )
-    return tuple(labels)
-
-
 def _range(form: str, channels: int) -> dict[str, tuple[float, ...]]:
     if form == "torchxrayvision":
         # 0..1 becomes -1024..1024.
@@ -174,7 +165,7 @@ def _remarks(form: str, points: torch.Tensor | None, labels: tuple[str, ...], op
 
 
 def _ask(
-    state: Mapping[str, torch.Tensor], points: torch.Tensor | None, batch: np.ndarray, *, xrv: bool, exclusive: bool
+    state: Mapping[str, torch.Tensor], points: torch.Tensor | None, batch: np.ndarray, *, xrv: bool, outputs: Outputs
 ) -> Answers:
     channels, count = batch.shape[1], len(state["classifier.bias"])
     if xrv and find_spec("torchxrayvision") is not None:
@@ -190,7 +181,7 @@ def _ask(
         network.load_state_dict(dict(state))
     with torch.inference_mode():
         answer = network.eval()(torch.from_numpy(batch)).numpy()
-    return {"pathologies": softmax(answer) if exclusive else answer}
+    return {"pathologies": outputs.answers(answer)}
 
 
 def _torchvision(channels: int, count: int) -> torch.nn.Module:

@@ -19,6 +19,7 @@ from AcuteFindingsLib.models.importing.proof import Say, compare
 from AcuteFindingsLib.models.importing.recognize import plain_id
 from AcuteFindingsLib.models.importing.segmentation_models import convert_segmentation_model
 from AcuteFindingsLib.models.importing.state_files import require_fit
+from AcuteFindingsLib.models.importing.timm_models import convert_timm
 from AcuteFindingsLib.models.metadata import Card, Origin, TrainingData
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.predictor import Predictor
@@ -34,6 +35,7 @@ _ARCHITECTURES: dict[str, tuple[Convert, str]] = {
     "inception-resnet-v2": (convert_backbone, "InceptionResNetV2 from Keras, one channel (NIH) or three (ImageNet)"),
     "densenet121": (convert_densenet, "DenseNet121 from torchvision, timm, TorchXRayVision or CheXNet"),
     "segmentation-model": (convert_segmentation_model, "a checkpoint of segmentation-models-pytorch"),
+    "timm": (convert_timm, "any classifier of timm, by its name, or a folder with its config.json"),
     "monai-bundle": (convert_bundle, "a MONAI bundle with one of MONAI's two-dimensional networks"),
     "torchscript": (partial(convert_program, kind="torchscript"), "a TorchScript file, used unchanged"),
     "onnx": (partial(convert_program, kind="onnx"), "an ONNX file, used unchanged"),

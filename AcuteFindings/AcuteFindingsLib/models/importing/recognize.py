@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 
 from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.models.files import parse_json, read_text
 from AcuteFindingsLib.models.find import shipped_versions
 from AcuteFindingsLib.models.importing.keras_file import is_keras, read_keras_file
 from AcuteFindingsLib.models.runtime.torch_weights import read_state_dict
@@ -26,7 +27,7 @@ def recognize(path: Path) -> str:
         raise ModelError(f"There is no file {path}; correct the path.")
     ending = path.suffix.lower()
     if path.is_dir():
-        return "segmentation-model" if (path / "config.json").is_file() else "monai-bundle"
+        return _of_folder(path)
     if ending in (".onnx", ".ts"):
         return {".onnx": "onnx", ".ts": "torchscript"}[ending]
     if ending == ".zip":
@@ -42,8 +43,16 @@ def recognize(path: Path) -> str:
     if any(name.endswith("segmentation_head.0.weight") for name in names):
         return "segmentation-model"
     raise ModelError(
-        f"{path.name} holds weights of a network that cannot be imported; DenseNet121 and segmentation models can."
+        f"{path.name} holds weights of a network that does not show in them; a classifier of timm is imported with "
+        "acutefindings models import --as timm --network NAME, and others as TorchScript or ONNX."
     )
+
+
+def _of_folder(path: Path) -> str:
+    if not (path / "config.json").is_file():
+        return "monai-bundle"
+    config = parse_json(read_text(path / "config.json"), source="config.json")
+    return "timm" if isinstance(config, dict) and "architecture" in config else "segmentation-model"
 
 
 def free_id(path: Path, folder: Path) -> str:

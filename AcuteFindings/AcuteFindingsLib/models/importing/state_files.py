@@ -30,6 +30,11 @@ def read_state(path: Path, *, anchor: str) -> dict[str, torch.Tensor]:
     ModelError
         When the file is missing, damaged, wants to run code, or holds no such name.
     """
+    return split_state(path, anchor=anchor)[0]
+
+
+def split_state(path: Path, *, anchor: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return what `read_state` does, and the tensors that lie beside that network, by their whole names."""
     if not path.is_file():
         raise ModelError(f"There is no file {path}; correct the path.")
     if path.suffix.lower() not in _SUFFIXES:
@@ -48,7 +53,11 @@ def read_state(path: Path, *, anchor: str) -> dict[str, torch.Tensor]:
             f"{path.name} holds {len(own)} such networks ({where}); save the state_dict() of the one meant."
         )
     prefix = own[0].removesuffix(anchor)
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    others = tuple(name.removesuffix(anchor) for name in anchors if name != own[0])
+    return inside, {
+        name: value for name, value in state.items() if not name.startswith(prefix) and not name.startswith(others)
+    }
 
 
 def fill_counters(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

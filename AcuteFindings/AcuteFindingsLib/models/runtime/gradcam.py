@@ -24,6 +24,11 @@ def maps_of_its_own(network: nn.Module, part: str) -> Any:
     return getattr(network, f"{part or 'forward'}_explained", None)
 
 
+def explains_itself(network: nn.Module) -> bool:
+    """Whether a network says where it looked; one without maps says that it does not: its `gradcam_layer` is empty."""
+    return getattr(network, "gradcam_layer", None) != ""
+
+
 def explanation_of(network: nn.Module) -> str:
     """Return what a network's maps are called."""
     return str(getattr(network, "explanation", "") or GRADCAM)

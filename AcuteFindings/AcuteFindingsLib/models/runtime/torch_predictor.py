@@ -11,7 +11,8 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.heat import explain_batch
 from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.models.predictor import Explained
-from AcuteFindingsLib.models.runtime.gradcam import explanation_of, named, run_with_maps
+from AcuteFindingsLib.models.runtime.gradcam import explains_itself, explanation_of, named, run_with_maps
+from AcuteFindingsLib.models.runtime.occlusion import OCCLUSION, explain_by_covering
 from AcuteFindingsLib.study.notice import Notice
 
 
@@ -31,9 +32,10 @@ class TorchPredictor:
         ``"cpu"`` or ``"cuda"`` (``"cuda:1"``, ...): where the network is.
     network
         The network itself, in evaluation mode, without gradients.
+    one_pass, explanation
+        Whether the network says where it looked, and how that is found.
     """
 
-    one_pass = True
     runtime = torch_runtime()
     notices: tuple[Notice, ...] = ()
 
@@ -43,7 +45,8 @@ class TorchPredictor:
         self.version = version
         self.sha256 = sha256
         self.device = device
-        self.explanation = explanation_of(network)
+        self.one_pass = explains_itself(network)
+        self.explanation = explanation_of(network) if self.one_pass else OCCLUSION
         self.network = network.eval().requires_grad_(False).to(device)
         if device == "cpu":
             # Measured on two cores, float32, 224² to 299²: DenseNet121 15 % faster, EfficientNet-Lite0 24 %,
@@ -83,12 +86,15 @@ class TorchPredictor:
     ) -> Explained:
         """Run the network once and say where it looked; see `Predictor.predict_explained` and `gradcam.run_with_maps`.
 
+        A network without a layer for Grad-CAM has its picture covered square after square.
+
         Raises
         ------
         ModelError
-            As `predict`, and when the network has no such output, names no layer for Grad-CAM, or that layer gives no
-            maps.
+            As `predict`, and when the network has no such output, or its layer for Grad-CAM gives no maps.
         """
+        if not self.one_pass:
+            return explain_by_covering(self, batch, outputs=outputs, part=part, then=then)
         for name in (part, then):
             self._part(name)
         with self._rnn_gradients():

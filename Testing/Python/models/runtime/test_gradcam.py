@@ -24,6 +24,7 @@ SMALL: dict[str, tuple[dict[str, Any], int, tuple[str, str, str]]] = {
     "pe_slice_encoder": ({"backbone": "regnety_002", "decoder": True}, 64, ("", "slice", "")),
     "pneumothorax_classifier": ({"backbone": "regnety_002"}, 64, ("", "image", "")),
     "pneumothorax_segmenter": ({"encoder": "regnety_002"}, 64, ("", "mask", "")),
+    "timm_classifier": ({"backbone": "test_resnet"}, 64, ("", "pathologies", "")),
     "radiograph_unet": ({"backbone": "regnety_002", "decoder_channels": [8, 8, 8, 8, 4]}, 64, ("", "mask", "")),
     "radnet": ({"backbone": "regnety_002", "decoder": True}, 64, ("features", "slice", "head")),
 }
