@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from AcuteFindingsLib.models.graphs.export import PartModule, network_parts
+from AcuteFindingsLib.models.runtime.gradcam import maps_of_its_own
 from AcuteFindingsLib.networks import build_network
 
 
@@ -35,7 +36,9 @@ def settle(network: nn.Module, images: torch.Tensor) -> None:
         first: dict[str, torch.Tensor] = {}
         for part, reads in network_parts(network).items():
             inputs = first[reads][None] if reads else images
-            given = PartModule(network, part).named(inputs)
+            own = maps_of_its_own(network, part)
+            # What draws maps has batch norms too.
+            given = PartModule(network, part).named(inputs) if own is None else own(inputs)[0]
             first = first or given
 
 

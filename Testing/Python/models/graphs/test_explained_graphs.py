@@ -137,3 +137,40 @@ def test_tracing_leaves_torch_as_it_was() -> None:
     export_explained(made("lung_unet", {"channels": [2, 4], "scales": [0.5]}), torch.rand(2, 1, 16, 16))
     assert torch.ops.aten.upsample_bilinear2d.vec.py_kernels == kernels
     torch.testing.assert_close(torch.nn.functional.interpolate(images, size=(13, 11), mode="bilinear"), before)
+
+
+class Draws(torch.nn.Module):
+    """A network that says itself where it looked, and hands an encoding on."""
+
+    graph_parts = {"encode": ""}  # noqa: RUF012
+    explanation = "Own maps"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 2, 3, padding=1)
+
+    def encode(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"slice": self.conv(images).mean(dim=(2, 3))}
+
+    def encode_explained(self, images: torch.Tensor) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        maps = self.conv(images)
+        return {"slice": maps.mean(dim=(2, 3))}, {"slice": maps.sigmoid()}
+
+
+def test_a_network_that_draws_its_maps_itself_is_asked_for_these_in_torch_and_as_a_graph():
+    torch.manual_seed(2)
+    network, images = Draws().eval(), torch.rand(3, 1, 8, 8)
+    outputs, maps = run_with_maps(network, images, outputs=("slice",), part="encode")
+    expected = network.conv(images).sigmoid().detach()
+    assert torch.equal(maps["slice"], expected)
+    assert not maps["slice"].requires_grad
+    made = export_explained(network, images[:2])
+    assert (made.part, made.outputs, made.then) == ("encode", ("slice",), "")
+    assert made.written.outputs == ("slice", map_name("slice"))
+    tensors = {name: value.numpy() for name, value in network.state_dict().items()}
+    session = open_session(fill_graph(made.written.graph, tensors), device="cpu", name="own maps")
+    said, drawn = session.run(["slice", map_name("slice")], {"input": images.numpy()})
+    assert np.allclose(said, outputs["slice"].numpy(), atol=1e-6)
+    assert np.allclose(drawn, expected.numpy(), atol=1e-6)
+    with pytest.raises(ModelError, match="no output 'mask'"):
+        run_with_maps(network, images, outputs=("mask",), part="encode", model="x")
