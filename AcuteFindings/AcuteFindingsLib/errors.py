@@ -80,6 +80,10 @@ class EngineError(AcuteFindingsError):
     """Many studies cannot be read at once in the way asked for: says what is missing and what to do."""
 
 
+class WorklistError(AcuteFindingsError):
+    """The list of studies cannot be opened, read or written: says what is in the way and what to do."""
+
+
 def named_error(kind: str, text: str, otherwise: type[AcuteFindingsError] = AcuteFindingsError) -> AcuteFindingsError:
     """Return the error of the class that another process named, or `otherwise` where no class has that name."""
     known = globals().get(kind)

@@ -107,6 +107,13 @@ TORCH = (
 torch is the wheel of the Python package index; with the libraries of CUDA it is several times as much.
 """
 
+WORKLIST = (
+    # With greenlet and Mako.
+    Package("SQLAlchemy", "sqlalchemy>=2.0.30", 6),
+    Package("alembic", "alembic>=1.13", 1),
+)
+"""What the list of many studies needs beside."""
+
 EVALUATE = (
     Package("scikit-learn", "scikit-learn>=1.4", 10),
     Package("pandas", "pandas>=2.0", 12),
@@ -131,6 +138,8 @@ _EXTRA_MODULES = {
     "yaml": ("PyYAML", "train"),
     "tensorboard": ("tensorboard", "train"),
     "torchmetrics": ("torchmetrics", "train"),
+    "sqlalchemy": ("SQLAlchemy", "worklist"),
+    "alembic": ("alembic", "worklist"),
 }
 """Package and extra by what is imported."""
 
@@ -190,7 +199,7 @@ def extra_missing(error: BaseException) -> str:
     name, extra = _EXTRA_MODULES.get((error.name or "").partition(".")[0], ("", ""))
     if not extra:
         return ""
-    missing = missing_packages(EVALUATE if extra == "evaluate" else (*TORCH, *EVALUATE, *TRAIN))
+    missing = missing_packages({"evaluate": EVALUATE, "worklist": WORKLIST}.get(extra, (*TORCH, *EVALUATE, *TRAIN)))
     return (
         f"This needs the Python package {name}, not installed here: pip install 'acutefindings[{extra}]' "
         f"(downloads {_size(missing)})."

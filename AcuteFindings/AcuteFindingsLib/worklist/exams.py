@@ -106,7 +106,9 @@ def _of_table(table: Path, progress: Progress, cancelled: Cancelled) -> Found:
     if len(named) > _MOST_ROWS:
         raise DataError(f"{table} names more than {_MOST_ROWS:,} paths; cut it into parts.")
     exams: dict[tuple[str, tuple[Path, ...]], Exam] = {}
-    missing, unreadable, others = [], [], 0
+    missing: list[Path] = []
+    unreadable: list[Path] = []
+    others = 0
     for number, path in enumerate(named):
         stop_if(cancelled)
         progress(f"Looking at path {number + 1} of {len(named)}", number / len(named))

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any
 
 from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.progress import Cancelled, stop_if
@@ -129,7 +130,7 @@ def _work(pipe: Connection, settings: ReadSettings, reader: MakeReader) -> None:
 def _no_script() -> Iterator[None]:
     """Keep a process that starts in the block from running the script of this one: it may have no guard against it."""
     script = sys.modules["__main__"].__dict__
-    kept = {name: script[name] for name in ("__file__", "__spec__") if name in script}
+    kept: dict[str, Any] = {name: script[name] for name in ("__file__", "__spec__") if name in script}
     script["__spec__"] = None
     script.pop("__file__", None)
     try:
