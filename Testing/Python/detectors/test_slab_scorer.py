@@ -98,18 +98,21 @@ def test_pixels_that_are_not_square_are_made_so() -> None:
     assert slab_images(study, SMALL).on_grid(0, np.ones((32, 32), np.float32)).shape == (10, 32)
 
 
-def test_the_field_follows_slices_that_wander_where_a_tilt_was_undone() -> None:
-    straight = head((3, 32, 32))
-    array = np.full((3, 40, 32), -1000.0, np.float32)
+@pytest.mark.parametrize("side", [32, 38, 64])
+def test_the_field_follows_slices_that_wander_where_a_tilt_was_undone(side: int) -> None:
+    """Whether a slice is shown whole is asked of its own size: the grid of the undone tilt is taller."""
+    straight = head((3, side, side))
+    array = np.full((3, side + 8, side), -1000.0, np.float32)
     sources = []
     for k, source in enumerate(straight.sources):
-        array[k, 4 * k : 4 * k + 32] = straight.array[k]
+        array[k, 4 * k : 4 * k + side] = straight.array[k]
         x, y, z = source.position_ras
         sources.append(replace(source, position_ras=(x, y - 0.5 * 4 * k, z)))
     tilted = slab_images(replace(straight, array=array, sources=tuple(sources)), SMALL)
-    assert np.allclose(tilted[:], slab_images(straight, SMALL)[:], atol=1e-5)
+    same = slab_images(straight, SMALL)
+    assert np.allclose(tilted[:], same[:], atol=1e-5)
     square = np.arange(32.0 * 32, dtype=np.float32).reshape(32, 32)
-    assert np.array_equal(tilted.on_grid(2, square)[8:40], square)
+    assert np.array_equal(tilted.on_grid(2, square)[8:], same.on_grid(2, square))
     assert not tilted.on_grid(2, square)[:8].any()
 
 

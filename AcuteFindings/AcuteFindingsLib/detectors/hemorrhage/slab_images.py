@@ -82,26 +82,22 @@ class SlabImages:
 
     def on_grid(self, number: int, square: np.ndarray) -> np.ndarray:
         """Bring a map ``(size, size)`` of one slice back on the axial grid: ``(y, x)`` float32, 0 outside."""
-        shape = self.axial.array.shape[1:]
-        size, spacing = self.settings.size, self.axial.spacing[1:]
-        if self._is_square() and max(shape) > self.settings.whole_above:
-            return resize_in_plane(square[None], (shape[0], shape[1]))[0]
-        if self._is_square():
-            out = np.zeros(shape, np.float32)
-            rows, columns = (
-                _overlap(count, size, center) for count, center in zip(shape, self.centers[number], strict=True)
-            )
-            out[rows[0], columns[0]] = square[rows[1], columns[1]]
-            return out
-        return unfit_in_plane(
-            square[None],
-            spacing,
-            (shape[0], shape[1]),
-            target_spacing=self._pixel_mm(),
-            size=size,
-            order=1,
-            center_yx=tuple(self.centers[number]),
-        )[0]
+        rows, columns = self._own(number)
+        own = (rows.stop - rows.start, columns.stop - columns.start)
+        size = self.settings.size
+        if not self._is_square():
+            shown = unfit_in_plane(
+                square[None], self.axial.spacing[1:], own, target_spacing=self._pixel_mm(), size=size, order=1
+            )[0]
+        elif max(own) > self.settings.whole_above:
+            shown = resize_in_plane(square[None], own)[0]
+        else:
+            shown = np.zeros(own, np.float32)
+            (there_y, y), (there_x, x) = (_overlap(count, size) for count in own)
+            shown[there_y, there_x] = square[y, x]
+        out = np.zeros(self.axial.array.shape[1:], np.float32)
+        out[rows, columns] = shown
+        return out
 
     def _windowed(self, number: int) -> np.ndarray:
         """Return one slice in each window: ``(windows, size, size)``."""
@@ -116,24 +112,30 @@ class SlabImages:
 
     def _field(self, number: int) -> np.ndarray:
         """Return one slice in HU: its middle, or all of it where it is larger than any that was seen in training."""
-        plane, size = self.axial.array[self.planes[number]], self.settings.size
+        rows, columns = self._own(number)
+        plane, size = self.axial.array[self.planes[number], rows, columns], self.settings.size
         if not self._is_square():
             return fit_in_plane(
-                plane[None],
-                self.axial.spacing[1:],
-                target_spacing=self._pixel_mm(),
-                size=size,
-                fill=_OUTSIDE_HU,
-                center_yx=tuple(self.centers[number]),
+                plane[None], self.axial.spacing[1:], target_spacing=self._pixel_mm(), size=size, fill=_OUTSIDE_HU
             )[0]
         if max(plane.shape) > self.settings.whole_above:
             return resize_in_plane(plane[None], (size, size))[0]
         out = np.full((size, size), _OUTSIDE_HU, np.float32)
-        rows, columns = (
-            _overlap(count, size, center) for count, center in zip(plane.shape, self.centers[number], strict=True)
-        )
-        out[rows[1], columns[1]] = plane[rows[0], columns[0]]
+        (there_y, y), (there_x, x) = (_overlap(count, size) for count in plane.shape)
+        out[y, x] = plane[there_y, there_x]
         return out
+
+    def _own(self, number: int) -> tuple[slice, slice]:
+        """Return where on the axial grid a slice's own picture lies: the grid of an undone tilt is taller."""
+        begin = np.rint(self.centers[number] - (np.array(self._extent()) - 1) / 2).astype(int)
+        top, left = np.clip(begin, 0, np.array(self.axial.array.shape[1:]) - self._extent())
+        rows, columns = self._extent()
+        return slice(int(top), int(top) + rows), slice(int(left), int(left) + columns)
+
+    def _extent(self) -> tuple[int, int]:
+        """Return rows and columns of the slices' own pictures."""
+        rows, columns = np.array(self.axial.array.shape[1:]) - np.rint(np.ptp(self.centers, axis=0)).astype(int)
+        return max(int(rows), 1), max(int(columns), 1)
 
     def _is_square(self) -> bool:
         """Whether the pixels of the axial grid are square; those of coronal and sagittal series are not."""
@@ -143,7 +145,7 @@ class SlabImages:
     def _pixel_mm(self) -> float:
         """Return the pixel that squares others: the smaller side, or so large that all of a large field is shown."""
         spacing = self.axial.spacing[1:]
-        extent = max(count * mm for count, mm in zip(self.axial.array.shape[1:], spacing, strict=True))
+        extent = max(count * mm for count, mm in zip(self._extent(), spacing, strict=True))
         whole = extent / min(spacing) > self.settings.whole_above
         return extent / self.settings.size if whole else min(spacing)
 
@@ -183,13 +185,11 @@ def nearest_sampled(count: int, sampled: Sequence[int] | np.ndarray) -> np.ndarr
     return np.where(every - known[below] <= known[above] - every, below, above)
 
 
-def _overlap(count: int, size: int, center: float) -> tuple[slice, slice]:
-    """Return which part of an axis of `count` pixels goes where in a field of `size` about its pixel `center`.
+def _overlap(count: int, size: int) -> tuple[slice, slice]:
+    """Return which part of an axis of `count` pixels is shown, and where in a field of `size`.
 
     Of an odd difference the smaller half is cut off, or added, at the beginning, as by the public program.
     """
-    begin = int(np.trunc(np.round(center - (size - 1) / 2, 3)))
-    first, last = max(begin, 0), min(begin + size, count)
-    if last <= first:
-        return slice(0, 0), slice(0, 0)
-    return slice(first, last), slice(first - begin, last - begin)
+    cut, pad = max(count - size, 0) // 2, max(size - count, 0) // 2
+    shown = min(count, size)
+    return slice(cut, cut + shown), slice(pad, pad + shown)
