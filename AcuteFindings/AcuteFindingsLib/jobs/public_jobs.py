@@ -60,9 +60,10 @@ def import_public(request: Request, tools: "Tools") -> dict[str, Any]:
 
 def _offer(one: "ImportDescription", *, address: str = "", description: str = "") -> dict[str, Any]:
     """Return what a list shows of a public model; `address` is what an import takes, the id where it is empty."""
-    from AcuteFindingsLib.models.evidence import figures
+    from AcuteFindingsLib.models.evidence import published_figures
     from AcuteFindingsLib.models.public.consent import needs_consent
 
+    figures = published_figures({"published": [figure.model_dump(mode="json") for figure in one.published]})
     return {
         "id": one.id,
         "address": address or (one.address if description else one.id),
@@ -83,5 +84,6 @@ def _offer(one: "ImportDescription", *, address: str = "", description: str = ""
         "trained_on": one.training_data.summary,
         "phantoms_only": one.training_data.phantoms_only,
         "limitations": one.limitations,
-        "figures": list(figures({"published": [figure.model_dump(mode="json") for figure in one.published]})),
+        "figures": [text for text, _source in figures],
+        "figures_from": list(dict.fromkeys(source for _text, source in figures)),
     }

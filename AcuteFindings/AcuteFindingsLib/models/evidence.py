@@ -30,15 +30,23 @@ def figures(card: Mapping[str, Any]) -> tuple[str, ...]:
 
     ``"AUC, series, any: 0.980 (989 patients, 1,450 series; published by its authors: https://...)"``
     """
-    published = (
-        f"{_metric(figure)}: {_value(figure)} ({figure['count']}; published by its authors: {figure['source']})"
-        for figure in card.get("published") or ()
-    )
+    published = (f"{text[:-1]}; published by its authors: {source})" for text, source in published_figures(card))
     measured = (
         f"{figure['metric']}: {_value(figure)} ({figure['data']}; measured with this package)"
         for figure in card.get("evaluation") or ()
     )
     return (*published, *measured)
+
+
+def published_figures(card: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return what a model's authors published, in words, and where each stands.
+
+    ``("AUC, series, any: 0.980 (989 patients, 1,450 series)", "https://...")``
+    """
+    return tuple(
+        (f"{_metric(figure)}: {_value(figure)} ({figure['count']})", str(figure["source"]))
+        for figure in card.get("published") or ()
+    )
 
 
 def _metric(figure: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from AcuteFindingsLib.widgets.models import public_models
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.public_models import LICENSE, NAME, SIZE, TODAY
 
-FIGURES = [f"Dice, set {number}: 0.7{number}0 (60 patients; published by its authors: here)" for number in range(6)]
+FIGURES = [f"Dice, set {number}: 0.7{number}0 (60 patients)" for number in range(6)]
 
 
 def offer(**fields):
@@ -35,6 +35,7 @@ def offer(**fields):
         "phantoms_only": False,
         "limitations": "Misses small emboli.",
         "figures": FIGURES,
+        "figures_from": ["https://example.org/paper"],
         **fields,
     }
 
@@ -114,6 +115,7 @@ def test_a_model_is_listed_with_size_license_and_published_figures(open_loader):
     facts = public.facts.text
     for told in ("Emboli of 430 patients", "hf:someone/pe", "CT angiograms of 430 patients", "Misses small emboli."):
         assert told in facts
+    assert "Published by its authors (https://example.org/paper)" in facts
     assert FIGURES[0] in facts
     assert FIGURES[5] not in facts
     assert "2 further figures" in facts

@@ -26,8 +26,8 @@ class PublicOffer:
         Why it cannot be imported today; empty where it can.
     torch
         Whether it needs PyTorch.
-    figures
-        What its authors published, in words.
+    figures, figures_from
+        What its authors published, in words, and where.
     """
 
     id: str
@@ -48,6 +48,7 @@ class PublicOffer:
     phantoms_only: bool
     limitations: str
     figures: tuple[str, ...]
+    figures_from: tuple[str, ...]
     license_address: str = ""
     description: str = ""
 
@@ -65,7 +66,7 @@ class PublicOffer:
 def offer_of(values: dict[str, Any]) -> PublicOffer:
     """Return what the worker says of a model; what this version does not know is left out."""
     known = {field.name: values[field.name] for field in fields(PublicOffer) if field.name in values}
-    return PublicOffer(**{**known, "figures": tuple(values["figures"])})
+    return PublicOffer(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
 
 
 def facts(offer: PublicOffer) -> str:
@@ -76,10 +77,12 @@ def facts(offer: PublicOffer) -> str:
     if offer.torch:
         lines.append(_("Needs PyTorch."))
     lines.append(_("Trained on: {data}").format(data=offer.trained_on))
-    lines += offer.figures[:_SHOWN_FIGURES]
+    if offer.figures:
+        lines.append(_("Published by its authors ({source}):").format(source="; ".join(offer.figures_from)))
+    lines += [f"• {figure}" for figure in offer.figures[:_SHOWN_FIGURES]]
     further = len(offer.figures) - _SHOWN_FIGURES
     if further > 0:
-        lines.append(_("{count} further figures are on its model card.").format(count=further))
+        lines.append(_("• {count} further figures: on its model card.").format(count=further))
     lines.append(_("Limitations: {limitations}").format(limitations=offer.limitations))
     lines.append(
         _("License: {license}. Size: {size}.").format(license=offer.license_line, size=offer.size_text)
