@@ -17,12 +17,14 @@ from AcuteFindingsLib.models.importing.converted import (
     labels_of,
     normalized,
     points_of,
-    public_names,
     random_pictures,
+    softmax,
     task_of,
 )
-from AcuteFindingsLib.models.importing.heads import is_exclusive
+from AcuteFindingsLib.models.importing.heads import Outputs, choose_outputs
+from AcuteFindingsLib.models.importing.program_inputs import REPEATED, input_form
 from AcuteFindingsLib.models.metadata import Label, Network
+from AcuteFindingsLib.models.runtime.bounded import Run
 from AcuteFindingsLib.models.runtime.onnx import load_onnx
 from AcuteFindingsLib.models.runtime.onnx_check import answers_with_probabilities
 from AcuteFindingsLib.models.runtime.program import PROGRAMS, ProgramPart, require_answer
@@ -59,21 +61,29 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
         )
     files = {first: path, **{part: options.also[part] for part in others}}
     size = options.size or form.size
-    channels = 1
     low, high = form.value_range
-    pictures = random_pictures(channels, size, low=low, high=high)
+    pictures = random_pictures(1, size, low=low, high=high)
     mean, std = (options.mean or (0.0,))[:1], (options.std or (1.0,))[:1]
-    batches: dict[str, np.ndarray] = {first: normalized(pictures, mean, std) if form.normalized else pictures}
+    shown = partial(normalized, mean=mean, std=std) if form.normalized else np.asarray
     parts: dict[str, ProgramPart] = {}
-    probes = []
+    probes, remarks = [], []
     outputs: dict[str, np.ndarray] = {}
+    found: Outputs | None = None
     for part, file in files.items():
         if not file.is_file():
             raise ModelError(f"There is no file {file}; correct the path.")
-        batch = batches[part] if part in batches else _second_batch(asked[part], outputs)
-        name = f"models/{part if part != first else 'model'}{PROGRAMS[kind]}"
         run = (load_onnx if kind == "onnx" else load_torchscript)(file, device="cpu")
-        answers = run(batch)
+        stated = ProgramPart(file=f"models/{part if part != first else 'model'}{PROGRAMS[kind]}", outputs=[])
+        batch = pictures
+        if part != first:
+            batch = _second_batch(asked[part], outputs)
+        else:
+            stated = input_form(run, file, stated, pictures, shown, options, gray_only=not form.normalized)
+            remarks += [REPEATED] if stated.mean else []
+            # A program of several channels normalizes the gray picture itself.
+            mean, std, shown = ((0.0,), (1.0,), np.asarray) if stated.mean else (mean, std, shown)
+            batch = shown(pictures)
+        answers = stated.ask(run, batch)
         given = list(answers)
         names = _names(file, given, asked[part], options.outputs.get(part, ()))
         outputs = dict(zip(names, answers.values(), strict=True))
@@ -82,15 +92,24 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
                 require_answer(output, np.asarray(outputs[output]), batch, source=file.name)
         read = {asked[other].reads for other in others}
         flat = _probabilities(file, kind, dict(zip(names, given, strict=True)), outputs, options, numbers=read)
-        _require_one_class(file, form, outputs, flat, options)
-        parts[part] = ProgramPart(file=name, outputs=names, probabilities=flat)
-        shown = partial(normalized, mean=mean, std=std) if form.normalized else np.asarray
+        found = _classes(file, kind, task, outputs, options) or found
+        stated = stated.model_copy(update={"outputs": names, "probabilities": flat})
+        if found is not None:
+            stated = _with_classes(stated, found, next(name for name in _CLASSED if name in outputs))
+            remarks += [found.remark(outputs[name].shape[1]) for name in stated.classes]
+        parts[part] = stated
         probes.append(
             Probe(
-                batch, _asker(run, names, shown), part, frozenset(flat), pictures=pictures if form.normalized else None
+                batch,
+                _asker(run, stated, shown if part == first else np.asarray),
+                part,
+                frozenset([*flat, *stated.softmax]),
+                pictures=pictures if form.normalized and part == first else None,
             )
         )
-    labels = _labels(task, kind, outputs, options)
+    labels = labels_of(task, found.names) if found is not None else _labels(task, kind, outputs, options)
+    if kind == "torchscript":
+        remarks.append("A TorchScript file is a program: run only those that you trust.")
     return Converted(
         task=task.id,
         title=f"{kind} model for {task.id}, imported unchanged",
@@ -99,19 +118,63 @@ def convert_program(path: Path, options: Options, *, kind: str) -> Converted:
         form={"onnx": "ONNX", "torchscript": "TorchScript"}[kind],
         framework={"onnx": "ONNX Runtime", "torchscript": "PyTorch"}[kind],
         probes=tuple(probes),
-        preprocessing=_preprocessing(form, size, outputs, options),
+        preprocessing=_preprocessing(form, size, outputs, (mean[0], std[0])),
         labels=labels,
         points=points_of(task, labels),
-        image=(channels, size, low, high),
-        remarks=("A TorchScript file is a program: run only those that you trust.",) if kind == "torchscript" else (),
+        image=(1, size, low, high),
+        remarks=tuple(remarks),
     )
 
 
-def _asker(run: Any, names: list[str], shown: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], Answers]:
+def _asker(run: Run, stated: ProgramPart, shown: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], Answers]:
     def ask(question: np.ndarray) -> Answers:
-        return dict(zip(names, run(shown(question)).values(), strict=True))
+        answers = dict(zip(stated.outputs, stated.ask(run, shown(question)).values(), strict=True))
+        for name, classes in stated.classes.items():
+            answers[name] = (softmax(answers[name]) if name in stated.softmax else answers[name])[:, classes]
+        return answers
 
     return ask
+
+
+# Outputs of one number, or map, a class, along the second axis.
+_CLASSED = ("mask", "pathologies")
+
+
+def _classes(
+    file: Path, kind: str, task: ModelTask, outputs: dict[str, np.ndarray], options: Options
+) -> Outputs | None:
+    """Return which classes of a part's mask or findings are the answer; None where there is nothing to choose.
+
+    Raises
+    ------
+    ModelError
+        It must be said which one, or how they are read; or the mask is no picture a class.
+    """
+    mask = outputs.get("mask")
+    if mask is not None:
+        if mask.ndim != 4:
+            raise ModelError(
+                f"{file.name} draws a mask of shape {mask.shape}; (n, classes, rows, columns) is expected."
+            )
+        count = mask.shape[1]
+        if count > 1 and options.channel is None:
+            raise ModelError(f"{file.name} draws {count} classes; say which is meant with --channel 0 to {count - 1}.")
+        if not 0 <= (options.channel or 0) < count:
+            raise ModelError(f"{file.name} draws {count} classes; there is none of number {options.channel}.")
+        # Masks of several classes are trained with softmax as a rule.
+        named = tuple(options.labels or (task.main_label,))
+        return Outputs((options.channel or 0,), named, options.head != "sigmoid") if count > 1 else None
+    findings = outputs.get("pathologies")
+    if findings is None or findings.ndim != 2 or "tubes" in outputs:
+        return None
+    sets = form_of(task).label_sets.get(kind, ())
+    known = next((names for names in sets if len(names) == findings.shape[1]), ())
+    return choose_outputs(file, findings.shape[1], options, task=task, known=known)
+
+
+def _with_classes(stated: ProgramPart, found: Outputs, name: str) -> ProgramPart:
+    softmax = [name] if found.exclusive and name not in stated.probabilities else []
+    return stated.model_copy(update={"classes": {name: list(found.classes)}, "softmax": softmax})
 
 
 def _probabilities(
@@ -157,24 +220,6 @@ def _probabilities(
     return []
 
 
-def _require_one_class(
-    file: Path, form: ProgramForm, outputs: dict[str, np.ndarray], flat: list[str], options: Options
-) -> None:
-    """Refuse what the detector would read as another answer: a mask of several classes, a softmax that is to come."""
-    mask = outputs.get("mask")
-    if mask is not None and (mask.ndim != 4 or mask.shape[1] != 1):
-        raise ModelError(
-            f"{file.name} draws a mask of shape {mask.shape}; one class, (n, 1, rows, columns), is expected. Export it "
-            "with its softmax and the channel of the finding alone."
-        )
-    logits = "pathologies" in outputs and "pathologies" not in flat and len(options.labels) > 1
-    if logits and is_exclusive(file, options.labels, options.head, findings=public_names(form)):
-        raise ModelError(
-            f"{file.name} gives logits of labels that exclude each other ({', '.join(options.labels)}); export it "
-            "with its softmax, so that it answers with probabilities."
-        )
-
-
 def _second_batch(asked: ProgramOutputs, outputs: dict[str, np.ndarray]) -> np.ndarray:
     """Make the second part's input of the first one's output: a whole stack."""
     shape = (2, asked.length, outputs[asked.reads].shape[1])
@@ -210,9 +255,11 @@ def _labels(task: ModelTask, kind: str, outputs: dict[str, np.ndarray], options:
     return labels_of(task, names)
 
 
-def _preprocessing(form: ProgramForm, size: int, outputs: dict[str, np.ndarray], options: Options) -> dict[str, Any]:
+def _preprocessing(
+    form: ProgramForm, size: int, outputs: dict[str, np.ndarray], normalization: tuple[float, float]
+) -> dict[str, Any]:
     if not form.normalized:
         length = {form.length_setting: outputs["slice"].shape[1]} if form.length_setting else {}
         return {"size": size, **form.settings, **length}
-    mean, std = options.mean or (0.0,), options.std or (1.0,)
-    return {"size": size, "mean": mean[0], "std": std[0], "flip": False, "equalise": False}
+    mean, std = normalization
+    return {"size": size, "mean": mean, "std": std, "flip": False, "equalise": False}

@@ -58,9 +58,9 @@ class _OnnxFile:
         return self._session.notices
 
     def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        # A model exported for one picture at a time is given one at a time.
-        single = self._shape[:1] == [1] and len(batch) != 1
-        parts = [batch[n : n + 1] for n in range(len(batch))] if single else [batch]
+        # A model exported for a number of pictures is given so many: the last ones again where some are lacking.
+        fixed = self._shape[0] if self._shape and isinstance(self._shape[0], int) else 0
+        parts = [batch] if fixed in (0, len(batch)) else in_batches_of(fixed, batch)
         try:
             answers = [
                 self._session.run(self._names, {self._input: part.astype(self._kind, copy=False)}) for part in parts
@@ -69,18 +69,23 @@ class _OnnxFile:
             raise ModelError(_misfit(self._path, self._shape, batch.shape, error)) from error
         if len(answers) == 1:
             return dict(zip(self._names, answers[0], strict=True))
-        return dict(zip(self._names, map(np.concatenate, zip(*answers, strict=True)), strict=True))
+        joined = [np.concatenate(values)[: len(batch)] for values in zip(*answers, strict=True)]
+        return dict(zip(self._names, joined, strict=True))
+
+
+def in_batches_of(count: int, batch: np.ndarray) -> list[np.ndarray]:
+    """Return a batch in parts of exactly `count`; the last one is filled with its last item."""
+    parts = [batch[start : start + count] for start in range(0, len(batch), count)]
+    lacking = count - len(parts[-1])
+    if lacking:
+        parts[-1] = np.concatenate([parts[-1], np.repeat(parts[-1][-1:], lacking, axis=0)])
+    return parts
 
 
 def _misfit(path: Path, shape: list[object], given: tuple[int, ...], error: Exception) -> str:
-    """Say why a batch does not fit: by its channels, its size or its number, where that is seen."""
+    """Say why a batch does not fit: by its channels or its size, where that is seen."""
     if len(shape) == len(given) == 4:
-        batch, channels, rows, columns = shape
-        if isinstance(batch, int) and batch not in (1, given[0]):
-            return (
-                f"{path.name} takes a batch of exactly {batch} pictures; export it with a free first axis "
-                "(dynamic_axes), or with a batch of 1."
-            )
+        _, channels, rows, columns = shape
         if isinstance(columns, int) and columns <= 4 and not (isinstance(channels, int) and channels <= 4):
             return f"{path.name} takes its channels last; export it with channels first (n, channels, rows, columns)."
         if isinstance(channels, int) and channels != given[1]:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy.special import logsumexp
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.device import choose_device
@@ -29,13 +31,60 @@ _ROUNDING = 1e-3
 
 
 class ProgramPart(BaseModel):
-    """One program of a package: its file, what its outputs are called here, and which of them are probabilities."""
+    """One program of a package: its file, what it is shown, and what its outputs are.
+
+    Attributes
+    ----------
+    outputs
+        What they are called here, in order.
+    probabilities
+        Which of them are probabilities.
+    softmax
+        Which of them are logits of classes, along the second axis, that exclude each other.
+    classes
+        Of an output with several classes along the second axis: which of them are the answer.
+    mean, std
+        One number a channel where the program takes several: it is shown the gray picture in each, so normalized.
+    single
+        It is shown one picture at a time.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     file: str
     outputs: list[str]
     probabilities: list[str] = []
+    softmax: list[str] = []
+    classes: dict[str, list[Annotated[int, Field(ge=0)]]] = {}
+    mean: list[float] = []
+    std: list[Annotated[float, Field(gt=0)]] = []
+    single: bool = False
+
+    def shown(self, batch: np.ndarray) -> np.ndarray:
+        """Return a batch as the program takes it: gray pictures in all of its channels."""
+        if not self.mean:
+            return batch
+        shape = (1, len(self.mean), 1, 1)
+        return ((batch - np.reshape(self.mean, shape)) / np.reshape(self.std, shape)).astype(np.float32)
+
+    def ask(self, run: Run, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what the program gives for a batch, by its own names, in order."""
+        shown = np.ascontiguousarray(self.shown(batch), dtype=np.float32)
+        if not self.single:
+            return run(shown)
+        answers = [run(shown[number : number + 1]) for number in range(len(shown))]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+    def chosen(self, name: str, value: np.ndarray) -> np.ndarray:
+        """Return an output's classes that are the answer, each as a logit of itself and none of the others."""
+        classes = self.classes.get(name, list(range(value.shape[1])))
+        if max(classes, default=0) >= value.shape[1]:
+            raise ModelError(f"The program gives {value.shape[1]} classes as {name}, fewer than its card says.")
+        if name not in self.softmax:
+            return value[:, classes]
+        logits = value.astype(np.float64)
+        answers = [logits[:, k] - logsumexp(np.delete(logits, k, axis=1), axis=1) for k in classes]
+        return np.stack(answers, axis=1).astype(np.float32)
 
 
 def program_parts(network: Network, *, source: str) -> dict[str, ProgramPart]:
@@ -111,8 +160,9 @@ class ProgramPredictor:
         """
         if part not in self.runs:
             raise ModelError(f"The model {self.card.id!r} has no part {part!r}; it has {sorted(self.runs)}.")
-        names, flat = self.parts[part].outputs, self.parts[part].probabilities
-        values = self.runs[part](np.ascontiguousarray(batch, dtype=np.float32)).values()
+        stated = self.parts[part]
+        names, flat = stated.outputs, stated.probabilities
+        values = stated.ask(self.runs[part], batch).values()
         if len(values) < len(names):
             raise ModelError(f"The model {self.card.id!r} gives {len(values)} outputs; its card names {len(names)}.")
         outputs = {}
@@ -127,7 +177,7 @@ class ProgramPredictor:
                     )
                 value = np.clip(value, _NEAREST, 1 - _NEAREST)
                 value = np.log(value) - np.log1p(-value)
-            outputs[name] = value
+            outputs[name] = stated.chosen(name, value) if name in stated.classes or name in stated.softmax else value
         return outputs
 
     def predict_explained(

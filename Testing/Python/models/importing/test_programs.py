@@ -177,8 +177,6 @@ class Odd(torch.nn.Module):
             return images[:, :, ::2]
         if self.kind == "empty":
             return torch.empty(0, 1, 4, 4)
-        if self.kind == "one":
-            return images[:1]
         raise ValueError("\x1b[31mNEGATIVE\nfor sure")
 
 
@@ -188,7 +186,6 @@ class Odd(torch.nn.Module):
         ("nan", "not numbers"),
         ("half", "a mask of .* pixels for pictures of"),
         ("empty", "one row for each"),
-        ("one", "one row for each"),
         ("raises", "could not process a batch"),
     ],
 )
@@ -214,3 +211,128 @@ def test_a_sigmoid_that_shows_in_the_file_is_not_taken_for_a_logit(tmp_path):
     to_onnx(Flat(), torch.rand(1, 1, 64, 64), tmp_path / "m.onnx", ["mask"])
     with pytest.raises(ModelError, match="leave --logits out"):
         convert_program(tmp_path / "m.onnx", LUNGS, kind="onnx")
+
+
+class Classifier(torch.nn.Module):
+    """Logits of `count` labels of pictures of `channels`; traced with `fixed`, its batch is written into it."""
+
+    def __init__(self, channels: int, count: int, *, fixed: int = 0, flat: bool = False):
+        super().__init__()
+        torch.manual_seed(4)
+        self.convolution = torch.nn.Conv2d(channels, count, 5)
+        self.fixed, self.flat = fixed, flat
+
+    def forward(self, images):
+        logits = 4 * self.convolution(images).amax((2, 3))
+        logits = logits.reshape(self.fixed, -1) if self.fixed else logits
+        return logits.softmax(1) if self.flat else logits
+
+
+def _written(kind, network, path, *, count=2, free=True):
+    """Write a program for pictures of 48 pixels, for any number of them or for exactly `count`."""
+    example = torch.rand(count, network.convolution.in_channels, 48, 48)
+    if kind == "torchscript":
+        torch.jit.trace(network.eval(), example).save(str(path))
+        return path
+    axes = {"images": {0: "n"}, "out": {0: "n"}} if free else None
+    torch.onnx.export(
+        network.eval(), (example,), str(path), input_names=["images"], output_names=["out"], dynamic_axes=axes,
+        dynamo=False,
+    )  # fmt: skip
+    return path
+
+
+def _said(package, gray):
+    logits = load_predictor(package, device="cpu").predict(gray)["pathologies"]
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+GRAY = np.random.default_rng(2).random((3, 1, 48, 48)).astype(np.float32)
+CHEST = {"task": "chest", "size": 48}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_channel_of_two_classes_is_their_softmax(tmp_path, kind, flat):
+    network = Classifier(1, 2, flat=flat)
+    path = _written(kind, network, tmp_path / f"m{WRITERS[kind][1]}")
+    options = Options(**CHEST, channel=1, probabilities=flat)
+    package = import_model(path, architecture=kind, out=tmp_path / "m", options=options)
+    assert [label.name for label in package.card.labels] == ["pneumothorax"]
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(GRAY))
+    expected = (expected if flat else expected.softmax(1))[:, 1:].numpy()
+    np.testing.assert_allclose(_said(package, GRAY), expected, atol=1e-6)
+
+
+def test_logits_of_labels_that_exclude_each_other_are_their_softmax(tmp_path):
+    network = Classifier(1, 3)
+    path = _written("onnx", network, tmp_path / "m.onnx")
+    options = Options(**CHEST, labels=("normal", "pneumothorax", "effusion"), head="softmax")
+    package = import_model(path, architecture="onnx", out=tmp_path / "m", options=options)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(GRAY)).softmax(1).numpy()
+    np.testing.assert_allclose(_said(package, GRAY), expected, atol=1e-6)
+    wanted = Options(**CHEST, channel=1, probabilities=False)
+    with pytest.raises(ModelError, match="--head softmax"):
+        import_model(path, architecture="onnx", out=tmp_path / "n", options=wanted)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_class_of_a_mask_of_several_is_its_softmax(tmp_path, kind):
+    class Two(torch.nn.Module):
+        def forward(self, images):
+            return torch.cat([3 - 4 * images, images, 2 * images], dim=1)
+
+    path = WRITERS[kind][0](Two(), torch.rand(2, 1, 32, 32), tmp_path / f"m{WRITERS[kind][1]}", ["out"])
+    options = {"task": "lungs", "size": 32, "probabilities": False}
+    with pytest.raises(ModelError, match="draws 3 classes; say which is meant with --channel 0 to 2"):
+        import_model(path, architecture=kind, out=tmp_path / "m", options=Options(**options))
+    package = import_model(path, architecture=kind, out=tmp_path / "m", options=Options(**options, channel=2))
+    gray = GRAY[:, :, :32, :32]
+    expected = Two()(torch.from_numpy(gray)).softmax(1)[:, 2:].numpy()
+    given = load_predictor(package, device="cpu").predict(gray)["mask"]
+    np.testing.assert_allclose(1 / (1 + np.exp(-given)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_program_of_three_channels_is_shown_the_gray_picture_in_each(tmp_path, kind):
+    network = Classifier(3, 1)
+    path = _written(kind, network, tmp_path / f"m{WRITERS[kind][1]}")
+    imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    for number, (said, (mean, std)) in enumerate(
+        [({}, imagenet), ({"mean": (0.5, 0.4, 0.3), "std": (0.2,) * 3}, ((0.5, 0.4, 0.3), (0.2,) * 3))]
+    ):
+        options = Options(**CHEST, labels=("pneumothorax",), probabilities=False, **said)
+        package = import_model(path, architecture=kind, out=tmp_path / f"m{number}", options=options)
+        colors = (GRAY - np.reshape(mean, (1, 3, 1, 1))) / np.reshape(std, (1, 3, 1, 1))
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(colors.astype(np.float32))).sigmoid().numpy()
+        np.testing.assert_allclose(_said(package, GRAY), expected, atol=1e-6)
+        assert "the gray picture in each" in package.card.limitations
+
+
+@pytest.mark.parametrize(("kind", "count"), [("onnx", 1), ("onnx", 2), ("torchscript", 1)])
+def test_a_program_of_a_fixed_batch_is_asked_in_such_batches(tmp_path, kind, count):
+    network = Classifier(1, 1, fixed=count)
+    path = _written(kind, network, tmp_path / f"m{WRITERS[kind][1]}", count=count, free=False)
+    options = Options(**CHEST, labels=("pneumothorax",), probabilities=False)
+    package = import_model(path, architecture=kind, out=tmp_path / "m", options=options)
+    network.fixed = 0
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(GRAY)).sigmoid().numpy()
+    np.testing.assert_allclose(_said(package, GRAY), expected, atol=1e-6)
+
+
+def test_what_cannot_be_adapted_is_refused_with_shape_and_remedy(tmp_path):
+    path = _written("torchscript", Classifier(1, 1, fixed=3), tmp_path / "m.ts", count=3)
+    with pytest.raises(ModelError, match=r"48 × 48 pixels: choose the size with --size, or export it with a free"):
+        import_model(path, architecture="torchscript", out=tmp_path / "m", options=Options(**CHEST))
+    slices = tmp_path / "ct.onnx"
+    torch.onnx.export(
+        torch.nn.Conv2d(3, 4, 3), (torch.rand(1, 3, 32, 32),), str(slices), input_names=["images"],
+        output_names=["features"], dynamic_axes={"images": {0: "n"}}, dynamo=False,
+    )  # fmt: skip
+    options = Options(task="hemorrhage", size=32, also={"head": slices})
+    with pytest.raises(ModelError, match=r"\(n, 3, rows, columns\).*would not be told apart"):
+        import_model(slices, architecture="onnx", out=tmp_path / "m", options=options)
