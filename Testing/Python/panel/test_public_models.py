@@ -246,6 +246,16 @@ def test_a_description_of_ones_own_is_added_as_a_file(host, open_loader, worker)
     assert listed(loader.public)[0] == "own"
 
 
+def test_a_description_that_is_added_first_of_all_does_not_keep_the_others_away(host, settings, worker):
+    loader = ModelLoader("pe", downloader=worker, settings=settings)
+    loader.add_file("/mine/own.yaml")
+    assert [fields for _do, fields, _answers in worker.asked] == [{}, {"description": "/mine/own.yaml"}]
+    for (_do, _fields, answers), model in zip(worker.asked, (EMBOLI, offer(id="own")), strict=True):
+        answers["done"]({"models": [model]})
+    assert listed(loader.public) == ["own", "public-pe"]
+    loader.close()
+
+
 def test_what_is_installed_says_so_and_is_not_imported_again(host, open_loader):
     public = open_loader(models=[offer(id="pe-sequence-small")]).public
     assert public.table.item(0, TODAY).text() == "installed"

@@ -64,7 +64,7 @@ class PublicModels:
         self._own: list[PublicOffer] = []
         self._known: set[str] = set()
         self._begun: set[str] = set()
-        self._request = 0
+        self._asked: dict[object, int] = {}
         self._read = self._may_be_default = False
         self._offered: tuple[PublicOffer | None, ModelRow | None] | None = None
         self._build()
@@ -114,7 +114,9 @@ class PublicModels:
 
     def close(self) -> None:
         """Stop what is under way: the panel goes. What has arrived is kept."""
-        self._give_up_list()
+        for request in self._asked.values():
+            self._worker().cancel(request)
+        self._asked.clear()
         self._transfer.abandon()
 
     def _build(self) -> None:
@@ -163,28 +165,27 @@ class PublicModels:
     def _ask(self, fields: dict[str, Any], answered: Callable[[list[PublicOffer]], None]) -> None:
         if self.running or not self._packages_are_there():
             return
-        self._give_up_list()
+        asked = object()
+
+        def over(text: str) -> bool:
+            there = self._asked.pop(asked, None) is not None
+            if there:
+                self._tell(text)
+            return there
 
         def done(result: dict[str, Any]) -> None:
-            self._request = 0
-            self._tell("")
-            answered([offer_of(values) for values in result["models"]])
-
-        def failed(text: str, _kind: str) -> None:
-            self._request = 0
-            self._tell(text)
+            if over(""):
+                answered([offer_of(values) for values in result["models"]])
 
         self._tell(_("Reading what is known of public models…"))
-        self._request = self._worker().request("public_models", fields, done=done, failed=failed)
-
-    def _give_up_list(self) -> None:
-        request, self._request = self._request, 0
-        if request:
-            self._worker().cancel(request)
+        self._asked[asked] = self._worker().request(
+            "public_models", fields, done=done, failed=lambda text, _kind: over(text)
+        )
 
     def _on_list(self, offers: list[PublicOffer]) -> None:
         self._read = True
-        fitting = [offer for offer in offers if self._task in (None, offer.task)]
+        own = {offer.id for offer in self._own}
+        fitting = [offer for offer in offers if self._task in (None, offer.task) and offer.id not in own]
         self._show([*self._own, *fitting], fitting[0] if fitting and self._task else None)
 
     def _on_own(self, offers: list[PublicOffer]) -> None:
