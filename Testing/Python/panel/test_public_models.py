@@ -152,6 +152,19 @@ def test_a_license_for_every_use_is_shown_and_not_asked_about(host, open_loader,
     assert worker.asked[-1][1] == {"address": "public-bleeds", "description": "", "agreed": False}
 
 
+@pytest.mark.parametrize("yes", [True, False])
+def test_another_license_that_the_hub_states_is_asked_about_and_then_the_import_goes_on(host, open_loader, worker, yes):
+    import qt
+
+    loader = open_loader("hemorrhage")
+    press(host, loader.public)
+    host.dialogs.answer(qt.QMessageBox.Ok if yes else qt.QMessageBox.Cancel)
+    worker.answer("failed", "The hub states the license CC-BY-NC-4.0, not MIT.", "ConsentError")
+    assert "CC-BY-NC-4.0" in host.dialogs.asked[-1]
+    assert [fields["agreed"] for do, fields, _answers in worker.asked[1:]] == ([False, True] if yes else [False])
+    assert loader.public.running == yes
+
+
 def test_an_import_can_be_stopped_and_continued(host, open_loader, worker):
     loader = open_loader("hemorrhage")
     public = loader.public

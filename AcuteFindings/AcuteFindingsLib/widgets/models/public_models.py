@@ -110,7 +110,8 @@ class PublicModels:
         """Import the selected model, after its license was agreed to where it has to be."""
         offer = self.current
         if offer is not None and self._packages_are_there() and self._agreed(offer):
-            self._import(offer)
+            # What had to be agreed to was, a moment ago.
+            self._import(offer, agreed=offer.needs_consent)
 
     def close(self) -> None:
         """Stop what is under way: the panel goes. What has arrived is kept."""
@@ -267,18 +268,20 @@ class PublicModels:
             offer.license_address,
             _("Do you agree to this license? You are asked once. Research use only."),
         ]
-        more = {"detailedText": offer.license_text} if long else {}
+        return self._confirm("\n\n".join(line for line in lines if line), offer.license_text if long else "")
+
+    def _confirm(self, text: str, details: str = "") -> bool:
         return bool(
             slicer.util.confirmOkCancelDisplay(
-                "\n\n".join(line for line in lines if line),
+                text,
                 windowTitle=_("License of a public model"),
                 parent=self.widget,
                 textFormat=qt.Qt.PlainText,
-                **more,
+                **({"detailedText": details} if details else {}),
             )
         )
 
-    def _import(self, offer: PublicOffer) -> None:
+    def _import(self, offer: PublicOffer, *, agreed: bool) -> None:
         self._begun.add(offer.id)
         default = self._may_be_default and self.default_box.checked
 
@@ -287,12 +290,16 @@ class PublicModels:
             self._done(Path(str(result["folder"])), default)
             self.refresh()
 
-        def failed(_text: str, kind: str) -> None:
+        def failed(text: str, kind: str) -> None:
+            if kind == "ConsentError" and not agreed and not slicer.app.testingEnabled():
+                # The hub states another license than was known.
+                question = _("{reason}\n\nDo you agree to this license? You are asked once. Research use only.")
+                if self._confirm(question.format(reason=text)):
+                    self._import(offer, agreed=True)
             what = _("Importing {model}").format(model=offer.id)
             # Once: where nothing is missing and it is not found all the same, asking again would not end.
             if kind == "TorchMissingError" and missing_packages(TORCH) and ensure_torch(what, self.widget):
-                self._import(offer)
+                self._import(offer, agreed=agreed)
 
-        # What has to be agreed to was, a moment ago or at an earlier import.
-        fields = {"address": offer.address, "description": offer.description, "agreed": offer.needs_consent}
+        fields = {"address": offer.address, "description": offer.description, "agreed": agreed}
         self._transfer.start("import_public", fields, done=done, failed=failed)
