@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from AcuteFindingsLib.detectors.finding import Heatmap
 from AcuteFindingsLib.detectors.radiograph import (
+    Flipped,
     Radiographs,
     RadiographSettings,
     read_flipped,
@@ -71,16 +72,21 @@ class RadiographScorer:
         """Let the network answer for all images in one batch."""
         stop_if(cancelled)
         progress("Reading the pictures", 0.0)
-        said = read_flipped(self.predictor, images[:], self.settings, explain=self.outputs if explain else ())
-        if not any(name in said.probabilities for name in self.outputs):
-            card, needed = self.predictor.card, " or ".join(self.outputs)
-            raise ModelError(f"The model {card.id!r} gives no {needed}, which the task {card.task!r} needs.")
+        said = self.ask(images, explain=explain)
         answer = self.answer(said.probabilities)
         if not explain:
             return answer
         looked = self.looked(said.maps, said.plain) if said.maps else None
         drawn = Drawn(answer.soft, threshold=self.threshold) if self.mask else Drawn()
         return replace(answer, looked=looked, drawn=drawn)
+
+    def ask(self, images: Images, *, explain: bool = False) -> Flipped:
+        """Return all that the network gives for images; raises `ModelError` where it gives nothing of `outputs`."""
+        said = read_flipped(self.predictor, images[:], self.settings, explain=self.outputs if explain else ())
+        if not any(name in said.probabilities for name in self.outputs):
+            card, needed = self.predictor.card, " or ".join(self.outputs)
+            raise ModelError(f"The model {card.id!r} gives no {needed}, which the task {card.task!r} needs.")
+        return said
 
     def looked(self, maps: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> Looked:
         """Join the maps of the outputs explained, and the probabilities of pictures as they are, for the labels."""
@@ -114,6 +120,26 @@ class RadiographScorer:
         return self.look(images).heat(range(len(images)), index, (images.shape[-2], images.shape[-1]))
 
 
+VIEWS = ("AP", "PA", "lateral")
+"""What the output ``views`` of a lungs model counts (docs/sources.md 8)."""
+
+
+@dataclass(frozen=True)
+class LungsReading:
+    """What a lungs model says of one picture.
+
+    Attributes
+    ----------
+    mask
+        ``(y, x)`` bool: both lungs.
+    views
+        How probable each of `VIEWS` is; empty for a model that does not say.
+    """
+
+    mask: np.ndarray
+    views: dict[str, float]
+
+
 class LungsScorer(RadiographScorer):
     """Both lung fields: masks, no probabilities."""
 
@@ -126,8 +152,18 @@ class LungsScorer(RadiographScorer):
 
     def masks(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Outline the lungs in ``(y, x)`` pictures: one bool mask each, the two largest parts, holes filled."""
+        return [reading.mask for reading in self.read(pictures)]
+
+    def read(self, pictures: Sequence[np.ndarray]) -> list[LungsReading]:
+        """Outline the lungs in ``(y, x)`` pictures as `masks`, and say which views they are where the model knows."""
         prepared = self.prepare_pictures(pictures)
-        return self.image_masks(prepared, self.infer(prepared))
+        said = self.ask(prepared).probabilities
+        masks = self.image_masks(prepared, self.answer(said))
+        views = said.get("views", np.empty((len(masks), 0)))
+        return [
+            LungsReading(mask, dict(zip(VIEWS, map(float, view), strict=False)))
+            for mask, view in zip(masks, views, strict=True)
+        ]
 
     def image_masks(self, prepared: Radiographs, answer: Answer) -> list[np.ndarray]:
         """Return the two largest parts, holes filled."""

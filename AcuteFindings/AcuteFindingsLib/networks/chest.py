@@ -38,6 +38,8 @@ class ChestClassifier(Freezable):
     point_norm
         Bring each pathology's operating point to a probability of 0.5, as TorchXRayVision does (its "op-norm"): the
         weights hold one point each, ``point_norm.points``.
+    points
+        The operating points, for weights that hold none; with `point_norm` only.
     exclusive
         The pathologies exclude each other (trained with softmax): each answer is the logit of "this one, none of the
         others".
@@ -47,7 +49,8 @@ class ChestClassifier(Freezable):
     Raises
     ------
     ModelError
-        When both lists are empty, a name comes twice, or `chosen` names one that is not there.
+        When both lists are empty, a name comes twice, `chosen` names one that is not there, or there is not one point
+        for each pathology.
     """
 
     has_pathologies: Final[bool]
@@ -68,6 +71,7 @@ class ChestClassifier(Freezable):
         grey_mean: Sequence[float] | None = None,
         grey_std: Sequence[float] | None = None,
         point_norm: bool = False,
+        points: Sequence[float] | None = None,
         exclusive: bool = False,
         chosen: Sequence[int] | None = None,
     ) -> None:
@@ -85,6 +89,8 @@ class ChestClassifier(Freezable):
         self.has_pathologies, self.has_tubes = bool(pathologies), bool(tubes)
         self.has_points = point_norm and self.has_pathologies
         self.exclusive = exclusive
+        if points is not None and (not self.has_points or len(points) != len(pathologies)):
+            raise ModelError(f"points={list(points)}: with point_norm, name one for each of the pathologies.")
         if exclusive and len(pathologies) < 2:
             raise ModelError("Labels that exclude each other must be at least two; choose exclusive=False.")
         self.chosen: list[int] = list(range(len(pathologies)) if chosen is None else chosen)
@@ -94,7 +100,7 @@ class ChestClassifier(Freezable):
         if pathologies:
             self.pathologies = nn.Linear(self.backbone.features, len(pathologies))
         if self.has_points:
-            self.point_norm = PointNorm(len(pathologies))
+            self.point_norm = PointNorm(len(pathologies), points)
         if tubes:
             self.tubes = nn.Linear(self.backbone.features, len(tubes))
         self.gradcam_layer = "backbone.feature_map"
@@ -125,6 +131,8 @@ class PointNorm(nn.Module):
     ----------
     labels
         How many.
+    fixed
+        The points, where they are settings and not weights.
 
     Attributes
     ----------
@@ -135,10 +143,11 @@ class PointNorm(nn.Module):
     points: Tensor
     log_half: Final[float]
 
-    def __init__(self, labels: int) -> None:
+    def __init__(self, labels: int, fixed: Sequence[float] | None = None) -> None:
         super().__init__()
         self.log_half = math.log(0.5)
-        self.register_buffer("points", torch.full((labels,), 0.5))
+        points = torch.full((labels,), 0.5) if fixed is None else torch.tensor(fixed, dtype=torch.float32)
+        self.register_buffer("points", points, persistent=fixed is None)
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return ``(n, labels)`` for ``(n, labels)``."""

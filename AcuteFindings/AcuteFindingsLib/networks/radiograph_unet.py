@@ -83,7 +83,7 @@ class RadiographUNet(nn.Module):
         self.gradcam_layer = "feature_map"
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return ``"mask": (n, 1, y, x)``, and ``"empty": (n, 1)`` and ``"view": (n, 3)`` where labels say so."""
+        """Return ``"mask": (n, 1, y, x)``, and ``"empty": (n, 1)`` and ``"views": (n, 3)`` where labels say so."""
         maps = self.encoder(images)
         maps[-1] = self.feature_map(maps[-1])
         drawn = self.segmentation_head(self.decoder(maps))
@@ -95,7 +95,7 @@ class RadiographUNet(nn.Module):
             outputs["empty"] = -labels[:, self.finding : self.finding + 1]
         if self.views:
             logits = torch.stack([labels[:, number] for number in self.views], dim=1)
-            outputs["view"] = torch.cat([one_against_others(logits, number) for number in range(VIEWS)], dim=1)
+            outputs["views"] = torch.cat([one_against_others(logits, number) for number in range(VIEWS)], dim=1)
         return outputs
 
 

@@ -44,9 +44,15 @@ def detector(scripted, card, as_logits, phantom: Phantom):
         return np.concatenate([half, half[..., ::-1]])
 
     def make(
-        *, whole: float = 0.9, removed: float = 0.1, flat: float | None = None, drain: float = 0.1, outline: bool = True
+        *,
+        whole: float = 0.9,
+        removed: float = 0.1,
+        flat: float | None = None,
+        drain: float = 0.1,
+        outline: bool = True,
+        views: tuple[float, ...] = (),
     ) -> PneumothoraxDetector:
-        """`removed` and `flat`: where a texture, or a flat field, takes the place of the lungs."""
+        """`removed` and `flat`: where a texture, or a flat field, takes the place of the lungs; `views`: as told."""
 
         def segment(batch: np.ndarray) -> dict[str, np.ndarray]:
             # What is left of the picture tells which one it is: in "lungs removed" something else is in their place.
@@ -69,9 +75,14 @@ def detector(scripted, card, as_logits, phantom: Phantom):
         chest_points = [("study", name, 0.5) for name in CHEST]
         chest = card("chest", labels=CHEST, points=chest_points, preprocessing={"size": SIZE})
         odds = np.log(drain / (1 - drain))
+
+        def outline_lungs(batch: np.ndarray) -> dict[str, np.ndarray]:
+            told = np.tile(np.log(np.divide(views, np.subtract(1, views))), (len(batch), 1))
+            return {"mask": both_ways(field("lungs"), len(batch))} | ({"views": told} if views else {})
+
         return PneumothoraxDetector(
             scripted(main, {"": segment}),
-            lungs=scripted(lungs, {"": lambda batch: {"mask": both_ways(field("lungs"), len(batch))}}),
+            lungs=scripted(lungs, {"": outline_lungs}),
             chest=scripted(
                 chest,
                 {
@@ -128,6 +139,23 @@ def test_probability_and_outline_decide_after_the_empty_rule(
     finding = detector(whole=whole, outline=outline).run(study)
     assert finding.verdict.label == label
     assert finding.masks[0].array.any() == (label == "positive")
+
+
+@pytest.mark.parametrize(("views", "warned"), [((0.1, 0.85, 0.05), False), ((0.2, 0.1, 0.7), True)])
+def test_a_lungs_model_that_knows_the_view_states_it_and_warns_of_a_lateral_one(
+    detector, study: Study, views: tuple[float, ...], warned: bool
+) -> None:
+    finding = detector(views=views).run(study)
+    told = {name: value for name, value in values(finding).items() if name.startswith("View")}
+    assert told == pytest.approx(
+        {"View probability: AP": views[0], "View probability: PA": views[1], "View probability: lateral": views[2]}
+    )
+    assert ("looks-lateral" in {notice.code for notice in finding.warnings}) == warned
+    assert finding.verdict.label == "positive"
+
+
+def test_a_lungs_model_that_knows_no_view_says_nothing_of_it(detector, study: Study) -> None:
+    assert not [name for name in values(detector().run(study)) if name.startswith("View")]
 
 
 def test_answer_that_survives_the_removal_of_the_lungs_is_warned_of(detector, study: Study) -> None:

@@ -34,3 +34,18 @@ def test_an_operating_point_comes_to_lie_at_half_as_in_torchxrayvision():
     expected = xrv.models.op_norm(torch.sigmoid(logits), points)
     torch.testing.assert_close(torch.sigmoid(norm(logits)), expected, atol=1e-6, rtol=0)
     assert (norm(logits)[1:, :3] > norm(logits)[:-1, :3]).all()
+
+
+def test_points_that_are_settings_are_no_weights_and_answer_as_those_that_are(answer):
+    made = {"backbone": "resnet10t", "pathologies": ["a", "b"], "tubes": [], "point_norm": True}
+    fixed = build_network("chest_classifier", {**made, "points": [0.1, -1]})
+    stored = build_network("chest_classifier", made)
+    assert set(stored.state_dict()) - set(fixed.state_dict()) == {"point_norm.points"}
+    stored.load_state_dict({**fixed.state_dict(), "point_norm.points": torch.tensor([0.1, -1])})
+    pictures = torch.rand(2, 1, 64, 64)
+    torch.testing.assert_close(answer(fixed, pictures), answer(stored, pictures))
+
+
+def test_there_is_one_point_for_each_pathology():
+    with pytest.raises(ModelError, match="one for each of the pathologies"):
+        build_network("chest_classifier", {"backbone": "resnet10t", "point_norm": True, "points": [0.1]})

@@ -71,9 +71,9 @@ def test_lungs_are_two_of_four_classes_and_the_views_exclude_each_other():
     with torch.no_grad():
         given = network(images)
         labels = network.classifier(maps[-1].mean((2, 3)))
-    assert list(given) == ["mask", "view"]
+    assert list(given) == ["mask", "views"]
     torch.testing.assert_close(given["mask"].sigmoid(), drawn.softmax(1)[:, 1:3].sum(1, keepdim=True))
-    torch.testing.assert_close(given["view"].sigmoid(), labels[:, 1:4].softmax(1))
+    torch.testing.assert_close(given["views"].sigmoid(), labels[:, 1:4].softmax(1))
 
 
 def test_some_classes_against_the_others_is_the_sum_of_their_softmax():

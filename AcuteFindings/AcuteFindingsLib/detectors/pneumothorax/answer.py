@@ -43,7 +43,7 @@ def radiograph_finding(
     shortcuts
         How the probability changes with altered pictures; its notices follow `notices`.
     sizes
-        Measurements of the outline.
+        Measurements of the outline, and of the picture as a whole.
     """
     whole = verdict.probability
     probabilities = {LABEL: whole, **{name: value for name, value in chest.items() if name != LABEL}}

@@ -9,6 +9,7 @@ from AcuteFindingsLib.detectors.finding import Finding, Measurement, Verdict
 from AcuteFindingsLib.detectors.pneumothorax.answer import radiograph_finding
 from AcuteFindingsLib.detectors.pneumothorax.scorer import LABEL, Outline, PneumothoraxScorer
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
+from AcuteFindingsLib.detectors.pneumothorax.view import view_measurements, view_notices
 from AcuteFindingsLib.detectors.radiograph import Lungs, split_lungs
 from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LungsScorer
 from AcuteFindingsLib.models.predictor import Predictor
@@ -36,7 +37,8 @@ class PneumothoraxDetector:
 
         clock = perf_counter()
         progress("Finding the lungs", 0.05)
-        lungs = split_lungs(self.lungs.masks([image])[0])
+        outlined = self.lungs.read([image])[0]
+        lungs = split_lungs(outlined.mask)
         timings["lungs"] = perf_counter() - clock
         stop_if(cancelled)
 
@@ -86,9 +88,9 @@ class PneumothoraxDetector:
             chest=chest,
             labels=self.chest.predictor.card.labels,
             shortcuts=shortcuts,
-            sizes=_sizes(study, mask, lungs),
+            sizes=(*_sizes(study, mask, lungs), *view_measurements(outlined.views)),
             heatmap=heatmap,
-            notices=(*model_notices(self.predictor), *self._notices(lungs)),
+            notices=(*model_notices(self.predictor), *self._notices(lungs), *view_notices(outlined.views)),
             timings=timings,
         )
 

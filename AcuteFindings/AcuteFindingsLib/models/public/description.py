@@ -135,7 +135,7 @@ class ImportDescription(_Strict):
     options
         What `importer` is told.
     megabytes
-        Of the files to download.
+        Of the files to download; 0 where that is not known.
     published, training_data, intended_use, limitations, sources
         As the card has them.
     """
@@ -152,7 +152,7 @@ class ImportDescription(_Strict):
     torch: bool = False
     importer: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
-    megabytes: float = Field(gt=0)
+    megabytes: float = Field(ge=0)
     license: Terms
     files: dict[Annotated[str, Field(max_length=40, pattern=r"^[A-Za-z0-9_]+$")], WeightsFile] = Field(
         default_factory=dict
@@ -175,6 +175,8 @@ class ImportDescription(_Strict):
     def _whole(self) -> "ImportDescription":
         if self.needs:
             return self
+        if not self.megabytes:
+            raise ValueError(f"{self.id} does not say how large its files are")
         if not self.files:
             raise ValueError(f"{self.id} names no files; list them, or say with 'needs' why it cannot be imported")
         if not self.importer and (self.network is None or self.image is None or not self.labels):
