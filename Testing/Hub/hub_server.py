@@ -37,6 +37,8 @@ class HubServer:
         Paths of files, ``OWNER/NAME/file``, of which one byte is sent wrong.
     token
         Without it nothing is given; empty for a public hub.
+    logins
+        What was shown as a login, by the begin of the path.
     """
 
     endpoint: str
@@ -45,6 +47,7 @@ class HubServer:
     break_after: int | None = None
     wrong_byte: set[str] = field(default_factory=set)
     token: str = ""
+    logins: dict[str, set[str]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -92,11 +95,13 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         wanted = self.headers.get("Range", "").removeprefix("bytes=")
         self.hub.asked.append(f"{self.command} {path} {wanted}".rstrip())
+        login = self.headers.get("Authorization", "")
+        self.hub.logins.setdefault("/" + path.split("/")[1], set()).add(login)
         if path.startswith("/storage/"):
             # As on the hub's storage, whose addresses are signed.
             self._send_file(self.hub.folder / path.removeprefix("/storage/"), wanted)
             return
-        if self.hub.token and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+        if self.hub.token and login != f"Bearer {self.hub.token}":
             self._fail(401, "GatedRepo", "Access to this repository is restricted.")
             return
         if path.startswith("/api/models/"):

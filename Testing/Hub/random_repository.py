@@ -49,7 +49,7 @@ def write_random_repository(
         there = source_name(name) if source_name else name.removeprefix(prefix)
         again = package_name(key, description.files[key], there)
         assert again == name, f"{there} of the file {key} becomes {again}, not {name}"
-        files[key][there] = np.ascontiguousarray(value)
+        files[key][there] = np.ascontiguousarray(value).reshape(value.shape)
     for key, shapes in (extra or {}).items():
         files[key] |= {name: numbers.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     repository = folder / description.address.removeprefix("hf:")

@@ -1,5 +1,6 @@
 """Importing models for the detectors there are: the general forms of file, and those that only one detector has."""
 
+from collections.abc import Callable
 from dataclasses import replace as changed
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from AcuteFindingsLib.models.importing import recognize as seen
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import Identity
 from AcuteFindingsLib.models.importing.proof import Say
+from AcuteFindingsLib.models.metadata import Card
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.models.task import load_reference
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
@@ -43,6 +45,7 @@ def import_model(
     prove: bool = True,
     say: Say | None = None,
     replace: bool = False,
+    described: Callable[[Card], Card] | None = None,
     progress: Progress = no_progress,
     cancelled: Cancelled = never_cancelled,
 ) -> ModelPackage:
@@ -60,6 +63,7 @@ def import_model(
         prove=prove,
         say=say,
         replace=replace,
+        described=described,
         more={importer.name: load_reference(importer.convert) for importer in importers()},
         progress=progress,
         cancelled=cancelled,

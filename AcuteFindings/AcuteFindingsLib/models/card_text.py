@@ -99,8 +99,10 @@ def _import(origin: Origin) -> str:
     proof = "**Not compared with its source.**"
     if origin.largest_difference is not None:
         proof = f"Compared with {origin.compared_with}: {differences(origin)}."
-    told = f"From `{origin.file}` ({origin.form}), SHA-256 `{origin.sha256}`. {proof}"
-    return f"{told} {origin.remark}".strip()
+    revision = f", revision `{origin.revision}`" if origin.revision else ""
+    told = f"From `{origin.file}`{revision} ({origin.form}), SHA-256 `{origin.sha256}`. {proof}"
+    files = _list(f"`{path}`: SHA-256 `{sha256}`" for path, sha256 in origin.files.items())
+    return "\n\n".join(part for part in (f"{told} {origin.remark}".strip(), files) if part)
 
 
 def differences(origin: Origin) -> str:

@@ -94,12 +94,15 @@ class Origin(_Strict):
     `largest_difference` is the largest between the source's own numbers and the package's on the same input, relative
     to the largest number where that exceeds 1; None where the source could not be run here, `remark` says why.
     `detector_difference` is the largest between what the model's detector says of a phantom, probabilities and masks,
-    and what the source says of it; None where that was not compared, as of a part.
+    and what the source says of it; None where that was not compared, as of a part. Of a repository, `revision` is its
+    commit, and `files` are the SHA-256 of what was taken from it, by path; `sha256` is that of their list.
     """
 
     file: str
     sha256: str
     form: str
+    revision: str = ""
+    files: dict[str, str] = Field(default_factory=dict)
     compared_with: str = ""
     largest_difference: float | None = None
     detector_difference: float | None = None

@@ -10,6 +10,8 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.files import sweep_abandoned
 from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format, inference_config
@@ -35,7 +37,7 @@ _HALF_LIMIT = 65504.0
 def write_package(
     folder: Path | str,
     *,
-    state_dict: "Mapping[str, torch.Tensor] | None" = None,
+    state_dict: "Mapping[str, torch.Tensor] | Mapping[str, np.ndarray] | None" = None,
     programs: Mapping[str, Path] | None = None,
     card: Card,
     version: str,
@@ -49,6 +51,7 @@ def write_package(
     documents: Mapping[str, bytes] | None = None,
     half: bool = True,
     graphs: bool = True,
+    ready: Mapping[str, bytes] | None = None,
     replace: bool = False,
     build: BuildNetwork | None = None,
 ) -> ModelPackage:
@@ -62,7 +65,7 @@ def write_package(
     folder
         The package's own folder; must not exist unless `replace`.
     state_dict
-        The network's tensors by name.
+        The network's tensors by name, of torch or of numpy; those of numpy are written as they are, without torch.
     programs
         Instead of tensors: files that run by themselves, by their path in the package (``models/model.onnx``).
     card
@@ -82,6 +85,8 @@ def write_package(
     graphs
         Write ONNX graphs of the network too, so that it runs without PyTorch. Where that is not possible the card says
         why.
+    ready
+        Graphs that are there already, by their path in the package, as `card` states them.
     replace
         Put the new package in the place of an old one.
     build
@@ -138,7 +143,10 @@ def write_package(
                 shutil.copyfile(file, partial / name)
         else:
             _write_weights(partial / WEIGHTS[0], state_dict or {}, half=half)
-            if graphs:
+            for name, content in (ready or {}).items():
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                (partial / name).write_bytes(content)
+            if graphs and not ready:
                 metadata = _with_graphs(metadata, partial, WEIGHTS[0], build=build)
         _write_metadata(partial, metadata)
         if not programs:
@@ -239,13 +247,20 @@ def _write_metadata(partial: Path, metadata: Metadata) -> None:
     _write_text(partial / METADATA, json.dumps(told, indent=2, allow_nan=False) + "\n")
 
 
-def _write_weights(path: Path, state_dict: "Mapping[str, torch.Tensor]", *, half: bool) -> None:
+def _write_weights(
+    path: Path, state_dict: "Mapping[str, torch.Tensor] | Mapping[str, np.ndarray]", *, half: bool
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {name: value for name, value in state_dict.items() if isinstance(value, np.ndarray)}
+    if arrays:
+        from safetensors import numpy as arrays_file
+
+        arrays_file.save_file(arrays, path, metadata={"format": "pt"})
+        return
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: stored_tensor(tensor, half=half) for name, tensor in state_dict.items()}, path, metadata={"format": "pt"}
-    )
+    kept = {name: stored_tensor(value, half=half) for name, value in state_dict.items() if name not in arrays}
+    save_file(kept, path, metadata={"format": "pt"})
 
 
 def stored_tensor(tensor: "torch.Tensor", *, half: bool) -> "torch.Tensor":

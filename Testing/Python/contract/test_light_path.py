@@ -8,7 +8,7 @@ import pytest
 from extension_files import LIBRARY
 
 TORCH = ("torch", "torchvision", "monai", "timm", "segmentation_models_pytorch", "lightning", "torchmetrics", "skimage",
-         "onnx", "onnxscript", "h5py", "tensorboard", "torchxrayvision", "yaml")  # fmt: skip
+         "onnx", "onnxscript", "h5py", "tensorboard", "torchxrayvision")  # fmt: skip
 EVALUATE = ("sklearn", "pandas", "openpyxl")
 
 NEED_TORCH = (
@@ -20,10 +20,12 @@ NEED_TORCH = (
     "models.graphs.prove",
     "models.graphs.explain",
     "models.graphs.make",
+    "models.public.torch_proof",
     "models.runtime.gradcam",
     "models.runtime.torch*",
     "detectors.bundle",
     "detectors.importing",
+    "detectors.public_importing",
     "detectors.import_proof",
     "detectors.*.import_proof",
     "detectors.pe.keras_models",

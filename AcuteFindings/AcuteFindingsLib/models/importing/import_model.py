@@ -83,6 +83,7 @@ def import_model(
     prove: bool = True,
     say: Say | None = None,
     replace: bool = False,
+    described: Callable[[Card], Card] | None = None,
     more: Mapping[str, Convert] = MappingProxyType({}),
     progress: Progress = no_progress,
     cancelled: Cancelled = never_cancelled,
@@ -110,6 +111,8 @@ def import_model(
         Compares what the model's detector says of a phantom too, as `detectors.import_proof.detector_difference`.
     replace
         Put the new package in the place of an old one.
+    described
+        Changes what the card says before it is written, as a description of a public model does.
     more
         How further forms of file are read, by name.
     progress, cancelled
@@ -154,10 +157,11 @@ def import_model(
     else:
         origin = (card.origin or _origin(path, converted)).model_copy(update={"remark": "Skipped on request."})
     at("Writing the package", 0.8)
+    card = card.model_copy(update={"origin": origin})
     package = _write(
         out,
         converted,
-        card.model_copy(update={"origin": origin}),
+        described(card) if described is not None else card,
         identity,
         task=options.tasks.get(converted.task),
         replace=replace,

@@ -17,29 +17,43 @@ def licenses_file() -> Path:
     return settings_folder() / "licenses.json"
 
 
-def license_text(description: ImportDescription) -> str:
-    """Return what the user agrees to, as plain text: the model, its license and where both are."""
+def license_text(description: ImportDescription, *, stated: str = "") -> str:
+    """Return what the user agrees to, as plain text: the model, its license and where both are.
+
+    Parameters
+    ----------
+    stated
+        The license as the hub states it today; empty where it is not known.
+    """
     terms = description.license
     lines = [description.title, f"License: {terms.name}", f"Source: {description.address}"]
     if terms.address:
         lines.append(f"Full text: {terms.address}")
+    if _is_another(description, stated):
+        lines.append(f"The hub states another license today: {stated}")
     return "\n".join([*lines, terms.text.strip()])
 
 
-def needs_consent(description: ImportDescription, *, file: Path | None = None) -> bool:
-    """Return whether the user has to agree to the license before the import: not commercial, and not agreed yet.
+def needs_consent(description: ImportDescription, *, stated: str = "", file: Path | None = None) -> bool:
+    """Return whether the user has to agree to the license before the import.
+
+    So it is where the license does not allow commercial use, or the hub has `stated` another than the description
+    names, and the user has not agreed yet.
 
     Raises
     ------
     ModelError
         The file is damaged.
     """
-    return not description.license.commercial and not _agreements(file).has(description.id, _sha256(description))
+    if description.license.commercial and not _is_another(description, stated):
+        return False
+    return not _agreements(file).has(description.id, _sha256(description, stated))
 
 
-def give_consent(description: ImportDescription, *, file: Path | None = None) -> None:
-    """Remember that the user has agreed to the license as it stands in the description; raises as `needs_consent`."""
-    _agreements(file).add(description.id, _sha256(description))
+def give_consent(description: ImportDescription, *, stated: str = "", file: Path | None = None) -> None:
+    """Remember that the user has agreed to the license as it stands; raises as `needs_consent`."""
+    if not description.license.commercial or _is_another(description, stated):
+        _agreements(file).add(description.id, _sha256(description, stated))
 
 
 def withdraw_consent(description: ImportDescription, *, file: Path | None = None) -> None:
@@ -47,17 +61,26 @@ def withdraw_consent(description: ImportDescription, *, file: Path | None = None
     _agreements(file).remove(description.id)
 
 
-def require_consent(description: ImportDescription, *, file: Path | None = None) -> None:
+def require_consent(description: ImportDescription, *, stated: str = "", file: Path | None = None) -> None:
     """Raise `ConsentError` where the user still has to agree to the license."""
-    if needs_consent(description, file=file):
-        raise ConsentError(
-            f"{description.title} is under {description.license.name}, which does not allow commercial use. Read it "
-            f"with `acutefindings models recommended --show {description.id}` and agree with --agree, or in the panel."
-        )
+    if not needs_consent(description, stated=stated, file=file):
+        return
+    name = description.license.name
+    why = f"{description.title} is under {name}, which does not allow commercial use."
+    if _is_another(description, stated):
+        why = f"The hub states the license {stated} for {description.title}, not {name}, which its description names."
+    raise ConsentError(
+        f"{why} Read it with `acutefindings models recommended --show {description.id}` and agree with --agree, or in "
+        "the panel."
+    )
 
 
-def _sha256(description: ImportDescription) -> str:
-    return hashlib.sha256(license_text(description).encode()).hexdigest()
+def _is_another(description: ImportDescription, stated: str) -> bool:
+    return bool(stated) and stated.casefold() != description.license.name.casefold()
+
+
+def _sha256(description: ImportDescription, stated: str) -> str:
+    return hashlib.sha256(license_text(description, stated=stated).encode()).hexdigest()
 
 
 def _agreements(file: Path | None) -> Agreements:
