@@ -139,18 +139,30 @@ def _verdict(
 ) -> Verdict:
     needed = max(rule.minimum_peak, threshold)
     said = (
-        f"Positive where a {word} of {rule.minimum_mm3:.0f} mm³ or more is drawn and reaches {needed:.2f} at its peak; "
+        f"Positive where a {word} of {rule.minimum_mm3:g} mm³ or more is drawn and reaches {needed:.2f} at its peak; "
         f"drawn is what reaches {threshold:.2f}."
     )
     if not parts:
         return Verdict("negative", score, needed, said, f"Nothing is drawn; the highest voxel is {highest:.2f}.")
-    largest, peak = parts[0].volume_mm3, max(part.peak for part in parts)
-    found = f"{counted(len(parts), word)} {'is' if len(parts) == 1 else 'are'} drawn"
+    peak = max(part.peak for part in parts)
+    if len(parts) == 1:
+        found = f"1 {word} of {volume_text(parts[0].volume_mm3)} is drawn, its peak {peak:.2f}"
+    else:
+        together = volume_text(sum(part.volume_mm3 for part in parts))
+        found = (
+            f"{counted(len(parts), word)} of {together} together are drawn, the largest of "
+            f"{volume_text(parts[0].volume_mm3)}, the highest peak {peak:.2f}"
+        )
     small = sum(not rule.counts(part) for part in parts)
     if small == len(parts):
-        text = f"{found}, the largest of {largest:.0f} mm³, the highest peak {peak:.2f}: below the rule's limits, "
-        return Verdict("indeterminate", score, needed, said, f"{text}so look at what is drawn.")
-    together = f" {sum(part.volume_mm3 for part in parts):.0f} mm³ together," if len(parts) > 1 else ""
-    text = f"{found},{together} the largest of {largest:.0f} mm³, the highest peak {peak:.2f}"
-    left = f"; {small} of them below the rule's limits" if small else ""
-    return Verdict("positive", score, needed, said, f"{text}{left}.")
+        text = f"{found}: below the rule's limits, so look at what is drawn."
+        return Verdict("indeterminate", score, needed, said, text)
+    left = f"; {small} of them {'is' if small == 1 else 'are'} below the rule's limits" if small else ""
+    return Verdict("positive", score, needed, said, f"{found}{left}.")
+
+
+def volume_text(mm3: float) -> str:
+    """Return a volume as people read it: ``"13.8 mm³"``, ``"640 mm³"``, from 10,000 mm³ on ``"12.4 mL"``."""
+    if mm3 >= 10_000:
+        return f"{mm3 / 1000:.1f} mL"
+    return f"{mm3:.0f} mm³" if mm3 >= 100 else f"{mm3:.1f} mm³"

@@ -7,7 +7,7 @@ import pytest
 
 from AcuteFindingsLib.detectors.hemorrhage.kind import KIND as HEMORRHAGE
 from AcuteFindingsLib.detectors.pe.kind import KIND
-from AcuteFindingsLib.detectors.volume_finding import MOST_PARTS, volume_finding
+from AcuteFindingsLib.detectors.volume_finding import MOST_PARTS, volume_finding, volume_text
 from AcuteFindingsLib.detectors.volume_rule import VolumeRule, connected_parts, volume_score
 from AcuteFindingsLib.errors import DetectionError, ModelError
 from AcuteFindingsLib.study.study import SourceSlice, Study
@@ -52,8 +52,10 @@ def test_a_large_part_makes_the_study_positive_and_is_told_in_cubic_millimeters(
     finding = find(drawn(LARGE, SMALL))
     assert finding.verdict.label == "positive"
     assert finding.verdict.probability == pytest.approx(0.9)
-    assert "2 clots are drawn" in finding.verdict.explanation
-    assert "1 of them below the rule's limits" in finding.verdict.explanation
+    assert finding.verdict.explanation == (
+        "2 clots of 49.9 mm³ together are drawn, the largest of 46.1 mm³, the highest peak 0.90; "
+        "1 of them is below the rule's limits."
+    )
     values = measured(finding)
     assert values["Volume of clot 1"] == pytest.approx(48 * MM3)
     assert values["Volume of clot 2"] == pytest.approx(4 * MM3)
@@ -75,7 +77,9 @@ def test_what_is_drawn_but_below_the_limits_is_indeterminate_and_shown(find) -> 
     finding = find(drawn(SMALL))
     assert finding.verdict.label == "indeterminate"
     assert finding.verdict.probability < finding.verdict.threshold
-    assert "look" in finding.verdict.explanation
+    assert finding.verdict.explanation == (
+        "1 clot of 3.8 mm³ is drawn, its peak 0.70: below the rule's limits, so look at what is drawn."
+    )
     assert finding.masks[0].voxels == 4
     assert find(drawn(LARGE), minimum_peak=0.95).verdict.label == "indeterminate"
     assert find(drawn(SMALL), minimum_mm3=3.0).verdict.label == "positive"
@@ -122,6 +126,11 @@ def test_of_very_many_parts_the_largest_are_told_one_by_one_and_all_are_counted(
     assert values["Number of clots"] == 6 * 12 * 10
     assert f"Volume of clot {MOST_PARTS}" in values
     assert f"Volume of clot {MOST_PARTS + 1}" not in values
+
+
+@pytest.mark.parametrize(("mm3", "told"), [(13.84, "13.8 mm³"), (640.4, "640 mm³"), (12_430.0, "12.4 mL")])
+def test_volumes_are_told_as_exactly_as_people_need(mm3: float, told: str) -> None:
+    assert volume_text(mm3) == told
 
 
 def test_parts_that_touch_by_a_corner_are_one() -> None:
