@@ -10,11 +10,29 @@ from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.preprocessing.orient import to_axial
-from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.study.study import SourceSlice, Study
 
 
 def phantom(seed: int) -> Phantom:
     return make_phantom("ctpa", seed, positive=True, matrix=96, slice_spacing=5.0)
+
+
+def box_chest(depth: int = 40) -> Study:
+    """Two boxes of lung in 4 mm voxels, which meet at the middle plane in front, in a box of soft tissue in air."""
+    array = np.full((depth, 64, 64), -1000, np.float32)
+    array[:, 6:58, 4:60] = 40
+    array[:, 20:50, 8:27] = array[:, 20:50, 37:56] = -800
+    array[:, 12:20, 8:56] = -800
+    array[:, 12:20, 31:33] = -500
+    matrix = np.diag([-4.0, -4.0, 4.0, 1.0])
+    sources = tuple(SourceSlice(k, None, 0, "", (0.0, 0.0, 4.0 * k), k) for k in range(depth))
+    return Study(array, matrix, "CT", "HU", "axial", sources)
+
+
+def spot(study: Study, x: int, y: int) -> tuple[float, float, float] | None:
+    mask = np.zeros(study.array.shape, np.uint8)
+    mask[len(mask) // 2, y, x] = 1
+    return told(study, mask)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +86,22 @@ def test_a_mirrored_header_mirrors_the_sides(chest) -> None:
     right, left, elsewhere = told(study, mask)
     mirrored = replace(study, array=study.array[:, :, ::-1])
     assert told(mirrored, mask[:, :, ::-1]) == pytest.approx((left, right, elsewhere), rel=0.15, abs=100)
+
+
+def test_where_the_lungs_meet_is_on_no_side() -> None:
+    study = box_chest()
+    assert [spot(study, x, 15) for x in (16, 30, 33, 47)] == [(64, 0, 0), (0, 0, 64), (0, 0, 64), (0, 64, 0)]
+
+
+def test_a_vessel_within_a_lung_is_in_it_and_one_between_the_lungs_is_not() -> None:
+    study = box_chest()
+    study.array[:, 33:37, 16:20] = 300
+    assert spot(study, 18, 35) == (64, 0, 0)
+    assert spot(study, 32, 35) == (0, 0, 64)
+
+
+def test_of_a_slab_with_little_lung_no_side_is_told() -> None:
+    assert spot(box_chest(4), 16, 15) is None
 
 
 @pytest.mark.parametrize("half", [slice(None, 40), slice(56, None)])

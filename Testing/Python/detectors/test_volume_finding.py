@@ -96,6 +96,12 @@ def test_a_study_in_which_nothing_is_drawn_is_negative_and_its_probability_has_a
     assert 0.25 < fainter.probability < faint.probability
 
 
+def test_a_rule_that_asks_for_less_than_is_drawn_asks_for_what_is_drawn(find) -> None:
+    verdict = find(drawn((*LARGE[:3], 0.4)), minimum_peak=0.2).verdict
+    assert (verdict.label, verdict.threshold) == ("negative", 0.5)
+    assert verdict.probability < verdict.threshold
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_probability_reaches_the_threshold_exactly_where_the_rule_holds(find, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -183,16 +189,19 @@ def test_a_study_whose_volumes_cannot_be_told_is_refused(find, change: dict, tol
 
 def test_bleeds_are_told_in_milliliters_with_their_density(scripted, card) -> None:
     study = study_of()
-    study.array[2:7, 4:12, 4:12] = 60.0
     probability = drawn((slice(2, 7), slice(4, 12), slice(4, 12), 0.8), SMALL)
+    # An L: its box holds what does not bleed.
+    probability[2:7, 8:12, 8:12] = 0.1
+    bleeds = probability == np.float32(0.8)
+    study.array[bleeds] = 60.0
     made = card("hemorrhage", labels=["any"], points=[("mask", "any", 0.5)])
     finding = volume_finding(study, probability, kind=HEMORRHAGE, model=scripted(made, {}))
     assert finding.verdict.label == "positive"
     assert "bleed of 100 mm³ or more" in finding.verdict.rule
     values = measured(finding)
-    assert values["Hemorrhage volume"] == pytest.approx(324 * MM3 / 1000)
-    assert values["Volume of outline 1"] == pytest.approx(320 * MM3 / 1000)
+    assert values["Hemorrhage volume"] == pytest.approx(244 * MM3 / 1000)
+    assert values["Volume of outline 1"] == pytest.approx(240 * MM3 / 1000)
     assert (values["Mean density of outline 1"], values["Mean density of outline 2"]) == (60.0, 0.0)
-    study.array[2:7, 4:12, 4:12] = 400.0
+    study.array[bleeds] = 400.0
     dense = volume_finding(study, probability, kind=HEMORRHAGE, model=scripted(made, {}))
     assert "denser-than-blood" in {notice.code for notice in dense.warnings}

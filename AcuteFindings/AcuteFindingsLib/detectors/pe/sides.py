@@ -18,6 +18,9 @@ LEAST_ML = 300.0
 VALLEY = 0.6
 """Between the lungs there is at most this share of the lung that either side has where it is widest."""
 
+FLAT = 0.02
+"""What differs by less than this share of the widest place counts as equally low."""
+
 APART_MM = 12.0
 """Nearer to the plane between the lungs than this nothing is said to lie in one of them."""
 
@@ -88,7 +91,9 @@ def _plane_between(lungs: np.ndarray, spacing: tuple[float, float, float]) -> in
     inner = np.flatnonzero((below > LEAST_SHARE) & (below < 1 - LEAST_SHARE))
     if not len(inner):
         return None
-    split = int(inner[np.argmin(ml[inner])])
+    # The lungs may be far apart: the middle of the lowest stretch.
+    low = inner[ml[inner] <= ml[inner].min() + FLAT * ml.max()]
+    split = int(np.median(low))
     right, left = ml[:split], ml[split + 1 :]
     if not len(right) or not len(left) or min(right.sum(), left.sum()) < LEAST_ML:
         return None
