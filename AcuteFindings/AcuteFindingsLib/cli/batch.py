@@ -19,6 +19,7 @@ from AcuteFindingsLib.cli.common import (
     plain,
     progress_bar,
 )
+from AcuteFindingsLib.cli.worklist import Database, Urgency
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.registry import detector_ids
 from AcuteFindingsLib.worklist.engines.choose import ENGINES
@@ -48,12 +49,19 @@ def batch(
         bool, typer.Option("--dicom", help="Also write DICOM Segmentation and Structured Report.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read again what failed before.")] = False,
+    database: Database = None,
+    urgency: Urgency = None,
+    show_patient: Annotated[
+        bool, typer.Option("--show-patient", help="Keep name and number of patients in your account, for the list.")
+    ] = False,
 ) -> None:
     """Read many studies, each once; a batch that was stopped goes on where it was. Exit status 1 if any failed."""
     from AcuteFindingsLib.worklist.batch import read_batch
+    from AcuteFindingsLib.worklist.batch_list import BatchList
     from AcuteFindingsLib.worklist.engines.choose import make_engine
     from AcuteFindingsLib.worklist.exams import find_exams
     from AcuteFindingsLib.worklist.reading import ReadSettings
+    from AcuteFindingsLib.worklist.urgency import read_urgency
 
     one_of("--detector", detector, (*detector_ids(), "auto"))
     one_of("--engine", engine, ENGINES)
@@ -66,9 +74,11 @@ def batch(
         dicom=dicom,
         retry_failed=retry_failed,
     )
+    settings_of_urgency = None if urgency is None else read_urgency(urgency)
     failed: list[str] = []
 
     def told(exam: "Exam", answer: "Answer") -> None:
+        shown.heard(exam, answer)
         if isinstance(answer, str):
             failed.append(f"{exam.source}: {answer}")
             return
@@ -80,8 +90,13 @@ def batch(
 
     with progress_bar() as progress:
         found = find_exams(source.absolute(), progress=progress)
-    with progress_bar() as progress:
-        result = read_batch(found, settings, make_engine(engine, workers=workers), told=told, progress=progress)
+    shown = BatchList(settings.out, url=database, settings=settings_of_urgency, patients=show_patient)
+    shown.waiting(found.exams)
+    try:
+        with progress_bar() as progress:
+            result = read_batch(found, settings, make_engine(engine, workers=workers), told=told, progress=progress)
+    finally:
+        table, page = shown.finish()
     for line in failed[:_MOST_NAMED]:
         err_console.print(f"  failed  {plain(line)}")
     if (more := len(failed) - _MOST_NAMED) > 0:
@@ -94,5 +109,7 @@ def batch(
     if found.others:
         out_console.print(f"  {counted(found.others, 'examination')} of modalities that no detector reads left alone")
     out_console.print(f"  results  {out}")
+    out_console.print(f"  list     {table}")
+    out_console.print(f"  page     {page}")
     if result.wrong or found.missing:
         raise typer.Exit(1)

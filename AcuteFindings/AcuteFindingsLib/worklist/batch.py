@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.worklist.engines.engine import READER, Answer, Engine, MakeReader
 from AcuteFindingsLib.worklist.exams import Exam, Found
 from AcuteFindingsLib.worklist.reading import AUTO, Outcome, ReadSettings
-from AcuteFindingsLib.worklist.records import ResultsFolder
+from AcuteFindingsLib.worklist.records import ResultsFolder, now
 
 _AGAIN_SECONDS = 1.0
 
@@ -118,7 +118,8 @@ def read_batch(
         progress(_line(result, answered, count, time.monotonic() - started), answered / count)
 
     progress(f"Reading {counted(count, 'examination')}", 0.0)
-    left = list(found.exams)
+    when = now()
+    left = [exam if exam.arrived else replace(exam, arrived=when) for exam in found.exams]
     while left:
         engine.run(left, settings, done=done, cancelled=cancelled, reader=reader)
         # What another batch is reading is looked at again: it is done then, or its reader is gone.

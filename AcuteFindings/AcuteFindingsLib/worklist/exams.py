@@ -41,12 +41,15 @@ class Exam:
         Study Instance UID; empty where none is stated.
     modalities
         Of its DICOM files.
+    arrived
+        When it was first seen, ISO 8601 in UTC; empty where nobody said.
     """
 
     source: Path
     files: tuple[Path, ...] = ()
     study_uid: str = ""
     modalities: frozenset[str] = frozenset()
+    arrived: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
 
-from AcuteFindingsLib.worklist.records import State
 from AcuteFindingsLib.worklist.urgency import UrgencySettings
-
-ReaderAnswer = Literal["agree", "disagree", "unsure"]
-
-ANSWERS: tuple[ReaderAnswer, ...] = get_args(ReaderAnswer)
+from AcuteFindingsLib.worklist.words import State
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.requirements import RadiographRequirements
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.worklist.exams import Exam
-from AcuteFindingsLib.worklist.records import RECORD, Record, ResultsFolder, State, instances_of, now, record_bytes
+from AcuteFindingsLib.worklist.records import RECORD, Record, ResultsFolder, instances_of, now, record_bytes
+from AcuteFindingsLib.worklist.words import State
 
 AUTO = "auto"
 """Every detector that an examination fits."""
@@ -145,7 +146,7 @@ class Reader:
                 study_uid=exam.study_uid,
                 instances=instances,
                 asked=self.settings.asked,
-                arrived=before.arrived if before is not None else now(),
+                arrived=(before.arrived if before is not None else exam.arrived) or now(),
                 started=now(),
                 attempts=1 + (before.attempts if before is not None else 0),
             )
@@ -250,7 +251,7 @@ class Reader:
             study_uid=exam.study_uid,
             asked=self.settings.asked,
             said=said,
-            arrived=before.arrived if before is not None else when,
+            arrived=(before.arrived if before is not None else exam.arrived) or when,
             started=when,
             finished=when,
             attempts=1 + (before.attempts if before is not None else 0),

@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from pydantic import TypeAdapter
 
@@ -29,13 +28,10 @@ from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.threads import side_by_side
 from AcuteFindingsLib.worklist.exams import Exam
-
-State = Literal["waiting", "reading", "done", "refused", "failed"]
+from AcuteFindingsLib.worklist.words import State
 
 RECORD = "record.json"
 """The record beside a finding."""
-
-STATES: tuple[State, ...] = ("waiting", "reading", "done", "refused", "failed")
 
 _KEY_LENGTH = 20
 _MOST_BYTES = 2**20

@@ -17,11 +17,11 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from AcuteFindingsLib.errors import WorklistError
 from AcuteFindingsLib.names import plain_text
 from AcuteFindingsLib.worklist.answer_files import AnswerFile, read_answers, write_answer
-from AcuteFindingsLib.worklist.item import ANSWERS as WORDS
 from AcuteFindingsLib.worklist.item import WorklistItem
 from AcuteFindingsLib.worklist.records import Record, ResultsFolder
 from AcuteFindingsLib.worklist.tables import ANSWERS, STUDIES
 from AcuteFindingsLib.worklist.urgency import UrgencySettings
+from AcuteFindingsLib.worklist.words import ANSWERS as WORDS
 
 FILE = "worklist.sqlite"
 """The database inside a folder of results."""

@@ -1,0 +1,66 @@
+"""The list while a batch runs: what waits, what became of each study, and table and page at the end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from AcuteFindingsLib.worklist.engines.engine import Answer
+from AcuteFindingsLib.worklist.exams import Exam
+from AcuteFindingsLib.worklist.item import WorklistItem
+from AcuteFindingsLib.worklist.listing import write_listing
+from AcuteFindingsLib.worklist.patients import Patient, Patients, patient_of
+from AcuteFindingsLib.worklist.records import now
+from AcuteFindingsLib.worklist.store import Store
+from AcuteFindingsLib.worklist.urgency import UrgencySettings
+
+_PATIENTS_AT_ONCE = 50
+
+
+class BatchList:
+    """Keeps the list of a folder of results up to date with a batch that reads into it."""
+
+    def __init__(
+        self, folder: Path, *, url: str | None = None, settings: UrgencySettings | None = None, patients: bool = False
+    ) -> None:
+        """Open the list; `patients` keeps names and numbers in the account's own folder (`patients.Patients`)."""
+        self.store = Store(folder, url=url, settings=settings)
+        self._folder = folder
+        self._patients = Patients(folder) if patients else None
+        self._new: dict[str, Patient] = {}
+
+    def waiting(self, exams: Sequence[Exam]) -> None:
+        """Show examinations as waiting: those that a study's UID names, until it is known which detectors they fit."""
+        known = {item.study_uid for item in self.store.items()}
+        when = now()
+        self.store.put_items(
+            WorklistItem(self._waiting_key(exam), "", "waiting", exam.study_uid, arrived=when)
+            for exam in exams
+            if exam.study_uid and exam.study_uid not in known
+        )
+
+    def heard(self, exam: Exam, answer: Answer) -> None:
+        """Write what became of an examination."""
+        if exam.study_uid:
+            self.store.drop([self._waiting_key(exam)])
+        if isinstance(answer, str):
+            return
+        for outcome in answer:
+            self.store.put(outcome.record)
+            if self._patients is not None:
+                self._new[outcome.record.key] = patient_of(exam)
+        if len(self._new) >= _PATIENTS_AT_ONCE:
+            self._keep_patients()
+
+    def finish(self) -> tuple[Path, Path]:
+        """Write table and page of the list as it is now, and return their paths."""
+        self._keep_patients()
+        written = write_listing(self.store.items(), self._folder, self.store.settings)
+        self.store.close()
+        return written
+
+    def _keep_patients(self) -> None:
+        if self._patients is not None and self._new:
+            self._patients.add(self._new)
+        self._new = {}
+
+    def _waiting_key(self, exam: Exam) -> str:
+        return self.store.folder.key(exam, "", "")

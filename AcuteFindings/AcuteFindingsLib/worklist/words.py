@@ -1,0 +1,9 @@
+"""The words of the list, which commands and panels offer before anything heavy is loaded."""
+
+from typing import Literal, get_args
+
+State = Literal["waiting", "reading", "done", "refused", "failed"]
+ReaderAnswer = Literal["agree", "disagree", "unsure"]
+
+STATES: tuple[State, ...] = get_args(State)
+ANSWERS: tuple[ReaderAnswer, ...] = get_args(ReaderAnswer)
