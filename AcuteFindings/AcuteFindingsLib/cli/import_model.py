@@ -32,9 +32,12 @@ def models_import(
     std: Annotated[str | None, typer.Option("--std", help="As --mean.")] = None,
     labels: Annotated[str | None, typer.Option("--labels", help="Names of the outputs, in order: a,b,c.")] = None,
     encoder: Annotated[
-        str | None, typer.Option("--encoder", help="Encoder of a segmentation model, such as resnet34.")
+        str | None,
+        typer.Option("--encoder", help="Encoder of a segmentation model, such as resnet34 or a timm network."),
     ] = None,
-    decoder: Annotated[str | None, typer.Option("--decoder", help="unet, unetplusplus or deeplabv3plus.")] = None,
+    decoder: Annotated[
+        str | None, typer.Option("--decoder", help="Of a segmentation model: unet, fpn, deeplabv3plus, ...")
+    ] = None,
     network: Annotated[
         str | None, typer.Option("--network", help="Network of timm, such as resnet50 or convnext_tiny.")
     ] = None,

@@ -1,6 +1,7 @@
 """Pneumothorax on chest radiographs: the classifier and the segmenters of docs/sources.md 3."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -14,7 +15,14 @@ from AcuteFindingsLib.networks.layers import one_against_others, pad_to_multiple
 from AcuteFindingsLib.networks.pretrained import OFFLINE_BACKBONES, load_imagenet, with_download
 from AcuteFindingsLib.networks.unet import UNet
 
-ARCHITECTURES = ("unet", "unetplusplus", "deeplabv3plus")
+ARCHITECTURES = (
+    *("unet", "unetplusplus", "deeplabv3plus", "deeplabv3", "manet", "linknet", "fpn", "pspnet", "pan"),
+    *("upernet", "segformer"),
+)
+"""Those of segmentation-models-pytorch whose decoder reads the encoder's maps."""
+
+# What a network of segmentation-models-pytorch may be built otherwise than by default: nothing that goes to an encoder.
+_OPTION = re.compile(r"(decoder|psp)_\w+|encoder_(depth|output_stride)|upsampling")
 
 
 class PneumothoraxClassifier(Freezable):
@@ -51,7 +59,8 @@ class PneumothoraxClassifier(Freezable):
 class PneumothoraxSegmenter(nn.Module):
     """A radiograph → mask logits and, with the branch, the logit that the mask is empty.
 
-    U-Net from scratch, or U-Net, U-Net++ or DeepLabV3+ on an encoder (docs/sources.md 3). The branch is that of the
+    U-Net from scratch, or one of `ARCHITECTURES` on an encoder, of which docs/sources.md 3 has U-Net, U-Net++ and
+    DeepLabV3+. The branch is that of the
     fourth place: global average pool of the deepest map and one linear layer. U-Net++ does not script (its decoder
     looks modules up by name); trace it. All export.
 
@@ -79,6 +88,8 @@ class PneumothoraxSegmenter(nn.Module):
     classes, channel
         Of a network that draws several classes, which exclude each other (trained with softmax): how many, and which
         one is the answer, as the logit of "this one, none of the others".
+    options
+        Of the decoder, as segmentation-models-pytorch names them, where they are not its defaults.
 
     Raises
     ------
@@ -105,6 +116,7 @@ class PneumothoraxSegmenter(nn.Module):
         grey_std: Sequence[float] | None = None,
         classes: int = 1,
         channel: int = 0,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.gray = gray_input(grey_mean, grey_std, in_channels=in_channels)
@@ -116,11 +128,11 @@ class PneumothoraxSegmenter(nn.Module):
         if encoder == "scratch":
             if architecture != "unet" or pretrained:
                 raise ModelError("From scratch there is the U-Net only, without ImageNet weights; choose an encoder.")
-            if classes > 1:
-                raise ModelError("From scratch there is the U-Net of one class only; choose an encoder.")
+            if classes > 1 or options:
+                raise ModelError("From scratch there is the U-Net of one class and no options; choose an encoder.")
             self.parts: _ScratchParts | _EncoderParts = _ScratchParts(in_channels, batch_norm)
         else:
-            self.parts = _EncoderParts(architecture, encoder, in_channels, pretrained, classes)
+            self.parts = _EncoderParts(architecture, encoder, in_channels, pretrained, classes, dict(options or {}))
         self.dropout = nn.Dropout2d(dropout)
         self.feature_map = nn.Identity()
         self.empty_branch = empty_branch
@@ -147,6 +159,11 @@ class PneumothoraxSegmenter(nn.Module):
         return outputs
 
 
+def encoder_name(encoder: str) -> str:
+    """Return an encoder's name as segmentation-models-pytorch has it: of timm's models ``"tu-..."``."""
+    return encoder if encoder in smp.encoders.get_encoder_names() else f"tu-{encoder.removeprefix('tu-')}"
+
+
 class _ScratchParts(nn.Module):
     """The classic U-Net, cut into the same three."""
 
@@ -168,22 +185,32 @@ class _ScratchParts(nn.Module):
 class _EncoderParts(nn.Module):
     """Encoder, decoder and output of a model of segmentation-models-pytorch."""
 
-    def __init__(self, architecture: str, encoder: str, in_channels: int, pretrained: bool, classes: int) -> None:
+    def __init__(
+        self,
+        architecture: str,
+        encoder: str,
+        in_channels: int,
+        pretrained: bool,
+        classes: int,
+        options: dict[str, Any],
+    ) -> None:
         super().__init__()
-        name = encoder if encoder in smp.encoders.get_encoder_names() else f"tu-{encoder.removeprefix('tu-')}"
+        if strange := [key for key in options if not _OPTION.fullmatch(key)]:
+            raise ModelError(f"A segmenter is not built with {strange[0]!r} here; leave it out.")
         download = pretrained and encoder not in OFFLINE_BACKBONES
         arguments: dict[str, Any] = {
-            "encoder_name": name,
+            "encoder_name": encoder_name(encoder),
             "encoder_weights": "imagenet" if download else None,
             "in_channels": in_channels,
             "classes": classes,
+            **options,
         }
         if download:
             model = with_download(encoder, lambda: smp.create_model(architecture, **arguments))
         else:
             try:
                 model = smp.create_model(architecture, **arguments)
-            except (ValueError, KeyError, RuntimeError) as error:
+            except (ValueError, KeyError, RuntimeError, TypeError) as error:
                 raise ModelError(
                     f"The segmenter {architecture!r} does not go on the encoder {encoder!r}: {error}."
                 ) from error

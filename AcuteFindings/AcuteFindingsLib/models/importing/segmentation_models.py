@@ -1,5 +1,6 @@
 """Checkpoints of segmentation-models-pytorch as models that draw a mask on a picture."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import (
     Answers,
     Converted,
+    Head,
     Options,
     Probe,
     draws_mask,
@@ -25,26 +27,15 @@ from AcuteFindingsLib.models.importing.converted import (
 from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
 from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.networks.gray_input import IMAGENET_MEAN, IMAGENET_STD
+from AcuteFindingsLib.networks.pneumothorax import ARCHITECTURES, encoder_name
 
 _SIZE = 512
 _ANCHOR = "segmentation_head.0.weight"
-_DECODERS = {"unet": "unet", "unetplusplus": "unetplusplus", "deeplabv3plus": "deeplabv3plus"}
-# What segmentation-models-pytorch takes where its `config.json` says nothing; other values build another network.
-_PLAIN: dict[str, tuple[Any, ...]] = {
-    "encoder_depth": (5,),
-    "decoder_channels": ([256, 128, 64, 32, 16], 256),
-    "decoder_attention_type": (None,),
-    "decoder_use_batchnorm": (True, "batchnorm"),
-    "decoder_use_norm": (True, "batchnorm"),
-    "decoder_interpolation": ("nearest",),
-    "decoder_add_center_block": (False,),
-    "decoder_aspp_separable": (True,),
-    "decoder_aspp_dropout": (0.5,),
-    "decoder_atrous_rates": ([12, 24, 36],),
-    "encoder_output_stride": (16,),
-    "upsampling": (4,),
-    "activation": (None,),
-}
+# What `config.json` says of the network beside its decoder's options, which are taken as they are.
+_OTHER = frozenset(["encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"])
+# Renamed in 0.5.
+_OLD_NAMES = {"decoder_use_batchnorm": "decoder_use_norm"}
+_HEADS: dict[Any, Head | None] = {"sigmoid": "sigmoid", "softmax": "softmax", "softmax2d": "softmax"}
 _SOURCE = "Iakubovskii P., Segmentation Models PyTorch, 2019"
 
 
@@ -69,19 +60,23 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
     dropped = [name for name in state if name.startswith("classification_head.")]
     state = {name: value for name, value in state.items() if name not in dropped}
     decoder, encoder = _architecture(path, config, options)
+    built = _options(path, decoder, config)
+    head = options.head or _head(path, config)
     channels = _first_channels(path, state)
     whole = dict(state)
     classes = len(state[_ANCHOR])
     chosen = _chosen_class(path, state, options.channel)
     # Masks of several classes are trained with softmax as a rule: each pixel belongs to one of them.
-    exclusive = classes > 1 and options.head != "sigmoid"
-    if classes == 1 and options.head == "softmax":
+    exclusive = classes > 1 and head != "sigmoid"
+    if classes == 1 and head == "softmax":
         raise ModelError(f"{path.name} draws one class, and a softmax of one class is always 1; leave --head out.")
     if not exclusive:
         state = _one_class(state, chosen)
     plain = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD} if channels == len(IMAGENET_MEAN) else {}
     mean, std = normalization(channels, options, **plain)
-    arguments = {"architecture": decoder, "encoder": encoder, "in_channels": channels}
+    arguments: dict[str, Any] = {"architecture": decoder, "encoder": encoder, "in_channels": channels}
+    if built:
+        arguments["options"] = built
     if exclusive:
         arguments |= {"classes": classes, "channel": chosen}
     preprocessing: dict[str, Any] = {"size": options.size or _SIZE, "flip": False, "equalise": False}
@@ -95,7 +90,9 @@ def convert_segmentation_model(path: Path, options: Options) -> Converted:
     def ask(pictures: np.ndarray) -> Answers:
         import segmentation_models_pytorch as smp
 
-        network = smp.create_model(decoder, encoder, encoder_weights=None, in_channels=channels, classes=classes)
+        network = smp.create_model(
+            decoder, encoder_name(encoder), encoder_weights=None, in_channels=channels, classes=classes, **built
+        )
         network.load_state_dict(whole)
         with torch.inference_mode():
             logits = network.eval()(torch.from_numpy(normalized(pictures, mean, std))).numpy()
@@ -155,15 +152,43 @@ def _files(path: Path) -> tuple[Path, dict[str, Any]]:
 def _architecture(path: Path, config: dict[str, Any], options: Options) -> tuple[str, str]:
     decoder = (options.decoder or str(config.get("_model_class", ""))).lower().replace("_", "").replace("+", "plus")
     encoder = options.encoder or config.get("encoder_name")
-    if decoder not in _DECODERS or not encoder:
+    if decoder not in ARCHITECTURES or not encoder:
         raise ModelError(
-            f"{path.name} does not say which network it is; name its decoder ({', '.join(_DECODERS)}) with --decoder "
-            "and its encoder, such as resnet34, with --encoder."
+            f"{path.name} does not say which network it is; name its decoder ({', '.join(ARCHITECTURES)}) with "
+            "--decoder and its encoder, such as resnet34 or a network of timm, with --encoder."
         )
-    for key, plain in _PLAIN.items():
-        if key in config and config[key] not in plain:
-            raise ModelError(f"{path.name} was built with {key} {config[key]!r}, which no network here has.")
     return decoder, str(encoder)
+
+
+def _options(path: Path, decoder: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return what `config.json` says of the decoder where it is not the default of that class."""
+    import segmentation_models_pytorch as smp
+
+    known = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[decoder]).parameters
+    options = {}
+    for key, value in config.items():
+        name = _OLD_NAMES.get(key, key)
+        if key in _OTHER or key.startswith("_"):
+            continue
+        if name not in known:
+            # Of other classes, and of programs around them.
+            if name.startswith(("decoder_", "psp_", "encoder_")):
+                raise ModelError(f"{path.name} was built with {key} {value!r}, which no network here has.")
+            continue
+        default = known[name].default
+        if value != (list(default) if isinstance(default, tuple) else default):
+            options[name] = value
+    return options
+
+
+def _head(path: Path, config: dict[str, Any]) -> Head | None:
+    """Return how the classes are read by the activation that follows the network; it has no weights."""
+    activation = config.get("activation")
+    if activation in (None, "identity"):
+        return None
+    if activation not in _HEADS:
+        raise ModelError(f"{path.name} was built with activation {activation!r}, which no network here has.")
+    return _HEADS[activation]
 
 
 def _first_channels(path: Path, state: dict[str, torch.Tensor]) -> int:
