@@ -1,12 +1,10 @@
 """The model loader that all modules share: which models there are, which one is used, and what is known of each."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.detectors.registry import find_kind
@@ -15,27 +13,25 @@ from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.models.default_model import Choice, defaults_file, set_default
 from AcuteFindingsLib.models.task import PART
 from AcuteFindingsLib.places import models_cache
-from AcuteFindingsLib.widgets.models.archive import unpack_steps
+from AcuteFindingsLib.widgets.models.additions import ModelAdditions, added_text
 from AcuteFindingsLib.widgets.models.buttons import ModelButtons
 from AcuteFindingsLib.widgets.models.cards import card_text
 from AcuteFindingsLib.widgets.models.checks import ModelChecks
 from AcuteFindingsLib.widgets.models.download import ModelDownload
-from AcuteFindingsLib.widgets.models.importing import DESCRIPTIONS, ENDINGS, ModelImport
+from AcuteFindingsLib.widgets.models.importing import DESCRIPTIONS, ENDINGS
 from AcuteFindingsLib.widgets.models.provider_rows import provider_rows
 from AcuteFindingsLib.widgets.models.public_models import PublicModels
+from AcuteFindingsLib.widgets.models.removal import remove_model
 from AcuteFindingsLib.widgets.models.rows import (
     PROVIDER,
     ModelRow,
     default_choices,
     list_rows,
     read_row,
-    rows_in,
-    set_user_folders,
     user_folders,
 )
 from AcuteFindingsLib.widgets.models.table import ModelTable
 from AcuteFindingsLib.widgets.models.verification import ModelVerification
-from AcuteFindingsLib.widgets.stepper import Stepper
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess, shared_worker
 
 
@@ -84,7 +80,6 @@ class ModelLoader:
         self._model = ""
         self._wanted = self._remembered() if detector else ""
         self._required = self._obstacle = ""
-        self._unpacking: Stepper | None = None
         self._checks = ModelChecks(self._on_checked)
         self._verification = ModelVerification(
             self._checks,
@@ -92,14 +87,20 @@ class ModelLoader:
             tell=self._tell,
             failed=self._on_checked,
         )
-        self._import = ModelImport(worker=lambda: worker or shared_worker(), tell=self._tell, done=self._on_unpacked)
+        self._additions = ModelAdditions(
+            self.task,
+            worker=lambda: worker or shared_worker(),
+            settings=self._settings,
+            tell=self._tell,
+            added=self._on_added,
+        )
         self.download = ModelDownload(
             self.task,
             worker=downloader,
             settings=self._settings,
             installed=lambda: {row.id for row in list_rows(user_folders(self._settings))},
             tell=self._tell,
-            done=self._on_unpacked,
+            done=self._additions.add_downloaded,
         )
         self.public = PublicModels(
             self.task,
@@ -239,14 +240,7 @@ class ModelLoader:
 
     def add_folder(self, folder: Path | str) -> None:
         """List the models of a folder from now on: a package, or a folder of packages."""
-        folder = Path(folder)
-        found = rows_in(folder)
-        if not found:
-            self._tell(_("{folder} holds no model package.").format(folder=folder))
-            return
-        set_user_folders(self._settings, [folder, *user_folders(self._settings)])
-        self.refresh()
-        self._tell_added(found)
+        self._additions.add_folder(Path(folder))
 
     def add_file(self, file: Path | str) -> None:
         """Unpack a zip file of a package into the folder of downloaded packages, or import weights, and list it.
@@ -256,20 +250,8 @@ class ModelLoader:
         if Path(file).suffix.lower() in DESCRIPTIONS:
             self.show_public()
             self.public.show_description(Path(file))
-            return
-        if Path(file).suffix.lower() != ".zip":
-            self._import.start(Path(file), self.task)
-            return
-        if self._unpacking is not None and self._unpacking.running:
-            self._tell(_("Another model is being unpacked; try again when it is done."))
-            return
-        self._unpacking = Stepper(
-            unpack_steps(Path(file)),
-            done=self._on_unpacked,
-            failed=lambda error: self._tell(str(error)),
-            progress=lambda share: self._tell(_("Unpacking: {percent} %").format(percent=round(100 * share))),
-        )
-        self._unpacking.start()
+        else:
+            self._additions.add_file(Path(file))
 
     def verify(self) -> None:
         """Check the selected package's files again, then its tensors in the worker process."""
@@ -299,32 +281,18 @@ class ModelLoader:
         row = self._table.current
         if row is None or row.shipped:
             return
-        folders = user_folders(self._settings)
-        listed = [folder for folder in folders if folder in (row.folder, row.folder.parent)]
-        if row.place == "downloaded":
-            question = _("Delete the model {model} with its files in {folder}?")
-        else:
-            question = _("Take the folder {folder} off the list? Its files, the model {model} among them, stay.")
-        where = row.folder if row.place == "downloaded" or not listed else listed[0]
-        text = question.format(model=row.id, folder=where)
-        if not slicer.util.confirmOkCancelDisplay(text, windowTitle=_("Delete model"), parent=self.widget):
-            return
-        if row.place == "downloaded":
-            try:
-                shutil.rmtree(row.folder)
-            except OSError as error:
-                self._tell(_("{folder} could not be deleted: {error}.").format(folder=row.folder, error=error))
-        else:
-            set_user_folders(self._settings, [folder for folder in folders if folder not in listed])
-        self.refresh()
+        try:
+            if remove_model(row, self._settings, self.widget):
+                self.refresh()
+        except AcuteFindingsError as error:
+            self.refresh()
+            self._tell(str(error))
 
     def close(self) -> None:
         """Stop what is under way: the panel goes."""
         self._checks.stop()
-        if self._unpacking is not None:
-            self._unpacking.stop()
         self._verification.stop()
-        self._import.stop()
+        self._additions.close()
         self.download.close()
         self.public.close()
 
@@ -457,9 +425,9 @@ class ModelLoader:
             self._refuse(row, error)
         self._verification.files_checked(row, error)
 
-    def _on_unpacked(self, folder: Path) -> None:
+    def _on_added(self, rows: list[ModelRow]) -> None:
         self.refresh()
-        self._tell_added([read_row(folder, place="downloaded")])
+        self._tell(added_text(rows, self.task))
 
     def _on_imported(self, folder: Path, default: bool) -> None:
         self.refresh()
@@ -468,16 +436,7 @@ class ModelLoader:
             told = _("Added: {model}, now the default for {finding}.")
             self._tell(told.format(model=row.id, finding=_finding(row)))
         else:
-            self._tell_added([row])
-
-    def _tell_added(self, rows: list[ModelRow]) -> None:
-        others = [row for row in rows if self.task and row.task not in ("", self.task)]
-        text = _("Added: {models}.").format(models=", ".join(row.id for row in rows))
-        if others:
-            text += " " + _("Made for another task, so not listed here: {models}.").format(
-                models=", ".join(row.id for row in others)
-            )
-        self._tell(text)
+            self._tell(added_text([row], self.task))
 
     def _ask_folder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder of model packages"))
