@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from AcuteFindingsLib.models.graphs.check import FLOAT, check_graph
 from AcuteFindingsLib.models.public.description import ImportDescription
 from AcuteFindingsLib.models.public.tensors import package_name, prefix_of
 
@@ -71,6 +72,26 @@ def random_state(description: ImportDescription, *, seed: int = 23) -> dict[str,
     noise = np.random.default_rng(seed).uniform(low, high, (2, image.channels, *image.shape)).astype(np.float32)
     made = random_network(network.name, network.arguments, torch.from_numpy(noise), seed=seed)
     return {name: value.numpy() for name, value in made.state_dict().items()}
+
+
+def graph_state(
+    description: ImportDescription, graphs: Mapping[str, bytes], *, seed: int = 23
+) -> dict[str, np.ndarray]:
+    """Return random tensors of the names and shapes that a description's graphs ask for; needs no torch.
+
+    Good for what does not compute with them: they are small, and variances are one.
+    """
+    numbers = np.random.default_rng(seed)
+    state: dict[str, np.ndarray] = {}
+    for data in graphs.values():
+        for name, (shape, kind) in check_graph(data, name=description.id).lacking.items():
+            if kind != FLOAT:
+                state[name] = np.zeros(shape, np.int64)
+            elif name.endswith("running_var"):
+                state[name] = np.ones(shape, np.float32)
+            else:
+                state[name] = 0.02 * numbers.standard_normal(shape, np.float32)
+    return state
 
 
 def _file_of(description: ImportDescription, name: str) -> str:

@@ -18,6 +18,7 @@ from AcuteFindingsLib.cli import (
     models,
     pacs,
     providers,
+    public_models,
     studies,
     train,
     worklist,
@@ -55,6 +56,7 @@ for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 models.models_app.command("import")(import_model.models_import)
+models.models_app.command("recommended")(public_models.models_recommended)
 app.add_typer(models.models_app, name="models", rich_help_panel="Models")
 app.add_typer(providers.providers_app, name="providers", rich_help_panel="Models")
 app.add_typer(pacs.servers_app, name="servers", rich_help_panel="Archives")

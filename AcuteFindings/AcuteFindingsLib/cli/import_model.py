@@ -16,9 +16,17 @@ _AS = (
 
 
 def models_import(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, folder or zip file to import.")],
-    architecture: Annotated[str, typer.Option("--as", help=_AS)],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the new model package.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|ADDRESS",
+            help="The file, folder or zip file to import; or a public model: hf:OWNER/NAME, or `recommended`.",
+        ),
+    ],
+    architecture: Annotated[str | None, typer.Option("--as", help=f"Needed for a file. {_AS}")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the new model package; needed for a file.")
+    ] = None,
     also: Annotated[
         list[str] | None, typer.Option("--also", metavar="PART=FILE", help="A further file, such as sequence=lstm.h5.")
     ] = None,
@@ -62,8 +70,37 @@ def models_import(
     ] = None,
     unproven: Annotated[bool, typer.Option("--unproven", help="Leave out the comparison with the source.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier package.")] = False,
+    detector: Annotated[str | None, typer.Option("--detector", help="With `recommended`: for which detector.")] = None,
+    description: Annotated[
+        Path | None, typer.Option("--description", help="Your own import description of a public model (YAML).")
+    ] = None,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Agree to the license of a public model without being asked.")
+    ] = False,
+    default: Annotated[
+        bool | None,
+        typer.Option("--default/--no-default", help="Use a public model if no model is named; asked otherwise."),
+    ] = None,
 ) -> None:
     """Import weights as a model package, and prove that it gives the same answers as its source."""
+    from AcuteFindingsLib.cli.public_models import import_public_model, is_public
+
+    # A path, on Windows with its own separators.
+    if is_public(file.as_posix(), description):
+        import_public_model(
+            file.as_posix(),
+            detector=detector or task,
+            description=description,
+            accept_license=accept_license,
+            default=default,
+            out=out,
+            compare=not unproven,
+            replace=replace,
+        )
+        return
+    if architecture is None or out is None:
+        lacking = "--as (what the file is)" if architecture is None else "--out (the folder of the new package)"
+        raise ModelError(f"Importing a file needs {lacking}; for a public model give its address, hf:OWNER/NAME.")
     from AcuteFindingsLib.detectors.import_proof import detector_difference
     from AcuteFindingsLib.detectors.importing import import_model
     from AcuteFindingsLib.models.card_text import differences

@@ -48,7 +48,7 @@ def models_list(
     """List the model packages that are found, and which one of each task is used if none is named."""
     from AcuteFindingsLib.models.find import list_packages, why_default
 
-    packages = list_packages(folders=tuple(models_folder or ()))
+    packages = sorted(list_packages(folders=tuple(models_folder or ())), key=_by_evidence)
     if as_json:
         reasons = why_default(packages)
         print_json([{**package.summary(), "default": reasons.get(package.id)} for package in packages])
@@ -59,13 +59,33 @@ def models_list(
     elif long:
         for facts in shown:
             out_console.print(f"{facts['id']} {facts['version']}".rstrip(), style="bold")
-            print_facts((key.replace("_", " "), facts[key]) for key in _DETAILS)
+            print_facts([*((key.replace("_", " "), facts[key]) for key in _DETAILS), *_figures(packages, facts["id"])])
     else:
         print_rows(_COLUMNS, [[facts[key] for key in _COLUMNS] for facts in shown])
         for facts in shown:
             if facts["error"]:
                 out_console.print(f"{facts['id']}: {facts['error']}")
     _print_defaults(packages)
+
+
+def _by_evidence(package: "ModelPackage | DamagedPackage") -> tuple[str, int]:
+    """Sort by task, and in it models with more evidence first: those that saw patients before those of phantoms."""
+    from AcuteFindingsLib.models.evidence import evidence_rank
+    from AcuteFindingsLib.models.find import DamagedPackage
+
+    if isinstance(package, DamagedPackage):
+        # Behind all tasks.
+        return "~", 0
+    return package.card.task, evidence_rank(package.card.model_dump(mode="json"))
+
+
+def _figures(packages: "list[ModelPackage | DamagedPackage]", model: str) -> list[tuple[str, str]]:
+    """Return the figures of one of the models, each with its origin."""
+    from AcuteFindingsLib.models.evidence import figures
+    from AcuteFindingsLib.models.find import DamagedPackage
+
+    cards = [one.card for one in packages if not isinstance(one, DamagedPackage) and one.id == model]
+    return [("figure", told) for card in cards for told in figures(card.model_dump(mode="json"))]
 
 
 def _shown(package: "ModelPackage | DamagedPackage") -> dict[str, str]:

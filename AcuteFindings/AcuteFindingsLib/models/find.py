@@ -156,11 +156,15 @@ def default_choice(
 
 
 def why_default(packages: Iterable[ModelPackage | DamagedPackage], *, shipped: Path | None = None) -> dict[str, str]:
-    """Return, by id, why a package of a list is the one that is used for its task if none is named."""
+    """Return, by id, why a package of a list is the one that is used for its task if none is named, and since when."""
     listed = list(packages)
     tasks = {package.card.task for package in listed if isinstance(package, ModelPackage)} - {"part"}
     choices = (_choice(listed, task, shipped) for task in sorted(tasks))
-    return {choice.model.id: choice.reason for choice in choices if choice is not None}
+    return {
+        choice.model.id: f"{choice.reason}, since {choice.since}" if choice.since else choice.reason
+        for choice in choices
+        if choice is not None
+    }
 
 
 def _choice(

@@ -67,11 +67,13 @@ def require_consent(description: ImportDescription, *, stated: str = "", file: P
         return
     name = description.license.name
     why = f"{description.title} is under {name}, which does not allow commercial use."
+    if name.startswith("not stated"):
+        why = f"No license is stated for {description.title}, so nothing allows its commercial use."
     if _is_another(description, stated):
         why = f"The hub states the license {stated} for {description.title}, not {name}, which its description names."
     raise ConsentError(
-        f"{why} Read it with `acutefindings models recommended --show {description.id}` and agree with --agree, or in "
-        "the panel."
+        f"{why} Read it with `acutefindings models recommended --show {description.id}` and agree with "
+        "--accept-license, or in the panel."
     )
 
 

@@ -16,6 +16,7 @@ from AcuteFindingsLib.models.public.hub import (
     Hub,
     HubFile,
     cache_folder,
+    hub_endpoint,
     hub_host,
     is_file_of,
     repository_folder,
@@ -75,7 +76,7 @@ def _download(
     from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import build_hf_headers
 
-    url = hf_hub_url(found.name, file.path, revision=found.commit, endpoint=hub.endpoint)
+    url = hf_hub_url(found.name, file.path, revision=found.commit, endpoint=hub_endpoint(hub))
     headers = build_hf_headers(library_name="acutefindings", library_version=__version__)
     # The name that earlier versions of that library resumed, and that its commands remove as unfinished.
     partial = target.with_name(f"{file.blob}.incomplete")
@@ -109,7 +110,7 @@ def _in_snapshot(found: Found, file: HubFile, target: Path, hub: Hub) -> Path:
 
     path = Path(
         hf_hub_download(
-            found.name, file.path, revision=found.revision, cache_dir=cache_folder(hub), endpoint=hub.endpoint
+            found.name, file.path, revision=found.revision, cache_dir=cache_folder(hub), endpoint=hub_endpoint(hub)
         )
     )
     if path.resolve() != target.resolve() and not is_file_of(path, file.blob):

@@ -51,7 +51,7 @@ def look_up(name: str, paths: Mapping[str, Sequence[str]], *, revision: str = ""
 
     if is_offline(hub):
         return _from_cache(name, paths, wanted, hub, why="offline mode is set (HF_HUB_OFFLINE)")
-    api = HfApi(endpoint=hub.endpoint, library_name="acutefindings", library_version=__version__)
+    api = HfApi(endpoint=hub_endpoint(hub), library_name="acutefindings", library_version=__version__)
     try:
         info = api.model_info(name, revision=wanted, files_metadata=True, timeout=hub.patience.read_s)
         found = _of_info(name, info, paths, wanted, hub)
