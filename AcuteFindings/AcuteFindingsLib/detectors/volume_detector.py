@@ -3,13 +3,16 @@
 from time import perf_counter
 from typing import ClassVar
 
+from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.detector import model_notices
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.detectors.volume_finding import volume_finding
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.models.task import VOLUME_MASK
+from AcuteFindingsLib.preprocessing.orient import Axial
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
+from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.study import Study
 
 
@@ -40,6 +43,7 @@ class VolumeDetector:
         clock = perf_counter()
         progress("Measuring what is drawn", 0.9)
         probability = self.scorer.restore(volume, logits)
+        notices = (*model_notices(self.predictor), *region_notices(volume.axial, volume.box))
         # Each is as large as the study.
         del volume, logits
         restored = perf_counter() - clock
@@ -49,9 +53,22 @@ class VolumeDetector:
             probability,
             kind=self.kind,
             model=self.predictor,
-            notices=model_notices(self.predictor),
+            notices=notices,
             timings=timings,
         )
         finding.timings["postprocess"] += restored
         progress("Done", 1.0)
         return finding
+
+
+def region_notices(axial: Axial, box: tuple[slice, slice, slice]) -> tuple[Notice, ...]:
+    """Say of which part of a study the network was shown nothing; `box` is what it was shown of the axial array."""
+    read = [side.stop - side.start for side in box]
+    if read == list(axial.array.shape):
+        return ()
+    depth, height, width = (count * step for count, step in zip(read, axial.spacing, strict=True))
+    text = (
+        f"The network read {width:.0f} × {height:.0f} mm of {counted(read[0], 'slice')} ({depth:.0f} mm) around the "
+        "lungs and the heart. Nothing is said of the rest of the study, where probabilities are 0."
+    )
+    return (Notice("region-read", "info", text),)

@@ -14,6 +14,7 @@ from AcuteFindingsLib.detectors.pe.volume_detector import PEVolumeDetector
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.registry import kinds
 from AcuteFindingsLib.detectors.scoring import load_scorer
+from AcuteFindingsLib.detectors.volume_scorer import VolumeInput
 from AcuteFindingsLib.errors import CancelledError, ModelError
 from AcuteFindingsLib.evaluation.mask_files import find_masks, score_masks
 from AcuteFindingsLib.export.report import render_report
@@ -24,6 +25,7 @@ from AcuteFindingsLib.models.task import VOLUME_MASK
 from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.phantoms.phantom import Phantom
 from AcuteFindingsLib.phantoms.write_truth import write_truth
+from AcuteFindingsLib.preprocessing.orient import to_axial
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.scene.picture_plan import plan_pictures
 from AcuteFindingsLib.study.study import Study
@@ -44,21 +46,24 @@ class DrawnScorer:
     """Answers with what is drawn already, in ten blocks."""
 
     labels = ("pe",)
+    box: tuple[slice, slice, slice] | None = None
 
     def __init__(self, drawn: np.ndarray) -> None:
         self.drawn = drawn
 
     def prepare(self, study: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled):
         progress("Resampling", 0.5)
-        return study
+        axial = to_axial(study)
+        whole = tuple(slice(0, count) for count in axial.array.shape)
+        return VolumeInput(axial.array, self.box or whole, axial, study.sources)
 
-    def infer(self, volume: Study, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled):
+    def infer(self, volume: VolumeInput, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled):
         for block in range(10):
             stop_if(cancelled)
             progress("Reading block 1 of 10, about 12 minutes on this CPU", block / 10)
         return self.drawn
 
-    def restore(self, volume: Study, logits: np.ndarray) -> np.ndarray:
+    def restore(self, volume: VolumeInput, logits: np.ndarray) -> np.ndarray:
         return np.where(logits, 0.9, 0.02).astype(np.float32)
 
 
@@ -146,6 +151,16 @@ def test_the_estimated_time_reaches_the_progress_which_never_goes_back(detector,
     fractions = [fraction for _, fraction in told]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
+
+
+def test_what_was_not_read_of_a_study_is_said(detector, phantom: Phantom) -> None:
+    study = phantom_study(phantom)
+    assert "region-read" not in {notice.code for notice in detector.run(study).warnings}
+    detector.scorer.box = (slice(5, 25), slice(10, 50), slice(10, 60))
+    (notice,) = [notice for notice in detector.run(study).warnings if notice.code == "region-read"]
+    pixel = study.spacing[2]
+    assert notice.severity == "info"
+    assert f"{50 * pixel:.0f} × {40 * pixel:.0f} mm of 20 slices (100 mm)" in notice.text
 
 
 @pytest.mark.parametrize("asked", [1, 5, 11, 12])
