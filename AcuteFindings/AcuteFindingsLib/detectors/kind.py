@@ -205,6 +205,10 @@ class DetectorKind:
         """Whether it reads single pictures and not stacks of CT slices."""
         return isinstance(self.requirements, RadiographRequirements)
 
+    def requirements_of(self, form: str = "") -> CtRequirements | RadiographRequirements:
+        """Return what a study must be for models of a form (`Card.form`)."""
+        return self.task.form(form).requirements or self.requirements
+
     def load_rule(self, form: str = "") -> Any:
         """Return the pydantic class of the numbers of the decision rule for models of a form (`Card.form`)."""
         return load_reference(self.task.form(form).rule or self.rule)

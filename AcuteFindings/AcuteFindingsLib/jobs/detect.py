@@ -14,7 +14,8 @@ from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
 from AcuteFindingsLib.providers.load import load_any_detector
 from AcuteFindingsLib.study.checks import check_study
-from AcuteFindingsLib.study.notice import merge_notices, refusals
+from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
+from AcuteFindingsLib.study.requirements import Requirements
 from AcuteFindingsLib.study.study import Study
 
 
@@ -68,13 +69,18 @@ def detect(
         progress(text, fraction)
 
     at("Checking the study", 0.0)
-    notices = check_study(study, find_kind(detector).requirements)
-    against = refusals(notices)
-    if against and not force:
-        reasons = [f"{notice.text} [{notice.code}]" for notice in against]
-        said = f"The study does not fit the {detector} detector:"
-        raise StudyRefusedError(" ".join([said, *reasons, hint]).rstrip(), notices)
+    kind = find_kind(detector)
 
+    def check(limits: Requirements) -> tuple[Notice, ...]:
+        notices = check_study(study, limits)
+        against = refusals(notices)
+        if against and not force:
+            reasons = [f"{notice.text} [{notice.code}]" for notice in against]
+            said = f"The study does not fit the {detector} detector:"
+            raise StudyRefusedError(" ".join([said, *reasons, hint]).rstrip(), notices)
+        return notices
+
+    notices = check(kind.requirements)
     if accepted is not None:
         accepted()
 
@@ -92,6 +98,10 @@ def detect(
         progress=part_of(at, 0.03, 0.08),
         cancelled=cancelled,
     )
+    # What the model at hand was made for may be another study than the usual one.
+    limits = kind.requirements_of(loaded.package.card.form)
+    if limits != kind.requirements:
+        notices = check(limits)
     finding = loaded.detector.run(study, progress=part_of(at, 0.08, 1.0), cancelled=cancelled)
     # As it is after the run: a device may have failed on the way.
     computed = [Computed(task, item.runtime, item.device) for task, item in loaded.predictors.items()]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
-from AcuteFindingsLib.models.metadata import Graphs, Metadata, Origin
+from AcuteFindingsLib.models.metadata import Card, Graphs, Metadata, Origin
 
 _RUNTIME = "## Runtime"
 
@@ -44,6 +44,7 @@ def render_card(metadata: Metadata, text: str = "") -> str:
             ),
             empty="Not evaluated.",
         ),
+        *(["## Published figures", _published(card)] if card.published else []),
         *(f"![{_one_line(picture.caption)}]({picture.file})\n\n{picture.caption}" for picture in card.pictures),
         "## Operating points",
         _table(
@@ -93,6 +94,27 @@ def with_runtime(text: str, graphs: Graphs) -> str:
         return before + told + after[after.find("## ") :] if "## " in after else before + told.rstrip("\n") + "\n"
     before, found, after = text.rpartition("## Versions\n")
     return before + told + found + after
+
+
+def _published(card: Card) -> str:
+    """Return what the authors state of their model; nothing of it was measured here."""
+    told = "As its authors state; not measured with this package.\n\n"
+    return told + _table(
+        ("Metric", "Label", "Value", "95 % interval", "Cases", "Data", "Source"),
+        (
+            (
+                one.metric,
+                one.label or "all",
+                f"{one.value:.3f}" if abs(one.value) <= 1 else f"{one.value:g}",
+                "not stated" if one.low is None or one.high is None else f"{one.low:.3f} to {one.high:.3f}",
+                one.count,
+                one.data,
+                one.source,
+            )
+            for one in card.published
+        ),
+        empty="None.",
+    )
 
 
 def _import(origin: Origin) -> str:

@@ -177,6 +177,8 @@ class ModelForm:
         What one connected part of the finding is called where the form draws volumes: ``"clot"``.
     measure
         ``"module:name"`` of the function that measures these parts, as `detectors.volume_finding.Measure`.
+    requirements
+        What a study must be for it, as `detectors.kind.DetectorKind` has them; None where the usual ones hold.
     """
 
     id: str
@@ -187,6 +189,7 @@ class ModelForm:
     rule: str = ""
     part: str = ""
     measure: str = ""
+    requirements: Any = None
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for a name that cannot be one."""

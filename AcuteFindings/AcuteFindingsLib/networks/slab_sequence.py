@@ -51,7 +51,7 @@ class SlabSequence(nn.Module):
     # What detectors call, and which output of the first part each part reads.
     graph_parts = {"encode": "", "context": "encoding"}  # noqa: RUF012
 
-    explanation = "Mean of the decoders"
+    explanation = "Mean map of the decoders"
     """How it says where it looked: by maps of its own (`encode_explained`)."""
 
     def __init__(

@@ -9,7 +9,7 @@ from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.detectors.finding import Measurement, Verdict
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.export.report import render_report, write_report
-from AcuteFindingsLib.models.metadata import TrainingData
+from AcuteFindingsLib.models.metadata import Origin, Published, TrainingData
 from AcuteFindingsLib.study.notice import Notice
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -234,6 +234,32 @@ def test_the_model_is_told_with_figures_intervals_and_counts(finding, package, r
         "400 studies",
     ):
         assert wanted in page.words
+
+
+@pytest.mark.slow
+def test_figures_of_a_models_authors_are_told_as_theirs_with_its_address_and_revision(finding, package, render):
+    published = [
+        Published(
+            metric="AUROC, series", label="any", value=0.9804, data="held out", count="989 patients", source="card"
+        ),
+        Published(metric="Emboli found", value=181, data="60 studies", count="209", source="card"),
+    ]
+    origin = Origin(file="hf:owner/name", sha256="0" * 64, form="hub", revision="abc123")
+    card = package.card.model_copy(update={"published": published, "evaluation": [], "origin": origin})
+
+    def with_card(card):
+        return replace(package, metadata=package.metadata.model_copy(update={"acutefindings": card}))
+
+    _, page = render(finding, package=with_card(card))
+    assert "AUROC, series, any 0.980 not stated 989 patients held" in page.words
+    assert "Emboli found 181 not stated 209 60 studies" in page.words
+    assert "Not measured here. From card." in page.words
+    assert "hf:owner/name, revision abc123" in page.words
+    assert "states no evaluation" not in page.words
+    local = card.model_copy(update={"origin": origin.model_copy(update={"file": "mine.pt"}), "published": []})
+    _, page = render(finding, package=with_card(local))
+    assert "mine.pt" not in page.words
+    assert "states no evaluation" in page.words
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A finding says what computed it, where, and what went wrong there."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def detected(monkeypatch: pytest.MonkeyPatch):
     def run(models: dict[str, Model], *, fail: tuple[str, ...] = ()) -> Finding:
         detector: Any = Failing([models[name] for name in fail])
         predictors: Any = models
-        package: Any = None
+        package: Any = SimpleNamespace(card=SimpleNamespace(form=""))
         loaded = LoadedDetector(detector, package, predictors=predictors)
         monkeypatch.setattr(job, "load_any_detector", lambda *_, **__: loaded)
         monkeypatch.setattr(job, "check_study", lambda *_: ())

@@ -89,6 +89,22 @@ def test_the_model_card_tells_use_limits_data_figures_and_thresholds(package):
         assert wanted in text
 
 
+def test_the_model_card_tells_the_figures_of_its_authors_as_theirs(package, tmp_path, network, write, make_card):
+    assert "Published figures" not in package.read_card_text()
+    figure = {
+        "metric": "AUROC, series",
+        "label": "any",
+        "value": 0.98,
+        "data": "held out",
+        "count": "989",
+        "source": "s",
+    }
+    written = write(tmp_path / "other", network.state_dict(), card=make_card(published=[figure]))
+    text = written.read_card_text()
+    assert "## Published figures\n\nAs its authors state; not measured with this package." in text
+    assert "| AUROC, series | any | 0.980 | not stated | 989 | held out | s |" in text
+
+
 def test_the_metadata_has_every_field_that_monai_demands(package):
     data = json.loads((package.folder / "configs/metadata.json").read_text())
     wanted = "version monai_version pytorch_version numpy_version required_packages_version task description authors"

@@ -1,5 +1,6 @@
 """Intracranial hemorrhage on head CT without contrast, as data (docs/sources.md 4)."""
 
+from dataclasses import replace
 from types import MappingProxyType
 
 from AcuteFindingsLib.detectors.code import ALTERED, Code
@@ -35,6 +36,21 @@ _LABELS = (
 )
 _NAMES = tuple(label.name for label in _LABELS)
 
+_REQUIREMENTS = CtRequirements(
+    study_name="head CT without contrast",
+    body_part="head",
+    contrast="unwanted",
+    published_thickness_mm=(1.0, 2.0),
+    coverage_mm=80.0,
+    oblique_warn_deg=25.0,
+    accepts_windowed=True,
+    unwanted_kernels=("bone", "lung"),
+)
+
+# The series that it was trained on have 35 slices on average and 60 at most (docs/sources.md 9): 2.5 to 5 mm apart in
+# the 150 mm of a head. It reads windows of HU, of which a picture in one window holds one.
+_SLAB_REQUIREMENTS = replace(_REQUIREMENTS, published_thickness_mm=(2.5, 5.0), accepts_windowed=False)
+
 _TASK = ModelTask(
     id="hemorrhage",
     title="Intracranial hemorrhage on head CT",
@@ -54,6 +70,7 @@ _TASK = ModelTask(
             settings=f"{_HERE}.slab_settings:SlabSettings",
             detector=f"{_HERE}.slab_detector:SlabDetector",
             rule=f"{_HERE}.slab_settings:SlabRule",
+            requirements=_SLAB_REQUIREMENTS,
         ),
         ModelForm(
             VOLUME_MASK,
@@ -89,16 +106,7 @@ KIND = DetectorKind(
     module="HemorrhageDetect",
     module_title="Hemorrhage Detect",
     task=_TASK,
-    requirements=CtRequirements(
-        study_name="head CT without contrast",
-        body_part="head",
-        contrast="unwanted",
-        published_thickness_mm=(1.0, 2.0),
-        coverage_mm=80.0,
-        oblique_warn_deg=25.0,
-        accepts_windowed=True,
-        unwanted_kernels=("bone", "lung"),
-    ),
+    requirements=_REQUIREMENTS,
     codes=ReportCodes(
         label="Hemorrhage",
         finding=_ANY,

@@ -136,7 +136,7 @@ class SlabDetector:
         """Return how the study's operating point was chosen, as the card says."""
         points = self.predictor.card.operating_points
         told = next(point.chosen for point in points if (point.level, point.label) == ("study", self.labels[0]))
-        return f"Limit: {told.rstrip('.')}."
+        return f"Operating point: {told.rstrip('.')}."
 
     def _measurements(self, answer: Answer) -> list[Measurement]:
         labels = {
