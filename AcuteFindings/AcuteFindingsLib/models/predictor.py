@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from AcuteFindingsLib.models.metadata import Card
+from AcuteFindingsLib.progress import Cancelled, stop_if
 from AcuteFindingsLib.study.notice import Notice
 
 
@@ -111,3 +112,30 @@ class Predictor(Protocol):
         ``(n, y, x)`` float32 in 0..1 at the batch's size; see `models.heat.explain_batch`.
         """
         ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A `Predictor` that can be stopped while it works on a batch: by torch, or by the graphs of a package."""
+
+    def predict_until(
+        self, batch: np.ndarray, *, part: str = "", cancelled: Cancelled | None = None
+    ) -> dict[str, np.ndarray]:
+        """Do what `Predictor.predict` does; raise `CancelledError` within a layer of `cancelled` answering True."""
+        ...
+
+
+def predict_until(predictor: Predictor, batch: np.ndarray, *, cancelled: Cancelled) -> dict[str, np.ndarray]:
+    """Run a network that takes seconds or minutes for one batch, and stop as early as it can be stopped.
+
+    Raises
+    ------
+    CancelledError
+        `cancelled` answered True: within the batch where the predictor is `Stoppable`, else before it.
+    ModelError
+        As `Predictor.predict` raises it.
+    """
+    if isinstance(predictor, Stoppable):
+        return predictor.predict_until(batch, cancelled=cancelled)
+    stop_if(cancelled)
+    return predictor.predict(batch)

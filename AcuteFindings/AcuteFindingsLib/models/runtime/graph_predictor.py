@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.errors import CancelledError, ModelError
 from AcuteFindingsLib.last_resort import out_of_memory
 from AcuteFindingsLib.models.device import choose_onnx_device
 from AcuteFindingsLib.models.files import METADATA
@@ -24,6 +24,8 @@ from AcuteFindingsLib.models.runtime.session import (
     onnxruntime_version,
     open_session,
 )
+from AcuteFindingsLib.models.task import VOLUME_MASK
+from AcuteFindingsLib.progress import Cancelled
 from AcuteFindingsLib.study.notice import Notice
 
 
@@ -69,7 +71,13 @@ class GraphPredictor:
         return notices_of(list(self.sessions.values()))
 
     def predict(self, batch: np.ndarray, *, part: str = "") -> dict[str, np.ndarray]:
-        """Run a part of the network on one batch; see `Predictor.predict`.
+        """Run a part of the network on one batch; see `Predictor.predict`, and `predict_until` for what is raised."""
+        return self.predict_until(batch, part=part)
+
+    def predict_until(
+        self, batch: np.ndarray, *, part: str = "", cancelled: Cancelled | None = None
+    ) -> dict[str, np.ndarray]:
+        """Do what `predict` does, and stop within it where asked to; see `predictor.Stoppable`.
 
         Raises
         ------
@@ -80,7 +88,8 @@ class GraphPredictor:
         if part not in parts:
             raise ModelError(f"The model {self.card.id!r} has no part {part!r}; it has {sorted(parts)}.")
         names = parts[part].outputs
-        return dict(zip(names, run_graph(self.open(parts[part].file), names, batch), strict=True))
+        session = self.open(parts[part].file)
+        return dict(zip(names, run_graph(session, names, batch, cancelled=cancelled), strict=True))
 
     def predict_explained(
         self, batch: np.ndarray, *, outputs: Sequence[str], part: str = "", then: str = ""
@@ -126,8 +135,10 @@ def map_name(output: str) -> str:
     return f"looked_{output}"
 
 
-def run_graph(session: Session, names: Sequence[str], batch: np.ndarray) -> list[np.ndarray]:
-    """Return what a graph gives for one batch, by the names of its outputs.
+def run_graph(
+    session: Session, names: Sequence[str], batch: np.ndarray, *, cancelled: Cancelled | None = None
+) -> list[np.ndarray]:
+    """Return what a graph gives for one batch, by the names of its outputs; `cancelled` is asked while it runs.
 
     Raises
     ------
@@ -135,7 +146,10 @@ def run_graph(session: Session, names: Sequence[str], batch: np.ndarray) -> list
         It takes no batch of this shape, or the memory does not suffice.
     """
     try:
-        return session.run(names, {session.inputs[0].name: np.ascontiguousarray(batch, dtype=np.float32)})
+        feeds = {session.inputs[0].name: np.ascontiguousarray(batch, dtype=np.float32)}
+        return session.run(names, feeds, cancelled=cancelled)
+    except CancelledError:
+        raise
     except Exception as error:  # ONNX Runtime's own classes have no common base but this.
         if out_of_memory(error):
             raise ModelError(
@@ -194,7 +208,9 @@ def load_graph_predictor(package: ModelPackage, *, device: str = "auto", threads
         name = _name(package, file)
         # The weights are read again for each graph, so that they are not held beside the sessions.
         model = fill_graph(files[file], StoredTensors(weights), name=name)
-        return open_session(model, device=device, threads=threads, name=name)
+        # A block of a volume takes gigabytes, and most of them only for a moment.
+        keeps_memory = card.form != VOLUME_MASK
+        return open_session(model, device=device, threads=threads, name=name, keeps_memory=keeps_memory)
 
     return GraphPredictor(open_graph, card=card, version=package.version, sha256=package.sha256, device=device)
 

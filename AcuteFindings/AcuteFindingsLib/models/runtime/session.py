@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
 import numpy as np
 
-from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.errors import CancelledError, ModelError
 from AcuteFindingsLib.last_resort import out_of_memory, sentence
 from AcuteFindingsLib.models.device import CPU, PROVIDERS, choose_onnx_device
+from AcuteFindingsLib.progress import Cancelled, stop_if
 from AcuteFindingsLib.study.notice import Notice, Severity, merge_notices
 from AcuteFindingsLib.threads import give_back_memory, thread_count
 
@@ -32,6 +34,9 @@ _OPTIONS: dict[str, dict[str, str]] = {
 _SPIN = "0"
 """Threads that wait for work sleep: two processes at once otherwise take each other's cores."""
 
+_ASKED_EVERY = 0.2
+"""Seconds after which a run that takes long asks again whether to stop."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,11 +55,11 @@ class Session:
         Why it does not compute where that was asked for; none where it does.
     """
 
-    def __init__(self, model: bytes, *, device: str, threads: int | None, name: str) -> None:
+    def __init__(self, model: bytes, *, device: str, threads: int | None, name: str, keeps_memory: bool = True) -> None:
         self.name = name
         self.runtime = onnxruntime_version()
         self.notices: tuple[Notice, ...] = ()
-        self._threads = threads or thread_count()
+        self._threads, self._keeps_memory = threads or thread_count(), keeps_memory
         self.device = choose_onnx_device(device)
         # Nobody asked for a device that `auto` only tried.
         self._untried: Severity = "info" if device == "auto" else "warn"
@@ -63,12 +68,12 @@ class Session:
         self._compared = self.device == CPU
         if self.device != CPU:
             try:
-                self._session = _create(model, self.device, self._threads)
+                self._session = self._create(model, self.device)
                 return
             except Exception as error:  # ONNX Runtime's own classes have no common base but this.
                 self._move(_not_started(self.device, self._untried), error)
         try:
-            self._session = _create(model, CPU, self._threads)
+            self._session = self._create(model, CPU)
         except Exception as error:
             raise ModelError(f"{name} is not an ONNX model that can be run here: {line_of(error)}.") from error
 
@@ -82,38 +87,53 @@ class Session:
         """Return what the model gives: `name`, `type` and `shape` of each output."""
         return self._session.get_outputs()
 
-    def run(self, names: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def run(
+        self, names: Sequence[str], feeds: Mapping[str, np.ndarray], *, cancelled: Cancelled | None = None
+    ) -> list[np.ndarray]:
         """Return outputs by their names, in this order.
 
         Where a device fails, or its first answer differs from the processor's by more than `DIFFERENCE`, the processor
         answers, from now on, and `notices` says so.
 
+        Parameters
+        ----------
+        cancelled
+            Asked while the model runs, for one that runs for seconds or minutes; True ends it after the operator that
+            it is at.
+
         Raises
         ------
+        CancelledError
+            `cancelled` answered True.
         Exception
             ONNX Runtime's, where the model does not take this input or the memory does not suffice.
         """
         if self.device == CPU:
-            return self._session.run(list(names), dict(feeds))
+            return _run(self._session, names, feeds, cancelled)
         try:
-            answers = self._session.run(list(names), dict(feeds))
+            answers = _run(self._session, names, feeds, cancelled)
+        except CancelledError:
+            raise
         except Exception as error:
-            processor = _create(self._model, CPU, self._threads)
+            processor = self._create(self._model, CPU)
             # What the processor does not take either is no fault of the device.
-            answers = processor.run(list(names), dict(feeds))
+            answers = _run(processor, names, feeds, cancelled)
             self._session = processor
             self._move(_failed(self.device, error), error)
             return answers
         if not self._compared:
             self._compared = True
-            processor = _create(self._model, CPU, self._threads)
+            processor = self._create(self._model, CPU)
             first = {name: value[:1] for name, value in feeds.items()} if self._takes_one() else feeds
-            difference = _difference(answers, processor.run(list(names), dict(first)))
+            difference = _difference(answers, _run(processor, names, first, cancelled))
             if not difference <= DIFFERENCE:  # also where it is not a number
                 self._session = processor
                 self._move(_differs(self.device, difference, self._untried))
-                return processor.run(list(names), dict(feeds))
+                return _run(processor, names, feeds, cancelled)
         return answers
+
+    def _create(self, model: bytes, device: str) -> Any:
+        return _create(model, device, self._threads, keeps_memory=self._keeps_memory)
 
     def _takes_one(self) -> bool:
         return all(item.shape and not isinstance(item.shape[0], int) for item in (*self.inputs, *self.outputs))
@@ -125,7 +145,14 @@ class Session:
         self.device, self.notices, self._model = CPU, (notice,), b""
 
 
-def open_session(model: bytes, *, device: str = "auto", threads: int | None = None, name: str = "The model") -> Session:
+def open_session(
+    model: bytes,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    name: str = "The model",
+    keeps_memory: bool = True,
+) -> Session:
     """Make a model ready to run.
 
     Parameters
@@ -138,13 +165,15 @@ def open_session(model: bytes, *, device: str = "auto", threads: int | None = No
         How many compute; `threads.thread_count` when None.
     name
         Whose it is, for errors.
+    keeps_memory
+        Keep what a run took for the next one, as is fast for many short ones; else give it back while it runs.
 
     Raises
     ------
     ModelError
         ONNX Runtime is not installed, does not have the device, or cannot run the model.
     """
-    return Session(model, device=device, threads=threads, name=name)
+    return Session(model, device=device, threads=threads, name=name, keeps_memory=keeps_memory)
 
 
 def onnxruntime_version() -> str:
@@ -179,7 +208,28 @@ def line_of(error: BaseException) -> str:
     return " ".join(str(error).split())[:300].rstrip(".")
 
 
-def _create(model: bytes, device: str, threads: int) -> Any:
+def _run(
+    session: Any, names: Sequence[str], feeds: Mapping[str, np.ndarray], cancelled: Cancelled | None
+) -> list[np.ndarray]:
+    if cancelled is None:
+        return session.run(list(names), dict(feeds))
+    import onnxruntime
+
+    stop_if(cancelled)
+    options = onnxruntime.RunOptions()
+    # The model runs beside, so that `cancelled` is asked where everything else asks it.
+    with ThreadPoolExecutor(1) as beside:
+        running = beside.submit(session.run, list(names), dict(feeds), options)
+        try:
+            while wait([running], _ASKED_EVERY).not_done:
+                stop_if(cancelled)
+        except BaseException:
+            options.terminate = True
+            raise
+    return running.result()
+
+
+def _create(model: bytes, device: str, threads: int, *, keeps_memory: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -188,6 +238,7 @@ def _create(model: bytes, device: str, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", _SPIN)
     # Measured (docs/decisions/11-onnx-runtime.md): as fast without, and a third less memory.
     options.enable_mem_pattern = False
+    options.enable_cpu_mem_arena = keeps_memory
     name, _, number = device.partition(":")
     if name == CPU:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)

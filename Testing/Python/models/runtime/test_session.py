@@ -4,12 +4,14 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.errors import ModelError
+from AcuteFindingsLib.errors import CancelledError, ModelError
 from AcuteFindingsLib.models import device as devices
 from AcuteFindingsLib.models.runtime import session as sessions
 from AcuteFindingsLib.models.runtime.session import devices_of, notices_of, open_session
@@ -179,3 +181,37 @@ def test_a_session_on_the_processor_keeps_no_copy_of_the_models_file() -> None:
     session = open_session(content, device="cpu")
     assert sys.getrefcount(content) == before
     assert session.device == "cpu"
+
+
+def chain(count: int, side: int) -> bytes:
+    """A model that multiplies its input with itself so often, one product after the other."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    names = ["x", *(f"at{number}" for number in range(count))]
+    nodes = [helper.make_node("MatMul", [before, "x"], [after]) for before, after in pairwise(names)]
+    values = [helper.make_tensor_value_info(name, kind, [side, side]) for name in ("x", names[-1])]
+    graph = helper.make_graph(nodes, "chain", values[:1], values[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+
+
+def test_a_run_that_takes_long_is_stopped_within_it() -> None:
+    session = open_session(chain(6000, 512), device="cpu", threads=1)
+    asked = []
+
+    def cancelled() -> bool:
+        asked.append(perf_counter())
+        return len(asked) > 2
+
+    with pytest.raises(CancelledError):
+        session.run([session.outputs[0].name], {"x": np.zeros((512, 512), np.float32)}, cancelled=cancelled)
+    stopped = perf_counter()
+    # Before it, and while it runs; the whole chain takes the better part of a minute.
+    assert len(asked) == 3
+    assert stopped - asked[-1] < 5
+
+
+def test_a_run_that_nobody_stops_gives_its_answers_and_raises_its_errors() -> None:
+    session = open_session(doubling(), device="cpu")
+    given = session.run(["twice"], {"x": BATCH}, cancelled=lambda: False)
+    np.testing.assert_array_equal(given[0], 2 * BATCH)
+    with pytest.raises(Exception, match="x"):
+        session.run(["twice"], {"y": BATCH}, cancelled=lambda: False)
