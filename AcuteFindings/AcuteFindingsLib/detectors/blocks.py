@@ -1,6 +1,6 @@
 """A volume read block by block: how large, where they lie, and how what is said of them is joined.
 
-As nnU-Net does it, and the public program of docs/sources.md 8: blocks overlap, and what each says of a voxel counts by
+As nnU-Net does it, and the public program of docs/sources.md 10: blocks overlap, and what each says of a voxel counts by
 a Gaussian around the block's middle, an eighth of its side wide.
 """
 
@@ -79,14 +79,19 @@ def choose_blocks(
     most_voxels
         Voxels of a block that the memory suffices for.
     """
-    sides = [_sides(*axis) for axis in zip(shape, largest, smallest, divisor, strict=True)]
+    depths, rows, columns = (_sides(*axis) for axis in zip(shape, largest, smallest, divisor, strict=True))
     laid = [
-        lay_blocks(shape, side, overlap=overlap)
-        for side in product(*sides)
         # Of a single voxel in the deepest map a norm over voxels leaves nothing.
-        if prod(side) <= most_voxels and side != divisor
+        lay_blocks(shape, least_block(divisor) if side == divisor else side, overlap=overlap)
+        for side in product(depths, rows, columns)
+        if prod(side) <= most_voxels
     ]
     return min(laid, key=lambda blocks: (blocks.voxels, -prod(blocks.side)), default=None)
+
+
+def least_block(divisor: Triple) -> Triple:
+    """Return the sides of the smallest block that leaves more than one voxel in a network's deepest map."""
+    return 2 * divisor[0], divisor[1], divisor[2]
 
 
 def block_weights(side: int) -> np.ndarray:

@@ -34,15 +34,15 @@ def chest_box(study: Study, axial: Axial, *, margin_mm: float) -> Box:
     margin_mm
         How far the box goes beyond the lungs: the heart may reach in front of them.
     """
-    whole = tuple(slice(0, count) for count in axial.array.shape)
     content = ct_content(study)
     lungs = _large_parts(content.lungs, float(np.prod(content.spacing)) / 1000)
     if lungs.sum() * np.prod(content.spacing) / 1000 < LEAST_LUNG_ML:
-        return whole[0], whole[1], whole[2]
+        z, y, x = (slice(0, count) for count in axial.array.shape)
+        return z, y, x
     bounds = [(float(found[0]), float(found[-1] + 1)) for found in map(np.flatnonzero, _along_axes(lungs))]
-    z = slice(int(bounds[0][0]), int(bounds[0][1]))
-    tissue = (content.hu[z] > TISSUE_HU).sum(axis=(0, 1))
-    middle = float((np.arange(len(tissue)) + 0.5) @ tissue / max(1, tissue.sum()))
+    with_lung = slice(int(bounds[0][0]), int(bounds[0][1]))
+    body = (lungs[with_lung] | (content.hu[with_lung] > TISSUE_HU)).sum(axis=(0, 1))
+    middle = float((np.arange(len(body)) + 0.5) @ body / body.sum())
     reach = max(middle - bounds[2][0], bounds[2][1] - middle)
     bounds[2] = (middle - reach, middle + reach)
     box = []
@@ -61,4 +61,5 @@ def _large_parts(mask: np.ndarray, voxel_ml: float) -> np.ndarray:
 
 
 def _along_axes(mask: np.ndarray) -> list[np.ndarray]:
-    return [mask.any(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+    others = ((1, 2), (0, 2), (0, 1))
+    return [np.asarray(mask.any(axis=axes)) for axes in others]
