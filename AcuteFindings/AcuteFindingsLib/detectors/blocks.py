@@ -1,7 +1,7 @@
 """A volume read block by block: how large, where they lie, and how what is said of them is joined.
 
-As nnU-Net does it, and the public program of docs/sources.md 10: blocks overlap, and what each says of a voxel counts by
-a Gaussian around the block's middle, an eighth of its side wide.
+As nnU-Net does it, and the public program of docs/sources.md 10: blocks overlap, and what each says of a voxel counts
+by a Gaussian around the block's middle, an eighth of its side wide.
 """
 
 from dataclasses import dataclass

@@ -48,7 +48,8 @@ class VolumeSettings(BaseModel):
     divisor
         What the sides of a block are multiples of.
     bytes_per_voxel
-        Memory that the network takes for a voxel of a block.
+        Memory that the network takes for a voxel of a block; measured in ONNX Runtime with the one of docs/sources.md
+        10, whose first stage has 32 channels: four maps of them at once, and what convolutions take beside.
     overlap
         Share of a block by which neighbors overlap, at least.
     region
@@ -67,7 +68,7 @@ class VolumeSettings(BaseModel):
     tile: Triple
     smallest_tile: Triple
     divisor: Triple
-    bytes_per_voxel: float = Field(gt=0)
+    bytes_per_voxel: float = Field(default=650.0, gt=0)
     overlap: float = Field(default=0.5, ge=0, lt=1)
     region: Literal["all", "chest"] = "all"
     margin_mm: float = Field(default=20.0, ge=0)
