@@ -16,6 +16,7 @@ from AcuteFindingsLib.cli import (
     explore,
     import_model,
     models,
+    own_networks,
     pacs,
     providers,
     public_models,
@@ -58,6 +59,8 @@ for _panel, _commands in _COMMANDS.items():
 models.models_app.command("import")(import_model.models_import)
 models.models_app.command("recommended")(public_models.models_recommended)
 app.add_typer(models.models_app, name="models", rich_help_panel="Models")
+providers.providers_app.command("add")(own_networks.providers_add)
+providers.providers_app.command("remove")(own_networks.providers_remove)
 app.add_typer(providers.providers_app, name="providers", rich_help_panel="Models")
 app.add_typer(pacs.servers_app, name="servers", rich_help_panel="Archives")
 app.add_typer(worklist.worklist_app, name="worklist", rich_help_panel="Studies")

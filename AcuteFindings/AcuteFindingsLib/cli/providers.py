@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 providers_app = typer.Typer(help="Public models used through their own packages: list, read the terms, agree, install.")
 providers_app.callback(invoke_without_command=True)(help_without_command)
 
-_Id = Annotated[str, typer.Argument(metavar="ID", help="torchxrayvision, totalsegmentator or blast-ct.")]
+_Id = Annotated[
+    str, typer.Argument(metavar="ID", help="torchxrayvision, totalsegmentator, blast-ct, or a network that was added.")
+]
 _Accept = Annotated[bool, typer.Option("--accept-license", help="Agree to the terms without being asked.")]
 
 
@@ -29,11 +31,13 @@ def providers_list(as_json: AsJson = False) -> None:
 
     found = [(one, has_consent(one), is_installed(one)) for one in list_terms()]
     if as_json:
-        print_json([{**_facts(one), "agreed": agreed, "installed": installed} for one, agreed, installed in found])
+        print_json(
+            [{**_facts(one), "agreed": consented, "installed": installed} for one, consented, installed in found]
+        )
         return
     rows = [
-        (one.id, ", ".join(one.tasks), "yes" if agreed else "no", "yes" if installed else "no", one.title)
-        for one, agreed, installed in found
+        (one.id, ", ".join(one.tasks), "yes" if consented else "no", "yes" if installed else "no", one.title)
+        for one, consented, installed in found
     ]
     print_rows(("id", "for", "agreed", "installed", "gives"), rows)
     if found:
@@ -67,7 +71,7 @@ def providers_consent(
     if withdraw:
         withdraw_consent(wanted)
         out_console.print(f"{wanted.id}: the consent is withdrawn; it is not used until you agree again.")
-    elif _agreed(wanted, accept_license):
+    elif agreed(wanted, accept_license):
         out_console.print(f"{wanted.id}: agreed.")
 
 
@@ -78,7 +82,7 @@ def providers_install(provider: _Id, accept_license: _Accept = False) -> None:
     from AcuteFindingsLib.providers.registry import find_terms
 
     wanted = find_terms(provider)
-    if not _agreed(wanted, accept_license):
+    if not agreed(wanted, accept_license):
         return
     if lacking := _lacks_torch(wanted):
         # pip would bring one along, with gigabytes that nobody was told of.
@@ -88,7 +92,7 @@ def providers_install(provider: _Id, accept_license: _Accept = False) -> None:
     out_console.print(f"{wanted.package} is installed for {python}.")
 
 
-def _agreed(provider: "Terms", accept: bool) -> bool:
+def agreed(provider: "Terms", accept: bool) -> bool:
     """Return whether the terms are agreed to, asking where they are not yet."""
     from AcuteFindingsLib.providers.consent import give_consent, has_consent
 

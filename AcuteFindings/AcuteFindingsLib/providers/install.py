@@ -110,7 +110,7 @@ def _install_apart(provider: Terms, folder: Path, progress: Progress, cancelled:
 
     A marker is written last, by renaming: an environment that was broken off is made anew.
     """
-    place = folder / provider.id
+    place = _environments(provider, folder)[0]
     progress(f"Making an environment for {provider.package}", 0.02)
     making = run_to_end([sys.executable, "-m", "venv", "--clear", str(place)], cancelled=cancelled)
     if making.status:
@@ -128,9 +128,13 @@ def _install_apart(provider: Terms, folder: Path, progress: Progress, cancelled:
 _DONE = "installed.txt"
 
 
+def _environments(provider: Terms, folder: Path) -> list[Path]:
+    return [folder / name for name in provider.environments or (provider.id,)]
+
+
 def _own_python(provider: Terms, folder: Path) -> Path:
-    place = folder / provider.id
-    return _python_in(place) if (place / _DONE).is_file() else place / "none"
+    places = _environments(provider, folder)
+    return next((_python_in(place) for place in places if (place / _DONE).is_file()), places[0] / "none")
 
 
 def _python_in(place: Path) -> Path:

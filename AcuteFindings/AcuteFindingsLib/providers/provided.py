@@ -89,10 +89,15 @@ def provider_notices(provider: Terms, version: str) -> tuple[Notice, ...]:
             f"The model is {provider.package} {version} by its own authors ({provider.source}); "
             f"please cite: {provider.citations[0]}",
         ),
-        Notice(
-            "operating-point-not-calibrated",
-            "warn",
-            f"The operating point of {provider.id} was not chosen on data of this project or of your site: where it "
-            "separates yes from no is untested here.",
-        ),
+        not_calibrated(provider.id),
+    )
+
+
+def not_calibrated(model: str) -> Notice:
+    """Say that nobody has chosen a model's operating point here."""
+    return Notice(
+        "operating-point-not-calibrated",
+        "warn",
+        f"The operating point of {model} was not chosen on data of this project or of your site: where it "
+        "separates yes from no is untested here.",
     )

@@ -1,7 +1,9 @@
-"""Every provider there is: those of this library, and those that other packages bring.
+"""Every provider there is: those of this library, those that other packages bring, and networks of the user's own.
 
 A package brings one with an entry point of the group `GROUP` whose value is ``"module:name"`` of a `Provider`. The
 library's own are read in the same way from `BUILT_IN`.
+
+A network of the user's own (`own_networks`) is a provider of its own, read from the folder of settings at every call.
 """
 
 import logging
@@ -10,6 +12,7 @@ from importlib.metadata import entry_points
 
 from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.models.task import load_reference
+from AcuteFindingsLib.providers.own_networks.provider import list_own_networks
 from AcuteFindingsLib.providers.provider import Provider
 from AcuteFindingsLib.providers.terms import Terms
 
@@ -26,9 +29,19 @@ BUILT_IN = (
 _log = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=1)
 def list_providers() -> tuple[Provider, ...]:
-    """Return every provider: this library's own first, then those of other packages.
+    """Return every provider: those of packages first, then the networks that the user has added.
+
+    One whose name is in use is left out.
+    """
+    packaged = packaged_providers()
+    names = {provider.terms.id for provider in packaged}
+    return (*packaged, *(own for own in list_own_networks() if own.terms.id not in names))
+
+
+@lru_cache(maxsize=1)
+def packaged_providers() -> tuple[Provider, ...]:
+    """Return the providers that packages bring: this library's own first, then those of other packages.
 
     One of another package that cannot be imported, or has a name that is in use, is named in a warning and left out.
     """

@@ -31,6 +31,10 @@ class Terms:
         Whether it is installed apart, because it would replace packages that are in use.
     needs_torch
         Whether it computes with PyTorch, which `package_mb` leaves out.
+    also
+        Names of further distributions without which the package cannot be used here.
+    environments
+        Names of the environments of their own that have the package, the one to make first; its id by default.
     license, citations, remarks
         Shown before the first use.
     source
@@ -56,6 +60,8 @@ class Terms:
     remarks: tuple[str, ...]
     file: Path
     needs_torch: bool = False
+    also: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -74,6 +80,8 @@ class Terms:
     def installed_version(self) -> str:
         """Return the version that is installed in this environment, ``""`` where it is not."""
         try:
+            for name in self.also:
+                importlib.metadata.version(name)
             return importlib.metadata.version(self.package)
         except importlib.metadata.PackageNotFoundError:
             return ""

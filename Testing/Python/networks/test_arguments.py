@@ -4,7 +4,7 @@ import pytest
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.networks import build_network, build_stored_network
-from AcuteFindingsLib.networks.monai_network import TARGETS
+from AcuteFindingsLib.networks.monai_names import TARGETS
 
 
 @pytest.mark.parametrize(

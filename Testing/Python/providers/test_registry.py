@@ -38,15 +38,15 @@ def brought(monkeypatch, tmp_path):
         module, _, name = reference.partition(":")
         monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**{name: Other()}))
         points.append(EntryPoint(id, reference, registry.GROUP))
-        registry.list_providers.cache_clear()
+        registry.packaged_providers.cache_clear()
         return sys.modules[module].PROVIDER
 
-    registry.list_providers.cache_clear()
+    registry.packaged_providers.cache_clear()
     yield bring
-    registry.list_providers.cache_clear()
+    registry.packaged_providers.cache_clear()
 
 
-@pytest.mark.parametrize("provider", registry.list_providers(), ids=lambda provider: provider.terms.id)
+@pytest.mark.parametrize("provider", registry.packaged_providers(), ids=lambda provider: provider.terms.id)
 def test_every_provider_serves_the_tasks_of_its_terms(provider):
     terms = provider.terms
     assert terms.file.parent.name == terms.id.replace("-", "_")
@@ -82,7 +82,7 @@ def test_a_provider_of_another_package_is_listed_and_asked(brought, home):
 def test_what_another_package_brings_wrongly_is_left_out_and_named(brought, caplog, reference, told, monkeypatch):
     brought("elsewhere:PROVIDER", id="blast-ct" if told == "in use" else "other")
     monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("x", reference, group)])
-    registry.list_providers.cache_clear()
+    registry.packaged_providers.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert [provider.terms.id for provider in registry.list_providers()] == [
             "blast-ct",

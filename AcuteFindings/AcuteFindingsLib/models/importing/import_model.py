@@ -129,6 +129,11 @@ def import_model(
     path, out = Path(path), Path(out)
     options, identity = options or Options(), identity or Identity()
     known = {**more, **{name: convert for name, (convert, _) in _ARCHITECTURES.items()}}
+    if architecture in ("nnunet", "monai-bundle-3d"):
+        raise ModelError(
+            "A network for volumes is not a model package; name its folder to `acutefindings providers add FOLDER "
+            f"--as {architecture}`."
+        )
     if architecture not in known:
         raise ModelError(f"There is no architecture {architecture!r}; choose {', '.join(known)}.")
     if out.exists() and not replace:

@@ -11,7 +11,7 @@ import torch
 
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.files import ZIP_FAILS
-from AcuteFindingsLib.models.files import parse_json, read_text, require_bounded
+from AcuteFindingsLib.models.importing.bundle_files import CONFIGS, WEIGHTS, find_config, network_of, read_config
 from AcuteFindingsLib.models.importing.converted import (
     Answers,
     Converted,
@@ -35,9 +35,6 @@ from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.networks.monai_network import build_monai
 from AcuteFindingsLib.places import temporary_folder
 
-_CONFIGS = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml", "configs/train.json")
-_WEIGHTS = ("models/model.safetensors", "models/model.pt")
-_NETS = "monai.networks.nets."
 _LIMIT = 4 << 30
 _SOURCE = "Cardoso M.J. et al., MONAI: An open-source framework for deep learning in healthcare, 2022"
 
@@ -62,13 +59,16 @@ def convert_bundle(path: Path, options: Options) -> Converted:
     task = task_of(options, "monai-bundle", lambda form: draws_mask(form) or names_findings(form), file=path.name)
     findings = names_findings(form_of(task))
     with _unpacked(path) as folder:
-        metadata = (
-            _read_config(folder / "configs/metadata.json") if (folder / "configs/metadata.json").is_file() else {}
-        )
-        target, arguments = _network(path, folder)
-        weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+        metadata = read_config(folder / "configs/metadata.json") if (folder / "configs/metadata.json").is_file() else {}
+        target, arguments = network_of(path.name, find_config(path.name, folder))
+        if arguments.get("spatial_dims", 2) != 2:
+            raise ModelError(
+                f"{path.name} reads volumes (spatial_dims 3): unpack it, and name its folder to `acutefindings "
+                "providers add FOLDER --as monai-bundle-3d`."
+            )
+        weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
         if weights is None:
-            raise ModelError(f"{path.name} holds no weights: {' or '.join(_WEIGHTS)} is missing.")
+            raise ModelError(f"{path.name} holds no weights: {' or '.join(WEIGHTS)} is missing.")
         source = build_monai(target, arguments)
         state = read_state(weights, anchor=next(iter(source.state_dict())))
     image = metadata.get("network_data_format", {}).get("inputs", {}).get("image", {})
@@ -136,7 +136,7 @@ def _unpacked(path: Path) -> Iterator[Path]:
         tops = [PurePosixPath(n).parents[1] for n in archive.namelist() if f"/{n}".endswith("/configs/metadata.json")]
         if len(tops) != 1:
             raise ModelError(f"{path.name} holds {len(tops)} MONAI bundles; choose a zip file of one.")
-        wanted = {str(tops[0] / name): name for name in ("configs/metadata.json", *_CONFIGS, *_WEIGHTS)}
+        wanted = {str(tops[0] / name): name for name in ("configs/metadata.json", *CONFIGS, *WEIGHTS)}
         try:
             for entry in archive.infolist():
                 if entry.filename not in wanted:
@@ -149,74 +149,6 @@ def _unpacked(path: Path) -> Iterator[Path]:
         except ZIP_FAILS as error:
             raise ModelError(f"{path.name} could not be unpacked: {error}; fetch it again.") from error
         yield Path(work)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    text = read_text(path)
-    try:
-        if path.suffix == ".json":
-            data = parse_json(text, source=path.name)
-        else:
-            import yaml
-
-            # Ten lines of references to references unfold to more than any memory holds.
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-                raise ModelError(f"{path.name} of the bundle repeats parts by YAML's aliases; write them out.")
-            data = require_bounded(yaml.safe_load(text), source=path.name)
-    except ImportError as error:
-        raise ModelError(f"{path.name} is YAML, and reading it needs the package pyyaml.") from error
-    except (ValueError, RecursionError, yaml_error()) as error:
-        told = " ".join(str(error).split())[:300]
-        raise ModelError(f"{path.name} of the bundle cannot be read: {told}.") from error
-    if not isinstance(data, dict):
-        raise ModelError(f"{path.name} of the bundle holds no settings by name.")
-    return data
-
-
-def yaml_error() -> type[Exception]:
-    """Return the class of YAML's errors; of no error where YAML is not installed."""
-    try:
-        from yaml import YAMLError
-    except ImportError:
-        return ImportError
-    return YAMLError
-
-
-def _network(path: Path, folder: Path) -> tuple[str, dict[str, Any]]:
-    file = next((folder / name for name in _CONFIGS if (folder / name).is_file()), None)
-    config = _read_config(file) if file else {}
-    definition = next(
-        (config[name] for name in ("network_def", "network", "net") if isinstance(config.get(name), dict)), None
-    )
-    if file is None or definition is None:
-        raise ModelError(f"{path.name} is not a MONAI bundle that names its network (network_def in {_CONFIGS[0]}).")
-    target = str(definition.get("_target_", "")).removeprefix(_NETS)
-    if not target.isidentifier():
-        raise ModelError(f"{path.name} was refused: its network is {target!r}, custom code and not one of MONAI's.")
-    arguments = {
-        key: _literal(path, key, value, config) for key, value in definition.items() if not key.startswith("_")
-    }
-    if arguments.get("spatial_dims", 2) != 2:
-        raise ModelError(f"{path.name} reads volumes (spatial_dims 3); the detectors' networks read pictures.")
-    return target, arguments
-
-
-def _literal(path: Path, key: str, value: Any, config: Mapping[str, Any], depth: int = 0) -> Any:
-    """Return a setting whose references (``@name``) are followed; expressions and objects are refused."""
-    if isinstance(value, str) and value.startswith(("@", "%")) and depth < 8 and value[1:] in config:
-        return _literal(path, key, config[value[1:]], config, depth + 1)
-    if isinstance(value, str) and value.startswith(("$", "@", "%")):
-        raise ModelError(
-            f"{path.name} was refused: the network's {key} is the expression {value!r}, which would run code; write "
-            "its value into the configuration."
-        )
-    if isinstance(value, dict):
-        if "_target_" in value:
-            raise ModelError(f"{path.name} was refused: the network's {key} is an object that code would build.")
-        return {name: _literal(path, key, part, config, depth) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_literal(path, key, part, config, depth) for part in value]
-    return value
 
 
 def _classes(

@@ -26,6 +26,11 @@ def recognize(path: Path) -> str:
     if not path.exists():
         raise ModelError(f"There is no file {path}; correct the path.")
     ending = path.suffix.lower()
+    if path.is_dir() and (path / "plans.json").is_file():
+        raise ModelError(
+            f"{path.name} is a trained nnU-Net, a network for volumes; name its folder to `acutefindings providers add "
+            "FOLDER --as nnunet`."
+        )
     if path.is_dir():
         return _of_folder(path)
     if ending in (".onnx", ".ts"):

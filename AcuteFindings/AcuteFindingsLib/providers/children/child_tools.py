@@ -64,6 +64,14 @@ def serve(work: Callable[[dict[str, Any], Path, Telling], dict[str, Any]]) -> in
     return 0
 
 
+def time_left(seconds: float, done: int, count: int) -> str:
+    """Return how long the rest will take as a part of a sentence, ``", about 3 min left"``; empty below ten seconds."""
+    left = seconds / max(done, 1) * (count - done)
+    if left < 10:
+        return ""
+    return f", about {left:.0f} s left" if left < 100 else f", about {left / 60:.0f} min left"
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as stream:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from monai.networks.nets import BasicUNet, DenseNet121
 
-from AcuteFindingsLib.detectors.importing import import_model
+from AcuteFindingsLib.detectors.importing import import_model, recognize
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.proof import TOLERANCE
@@ -66,7 +66,7 @@ def test_a_classifier_becomes_a_chest_model(tmp_path):
     [
         ({"_target_": "BasicUNet", **UNET, "features": "$[8] * 6"}, r"features is the expression '\$\[8\] \* 6'"),
         ({"_target_": "scripts.mine.Net"}, "custom code and not one of MONAI's"),
-        ({"_target_": "BasicUNet", **UNET, "spatial_dims": 3}, "reads volumes"),
+        ({"_target_": "BasicUNet", **UNET, "spatial_dims": 3}, r"reads volumes.*--as monai-bundle-3d"),
         ({"_target_": "BasicUNet", **UNET, "act": {"_target_": "os.system"}}, "act is an object that code would build"),
     ],
 )
@@ -80,3 +80,11 @@ def test_a_zip_file_of_something_else_is_refused(tmp_path):
     (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 no zip")
     with pytest.raises(ModelError, match="truncated"):
         import_model(tmp_path / "x.zip", architecture="monai-bundle", out=tmp_path / "p", options=OPTIONS)
+
+
+def test_networks_for_volumes_are_no_packages_and_the_way_to_use_them_is_told(tmp_path):
+    (tmp_path / "plans.json").write_text("{}")
+    with pytest.raises(ModelError, match="providers add FOLDER --as nnunet"):
+        recognize(tmp_path)
+    with pytest.raises(ModelError, match="providers add FOLDER --as nnunet"):
+        import_model(tmp_path, architecture="nnunet", out=tmp_path / "p", options=OPTIONS)
