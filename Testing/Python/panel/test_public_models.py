@@ -273,6 +273,12 @@ def test_what_is_installed_says_so_and_is_not_imported_again(host, open_loader):
     public = open_loader(models=[offer(id="pe-sequence-small")]).public
     assert public.table.item(0, TODAY).text() == "installed"
     assert not public.button.enabled
+    assert not public.default_box.visible
+
+
+def test_long_texts_do_not_make_the_panel_wide(open_loader):
+    narrow = open_loader(models=[offer(limitations="It was tested in one hospital alone. " * 30)]).public
+    assert narrow.widget.minimumSizeHint.width() < 400
 
 
 def test_closing_the_panel_gives_the_import_up(host, open_loader, worker):

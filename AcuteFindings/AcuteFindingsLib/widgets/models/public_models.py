@@ -127,12 +127,16 @@ class PublicModels:
         tip = _("Models that others have trained on patients and published. Select one to read what is known of it.")
         self.table = table(headers, tip, name="publicTable")
         self.table.setColumnHidden(TASK, bool(self._task))
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         # Long licenses are cut short here; they stand below in full.
-        self.table.horizontalHeader().setSectionResizeMode(LICENSE, qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(LICENSE, qt.QHeaderView.Stretch)
         self.table.connect("itemSelectionChanged()", self._show_state)
         layout.addWidget(self.table)
         self.facts = text_label(_("What the selected model is, its published figures and its license."))
         self.facts.setObjectName("publicFacts")
+        # Else a long text would make the panel wide.
+        self.facts.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
         layout.addWidget(self.facts)
         self.default_box = qt.QCheckBox(_("Use as default"))
         self.default_box.setObjectName("publicDefaultCheckBox")
@@ -178,10 +182,11 @@ class PublicModels:
             if over(""):
                 answered([offer_of(values) for values in result["models"]])
 
+        def failed(text: str, _kind: str) -> None:
+            over(text)
+
         self._tell(_("Reading what is known of public models…"))
-        self._asked[asked] = self._worker().request(
-            "public_models", fields, done=done, failed=lambda text, _kind: over(text)
-        )
+        self._asked[asked] = self._worker().request("public_models", fields, done=done, failed=failed)
 
     def _on_list(self, offers: list[PublicOffer]) -> None:
         self._read = True
@@ -207,7 +212,6 @@ class PublicModels:
             for place, text in enumerate(cells):
                 tip = f"<qt>{escape(tips.get(place) or text)}</qt>"
                 self.table.setItem(number, place, cell(text, tip, number=place == SIZE))
-        self.table.resizeColumnsToContents()
         fit_height(self.table, most_rows=_MOST_ROWS)
         if selected in offers:
             self.table.selectRow(offers.index(selected))
@@ -233,7 +237,9 @@ class PublicModels:
 
     def _offer_default(self, offer: PublicOffer | None) -> None:
         """Offer to make a model the default: ticked where the default so far was trained on phantoms alone."""
-        self._may_be_default = offer is not None and offer.task != PART and not offer.needs
+        self._may_be_default = (
+            offer is not None and offer.task != PART and not offer.needs and offer.id not in self._known
+        )
         self.default_box.visible = self._may_be_default
         now = self._default(offer.task) if offer is not None else None
         offered = (offer, now)

@@ -65,8 +65,10 @@ class PublicOffer:
 
 def offer_of(values: dict[str, Any]) -> PublicOffer:
     """Return what the worker says of a model; what this version does not know is left out."""
-    known = {field.name: values[field.name] for field in fields(PublicOffer) if field.name in values}
-    return PublicOffer(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+    known: dict[str, Any] = {field.name: values[field.name] for field in fields(PublicOffer) if field.name in values}
+    for name in ("figures", "figures_from"):
+        known[name] = tuple(known[name])
+    return PublicOffer(**known)
 
 
 def facts(offer: PublicOffer) -> str:
