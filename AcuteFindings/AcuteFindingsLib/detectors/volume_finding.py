@@ -59,8 +59,9 @@ def volume_finding(
 ) -> Finding:
     """Turn a probability volume into the finding of a detector.
 
-    A slice's probability is that of its highest voxel, so that a slice is positive exactly where something is drawn in
-    it. All that is drawn is in the mask, also what is too small for the rule: it is what has to be looked at then.
+    A slice's probability is that of the highest voxel in it, and in the planes between slices that lie nearest to it,
+    so that slices are positive exactly where something is drawn. All that is drawn is in the mask, also what is too
+    small for the rule: it is what has to be looked at then.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def volume_finding(
         measurements += further
 
     z = axial.source_z if np.isfinite(axial.source_z).all() else np.arange(len(levels), dtype=float)
-    by_source = levels[np.clip(np.rint(z), 0, len(levels) - 1).astype(int)]
+    by_source = _at_sources(levels, z)
     return Finding(
         detector=kind.id,
         model=identity_of(model),
@@ -132,6 +133,18 @@ def volume_finding(
         series_instance_uid=study.dicom.series_instance_uid,
         phantom=study.is_phantom,
     )
+
+
+def _at_sources(levels: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return for slices at `z` the highest of the ``(planes,)`` levels that lie nearest to each.
+
+    Where planes lie between slices (missing ones, uneven distances) what is drawn there belongs to the nearest slice.
+    """
+    own: np.ndarray = levels[np.clip(np.rint(z), 0, len(levels) - 1).astype(int)]
+    order = np.argsort(z, kind="stable")
+    middles = (z[order][1:] + z[order][:-1]) / 2
+    np.maximum.at(own, order[np.searchsorted(middles, np.arange(len(levels)))], levels)
+    return own
 
 
 def _verdict(

@@ -118,6 +118,16 @@ def test_a_slice_is_positive_exactly_where_something_is_drawn_in_it(find) -> Non
     assert [item.sop_instance_uid for item in finding.slices] == [f"1.2.{k}" for k in range(12)]
 
 
+def test_what_is_drawn_between_slices_counts_for_the_nearest(find) -> None:
+    every_third = tuple(replace(s, index=n) for n, s in enumerate(study_of().sources[::3]))
+    finding = find(drawn(SMALL), study=replace(study_of(), sources=every_third))
+    assert [item.k for item in finding.slices] == [0, 3, 6, 9]
+    assert finding.positive_runs == ((3, 3),)
+    crowded = tuple(replace(s, k=s.k / 2 + 3) for s in study_of().sources)
+    finding = find(drawn(LARGE), study=replace(study_of(), sources=crowded))
+    assert finding.positive_runs == ((0, 3),)
+
+
 def test_slices_stored_from_the_head_down_get_their_own_probabilities(find) -> None:
     up, down = find(drawn(LARGE)), find(drawn(LARGE), study=study_of(up=False))
     assert [item.probabilities for item in up.slices] == [item.probabilities for item in down.slices]
@@ -185,6 +195,14 @@ def test_a_volume_of_another_shape_is_refused(find) -> None:
 def test_a_study_whose_volumes_cannot_be_told_is_refused(find, change: dict, told: str) -> None:
     with pytest.raises(DetectionError, match=told):
         find(np.zeros(SHAPE, np.float32), study=replace(study_of(), **change))
+
+
+def test_more_clot_than_the_vessels_of_the_lungs_hold_is_warned_of(find) -> None:
+    study = replace(study_of(), ijk_to_ras=np.diag([-8.0, -8.0, 15.0, 1.0]))
+    everything = find(np.full(SHAPE, 0.9, np.float32), study=study)
+    assert [notice.code for notice in everything.warnings] == ["more-clot-than-vessels"]
+    assert "holds 5529.6 mL" in everything.warnings[0].text
+    assert find(drawn(LARGE), study=study).warnings == ()
 
 
 def test_bleeds_are_told_in_milliliters_with_their_density(scripted, card) -> None:

@@ -69,16 +69,25 @@ def side_volumes(study: Study, axial: Axial, mask: np.ndarray) -> SideVolumes | 
     reach = max(1, round(APART_MM / content.spacing[2]))
     right, left = content.lungs.copy(), content.lungs
     right[:, :, split:], left[:, :, :split] = False, False
-    places = np.argwhere(mask) * (np.array(axial.spacing) / content.spacing)
-    cells = np.minimum(places.astype(int), np.array(content.lungs.shape) - 1)
-    apart = cells[:, 2] - split
-    held = [
-        _closed(lung, content.spacing)[tuple(cells.T)] & (side * apart >= reach)
+    closed = [
+        _closed(lung, content.spacing) & (side * (np.arange(lung.shape[2]) - split) >= reach)
         for lung, side in ((right, -1), (left, 1))
     ]
+    # Of each voxel along an axis, which coarse one holds it.
+    in_z, in_y, in_x = (
+        np.minimum((np.arange(count) * step / coarse).astype(int), cells - 1)
+        for count, step, coarse, cells in zip(
+            mask.shape, axial.spacing, content.spacing, content.lungs.shape, strict=True
+        )
+    )
+    held, total = [0, 0], 0
+    for z, plane in enumerate(mask):
+        y, x = np.nonzero(plane)
+        total += len(y)
+        for number, lung in enumerate(closed):
+            held[number] += int(np.count_nonzero(lung[in_z[z], in_y[y], in_x[x]]))
     voxel = float(np.prod(axial.spacing))
-    in_right, in_left = (float(np.count_nonzero(one)) * voxel for one in held)
-    return SideVolumes(in_right, in_left, len(cells) * voxel - in_right - in_left)
+    return SideVolumes(held[0] * voxel, held[1] * voxel, (total - sum(held)) * voxel)
 
 
 def _plane_between(lungs: np.ndarray, spacing: tuple[float, float, float]) -> int | None:
