@@ -353,12 +353,20 @@ def int8(bench: Bench) -> Part:
     return Part(*measure_quantized(bench.work / "int8", bench.data))
 
 
+def public(bench: Bench) -> Part:
+    """Time the recommended public models with random weights."""
+    from public_models import measure_public
+
+    return Part(*measure_public(bench.work / "public-models", bench.data, lambda: bench.samples, rounds=bench.rounds))
+
+
 PARTS: dict[str, tuple[str, Callable[[Bench], Part]]] = {
     "detectors": ("Each detector, end to end", detectors),
     "head": ("A head CT, cold", head),
     "source": ("A PE study on the source's weights, against the source's own program", source),
     "networks": ("Networks by runtime", networks),
     "crowd": ("Two processes at once", crowd),
+    "public": ("Public models, with random weights", public),
     "int8": ("Static quantization to int8", int8),
     "growth": ("Growth with the slices of a chest CT", growth),
     "reading": ("Reading JPEG-LS", reading),

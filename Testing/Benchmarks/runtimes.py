@@ -15,8 +15,8 @@ from typing import Any
 from parts import PARTS, Bench
 from tables import facts, machine
 
-# Takes longer than all others together, and its outcome is a decision, not a figure to watch.
-LONG = frozenset({"int8"})
+# Each takes longer than all others together.
+LONG = frozenset({"int8", "public"})
 
 
 def report(parts: dict[str, dict[str, Any]]) -> str:
