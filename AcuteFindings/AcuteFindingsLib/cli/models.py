@@ -172,6 +172,10 @@ def models_catalogue(
         print(catalogue_text(loaded), end="")
         return
     _print_catalogue(loaded)
+    if catalogue is None:
+        from AcuteFindingsLib.cli.public_models import print_described
+
+        print_described()
 
 
 @models_app.command("download")

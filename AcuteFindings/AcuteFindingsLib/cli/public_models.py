@@ -9,6 +9,7 @@ import typer
 from AcuteFindingsLib.cli.common import AsJson, out_console, print_json, progress_bar
 from AcuteFindingsLib.cli.models import _make_default, _print_default
 from AcuteFindingsLib.cli.tables import print_facts, print_rows
+from AcuteFindingsLib.detectors.registry import kinds
 from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.task import PART
 
@@ -51,6 +52,19 @@ def models_recommended(
             out_console.print("No public model is described.")
         elif not everything:
             out_console.print("Import one: acutefindings models import recommended --detector DETECTOR")
+
+
+def print_that_there_are() -> None:
+    """Say that there are public models trained on patients, which the bundled ones are not."""
+    from AcuteFindingsLib.models.public.recommended import shipped_descriptions
+
+    tasks = {kind.id for kind in kinds()}
+    listed = [one for one in shipped_descriptions() if one.recommended and one.task in tasks and not one.needs]
+    if not listed:
+        return
+    out_console.print("The bundled models are demonstrations. Public models that were trained on patients:")
+    print_facts((one.task, f"{one.title} ({_size(one)}, {_license(one)})") for one in listed)
+    out_console.print("Import one: acutefindings models import recommended --detector DETECTOR")
 
 
 def import_public_model(
@@ -155,6 +169,20 @@ def _print_one(one: "ImportDescription", installed: set[str]) -> None:
     if one.needs:
         out_console.print(f"Cannot be imported today: it needs {one.needs.removeprefix('needs ')}")
     print_facts(("", line) for line in license_text(one).splitlines())
+
+
+def print_described() -> None:
+    """Print all public models that are described, as a part of the catalogue."""
+    from AcuteFindingsLib.models.find import list_packages
+    from AcuteFindingsLib.models.public.recommended import shipped_descriptions
+
+    installed = {package.id for package in list_packages()}
+    for one in shipped_descriptions():
+        out_console.print(f"{one.id}  for {one.task}  {_size(one)}", style="bold")
+        how = _today(one, installed)
+        if how.startswith("yes"):
+            how = f"acutefindings models import {one.address}"
+        print_facts([("", one.title), ("license", _license(one)), ("how", how)])
 
 
 def _values(one: "ImportDescription", installed: set[str]) -> dict[str, Any]:

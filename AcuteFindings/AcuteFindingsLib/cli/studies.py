@@ -205,6 +205,9 @@ def demo(
         results = run_demo(out, seed=seed, device=device_name(device), progress=progress)
     for result in results:
         _print_result(result)
+    from AcuteFindingsLib.cli.public_models import print_that_there_are
+
+    print_that_there_are()
 
 
 def _print_result(result: "StudyResult") -> None:

@@ -1,6 +1,8 @@
 """The descriptions that ship: whole, named as their ids, and each that can be imported is, on random weights."""
 
+import runpy
 import sys
+from pathlib import Path
 
 import pytest
 from hub_server import serve_hub
@@ -134,3 +136,9 @@ def test_the_list_names_license_size_and_whether_it_imports_today(monkeypatch, c
 def test_an_address_is_found_whatever_its_capitals():
     one = DESCRIPTIONS[RECOMMENDED[0]]
     assert find_description(one.address.upper().replace("HF:", "hf:")).address == one.address
+
+
+def test_the_page_of_public_models_is_made_from_the_descriptions():
+    writer = runpy.run_path(str(Path(__file__).parents[4] / "Tools" / "imports" / "write_page.py"))
+    text = writer["PAGE"].read_text(encoding="utf-8")
+    assert writer["page"](text) == text, "run: python Tools/imports/write_page.py"
