@@ -83,18 +83,18 @@ class PrepareStudy:
     ----------
     task
         Of the package.
-    preprocessing
-        `Card.preprocessing`.
+    preprocessing, form
+        `Card.preprocessing` and `Card.form`.
     """
 
-    def __init__(self, task: Task, preprocessing: Mapping[str, Any]) -> None:
-        self.task, self.preprocessing = task, dict(preprocessing)
+    def __init__(self, task: Task, preprocessing: Mapping[str, Any], form: str = "") -> None:
+        self.task, self.preprocessing, self.form = task, dict(preprocessing), form
 
     def __call__(self, study: Study) -> BundleInput:
         """Window, crop, mask and resize as the detector does."""
         task = find_task(self.task)
-        settings = task.load_settings().model_validate(self.preprocessing)
-        prepared = task.load_scorer().images_of(study, settings)
+        settings = task.load_settings(self.form).model_validate(self.preprocessing)
+        prepared = task.load_scorer(self.form).images_of(study, settings)
         return BundleInput(torch.from_numpy(prepared[:]), study, prepared)
 
 

@@ -54,6 +54,7 @@ def inference_config(card: Card, *, weights: str) -> dict[str, Any]:
                     "_target_": f"{_PIECES}.PrepareStudy",
                     "task": card.task,
                     "preprocessing": "$@package.card.preprocessing",
+                    **({"form": card.form} if card.form else {}),
                 },
             ],
         },

@@ -14,18 +14,19 @@ import torch
 from PIL import Image
 
 import AcuteFindingsLib
-from AcuteFindingsLib.detectors.bundle import list_studies
+from AcuteFindingsLib.detectors.bundle import PrepareStudy, list_studies
 from AcuteFindingsLib.detectors.load import load_detector
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.detectors.radiograph import RadiographSettings, network_images, predict_flipped
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.detectors.scoring import load_scorer
 from AcuteFindingsLib.errors import ModelError, StudyError
-from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format
+from AcuteFindingsLib.models.bundle_config import SCHEMA, complete_data_format, inference_config
 from AcuteFindingsLib.models.load import load_predictor
 from AcuteFindingsLib.models.package import ModelPackage, read_package
 from AcuteFindingsLib.models.runtime.torch_weights import load_network
 from AcuteFindingsLib.models.write import rewrite_package
+from AcuteFindingsLib.phantoms.as_study import phantom_study
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.study.reader import read_study
@@ -128,6 +129,18 @@ def test_monais_parser_builds_the_network_and_the_transforms(package, studies):
         size = package.card.preprocessing["size"]
         assert tuple(shown.image.shape) == (1, 1, size, size)
         assert shown.image.dtype == torch.float32
+
+
+def test_a_model_of_another_form_is_prepared_by_that_form():
+    card = shipped("hemorrhage").card
+    usual = inference_config(card, weights="models/model.safetensors")["preprocessing"]["transforms"][1]
+    assert "form" not in usual
+    slabs = card.model_copy(update={"form": "slab-sequence"})
+    stated = inference_config(slabs, weights="models/model.safetensors")["preprocessing"]["transforms"][1]
+    assert stated["form"] == "slab-sequence"
+    study = phantom_study(make_phantom("head-ct", 7, positive=True, matrix=64, slice_spacing=20.0))
+    shown = PrepareStudy("hemorrhage", {"size": 32}, stated["form"])(study)
+    assert tuple(shown.image.shape) == (len(study.sources), 9, 32, 32)
 
 
 @pytest.mark.slow
