@@ -27,12 +27,14 @@ from AcuteFindingsLib.models.importing.converted import (
 from AcuteFindingsLib.models.importing.heads import Outputs, choose_outputs
 from AcuteFindingsLib.models.importing.state_files import fill_counters, read_state
 from AcuteFindingsLib.models.metadata import Network
+from AcuteFindingsLib.models.runtime.torch_weights import read_state_dict
 from AcuteFindingsLib.models.task import PART
 from AcuteFindingsLib.networks.gray_input import IMAGENET_MEAN, IMAGENET_STD
 
 IMPORTER = "densenet121"
 _XRV_OUTPUTS, _CHEXNET_OUTPUTS = 18, 14
-_ANCHOR = "features.conv0.weight"
+_FEATURES = "features."
+_ANCHOR = f"{_FEATURES}conv0.weight"
 # torchvision before 0.2.1 named the parts of a dense layer `norm.1`, which modules may not be called any more.
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 _SIZE = 224
@@ -51,17 +53,19 @@ def convert_densenet(path: Path, options: Options) -> Converted:
     ModelError
         When the file is damaged, wants to run code, is another network, or has outputs that nobody named.
     """
-    given = read_state(path, anchor=_ANCHOR)
+    given = _tensors(path)
     old = any(_OLD_NAME.search(name) for name in given)
     state = fill_counters({_OLD_NAME.sub(r"\1\2.", name): value for name, value in given.items()})
     points = state.pop("op_threshs", None)
+    if not any(name.startswith("classifier.") for name in state):
+        return _backbone(path, state, state[_ANCHOR].shape[1])
     weight, bias = (_classifier(path, state, part) for part in ("weight", "bias"))
     channels, count = state[_ANCHOR].shape[1], len(weight)
     form = _form(channels, count, points, old)
     torchvision_state = {**state, "classifier.weight": weight, "classifier.bias": bias}
 
     if not options.labels and options.channel is None and form == "imagenet":
-        return _backbone(path, state, torchvision_state, channels)
+        return _backbone(path, state, channels, classes=count)
     task = task_of(options, IMPORTER, names_findings, file=path.name)
     known = {len(names): names for names in form_of(task).label_sets.get(IMPORTER, ())}.get(count, ())
     outputs = choose_outputs(path, count, options, task=task, known=known, independent=points is not None)
@@ -130,6 +134,17 @@ _TOLD = {
 }
 
 
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Return a file's tensors by torchvision's names; a backbone alone may have them without ``features.``."""
+    try:
+        return read_state(path, anchor=_ANCHOR)
+    except ModelError:
+        bare = _ANCHOR.removeprefix(_FEATURES)
+        if not path.is_file() or not any(name.endswith(bare) for name in read_state_dict(path)):
+            raise
+        return {f"{_FEATURES}{name}": value for name, value in read_state(path, anchor=bare).items()}
+
+
 def _classifier(path: Path, state: dict[str, torch.Tensor], part: str) -> torch.Tensor:
     names = [name for name in (f"classifier.{part}", f"classifier.0.{part}") if name in state]
     if not names:
@@ -193,16 +208,14 @@ def _torchvision(channels: int, count: int) -> torch.nn.Module:
     return network
 
 
-def _backbone(
-    path: Path, state: Mapping[str, torch.Tensor], whole: Mapping[str, torch.Tensor], channels: int
-) -> Converted:
-    """Keep what lies below the classes of ImageNet: a part to start a training from."""
+def _backbone(path: Path, state: Mapping[str, torch.Tensor], channels: int, *, classes: int = 0) -> Converted:
+    """Keep what lies below the classes, if there are any: a part to start a training from."""
     batch = random_pictures(channels, _SIZE, low=-2, high=2)
 
     def ask(batch: np.ndarray) -> Answers:
-        network = _torchvision(channels, len(whole["classifier.bias"]))
-        network.load_state_dict(dict(whole))
+        network = _torchvision(channels, 1)
         network.classifier = torch.nn.Identity()
+        network.load_state_dict(dict(state))
         with torch.inference_mode():
             return {"features": network.eval()(torch.from_numpy(batch)).numpy()}
 
@@ -211,13 +224,13 @@ def _backbone(
         title="DenseNet121 without its classes, imported",
         network=Network(name="image_features", arguments={"backbone": "densenet121", "in_channels": channels}),
         state={f"backbone.network.{name}": value for name, value in state.items()},
-        form="DenseNet121 state dict, ImageNet classes",
+        form="DenseNet121 state dict, ImageNet classes" if classes else "DenseNet121 state dict without classes",
         framework="torchvision",
         probes=(Probe(batch, ask),),
         preprocessing={"size": _SIZE},
         labels=(),
         points=(),
         image=(channels, _SIZE, -2.0, 2.0),
-        remarks=(f"The {len(whole['classifier.bias'])} classes of {path.name} were left out.",),
+        remarks=(f"The {classes} classes of {path.name} were left out.",) if classes else (),
         sources=(_DENSENET,),
     )

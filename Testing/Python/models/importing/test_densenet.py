@@ -194,3 +194,13 @@ def test_another_network_is_refused_with_what_it_begins_with(tmp_path):
     path = save({"conv1.weight": torch.ones(3)}, tmp_path / "resnet.pth")
     with pytest.raises(ModelError, match=r"another network: there is no features\.conv0\.weight .*begins with conv1"):
         import_model(path, architecture="densenet121", out=tmp_path / "x", options=SIZE)
+
+
+@pytest.mark.parametrize("prefix", ["features.", "backbone.0.", ""])
+def test_a_backbone_without_classes_becomes_a_part(tmp_path, prefix):
+    network = randomized(densenet121())
+    state = {f"{prefix}{name}": value for name, value in network.features.state_dict().items()}
+    path = save(state, tmp_path / "rad.pt")
+    package = import_model(path, architecture="densenet121", out=tmp_path / "part")
+    assert package.card.task == "part"
+    assert package.card.origin.largest_difference <= TOLERANCE
