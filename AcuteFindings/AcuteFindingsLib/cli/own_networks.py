@@ -48,7 +48,6 @@ def providers_add(
 ) -> None:
     """Add a 3-D network of your own, an nnU-Net folder or a MONAI bundle, as a model for PE or hemorrhage."""
     from AcuteFindingsLib.cli.providers import agreed
-    from AcuteFindingsLib.detectors.volume_rule import VolumeRule
     from AcuteFindingsLib.providers.install import how_to_install, is_installed, python_of
     from AcuteFindingsLib.providers.own_networks.add import Said, add_own_network
     from AcuteFindingsLib.providers.own_networks.detector import check_own_network
@@ -66,7 +65,7 @@ def providers_add(
         task=task,
         said=Said(**{key: text for key, text in given.items() if text}),
         labels=label or (),
-        rule=VolumeRule(**{key: number for key, number in numbers.items() if number is not None}),
+        rule={key: number for key, number in numbers.items() if number is not None},
         mirroring=mirroring,
         head=head,
         roi=_roi(roi),

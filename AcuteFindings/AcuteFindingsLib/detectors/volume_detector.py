@@ -32,16 +32,16 @@ class VolumeDetector:
         """Detect; see `detectors.detector.Detector`. Nothing is said of a study that was not read to its end."""
         clock = perf_counter()
         progress("Preparing the volume", 0.0)
-        volume = self.scorer.prepare(study, progress=part_of(progress, 0.0, 0.1), cancelled=cancelled)
+        volume = self.scorer.prepare(study, progress=part_of(progress, 0.0, 0.05), cancelled=cancelled)
         timings = {"preprocess": perf_counter() - clock}
 
         clock = perf_counter()
-        logits = self.scorer.infer(volume, progress=part_of(progress, 0.1, 0.9), cancelled=cancelled)
+        logits = self.scorer.infer(volume, progress=part_of(progress, 0.05, 0.95), cancelled=cancelled)
         timings["network"] = perf_counter() - clock
 
         stop_if(cancelled)
         clock = perf_counter()
-        progress("Measuring what is drawn", 0.9)
+        progress("Measuring what is drawn", 0.95)
         probability = self.scorer.restore(volume, logits)
         notices = (*model_notices(self.predictor), *region_notices(volume.axial, volume.box))
         # Each is as large as the study.

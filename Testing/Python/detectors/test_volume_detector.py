@@ -1,6 +1,7 @@
 """Detectors of the form volume-mask: from a study to what a person sees, or to nothing at all."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -213,3 +214,53 @@ def test_a_model_that_reads_volumes_is_not_asked_about_images(made, monkeypatch:
     monkeypatch.setattr("AcuteFindingsLib.detectors.scoring.default_package", lambda *_, **__: package_of(made))
     with pytest.raises(ModelError, match="reads a whole volume at once"):
         load_scorer("pe")
+
+
+@pytest.fixture
+def bright(phantom: Phantom) -> tuple[Study, np.ndarray]:
+    """The phantom without anything above -100 HU, but for one brick in the left lung; and the brick."""
+    study = phantom_study(phantom)
+    array = np.minimum(study.array, -100)
+    brick = np.zeros(array.shape, bool)
+    z, y, x = np.argwhere(phantom.masks["embolus"])[-1]
+    brick[z - 1 : z + 2, y - 2 : y + 3, x - 2 : x + 3] = True
+    array[brick] = 900
+    return replace(study, array=array), brick
+
+
+@pytest.fixture
+def threshold_network(scripted, made):
+    """A network that draws what is brighter than 100 HU, through the scorer that reads block by block."""
+    level = (100 - SETTINGS["mean_hu"]) / SETTINGS["deviation_hu"]
+    settings = SETTINGS | {"tile": [32, 64, 64], "smallest_tile": [32, 64, 64], "region": "chest"}
+    card = made.model_copy(update={"preprocessing": settings})
+    return PEVolumeDetector(scripted(card, {"": lambda batch: {"mask": 20 * (batch - level)}}))
+
+
+def test_through_all_blocks_what_the_network_draws_is_where_it_is(threshold_network, bright) -> None:
+    study, brick = bright
+    told: list[tuple[str, float]] = []
+    finding = threshold_network.run(study, progress=lambda text, fraction: told.append((text, fraction)))
+    assert finding.verdict.label == "positive"
+    assert np.mean(finding.masks[0].array[brick]) > 0.8
+    assert finding.masks[0].voxels < 1.5 * brick.sum()
+    values = {item.name: item.value for item in finding.measurements}
+    assert values["Number of clots"] == 1
+    assert values["Volume of clot in the left lung"] > 0
+    assert values["Volume of clot in the right lung"] == 0
+    assert any("block" in text and "on this processor" in text for text, _ in told)
+    fractions = [fraction for _, fraction in told]
+    assert fractions == sorted(fractions)
+    assert "region-read" in {notice.code for notice in finding.warnings}
+
+
+def test_stopping_between_blocks_gives_no_finding(threshold_network, bright) -> None:
+    count = 0
+
+    def progress(text: str, fraction: float) -> None:
+        nonlocal count
+        count += text.startswith("Reading block")
+
+    with pytest.raises(CancelledError):
+        threshold_network.run(bright[0], progress=progress, cancelled=lambda: count >= 2)
+    assert count == 2

@@ -13,6 +13,7 @@ from AcuteFindingsLib.errors import ConsentError, ProviderError
 from AcuteFindingsLib.providers import install
 from AcuteFindingsLib.providers.consent import give_consent, has_consent
 from AcuteFindingsLib.providers.load import load_any_detector, split_model
+from AcuteFindingsLib.providers.own_networks.add import add_own_network
 from AcuteFindingsLib.providers.own_networks.provider import list_own_networks, networks_folder, remove_own_network
 from AcuteFindingsLib.providers.own_networks.record import Record, write_record
 from AcuteFindingsLib.providers.registry import find_provider, find_terms, list_terms
@@ -159,6 +160,13 @@ def test_the_command_adds_a_network_with_what_was_said(home, bundle, monkeypatch
     package = find_provider("mine").package_of("pe", version="1", sha256="ab" * 32)
     assert package.card.rule == {"minimum_mm3": 50.0, "minimum_peak": 0.5}
     assert "providers install mine" in " ".join(printed)
+
+
+@pytest.mark.parametrize(("task", "least"), [("pe", 14.0), ("hemorrhage", 100.0)])
+def test_a_network_starts_with_the_rule_of_its_task(home, bundle, task: str, least: float) -> None:
+    add_own_network(bundle, form="monai-bundle-3d", name="mine", task=task)
+    package = find_provider("mine").package_of(task, version="1", sha256="ab" * 32)
+    assert package.card.rule == {"minimum_mm3": least, "minimum_peak": 0.5}
 
 
 def test_who_does_not_agree_adds_nothing(home, bundle) -> None:

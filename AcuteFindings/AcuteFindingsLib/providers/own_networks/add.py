@@ -1,14 +1,14 @@
 """Adding a network of the user's own: its folder is read, its terms are written, and it is a provider from then on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from AcuteFindingsLib.detectors.registry import find_kind, model_tasks
-from AcuteFindingsLib.detectors.volume_rule import VolumeRule
 from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.models.find import list_packages
+from AcuteFindingsLib.models.task import VOLUME_MASK
 from AcuteFindingsLib.names import model_id
 from AcuteFindingsLib.providers.own_networks.bundle_folder import read_bundle_folder
 from AcuteFindingsLib.providers.own_networks.folder import NetworkFolder
@@ -83,7 +83,7 @@ def add_own_network(
     task: str,
     said: Said | None = None,
     labels: Sequence[str] = (),
-    rule: VolumeRule | None = None,
+    rule: Mapping[str, float] | None = None,
     mirroring: bool = False,
     head: str | None = None,
     roi: Sequence[int] = (),
@@ -103,7 +103,7 @@ def add_own_network(
     labels
         Which of its classes are the finding; needed where it draws several.
     rule
-        When a study is positive.
+        When a study is positive: numbers of the task's rule on volumes that are not its defaults.
     mirroring
         Whether an nnU-Net also reads the mirrored images, which takes four to eight times as long.
     head, roi
@@ -131,7 +131,7 @@ def add_own_network(
         network=read.network,
         drawn=read.drawn,
         program={**read.program, "mirroring": mirroring} if form == "nnunet" else read.program,
-        rule=(rule or VolumeRule()).model_dump(),
+        rule=find_kind(task).load_rule(VOLUME_MASK)(**(rule or {})).model_dump(),
     )
     size = sum((where / path).stat().st_size for path in read.files)
     terms = {
