@@ -122,7 +122,7 @@ def volume_score(probability: np.ndarray, parts: Sequence[Part], rule: VolumeRul
     """Return the study's probability under the rule: it reaches `minimum_peak` exactly where the rule holds.
 
     It is the highest peak of the parts that are large enough. Where none is, it is the highest level at which one would
-    be, to 1/256: so studies below the rule still have an order. Where that is below 0.05 nobody looks closer.
+    be, to 1/256: so studies below the rule still have an order.
 
     Parameters
     ----------
@@ -139,10 +139,8 @@ def volume_score(probability: np.ndarray, parts: Sequence[Part], rule: VolumeRul
     needed = max(1, int(np.ceil(rule.minimum_mm3 / voxel_mm3 - 1e-9)))
     whole = _bounds(probability, _LOW_LEVEL)
     regions = _large_regions(probability[whole], _LOW_LEVEL, needed)
-    low, high = _LOW_LEVEL, float(probability.max())
-    if not regions:
-        return min(low, high)
-    for _ in range(_STEPS):
+    low, high = (_LOW_LEVEL, float(probability.max())) if regions else (0.0, 0.0)
+    for _ in range(_STEPS if regions else 0):
         middle = (low + high) / 2
         smaller = [region for one in regions for region in _large_regions(one, middle, needed)]
         low, high, regions = (middle, high, smaller) if smaller else (low, middle, regions)

@@ -22,7 +22,7 @@ from AcuteFindingsLib.models.files import CARD_TEXT, CHECKSUMS, INFERENCE, LICEN
 from AcuteFindingsLib.models.graphs.check import FOLDER
 from AcuteFindingsLib.models.metadata import Card, Metadata
 from AcuteFindingsLib.models.package import BuildNetwork, ModelPackage, parse_metadata, read_package
-from AcuteFindingsLib.models.task import VOLUME_MASK, load_reference
+from AcuteFindingsLib.models.task import load_reference
 from AcuteFindingsLib.models.verify import verify_package
 from AcuteFindingsLib.networks import stored_arguments
 
@@ -149,8 +149,7 @@ def write_package(
             if graphs and not ready:
                 metadata = _with_graphs(metadata, partial, WEIGHTS[0], build=build)
         _write_metadata(partial, metadata)
-        # MONAI's workflow shows a network images; it has no way to read a volume block by block.
-        if not programs and card.form != VOLUME_MASK:
+        if not programs:
             inference = inference_config(card, weights=WEIGHTS[0])
             _write_text(partial / INFERENCE, json.dumps(inference, indent=2, allow_nan=False) + "\n")
         _write_text(partial / CARD_TEXT, render_card(metadata, card_text))

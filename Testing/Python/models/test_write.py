@@ -5,11 +5,9 @@ import torch
 from safetensors.torch import load_file
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.files import INFERENCE
 from AcuteFindingsLib.models.metadata import Picture
 from AcuteFindingsLib.models.package import read_package
 from AcuteFindingsLib.models.runtime.torch_weights import load_network
-from AcuteFindingsLib.models.task import VOLUME_MASK
 from AcuteFindingsLib.models.verify import verify_package
 
 WEIGHTS = "models/model.safetensors"
@@ -105,12 +103,6 @@ def test_the_model_card_tells_the_figures_of_its_authors_as_theirs(package, tmp_
     text = written.read_card_text()
     assert "## Published figures\n\nAs its authors state; not measured with this package." in text
     assert "| AUROC, series | any | 0.980 | not stated | 989 | held out | s |" in text
-
-
-def test_a_network_of_volumes_says_nothing_of_monais_workflow_which_cannot_run_it(tmp_path, network, write, make_card):
-    assert INFERENCE in write(tmp_path / "slices", network.state_dict()).checksums
-    written = write(tmp_path / "volumes", network.state_dict(), card=make_card(form=VOLUME_MASK))
-    assert INFERENCE not in written.checksums
 
 
 def test_the_metadata_has_every_field_that_monai_demands(package):

@@ -98,6 +98,8 @@ def make_graphs(
     parts = {part: GraphPart(file=graph_file(part), outputs=list(one.outputs)) for part, one in exported.items()}
     files = {graph_file(part): one.graph for part, one in exported.items()}
     stated = Graphs(parts=parts, opset=OPSET, largest_difference=difference, compared_on=compared_on)
+    if images.ndim > 4:
+        return stated.model_copy(update={"unexplained": "a network of volumes draws what it finds"}), files
     try:
         explaining, graph = _explaining(network, source, tensors, images, map_tolerance)
     except ModelError as error:

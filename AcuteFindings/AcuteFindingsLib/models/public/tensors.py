@@ -59,7 +59,8 @@ def read_tensors(description: ImportDescription, files: Mapping[str, Path]) -> d
     Raises
     ------
     ModelError
-        A file is damaged, holds more than tensors or numbers that are not finite, or two tensors get one name.
+        A file is damaged, holds more than tensors or numbers that are not finite, or two tensors that are not the same
+        get one name.
     """
     tensors: dict[str, np.ndarray] = {}
     for key, path in files.items():
@@ -70,9 +71,11 @@ def read_tensors(description: ImportDescription, files: Mapping[str, Path]) -> d
             if any(pattern.fullmatch(name) for pattern in unused):
                 continue
             here = package_name(key, stated, name)
-            if here in tensors:
+            value = _plain(source[name], name, path)
+            if here in tensors and not np.array_equal(tensors[here], value):
                 raise ModelError(f"Two tensors of {description.address} would be called {here}, one of them in {key}.")
-            tensors[here] = _plain(source[name], name, path)
+            # A module that a network has in two places is stored once for each.
+            tensors.setdefault(here, value)
     for name in [name for name in tensors if name.endswith(f".{_COUNTED}")]:
         tensors.setdefault(name.removesuffix(_COUNTED) + _COUNTER, np.array(0, np.int64))
     return tensors
