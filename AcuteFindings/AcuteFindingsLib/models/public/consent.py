@@ -47,13 +47,13 @@ def needs_consent(description: ImportDescription, *, stated: str = "", file: Pat
     """
     if description.license.commercial and not _is_another(description, stated):
         return False
-    return not _agreements(file).has(description.id, _sha256(description, stated))
+    return not _agreements(file).has(_name(description, stated), _sha256(description, stated))
 
 
 def give_consent(description: ImportDescription, *, stated: str = "", file: Path | None = None) -> None:
     """Remember that the user has agreed to the license as it stands; raises as `needs_consent`."""
     if not description.license.commercial or _is_another(description, stated):
-        _agreements(file).add(description.id, _sha256(description, stated))
+        _agreements(file).add(_name(description, stated), _sha256(description, stated))
 
 
 def withdraw_consent(description: ImportDescription, *, file: Path | None = None) -> None:
@@ -79,6 +79,11 @@ def require_consent(description: ImportDescription, *, stated: str = "", file: P
 
 def _is_another(description: ImportDescription, stated: str) -> bool:
     return bool(stated) and stated.casefold() != description.license.name.casefold()
+
+
+def _name(description: ImportDescription, stated: str) -> str:
+    """Return under what an agreement is kept: that to the hub's license beside that to the description's."""
+    return f"{description.id}: {stated}" if _is_another(description, stated) else description.id
 
 
 def _sha256(description: ImportDescription, stated: str) -> str:

@@ -128,17 +128,21 @@ def hub_host(hub: Hub) -> str:
     return host_of(hub_endpoint(hub))
 
 
-def require_room(found: Found, hub: Hub | None = None) -> None:
-    """Raise `DownloadError` where the disk of the cache has no room for what has to be downloaded."""
-    place = cache_folder(hub or Hub())
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if free < found.missing_bytes:
-        raise DownloadError(
-            f"{place} has {free / 1e6:.0f} MB left on its disk and the model needs {found.missing_bytes / 1e6:.0f} MB; "
-            "make room, or name another folder in HF_HOME."
-        )
+def require_room(found: Found, out: Path, hub: Hub | None = None) -> None:
+    """Raise `DownloadError` where the disk of the cache has no room for the download, or that of `out` for the package."""
+    total = sum(file.size for file in found.files.values())
+    for place, needed, remedy in (
+        (cache_folder(hub or Hub()), found.missing_bytes, "name another folder in HF_HOME"),
+        (out, found.missing_bytes + total, "name another folder with --out"),
+    ):
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free
+        if free < needed:
+            raise DownloadError(
+                f"{place} has {free / 1e6:.0f} MB left on its disk and the model needs {needed / 1e6:.0f} MB; make "
+                f"room, or {remedy}."
+            )
 
 
 def cached_file(name: str, path: str, revision: str, hub: Hub) -> Path | None:

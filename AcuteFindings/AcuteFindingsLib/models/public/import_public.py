@@ -101,7 +101,7 @@ def import_public(
     if agreed:
         give_consent(chosen)
     require_consent(chosen)
-    found, files = _download(chosen, revision, hub=hub, agreed=agreed, progress=progress, cancelled=cancelled)
+    found, files = _download(chosen, revision, out=out, hub=hub, agreed=agreed, progress=progress, cancelled=cancelled)
     origin = _origin(chosen, found, files)
 
     def at(text: str, fraction: float) -> None:
@@ -170,6 +170,7 @@ def _download(
     chosen: ImportDescription,
     revision: str,
     *,
+    out: Path,
     hub: Hub | None,
     agreed: bool,
     progress: Progress,
@@ -188,7 +189,7 @@ def _download(
     if agreed:
         give_consent(chosen, stated=found.license)
     require_consent(chosen, stated=found.license)
-    require_room(found, hub)
+    require_room(found, out, hub)
     total = max(1, sum(file.size for file in found.files.values()))
     text = f"Downloading {chosen.id} ({found.missing_bytes / 1e6:.0f} of {total / 1e6:.0f} MB)"
     files, before = {}, 0

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,6 +151,20 @@ def test_another_license_on_the_hub_than_the_description_names_is_asked_for(hub,
         import_public("hf:someone/tiny-lungs", description=describe(), out=tmp_path / "a", hub=hub)
     assert asked_for_bytes(server) == []
     import_public("hf:someone/tiny-lungs", description=describe(), out=tmp_path / "a", hub=hub, agreed=True)
+
+
+def test_both_licenses_where_they_differ_are_agreed_to_once(hub, server, describe, tmp_path):
+    change_card(server, "---\nlicense: gpl-3.0\n---\n")
+    file = describe(license=NOT_COMMERCIAL)
+    import_public("hf:someone/tiny-lungs", description=file, out=tmp_path / "a", hub=hub, agreed=True)
+    import_public("hf:someone/tiny-lungs", description=file, out=tmp_path / "b", hub=hub)
+
+
+def test_a_full_disk_is_told_before_the_download(hub, server, describe, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(DownloadError, match=r"has 0 MB left .*make room"):
+        import_public("hf:someone/tiny-lungs", description=describe(), out=tmp_path / "a", hub=hub)
+    assert asked_for_bytes(server) == []
 
 
 def test_without_torch_the_card_says_that_these_weights_were_not_compared(hub, describe, tmp_path, monkeypatch):
