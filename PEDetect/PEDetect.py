@@ -71,3 +71,4 @@ class PEDetectTest(self_tests.DetectorModuleTest):
     seed = 900_008
     options = (("matrix", 192), ("slice_spacing", 5.0))
     logicClass = PEDetectLogic
+    draws = False

@@ -91,6 +91,8 @@ class DetectorModuleTest(ModuleTest):
         Of the phantom, as `load_phantom` takes them.
     logicClass
         The module's logic.
+    draws
+        Whether every model of the detector draws the kind's segments, or only those of some form.
     """
 
     detector = ""
@@ -98,6 +100,7 @@ class DetectorModuleTest(ModuleTest):
     seed = 7
     options: tuple[tuple[str, Any], ...] = ()
     logicClass: Any = None
+    draws = True
 
     def test_process_puts_a_result_into_the_scene(self) -> None:
         """The logic alone, as scripts use it, makes every node that the result has."""
@@ -281,8 +284,12 @@ class DetectorModuleTest(ModuleTest):
 
     def check_masks(self, result: Any) -> None:
         """Every segment has a name, a terminology and the study's grid; a heat map has voxels."""
+        from AcuteFindingsLib.detectors.registry import find_kind
+
+        if find_kind(self.detector).segments and self.draws:
+            self.assertIsNotNone(result.segmentation)
         # What was drawn tells why slices are positive, else the heat map; without one there is nothing to tell.
-        if result.finding.positive_runs:
+        elif result.finding.positive_runs:
             self.assertTrue(result.segmentation is not None or result.heatmap is not None)
         if result.segmentation is not None:
             segmentation = result.segmentation.GetSegmentation()
