@@ -122,7 +122,18 @@ def test_a_model_is_listed_with_size_license_and_published_figures(open_loader):
 
 
 def test_the_manager_lists_the_models_of_all_tasks(open_loader):
-    assert listed(open_loader(None).public) == ["public-pe", "later-pe", "public-bleeds"]
+    # What cannot be imported yet stands last.
+    assert listed(open_loader(None).public) == ["public-pe", "public-bleeds", "later-pe"]
+
+
+def test_a_detector_lists_its_companions_models_after_its_own(open_loader):
+    lungs = offer(id="public-lungs", task="lungs")
+    second = offer(id="second", task="pneumothorax", recommended=False)
+    best = offer(id="best", task="pneumothorax")
+    public = open_loader("pneumothorax", models=(lungs, second, best, EMBOLI)).public
+    assert listed(public) == ["best", "second", "public-lungs"]
+    assert public.current.id == "best"
+    assert not public.table.isColumnHidden(public_models.TASK)
 
 
 def test_what_cannot_be_imported_today_says_why_and_is_not(host, open_loader):

@@ -103,7 +103,7 @@ class ModelLoader:
             done=self._additions.add_downloaded,
         )
         self.public = PublicModels(
-            self.task,
+            tuple(dict.fromkeys(task.made_for for task in kind.tasks)) if kind else (),
             worker=downloader,
             installed=lambda: {row.id for row in list_rows(user_folders(self._settings))},
             default=self._default_of,

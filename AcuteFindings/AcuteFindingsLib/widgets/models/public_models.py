@@ -1,6 +1,6 @@
 """Public models that were trained on patients: what there is, its license and figures, and the import of one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ class PublicModels:
 
     Parameters
     ----------
-    task
-        Models of this task are listed; None for all.
+    tasks
+        Models of these tasks are listed, in their order; empty for all.
     worker
         Process that imports; by default the one of downloads that all modules share.
     installed
@@ -50,7 +50,7 @@ class PublicModels:
 
     def __init__(
         self,
-        task: str | None,
+        tasks: Sequence[str],
         *,
         worker: WorkerProcess | None,
         installed: Callable[[], set[str]],
@@ -58,7 +58,7 @@ class PublicModels:
         tell: Callable[[str], None],
         done: Callable[[Path, bool], None],
     ) -> None:
-        self._task, self._own_worker = task, worker
+        self._tasks, self._own_worker = tuple(tasks), worker
         self._installed, self._default, self._tell, self._done = installed, default, tell, done
         self._offers: list[PublicOffer] = []
         self._own: list[PublicOffer] = []
@@ -126,7 +126,7 @@ class PublicModels:
         headers = [_("Public model"), _("Task"), _("Size"), _("Import"), _("License")]
         tip = _("Models that others have trained on patients and published. Select one to read what is known of it.")
         self.table = table(headers, tip, name="publicTable")
-        self.table.setColumnHidden(TASK, bool(self._task))
+        self.table.setColumnHidden(TASK, len(self._tasks) == 1)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         # Long licenses are cut short here; they stand below in full.
@@ -191,8 +191,10 @@ class PublicModels:
     def _on_list(self, offers: list[PublicOffer]) -> None:
         self._read = True
         own = {offer.id for offer in self._own}
-        fitting = [offer for offer in offers if self._task in (None, offer.task) and offer.id not in own]
-        self._show([*self._own, *fitting], fitting[0] if fitting and self._task else None)
+        tasks = self._tasks or tuple(dict.fromkeys(offer.task for offer in offers))
+        fitting = [offer for offer in offers if offer.task in tasks and offer.id not in own]
+        fitting.sort(key=lambda offer: (bool(offer.needs), tasks.index(offer.task), not offer.recommended))
+        self._show([*self._own, *fitting], fitting[0] if fitting and self._tasks else None)
 
     def _on_own(self, offers: list[PublicOffer]) -> None:
         self._own = [*offers, *(offer for offer in self._own if offer.id not in {new.id for new in offers})]
