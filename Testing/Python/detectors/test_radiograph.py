@@ -100,6 +100,27 @@ def test_a_stretched_picture_fills_the_square_and_its_map_comes_back_where_it_wa
     assert (columns.min(), columns.max() + 1) == pytest.approx((x / 2, x * 3 / 4), abs=1)
 
 
+def test_many_large_pictures_are_read_a_few_at_a_time_and_answered_in_order(scripted, card) -> None:
+    def brightness(batch: np.ndarray) -> dict[str, np.ndarray]:
+        return {"pathologies": batch.mean(axis=(2, 3))}
+
+    made = card(
+        "chest",
+        labels=["pneumothorax"],
+        points=[("study", "pneumothorax", 0.5)],
+        preprocessing={"size": 512, "equalise": False},
+    )
+    model = scripted(made, {"": brightness})
+    pictures = [np.full((64, 64), level, np.float32) for level in np.linspace(0.1, 0.8, 8)]
+    answers = ChestScorer(model).probabilities(pictures)[:, 0]
+    np.testing.assert_allclose(answers, 1 / (1 + np.exp(-np.linspace(0.1, 0.8, 8))), atol=1e-6)
+    assert [len(batch) for _, batch in model.seen] == [3, 3, 2]
+    small = scripted(made.model_copy(update={"preprocessing": {"size": 256, "equalise": False}}), {"": brightness})
+    reading = ChestScorer(small)
+    reading.infer(reading.prepare_pictures([*pictures, *pictures][:14]), explain=True)
+    assert [len(batch) for _, batch in small.seen] == [14]
+
+
 @pytest.mark.parametrize(("label", "asked"), [("effusion", ("pathologies", 1)), ("chest_drain", ("tubes", 0))])
 def test_one_label_of_a_chest_model_is_its_probability_and_where_it_was_seen(
     scripted, card, picture, label: str, asked: tuple[str, int]
