@@ -30,9 +30,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
     plain = graph_predictor.run_graph
 
-    def run(session, names, batch):
+    def run(session, names, batch, **asked):
         counts[session.name] += len(batch)
-        return plain(session, names, batch)
+        return plain(session, names, batch, **asked)
 
     monkeypatch.setattr(graph_predictor, "run_graph", run)
     return counts
