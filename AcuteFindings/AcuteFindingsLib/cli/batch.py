@@ -22,6 +22,7 @@ from AcuteFindingsLib.cli.common import (
 from AcuteFindingsLib.cli.worklist import Database, Urgency
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.registry import detector_ids
+from AcuteFindingsLib.errors import EngineError
 from AcuteFindingsLib.worklist.engines.choose import ENGINES
 
 if TYPE_CHECKING:
@@ -39,7 +40,18 @@ def batch(
     detector: Annotated[str, typer.Option("--detector", help=f"{listed((*detector_ids(), 'auto'))}.")] = "auto",
     engine: Annotated[str, typer.Option("--engine", help=f"Where to compute: {listed(ENGINES)}.")] = "local",
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="How many studies to read at once; default: 1.")
+        int | None,
+        typer.Option("--workers", min=1, help="Studies read at once; default: 1, on a Ray cluster all that fit."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of a Ray cluster; by default Ray runs on this computer.")
+    ] = None,
+    gpus_each: Annotated[
+        float | None, typer.Option("--gpus-each", min=0, help="Graphics cards of a Ray worker; 0.5: two share one.")
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option("--slurm", metavar="NAME=VALUE", help="An option of sbatch, such as partition=gpu; repeatable."),
     ] = None,
     model: Model = None,
     device: Device = "auto",
@@ -90,11 +102,12 @@ def batch(
 
     with progress_bar() as progress:
         found = find_exams(source.absolute(), progress=progress)
+    reads = make_engine(engine, workers=workers, address=address, gpus=gpus_each, options=_options(slurm))
     shown = BatchList(settings.out, url=database, settings=settings_of_urgency, patients=show_patient)
     shown.waiting(found.exams)
     try:
         with progress_bar() as progress:
-            result = read_batch(found, settings, make_engine(engine, workers=workers), told=told, progress=progress)
+            result = read_batch(found, settings, reads, told=told, progress=progress)
     finally:
         table, page = shown.finish()
     for line in failed[:_MOST_NAMED]:
@@ -113,3 +126,14 @@ def batch(
     out_console.print(f"  page     {page}")
     if result.wrong or found.missing:
         raise typer.Exit(1)
+
+
+def _options(pairs: list[str] | None) -> dict[str, str]:
+    """Return options of sbatch by name; two dashes before a name are left out."""
+    options = {}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip("-"):
+            raise EngineError(f"--slurm {pair}: write NAME=VALUE, such as partition=gpu.")
+        options[name.removeprefix("--").replace("-", "_")] = value
+    return options

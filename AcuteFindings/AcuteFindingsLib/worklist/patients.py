@@ -21,6 +21,7 @@ from AcuteFindingsLib.worklist.exams import Exam
 
 _MOST_BYTES = 256 * 2**20
 _LONGEST = 128
+_FAILS: tuple[type[Exception], ...] = (InvalidDicomError, *UNREADABLE)
 _TAGS = [Tag("PatientName"), Tag("PatientID")]
 
 
@@ -84,7 +85,7 @@ def patient_of(exam: Exam) -> Patient:
     for file in exam.files[:1]:
         try:
             header = read_tags(file, _TAGS, stop_before_pixels=True)
-        except (InvalidDicomError, *UNREADABLE):
+        except _FAILS:
             break
         return Patient(_text(header.get("PatientName")), _text(header.get("PatientID")))
     return Patient()

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
+
+import slurm_server  # noqa: E402
 
 
 @pytest.fixture
@@ -26,3 +28,29 @@ def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """A real cluster of three node processes on this computer; yields its address."""
+    pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[dict[str, str]]:
+    """A real Slurm of one node; yields the variables by which its commands find it."""
+    if not slurm_server.installed():
+        pytest.skip("Slurm with munge is not installed, or this is not root")
+    with slurm_server.server() as environment:
+        yield environment

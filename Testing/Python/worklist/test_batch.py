@@ -58,20 +58,27 @@ def test_changed_files_are_another_study(pretended, tmp_path: Path) -> None:
     assert _batch(folder, out).done == 1
 
 
-@pytest.mark.parametrize("engine", ["local"])
+@pytest.mark.parametrize("engine", ["local", "ray", "slurm"])
 def test_killed_at_any_moment_and_resumed_every_study_is_read_exactly_once(
-    engine: str, pretended: Callable[..., Path], tmp_path: Path
+    engine: str, pretended: Callable[..., Path], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    environment = dict(os.environ, RAY_USAGE_STATS_ENABLED="0")
+    if engine == "slurm":
+        environment |= request.getfixturevalue("slurm")
+    if engine == "ray":
+        environment["RAY_ADDRESS"] = request.getfixturevalue("ray_cluster")
     folder, out = pretended(*(f"study{number}" for number in range(60))), tmp_path / "out"
     command = [sys.executable, "-c", _DRIVER, str(folder), str(out), engine]
     moments = random.Random(5)
-    for _ in range(6):
-        driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-        time.sleep(moments.uniform(0.8, 2.2))
+    # Drivers of clusters need longer until anything is read.
+    first, last = (0.8, 2.2) if engine == "local" else (3.0, 7.0)
+    for _ in range(4):
+        driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, env=environment)
+        time.sleep(moments.uniform(first, last))
         # The whole group: driver and workers, as a machine that loses its power.
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=240, env=environment)
     keys = pretend.kept(out)
     records = list(ResultsFolder(out).records())
     assert [record.state for record in records] == ["done"] * 60

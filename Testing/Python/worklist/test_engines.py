@@ -1,5 +1,8 @@
 """The contract of engines: every examination answered once, whatever becomes of the workers."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +13,19 @@ from AcuteFindingsLib.errors import CancelledError, EngineError
 from AcuteFindingsLib.progress import never_cancelled
 from AcuteFindingsLib.worklist.engines.choose import ENGINES, make_engine
 from AcuteFindingsLib.worklist.engines.engine import Answer, Engine
+from AcuteFindingsLib.worklist.engines.slurm import SlurmEngine, _jobs_of
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.reading import ReadSettings
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Engine:
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    if request.param == "slurm":
+        for name, value in request.getfixturevalue("slurm").items():
+            monkeypatch.setenv(name, value)
+        return make_engine("slurm", workers=2)
+    if request.param == "ray":
+        return make_engine("ray", workers=2, address=request.getfixturevalue("ray_cluster"))
     return make_engine(request.param, workers=2)
 
 
@@ -63,3 +73,38 @@ def test_nothing_to_read_is_done_at_once(engine: Engine, tmp_path: Path) -> None
 def test_an_engine_that_does_not_exist_is_named_with_those_that_do() -> None:
     with pytest.raises(EngineError, match="local"):
         make_engine("none")
+
+
+@pytest.mark.parametrize("executor", ["local", "debug"])
+def test_arrays_run_on_this_computer_too(executor: str, pretended, tmp_path: Path) -> None:
+    answers = _run(SlurmEngine(2, executor=executor), pretended("study1", "refuse1"), tmp_path / "out")
+    assert {name: answer[0].record.state for name, answer in answers.items()} == {
+        "study1": "done",
+        "refuse1": "refused",
+    }
+    assert not list((tmp_path / "out").glob(".jobs-*")), "what is sent to jobs names files"
+
+
+def test_what_a_killed_driver_sent_to_its_jobs_is_swept_away(pretended, tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = tmp_path / "out" / f"{_jobs_of(gone.pid)}1"
+    mine = tmp_path / "out" / f"{_jobs_of(os.getpid())}1"
+    for folder in (left, mine):
+        folder.mkdir(parents=True)
+    _run(SlurmEngine(1, executor="debug"), pretended("study1"), tmp_path / "out")
+    assert not left.exists()
+    assert mine.exists()
+
+
+def test_a_cluster_without_room_or_address_is_told(ray_cluster: str, pretended, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="graphics cards"):
+        _run(make_engine("ray", address=ray_cluster, gpus=1.0), pretended("study1"), tmp_path / "out")
+
+
+def test_an_engine_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    for name in ("ray", "slurm"):
+        with pytest.raises(EngineError, match=f"acutefindings\\[{name}\\]"):
+            make_engine(name)

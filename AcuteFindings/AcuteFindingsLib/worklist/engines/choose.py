@@ -1,14 +1,34 @@
 """From the name of an engine to the engine."""
 
+from collections.abc import Mapping
+
 from AcuteFindingsLib.errors import EngineError
 from AcuteFindingsLib.worklist.engines.engine import Engine
 
-ENGINES = ("local",)
+ENGINES = ("local", "ray", "slurm")
 """Names as on the command line."""
 
 
-def make_engine(name: str, *, workers: int | None = None) -> Engine:
-    """Return an engine that reads so many examinations at once; one when None.
+def make_engine(
+    name: str,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+    gpus: float | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Engine:
+    """Return an engine.
+
+    Parameters
+    ----------
+    name
+        One of `ENGINES`.
+    workers
+        How many examinations are read at once; when None one on this computer, as many as fit on a cluster.
+    address, gpus
+        As `ray.RayEngine` takes them.
+    options
+        As `slurm.SlurmEngine` takes them.
 
     Raises
     ------
@@ -19,4 +39,12 @@ def make_engine(name: str, *, workers: int | None = None) -> Engine:
         from AcuteFindingsLib.worklist.engines.local import LocalEngine
 
         return LocalEngine(workers or 1)
+    if name == "ray":
+        from AcuteFindingsLib.worklist.engines.ray import RayEngine
+
+        return RayEngine(workers or 0, address=address, gpus=gpus)
+    if name == "slurm":
+        from AcuteFindingsLib.worklist.engines.slurm import SlurmEngine
+
+        return SlurmEngine(workers or 1, options=options)
     raise EngineError(f"There is no engine {name!r}; choose one of {', '.join(ENGINES)}.")

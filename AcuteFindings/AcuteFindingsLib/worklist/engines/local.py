@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,16 +15,12 @@ from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.progress import Cancelled, stop_if
 from AcuteFindingsLib.threads import core_count, use_threads
 from AcuteFindingsLib.worklist.engines.engine import READER, Done, MakeReader, reader_of
+from AcuteFindingsLib.worklist.engines.tries import Tries
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.reading import ReadSettings
 
 _LOOK_SECONDS = 0.2
-_TRIES = 2
 _THREADS = ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
-_LOST = (
-    "The process that read the study was ended by the system, twice, most often because memory ran out; read it alone "
-    "with fewer workers, or on a computer with more memory."
-)
 
 
 @dataclass
@@ -54,21 +49,19 @@ class LocalEngine:
         reader: MakeReader = READER,
     ) -> None:
         """See `engine.Engine.run`."""
-        left = deque(range(len(exams)))
-        tries = [0] * len(exams)
+        tries = Tries(exams, done)
         workers: list[_Worker] = []
         context = multiprocessing.get_context("spawn")
         try:
             with _shared_cores(self.workers):
                 workers += [_start(context, settings, reader) for _ in range(min(self.workers, len(exams)))]
-                while left or any(worker.number is not None for worker in workers):
+                while tries.left or any(worker.number is not None for worker in workers):
                     stop_if(cancelled)
                     for worker in workers:
-                        if worker.number is None and left:
-                            worker.number = left.popleft()
-                            tries[worker.number] += 1
+                        if worker.number is None and (following := tries.next()) is not None:
+                            worker.number, exam = following
                             with suppress(OSError):  # It is gone; that is seen below.
-                                worker.pipe.send(exams[worker.number])
+                                worker.pipe.send(exam)
                     ready = wait([worker.pipe for worker in workers], timeout=_LOOK_SECONDS)
                     for place, worker in enumerate(workers):
                         if worker.pipe not in ready:
@@ -79,14 +72,11 @@ class LocalEngine:
                         except (EOFError, OSError):
                             _end(worker)
                             workers[place] = _start(context, settings, reader)
-                            if number is None:
-                                continue
-                            if tries[number] < _TRIES:
-                                left.append(number)
-                                continue
-                            answer = _LOST
+                            if number is not None:
+                                tries.lost(number)
+                            continue
                         if number is not None:
-                            done(exams[number], answer)
+                            tries.answered(number, answer)
         finally:
             for worker in workers:
                 _end(worker)
