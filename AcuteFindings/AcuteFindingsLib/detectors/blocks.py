@@ -16,6 +16,13 @@ Triple = tuple[int, int, int]
 SIGMA = 1 / 8
 """Width of the Gaussian as a share of a block's side, nnU-Net's."""
 
+LIKE_TRAINING = 0.5
+"""Blocks at least so long on each axis, as a share of the largest, are taken before others.
+
+The largest is what a network was trained with; what it sees around a voxel, and its norms over a block, are then like
+it. The public program of docs/sources.md 10 takes 128 × 256 × 256 of 224 × 320 × 320 by itself. Ours.
+"""
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -68,7 +75,7 @@ def lay_blocks(shape: Triple, side: Triple, *, overlap: float) -> Blocks:
 def choose_blocks(
     shape: Triple, *, largest: Triple, smallest: Triple, divisor: Triple, overlap: float, most_voxels: float
 ) -> Blocks | None:
-    """Choose blocks that fit in the memory and cost the least; of equal ones the largest. None where none fits.
+    """Choose blocks that fit in the memory, are `LIKE_TRAINING` and cost the least; None where none fits.
 
     Parameters
     ----------
@@ -86,7 +93,16 @@ def choose_blocks(
         for side in product(depths, rows, columns)
         if prod(side) <= most_voxels
     ]
-    return min(laid, key=lambda blocks: (blocks.voxels, -prod(blocks.side)), default=None)
+    wanted = [min(LIKE_TRAINING * side, max(axis)) for side, axis in zip(largest, (depths, rows, columns), strict=True)]
+    return min(
+        laid,
+        key=lambda blocks: (
+            any(side < least for side, least in zip(blocks.side, wanted, strict=True)),
+            blocks.voxels,
+            -prod(blocks.side),
+        ),
+        default=None,
+    )
 
 
 def least_block(divisor: Triple) -> Triple:

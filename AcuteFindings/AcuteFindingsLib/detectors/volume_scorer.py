@@ -24,7 +24,7 @@ from AcuteFindingsLib.preprocessing.spline import picked_axis, resize_volume, re
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
 from AcuteFindingsLib.study.study import SourceSlice, Study
 
-MOST_BYTES = 4_500_000_000
+MOST_BYTES = 5_600_000_000
 """Memory that a block may take, so that a CTPA of 400 slices needs less than 8 GB with all that is held beside it."""
 
 SHRINK = 0.7

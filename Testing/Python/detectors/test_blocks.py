@@ -16,16 +16,22 @@ def test_blocks_lie_evenly_from_the_first_voxel_to_the_last_and_overlap_by_half(
     assert blocks.voxels == 8 * 128 * 256 * 128
 
 
-def test_of_blocks_that_fit_those_are_taken_that_cost_the_least() -> None:
+def test_of_blocks_that_fit_those_like_in_training_are_taken_that_cost_the_least() -> None:
     plenty = choose_blocks((224, 320, 320), **PUBLISHED, most_voxels=1e9)
     assert plenty is not None
     assert plenty.side == (224, 320, 320)
-    tight = choose_blocks((300, 340, 410), **PUBLISHED, most_voxels=7e6)
+    tight = choose_blocks((290, 300, 411), **PUBLISHED, most_voxels=9e6)
     assert tight is not None
-    assert np.prod(tight.side) <= 7e6
+    assert np.prod(tight.side) <= 9e6
     assert all(side % step == 0 for side, step in zip(tight.side, PUBLISHED["divisor"], strict=True))
-    for side in [(64, 128, 128), (128, 192, 192), (96, 256, 256)]:
-        assert tight.voxels <= lay_blocks((300, 340, 410), side, overlap=0.5).voxels
+    for side in [(128, 192, 192), (160, 192, 192), (128, 256, 256)]:
+        assert tight.voxels <= lay_blocks((290, 300, 411), side, overlap=0.5).voxels
+    # Flat ones would cost less.
+    assert all(side >= largest / 2 for side, largest in zip(tight.side, PUBLISHED["largest"], strict=True))
+    assert tight.voxels > lay_blocks((290, 300, 411), (64, 320, 320), overlap=0.5).voxels
+    small = choose_blocks((300, 340, 410), **PUBLISHED, most_voxels=2e6)
+    assert small is not None
+    assert np.prod(small.side) <= 2e6
     assert choose_blocks((300, 340, 410), **PUBLISHED, most_voxels=1e5) is None
 
 
