@@ -102,6 +102,15 @@ def test_the_heat_map_is_what_the_decoders_draw_in_positive_slices_and_nowhere_e
     assert np.abs(finding.heatmap.array[4:6] - expected).max() <= 1
 
 
+def test_between_a_positive_and_a_negative_slice_the_heat_map_fades_out(detector, study: Study) -> None:
+    every_other = replace(study, sources=tuple(replace(one, index=k) for k, one in enumerate(study.sources[::2])))
+    count = len(every_other.sources)
+    heat = detector(flagged(count, [2]), [2.0, -4.0, -4.0]).run(every_other).heatmap.array.astype(float)
+    assert np.flatnonzero(heat.any(axis=(1, 2))).tolist() == [3, 4, 5]
+    assert np.abs(heat[3] - heat[4] / 2).max() <= 1
+    assert np.abs(heat[5] - heat[4] / 2).max() <= 1
+
+
 def test_without_a_positive_slice_there_is_no_heat_map(detector, study: Study) -> None:
     finding = detector(flagged(len(study.array), []), [-2.0, -4.0, -4.0]).run(study)
     assert finding.heatmap is None
