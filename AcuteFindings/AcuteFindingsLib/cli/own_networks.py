@@ -28,6 +28,10 @@ def providers_add(
         float | None,
         typer.Option("--minimum-peak", min=0, max=1, help="Smallest probability that its highest voxel must reach."),
     ] = None,
+    orientation: Annotated[
+        str,
+        typer.Option("--orientation", help="Where columns, rows and slices ran in training: LPS (DICOM), LAS, RAS."),
+    ] = "LPS",
     mirroring: Annotated[
         bool, typer.Option("--mirroring", help="nnU-Net: read mirrored images too; four to eight times slower.")
     ] = False,
@@ -66,6 +70,7 @@ def providers_add(
         said=Said(**{key: text for key, text in given.items() if text}),
         labels=label or (),
         rule={key: number for key, number in numbers.items() if number is not None},
+        orientation=orientation.upper(),
         mirroring=mirroring,
         head=head,
         roi=_roi(roi),

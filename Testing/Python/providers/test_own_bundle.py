@@ -277,3 +277,33 @@ def test_an_answer_on_another_grid_lands_where_it_belongs(program, bundle, tmp_p
     assert 2 * (drawn & ball).sum() / (drawn.sum() + ball.sum()) > 0.85
     center = np.argwhere(drawn).mean(axis=0)
     np.testing.assert_allclose(center, np.argwhere(ball).mean(axis=0), atol=0.35)
+
+
+def test_a_network_is_shown_the_directions_it_was_trained_on_and_its_answer_is_turned_back(
+    bundle, make_ct, monkeypatch
+) -> None:
+    from AcuteFindingsLib.providers.own_networks import detector as own
+
+    folder, _ = bundle(DYNUNET, weights=False)
+    terms = add_own_network(
+        folder, form="monai-bundle-3d", name="my-pe", task="pe", labels=["bleed"], orientation="RAI"
+    )
+    seen = {}
+
+    def run_child(_script, request, place, **_how):
+        if request["do"] == "run":
+            shown = np.load(request["input"])
+            seen["affine"], seen["first"] = np.array(request["affine"]), shown[0, 0, 0]
+            np.save(place / "p.npy", (shown > 100).astype(np.float32))
+        return {"version": "1", "probability": "p.npy"}
+
+    monkeypatch.setattr(own, "run_child", run_child)
+    volume = np.zeros((4, 5, 6), np.float32)
+    volume[3, 4, 5] = 200
+    study = make_ct(volume)
+    finding = load_own_network(terms, find_kind("pe"), python=Path("python"), device="cpu").run(study)
+    # The last voxel of a study that runs to the left, back and head is the first one of the turned volume.
+    assert seen["first"] == 200
+    np.testing.assert_allclose(seen["affine"] @ (0, 0, 0, 1), study.ijk_to_ras @ (5, 4, 3, 1))
+    assert np.array_equal(np.sign(np.diag(seen["affine"])[:3]), [1, 1, -1])
+    assert np.array_equal(finding.masks[0].array > 0, volume > 100)

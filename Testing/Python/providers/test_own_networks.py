@@ -169,6 +169,17 @@ def test_a_network_starts_with_the_rule_of_its_task(home, bundle, task: str, lea
     assert package.card.rule == {"minimum_mm3": least, "minimum_peak": 0.5}
 
 
+def test_the_terms_say_which_way_images_run_where_the_network_does_not_turn_them(home, bundle) -> None:
+    assert add(bundle, "--orientation", "las", "--accept-license").exit_code == 0
+    assert "to the left, rows to the front and slices to the head" in find_terms("mine").text
+    config = json.loads((bundle / "configs" / "inference.json").read_text())
+    config["preprocessing"].append({"_target_": "Orientationd", "axcodes": "RAS"})
+    (bundle / "configs" / "inference.json").write_text(json.dumps(config))
+    remove_own_network("mine")
+    assert add(bundle, "--accept-license").exit_code == 0
+    assert "rows to the" not in find_terms("mine").text
+
+
 def test_who_does_not_agree_adds_nothing(home, bundle) -> None:
     assert add(bundle, answer="n\n").exit_code == 0
     assert list_own_networks() == ()
@@ -197,6 +208,7 @@ def test_what_cannot_be_built_is_not_kept(home, bundle, monkeypatch) -> None:
         (("--task", "pneumothorax"), "hemorrhage and pe alone"),
         (("--as", "onnx"), "choose one of nnunet, monai-bundle-3d"),
         (("--roi", "96"), "three whole numbers"),
+        (("--orientation", "SPL"), "such as LPS, LAS or RAS"),
     ],
 )
 def test_choices_that_cannot_be_are_told(home, bundle, more, told) -> None:

@@ -1,5 +1,6 @@
 """Adding a network of the user's own: its folder is read, its terms are written, and it is a provider from then on."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,7 @@ def add_own_network(
     said: Said | None = None,
     labels: Sequence[str] = (),
     rule: Mapping[str, float] | None = None,
+    orientation: str = "LPS",
     mirroring: bool = False,
     head: str | None = None,
     roi: Sequence[int] = (),
@@ -104,6 +106,9 @@ def add_own_network(
         Which of its classes are the finding; needed where it draws several.
     rule
         When a study is positive: numbers of the task's rule on volumes that are not its defaults.
+    orientation
+        Where columns, rows and slices run in the images that the network was trained on, where it does not turn them
+        itself: ``"LPS"`` as in DICOM, ``"LAS"`` in most NIfTI files, ``"RAS"`` in those that were turned.
     mirroring
         Whether an nnU-Net also reads the mirrored images, which takes four to eight times as long.
     head, roi
@@ -117,7 +122,7 @@ def add_own_network(
         A file of the folder cannot be read.
     """
     said = said or Said()
-    _check_choice(form, name, task)
+    _check_choice(form, name, task, orientation)
     folder = folder.resolve()
     read = _read(folder, form, labels=labels, head=head, roi=roi)
     where = folder / read.inside
@@ -130,6 +135,7 @@ def add_own_network(
         task=task,
         network=read.network,
         drawn=read.drawn,
+        orientation=orientation,
         program={**read.program, "mirroring": mirroring} if form == "nnunet" else read.program,
         rule=find_kind(task).load_rule(VOLUME_MASK)(**(rule or {})).model_dump(),
     )
@@ -146,6 +152,7 @@ def add_own_network(
         "source": said.source,
         "trained_on": said.trained_on,
         "remarks": [
+            *([] if read.turns else [_shown_as(orientation)]),
             f"Added on this computer and used from its folder; its masks show what the folder calls {read.drawn}.",
             "Its weights are read as tensors alone; nothing of the folder is executed.",
             "How well it finds anything was not measured here. Not a medical device.",
@@ -155,11 +162,25 @@ def add_own_network(
     return find_terms(name)
 
 
-def _check_choice(form: str, name: str, task: str) -> None:
+def _shown_as(orientation: str) -> str:
+    """Say which way the images run that the network is shown, where it does not see to that itself."""
+    words = {"L": "left", "R": "right", "P": "back", "A": "front", "S": "head", "I": "feet"}
+    x, y, z = (words[letter] for letter in orientation)
+    return (
+        f"It is shown images whose columns run to the {x}, rows to the {y} and slices to the {z}, and it does not turn "
+        "them itself. Where it was trained on others, add it again with --orientation."
+    )
+
+
+def _check_choice(form: str, name: str, task: str, orientation: str) -> None:
     if form not in FORMS:
         raise ProviderError(f"--as {form}: choose one of {', '.join(FORMS)}.")
     if task not in TASKS:
         raise ProviderError(f"--task {task}: masks in CT volumes are the finding of {' and '.join(TASKS)} alone.")
+    if not re.fullmatch("[LR][AP][IS]", orientation):
+        raise ProviderError(
+            f"--orientation {orientation}: write where columns, rows and slices run, such as LPS, LAS or RAS."
+        )
     try:
         model_id(name)
     except ValueError as error:

@@ -91,6 +91,7 @@ def read_bundle_folder(
             "classes": classes,
             "exclusive": exclusive,
         },
+        turns=any(step["name"] == "Orientation" for step in transforms),
     )
 
 

@@ -1,6 +1,7 @@
 """A network of the user's own in a process of its own: CT in, probability volume out, and from there a finding."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -52,9 +53,10 @@ class OwnNetworkDetector:
         """Detect; see `detectors.detector.Detector`."""
         refuse_unmeasured(study)
         axial = to_axial(study)
+        shown = _turned(axial, _turns(self._record))
         clock = perf_counter()
         with temporary_folder() as folder:
-            asked = {"do": "run", "device": self._device, **_input(self._record, axial, folder)}
+            asked = {"do": "run", "device": self._device, **_input(self._record, shown, folder)}
             result = _ask(
                 self._record,
                 asked,
@@ -64,7 +66,7 @@ class OwnNetworkDetector:
                 progress=progress,
                 cancelled=cancelled,
             )
-            probability = _read_probability(folder / result["probability"], axial)
+            probability = np.flip(_read_probability(folder / result["probability"], axial), _turns(self._record))
         return volume_finding(
             study,
             axial.restore(probability),
@@ -157,6 +159,23 @@ def package_of(terms: Terms, record: Record, *, version: str, sha256: str) -> Mo
 def _ask(record: Record, request: Mapping[str, Any], folder: Path, **how: Any) -> dict[str, Any]:
     asked = {**record.program, "folder": str(record.folder), **request}
     return run_child(SCRIPTS[record.form], asked, folder, **how)
+
+
+def _turns(record: Record) -> tuple[int, ...]:
+    """Return the axes of ``(z, y, x)`` that run the other way round in what the network is shown."""
+    return tuple(
+        2 - axis for axis, (wanted, ours) in enumerate(zip(record.orientation, "LPS", strict=True)) if wanted != ours
+    )
+
+
+def _turned(axial: Axial, axes: tuple[int, ...]) -> Axial:
+    """Reverse axes of an axial view, with its geometry; a view, no copy."""
+    matrix = axial.ijk_to_ras.copy()
+    for axis in axes:
+        column = 2 - axis
+        matrix[:3, 3] += matrix[:3, column] * (axial.array.shape[axis] - 1)
+        matrix[:3, column] *= -1
+    return replace(axial, array=np.flip(axial.array, axes), ijk_to_ras=matrix)
 
 
 def _input(record: Record, axial: Axial, folder: Path) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class NetworkFolder:
         How many of `files` are weights.
     program
         What the program that runs it is told beside the study.
+    turns
+        Whether it turns its images itself, whichever way they run.
     inside
         Where the network lies below the folder that was named.
     """
@@ -32,6 +34,7 @@ class NetworkFolder:
     files: list[str]
     weights: int
     program: dict[str, Any]
+    turns: bool = False
     inside: str = "."
 
 

@@ -69,6 +69,7 @@ def read_nnunet_folder(named: Path, *, labels: Sequence[str] = ()) -> NetworkFol
             "classes": classes,
             "exclusive": exclusive,
         },
+        turns=str(plans["image_reader_writer"]).endswith("Reorient"),
         inside=str(folder.relative_to(named)),
     )
 

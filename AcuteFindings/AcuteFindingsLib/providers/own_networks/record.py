@@ -35,6 +35,8 @@ class Record(BaseModel):
         What it is called in the model card: ``"nnU-Net, ResidualEncoderUNet"``.
     drawn
         What its masks show, in the folder's own words.
+    orientation
+        Where the axes ``(x, y, z)`` of the images run that the network is shown: ``"LPS"``, as in DICOM.
     program
         What the program in `children` is told beside the study.
     rule
@@ -50,6 +52,7 @@ class Record(BaseModel):
     task: str
     network: str
     drawn: str
+    orientation: str = Field(default="LPS", pattern="^[LR][AP][IS]$")
     program: dict[str, Any]
     rule: dict[str, float] = Field(default_factory=dict)
 
