@@ -1,11 +1,13 @@
 """Public models whose files one of the importers reads: converted with what their description says of them."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from AcuteFindingsLib.detectors.import_proof import detector_difference
 from AcuteFindingsLib.detectors.importing import import_model
+from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.importing.converted import Options
 from AcuteFindingsLib.models.importing.import_model import Identity
 from AcuteFindingsLib.models.metadata import Card, Origin
@@ -36,6 +38,13 @@ def import_files(
     ModelError
         As `detectors.importing.import_model`.
     """
+    known = {field.name for field in fields(Options)} - {"task", "tasks", "also"}
+    unknown = [name for name in description.options if name not in known]
+    if unknown:
+        raise ModelError(
+            f"The import description {description.id} states the option {unknown[0]!r}, which no importer has; choose "
+            f"{', '.join(sorted(known))}."
+        )
     main, *others = files
     options: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in description.options.items()

@@ -129,7 +129,7 @@ def hub_host(hub: Hub) -> str:
 
 
 def require_room(found: Found, out: Path, hub: Hub | None = None) -> None:
-    """Raise `DownloadError` where the disk of the cache has no room for the download, or that of `out` for the package."""
+    """Raise `DownloadError` where the cache's disk has no room for the download, or that of `out` for the package."""
     total = sum(file.size for file in found.files.values())
     for place, needed, remedy in (
         (cache_folder(hub or Hub()), found.missing_bytes, "name another folder in HF_HOME"),

@@ -252,3 +252,38 @@ def test_a_token_is_shown_to_the_hub_and_not_to_its_storage(hub, server, describ
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     import_public("hf:someone/tiny-lungs", description=describe(), out=tmp_path / "lungs", hub=hub)
     assert server.logins == {"/storage": {""}, "/someone": {"Bearer hf_secret"}, "/api": {"", "Bearer hf_secret"}}
+
+
+@pytest.mark.slow
+def test_a_description_without_a_graph_goes_through_its_importer_and_says_what_it_says(
+    hub, server, describe, tmp_path, monkeypatch
+):
+    import timm
+    from safetensors.torch import save_file
+
+    # Graphs of the package take seconds, and are not what is shown here.
+    monkeypatch.setattr("AcuteFindingsLib.models.write._with_graphs", lambda metadata, *_args, **_kwargs: metadata)
+
+    network = timm.create_model("test_resnet", num_classes=2, in_chans=1)
+    repository = server.folder / "someone" / "tiny-lungs"
+    save_file(network.state_dict(), repository / "model.safetensors")
+    options = {"network": "test_resnet", "size": 64, "mean": [0.5], "std": [0.25], "head": "sigmoid"}
+    options["labels"] = ["Pneumothorax", "Effusion"]
+    file = describe(
+        id="tiny-chest",
+        task="chest",
+        importer="timm",
+        torch=True,
+        options=options,
+        network=None,
+        graphs=None,
+        image=None,
+        labels=[],
+        operating_points=[],
+        preprocessing={},
+    )
+    card = import_public("hf:someone/tiny-lungs", description=file, out=tmp_path / "chest", hub=hub).card
+    assert (card.id, card.license, card.published[0].value) == ("tiny-chest", "MIT", 0.9)
+    assert card.origin.file == "hf:someone/tiny-lungs"
+    assert len(card.origin.revision) == 40
+    assert card.origin.largest_difference <= 1e-4
