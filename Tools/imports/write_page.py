@@ -27,14 +27,15 @@ def page(text: str) -> str:
     rows = [
         "| model | for | size | license | imports today |",
         "|---|---|---|---|---|",
-        *(
-            f"| {_name(one)} | {one.task} | {one.megabytes:.0f} MB | {_license(one)} | {_today(one)} |"
-            for one in described
-        ),
+        *(f"| {_name(one)} | {one.task} | {_size(one)} | {_license(one)} | {_today(one)} |" for one in described),
     ]
     parts = [before + HEADING, "Bold ones are recommended for their task. This part is written by "
              "`python Tools/imports/write_page.py`.", "\n".join(rows), *map(_section, described)]  # fmt: skip
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _size(one: ImportDescription) -> str:
+    return f"{one.megabytes:.0f} MB" if one.megabytes else "unknown"
 
 
 def _section(one: ImportDescription) -> str:

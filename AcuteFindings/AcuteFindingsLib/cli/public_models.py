@@ -213,7 +213,7 @@ def _today(one: "ImportDescription", installed: set[str]) -> str:
 
 
 def _size(one: "ImportDescription") -> str:
-    return f"{one.megabytes:.0f} MB"
+    return f"{one.megabytes:.0f} MB" if one.megabytes else "size unknown"
 
 
 def _license(one: "ImportDescription") -> str:

@@ -55,6 +55,8 @@ class PublicOffer:
     @property
     def size_text(self) -> str:
         """What is downloaded, for a list."""
+        if not self.megabytes:
+            return _("size unknown")
         return _("{size} MB").format(size=f"{self.megabytes:.0f}")
 
     @property
