@@ -259,7 +259,8 @@ def _write_weights(
         return
     from safetensors.torch import save_file
 
-    kept = {name: stored_tensor(value, half=half) for name, value in state_dict.items() if name not in arrays}
+    tensors = {name: value for name, value in state_dict.items() if not isinstance(value, np.ndarray)}
+    kept = {name: stored_tensor(value, half=half) for name, value in tensors.items()}
     save_file(kept, path, metadata={"format": "pt"})
 
 
