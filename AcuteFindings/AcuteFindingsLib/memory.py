@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import sys
 from pathlib import Path
 
@@ -12,20 +13,30 @@ _CGROUP = Path("/sys/fs/cgroup")
 def free_memory() -> int | None:
     """Return the bytes that this process may still take before the system writes memory to a disk.
 
-    Within a container it is that one's limit. None where the system does not say, as macOS.
+    Within a container it is what its limit leaves. Where the system does not say, as macOS, it is half of all there is;
+    None where that is not known either.
     """
     if sys.platform == "win32":
         return _windows()
-    if not _MEMINFO.exists():
-        return None
-    found = {line.partition(":")[0]: line for line in _MEMINFO.read_text().splitlines()}
-    free = int(found["MemAvailable"].split()[1]) * 1024
+    lines = _MEMINFO.read_text().splitlines() if _MEMINFO.exists() else []
+    stated = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    if not stated:
+        return _half_of_all()
+    free = stated[0] * 1024
     # https://docs.kernel.org/admin-guide/cgroup-v2.html (memory.max, memory.current); "max" is no limit.
     with contextlib.suppress(OSError, ValueError):
         held = int((_CGROUP / "memory.current").read_text())
         cached = _inactive_files((_CGROUP / "memory.stat").read_text())
         free = min(free, int((_CGROUP / "memory.max").read_text()) - held + cached)
     return max(0, free)
+
+
+def _half_of_all() -> int | None:
+    """Return half of the memory that is built in, where the system says how much that is, as macOS does."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _inactive_files(stat: str) -> int:
