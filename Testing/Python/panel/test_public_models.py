@@ -154,6 +154,11 @@ def test_a_license_that_forbids_commercial_use_is_agreed_to_first(host, open_loa
     press(host, public, qt.QMessageBox.Ok)
     do, fields, _answers = worker.asked[-1]
     assert (do, fields["address"], fields["agreed"]) == ("import_public", "public-pe", True)
+    # Asked once: going on with it does not ask again.
+    worker.answer("cancelled")
+    press(host, public)
+    assert worker.asked[-1][0] == "import_public"
+    assert len(worker.asked) == 3
 
 
 def test_a_license_for_every_use_is_shown_and_not_asked_about(host, open_loader, worker):

@@ -64,6 +64,7 @@ class PublicModels:
         self._own: list[PublicOffer] = []
         self._known: set[str] = set()
         self._begun: set[str] = set()
+        self._agreed_to: set[str] = set()
         self._asked: dict[object, int] = {}
         self._read = self._may_be_default = False
         self._offered: tuple[PublicOffer | None, ModelRow | None] | None = None
@@ -261,7 +262,7 @@ class PublicModels:
 
     def _agreed(self, offer: PublicOffer) -> bool:
         """Whether the license is agreed to: asked where it forbids commercial use, until it was once."""
-        if not offer.needs_consent:
+        if not offer.needs_consent or offer.id in self._agreed_to:
             return True
         if slicer.app.testingEnabled():
             self._tell(
@@ -276,7 +277,10 @@ class PublicModels:
             offer.license_address,
             _("Do you agree to this license? You are asked once. Research use only."),
         ]
-        return self._confirm("\n\n".join(line for line in lines if line), offer.license_text if long else "")
+        agreed = self._confirm("\n\n".join(line for line in lines if line), offer.license_text if long else "")
+        if agreed:
+            self._agreed_to.add(offer.id)
+        return agreed
 
     def _confirm(self, text: str, details: str = "") -> bool:
         return bool(
