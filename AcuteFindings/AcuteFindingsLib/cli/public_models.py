@@ -80,6 +80,7 @@ def import_public_model(
 ) -> None:
     """Import a public model, ask for its license where that has to be agreed to, and whether it becomes the default."""
     from AcuteFindingsLib.models.card_text import differences
+    from AcuteFindingsLib.models.find import list_packages
     from AcuteFindingsLib.models.public.consent import license_text, needs_consent
     from AcuteFindingsLib.models.public.import_public import import_public
     from AcuteFindingsLib.models.public.recommended import find_description, read_description, recommended
@@ -121,6 +122,20 @@ def import_public_model(
         if origin.remark:
             out_console.print(origin.remark)
     _choose_default(package, default)
+    for one in beside(package.card.task, {package.id for package in list_packages()}):
+        out_console.print(f"Goes with it, for {one.task}: {one.title}; acutefindings models import {one.id}")
+
+
+def beside(task: str, installed: set[str]) -> list["ImportDescription"]:
+    """Return the recommended public models of what a detector reads beside its own model, but for those installed."""
+    from AcuteFindingsLib.models.public.recommended import shipped_descriptions
+
+    companions = {one.id for kind in kinds() if kind.task.id == task for one in kind.companions}
+    return [
+        one
+        for one in shipped_descriptions()
+        if one.recommended and one.task in companions and not one.needs and one.id not in installed
+    ]
 
 
 def _choose_default(package: "ModelPackage", wanted: bool | None) -> None:

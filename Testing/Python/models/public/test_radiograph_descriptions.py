@@ -9,6 +9,7 @@ import timm
 import torch
 import torchvision
 
+from AcuteFindingsLib.cli.public_models import beside
 from AcuteFindingsLib.detectors.registry import find_task
 from AcuteFindingsLib.models.graphs.check import check_graph
 from AcuteFindingsLib.models.graphs.fill import fill_graph
@@ -144,3 +145,9 @@ def test_three_published_operating_points_stand_in_the_description() -> None:
     points = find_description("hf:vasandesh/pneumothorax-unet-efficientnet-b4").operating_points
     assert {point.threshold for point in points if point.level == "study"} == {0.3, 0.5, 0.68}
     assert all("sensitivity" in point.chosen for point in points)
+
+
+def test_after_the_import_of_a_pneumothorax_model_the_one_for_lungs_and_view_is_named() -> None:
+    assert [one.id for one in beside("pneumothorax", set())] == ["chest-x-ray-basic"]
+    assert beside("pneumothorax", {"chest-x-ray-basic"}) == []
+    assert beside("hemorrhage", set()) == beside("lungs", set()) == []
