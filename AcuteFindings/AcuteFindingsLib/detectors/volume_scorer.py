@@ -145,7 +145,9 @@ class VolumeScorer:
         The first call runs the network on noise to measure that, twice, for the first run loads the weights; a block of
         64³ takes the network of docs/sources.md 10 about 0.1 TFLOP. Raises as `infer`.
         """
-        return self._choose(volume).voxels * self._pace(cancelled)
+        # The weights are in memory then, so that what is free is left for blocks.
+        pace = self._pace(cancelled)
+        return pace * self._choose(volume).voxels
 
     def infer(
         self,
@@ -167,20 +169,19 @@ class VolumeScorer:
             `cancelled` answered True.
         """
         progress("Loading the network and measuring its pace", 0.0)
-        seconds = self.estimate(volume, cancelled=cancelled)
+        pace = self._pace(cancelled)
         blocks = self._choose(volume)
         while True:
             where = "this processor" if self.predictor.device == CPU else f"the device {self.predictor.device}"
-            progress(f"Reading {counted(len(blocks), 'block')}, {about(seconds)} on {where}", 0.0)
+            progress(f"Reading {counted(len(blocks), 'block')}, {about(pace * blocks.voxels)} on {where}", 0.0)
             try:
                 return self._read(volume.array, blocks, progress, cancelled)
             except ModelError as error:
                 least = prod(self.settings.smallest_tile)
                 smaller = self._laid(volume, max(least, SHRINK * prod(blocks.side)))
-                if not out_of_memory(error) or prod(blocks.side) <= least or smaller is None:
+                if not out_of_memory(error) or smaller is None or prod(smaller.side) >= prod(blocks.side):
                     raise
                 blocks = smaller
-                seconds = blocks.voxels * self._pace(cancelled)
 
     def restore(self, volume: VolumeInput, logits: np.ndarray) -> np.ndarray:
         """Return the probability of each voxel of a study, 0 beside the box: float32 of the shape of `Study.array`."""

@@ -137,6 +137,22 @@ def test_slices_from_the_head_down_are_read_like_those_from_the_feet_up(scorer) 
     np.testing.assert_allclose(scorer().probability(down), scorer().probability(up)[::-1], atol=1e-6)
 
 
+def test_a_coronal_series_is_read_like_an_axial_one(scorer) -> None:
+    axial = ct((22, 30, 40), (0.8, 0.7, 0.6))
+    # Slices from the front to the back, rows from the head to the feet.
+    coronal = np.zeros((4, 4))
+    coronal[0, 0], coronal[2, 1], coronal[1, 2], coronal[3, 3] = -0.6, -0.8, -0.7, 1
+    study = replace(
+        axial,
+        array=np.ascontiguousarray(axial.array[::-1].transpose(1, 0, 2)),
+        ijk_to_ras=coronal,
+        orientation="coronal",
+        sources=tuple(SourceSlice(k, None, 0, "", (0.0, -0.7 * k, 0.0), k) for k in range(30)),
+    )
+    given = scorer().probability(study)
+    np.testing.assert_allclose(given.transpose(1, 0, 2)[::-1], scorer().probability(axial), atol=1e-6)
+
+
 def test_the_time_is_told_before_the_first_block_and_the_rest_after_each(scorer) -> None:
     told: list[tuple[str, float]] = []
     made = scorer()
@@ -180,6 +196,10 @@ def test_blocks_get_smaller_where_the_memory_does_not_suffice(scorer, monkeypatc
     logits = made.infer(volume)
     assert made.predictor.seen[-1][1].shape == (1, 1, 8, 16, 16)
     np.testing.assert_allclose(logits, scorer().infer(volume), atol=1e-5)
+    # Not even the smallest fits.
+    made.predictor.parts[""] = lambda batch: full(np.zeros((1, 1, 16, 32, 32)))
+    with pytest.raises(ModelError, match="more memory than there is left"):
+        made.infer(volume)
     # Less is free from the start.
     monkeypatch.setattr(volume_scorer, "free_memory", lambda: 650 * 8 * 16 * 16 / 0.79)
     made = scorer(tile=[16, 32, 32])
