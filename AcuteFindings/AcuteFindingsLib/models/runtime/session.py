@@ -115,6 +115,8 @@ class Session:
         except CancelledError:
             raise
         except Exception as error:
+            if not self._keeps_memory and out_of_memory(error):
+                raise  # What the device has no memory for is asked in smaller pieces.
             processor = self._create(self._model, CPU)
             # What the processor does not take either is no fault of the device.
             answers = _run(processor, names, feeds, cancelled)
@@ -166,7 +168,8 @@ def open_session(
     name
         Whose it is, for errors.
     keeps_memory
-        Keep what a run took for the next one, as is fast for many short ones; else give it back while it runs.
+        Keep what a run took for the next one, as is fast for many short ones; else give it back while it runs, and
+        leave a device's lack of memory to the caller, who takes smaller pieces.
 
     Raises
     ------

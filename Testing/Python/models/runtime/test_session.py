@@ -124,6 +124,15 @@ def test_a_full_graphics_card_is_told_as_such_and_the_run_goes_on(second_device:
     assert session.notices[0].text.endswith("the processor computed the rest of this result.")
 
 
+def test_a_full_card_is_left_to_a_caller_who_can_take_smaller_pieces(second_device: Any) -> None:
+    second_device(at_run=2, does=fail("CUDA failure 2: out of memory ; GPU=0"))
+    session = open_session(doubling(), device="cuda", keeps_memory=False)
+    session.run(["twice"], {"x": BATCH})
+    with pytest.raises(Exception, match="out of memory"):
+        session.run(["twice"], {"x": BATCH})
+    assert (session.device, session.notices) == ("cuda", ())
+
+
 def test_an_input_that_the_processor_does_not_take_either_is_not_the_devices_fault(second_device: Any) -> None:
     second_device(at_run=99, does=fail("never"))
     session = open_session(doubling(), device="cuda")
