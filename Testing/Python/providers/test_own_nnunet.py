@@ -192,7 +192,7 @@ def test_weights_that_are_not_those_that_were_added_are_not_run(trained) -> None
         load_own_network(terms, find_kind("pe"), python=Path("python"), device="cpu")
 
 
-def test_what_the_other_turning_reader_did_is_undone(monkeypatch) -> None:
+def test_what_the_other_turning_reader_did_is_undone_and_memory_is_foreseen(monkeypatch) -> None:
     import SimpleITK as sitk
 
     monkeypatch.syspath_prepend(str(CHILDREN))
@@ -204,6 +204,9 @@ def test_what_the_other_turning_reader_did_is_undone(monkeypatch) -> None:
     assert not np.array_equal(sitk.GetArrayFromImage(turned), array)
     known = {"direction": turned.GetDirection(), "original_orientation": "LPS"}
     back = run_nnunet.on_input_grid(sitk.GetArrayFromImage(turned), {"sitk_stuff": known})
+    # 400 slices of a CTPA for two outputs.
+    needed = run_nnunet.memory_needed((400, 512, 512), (1.0, 0.74, 0.74), (1.0, 0.74, 0.74), 2)
     sys.modules.pop("run_nnunet")
     sys.modules.pop("child_tools")
     assert np.array_equal(back, array)
+    assert 5e9 < needed < 8e9

@@ -72,6 +72,45 @@ def time_left(seconds: float, done: int, count: int) -> str:
     return f", about {left:.0f} s left" if left < 100 else f", about {left / 60:.0f} min left"
 
 
+def require_memory(needed: float, *, what: str) -> None:
+    """Refuse a run that would end for want of memory, after minutes and without a word.
+
+    Parameters
+    ----------
+    needed
+        Bytes.
+    what
+        What takes them: ``"nnU-Net"``.
+
+    Raises
+    ------
+    ChildError
+        Less is free; not where the system does not say how much is (it is asked on Linux alone).
+    """
+    free = free_memory()
+    if free is not None and needed > free:
+        raise ChildError(
+            f"{what} needs about {needed / 1e9:.1f} GB of memory for this study, and {free / 1e9:.1f} GB are free: "
+            "close other programs, or give it a series of fewer or thicker slices."
+        )
+
+
+def free_memory(system: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the bytes that are free, within a container's share; None where the system does not say."""
+    try:
+        lines = dict(line.split(":", 1) for line in system.read_text(encoding="utf-8").splitlines() if ":" in line)
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    try:
+        most = int((group / "memory.max").read_text(encoding="utf-8"))
+        used = int((group / "memory.current").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # No container, or one without a limit ("max").
+        return free
+    return min(free, max(0, most - used))
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as stream:

@@ -7,12 +7,13 @@ with each voxel's probability, float32 on the input's grid ``(z, y, x)``).
 """
 
 import importlib.metadata
+import math
 import sys
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from child_tools import ChildError, Telling, nothing_executed, serve, time_left
+from child_tools import ChildError, Telling, nothing_executed, require_memory, serve, time_left
 
 
 def work(request: dict[str, Any], folder: Path, tell: Telling) -> dict[str, Any]:
@@ -90,6 +91,13 @@ def segment(request: dict[str, Any], predictor: Any, folder: Path, tell: Telling
 
     reader = predictor.plans_manager.image_reader_writer_class()
     image, properties = reader.read_images([request["input"]])
+    needed = memory_needed(
+        image.shape[1:],
+        properties["spacing"],
+        predictor.configuration_manager.spacing,
+        predictor.label_manager.num_segmentation_heads,
+    )
+    require_memory(needed, what="nnU-Net")
     tell("nnU-Net: resampling", 0.08)
     _, every = predictor.predict_single_npy_array(image, properties, None, None, save_or_return_probabilities=True)
     chosen = np.asarray(every)[request["classes"]]
@@ -101,6 +109,18 @@ def segment(request: dict[str, Any], predictor: Any, folder: Path, tell: Telling
     np.save(target, on_input_grid(np.clip(probability, 0, 1).astype(np.float32, copy=False), properties))
     tell("nnU-Net is done", 1.0)
     return target.name
+
+
+def memory_needed(shape: Any, spacing: Any, network_spacing: Any, outputs: int) -> float:
+    """Return about how many bytes nnU-Net takes at its peak.
+
+    On the study's grid 22 bytes a voxel and output, measured with nnU-Net 2.8 (100 slices of 512x512, 3 outputs); on
+    the network's grid two bytes an output and twelve more.
+    """
+    voxels = float(math.prod(shape))
+    # A network of pictures leaves the distance of slices as it is.
+    resampled = voxels * math.prod(list(spacing)[-len(network_spacing) :]) / math.prod(network_spacing)
+    return 22 * voxels * outputs + resampled * (2 * outputs + 12)
 
 
 def on_input_grid(array: Any, properties: dict[str, Any]) -> Any:
