@@ -264,6 +264,7 @@ def _write(
         computed=computed_by(predictor),
         sha256=predictor.sha256,
         total=best.total,
+        drawn=any(seen.looked is not None and seen.looked.drawn for seen in best.kept),
         has_masks=any(evidence.mask is not None for evidence in shown),
         has_attention=any(evidence.attention is not None for evidence in shown),
         pictures=[

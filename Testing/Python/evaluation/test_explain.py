@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from AcuteFindingsLib.detectors.hemorrhage.slab_scorer import SlabScorer
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.errors import CancelledError, EvaluationError
+from AcuteFindingsLib.evaluation import explain
 from AcuteFindingsLib.evaluation.explain import ExplainRequest, explain_images
+from AcuteFindingsLib.models.predictor import Explained
+from AcuteFindingsLib.models.public.card import card_of
+from AcuteFindingsLib.models.public.recommended import read_description
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
+from AcuteFindingsLib.resources import resource_path
 
 pytestmark = pytest.mark.slow
 
@@ -78,3 +84,44 @@ def test_a_cancelled_run_writes_nothing(radiographs, small_models: Path, tmp_pat
     with pytest.raises(CancelledError):
         explain_images(request, cancelled=lambda: True)
     assert not (tmp_path / "out").exists()
+
+
+class Draws:
+    """A predictor of slabs that draws one faint square, whatever it is shown."""
+
+    version, sha256, device, runtime, notices = "1", "0" * 64, "cpu", "Script 1", ()
+    explanation, one_pass = "Mean map of the decoders", True
+
+    def __init__(self) -> None:
+        description = read_description(resource_path("Imports") / "hemorrhage-slab-sequence.yaml")
+        self.card = card_of(description).model_copy(update={"preprocessing": {"size": 64}})
+
+    def predict(self, batch: np.ndarray, *, part: str) -> dict[str, np.ndarray]:
+        if part == "context":
+            return {"slice": np.full((1, batch.shape[1], 6), 3.0), "study": np.full((1, 6), 3.0)}
+        return {"encoding": np.zeros((len(batch), 3)), "slice": np.full((len(batch), 6), 3.0)}
+
+    def predict_explained(self, batch: np.ndarray, *, outputs: tuple[str, ...], part: str, then: str = "") -> Explained:
+        maps = np.zeros((len(batch), 6, 16, 16), np.float32)
+        maps[:, 5, 4:8, 4:8] = 0.25
+        return Explained(self.predict(batch, part=part), {name: maps for name in outputs})
+
+
+def test_maps_that_a_model_draws_itself_are_shown_as_they_are_and_called_so(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(explain, "load_scorer", lambda *_, **__: SlabScorer(Draws()))
+    shown: list[np.ndarray] = []
+    draw = explain._panels
+
+    def panels(seen: explain.Seen, evidence: explain.Evidence, *rest: str) -> list:
+        shown.append(evidence.heat)
+        return draw(seen, evidence, *rest)
+
+    monkeypatch.setattr(explain, "_panels", panels)
+    study = write_phantom(make_phantom("head-ct", 900_001, positive=True, matrix=64, slice_spacing=20), tmp_path)
+    result = explain_images(ExplainRequest("hemorrhage", (study / "dicom",), tmp_path / "out", "subdural", count=2))
+    assert [round(float(heat.max()), 3) for heat in shown] == [0.25, 0.25]
+    page = result.report.read_text(encoding="utf-8")
+    assert "what the model itself draws for the label" in page
+    assert "Mean map of the decoders" in page
+    assert "stored program" not in page
+    assert "reaches as high" not in page
