@@ -23,6 +23,8 @@ from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 NAME, TASK, SIZE, TODAY, LICENSE = range(5)
 
 _MOST_ROWS = 6
+_WIDEST_NAME = 150
+"""Pixels; a longer name is cut short, and its title is in the tooltip."""
 _LONG_LICENSE = 1200
 """Characters of a license that a question shows at once; of a longer one the text is behind "Show details"."""
 
@@ -130,6 +132,7 @@ class PublicModels:
         self.table.setColumnHidden(TASK, len(self._tasks) == 1)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(NAME, qt.QHeaderView.Interactive)
         # Long licenses are cut short here; they stand below in full.
         header.setSectionResizeMode(LICENSE, qt.QHeaderView.Stretch)
         self.table.connect("itemSelectionChanged()", self._show_state)
@@ -211,10 +214,12 @@ class PublicModels:
             if offer.id in self._known:
                 today = _("installed")
             cells = (offer.id, offer.task, offer.size_text, today, offer.license_line)
-            tips = {NAME: offer.title, TODAY: offer.needs}
+            tips = {NAME: f"{offer.id}: {offer.title}", TODAY: offer.needs}
             for place, text in enumerate(cells):
                 tip = f"<qt>{escape(tips.get(place) or text)}</qt>"
                 self.table.setItem(number, place, cell(text, tip, number=place == SIZE))
+        self.table.resizeColumnToContents(NAME)
+        self.table.setColumnWidth(NAME, min(self.table.columnWidth(NAME), _WIDEST_NAME))
         fit_height(self.table, most_rows=_MOST_ROWS)
         if selected in offers:
             self.table.selectRow(offers.index(selected))
