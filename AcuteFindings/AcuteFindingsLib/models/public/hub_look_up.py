@@ -1,6 +1,6 @@
 """What a repository on the hub holds, of which revision, under which license; from the cache where nobody answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,13 @@ def look_up(name: str, paths: Mapping[str, Sequence[str]], *, revision: str = ""
     if is_offline(hub):
         return _from_cache(name, paths, wanted, hub, why="offline mode is set (HF_HUB_OFFLINE)")
     api = HfApi(endpoint=hub_endpoint(hub), library_name="acutefindings", library_version=__version__)
-    try:
+
+    def ask() -> Found:
         info = api.model_info(name, revision=wanted, files_metadata=True, timeout=hub.patience.read_s)
-        found = _of_info(name, info, paths, wanted, hub)
-        return _with_conversions(found, api, paths, hub)
+        return _with_conversions(_of_info(name, info, paths, wanted, hub), api, paths, hub)
+
+    try:
+        return _asked_again(ask)
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", 0)
         if status >= 500 or status in (408, 429):
@@ -173,6 +176,16 @@ def _refusal(name: str, revision: str, error: Exception, hub: Hub) -> str:
     if status in (401, 403):
         return f"{host} does not show {name} without a login (HTTP {status}); {HUB_WORDS.login}."
     return f"{host} answers HTTP {status} to the question for {name}; HF_ENDPOINT may name another server than a hub."
+
+
+def _asked_again(ask: Callable[[], Found]) -> Found:
+    """Ask, and once more where the line broke: servers close connections that were kept for the next question."""
+    try:
+        return ask()
+    except Exception as error:
+        if not _is_network(error) or "Timeout" in type(error).__name__:
+            raise
+        return ask()
 
 
 def _is_network(error: BaseException) -> bool:

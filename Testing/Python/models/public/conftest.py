@@ -42,7 +42,7 @@ DESCRIPTION: dict[str, Any] = {
     "limitations": "Random weights.",
     "sources": ["https://example.org"],
 }
-QUICK = Patience(connect_s=2, read_s=2, retries=1, pause_s=0.05)
+QUICK = Patience(connect_s=2, read_s=10, retries=1, pause_s=0.05)
 
 
 @pytest.fixture(autouse=True)

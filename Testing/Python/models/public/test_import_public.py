@@ -206,6 +206,23 @@ def test_renamed_and_prefixed_tensors_find_their_places(hub, server, describe, t
     assert package.card.origin.files.keys() == {"model.safetensors"}
 
 
+def test_a_tensor_of_two_names_is_taken_once_and_two_that_differ_are_refused(hub, server, describe, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    weights = server.folder / WEIGHTS
+    tensors = load_file(weights)
+    copies = {f"again.{name}": value for name, value in tensors.items()}
+    save_file(tensors | copies, weights)
+    renames = [{"pattern": r"again\.(.+)", "to": r"\1"}]
+    files = {"model": {"path": ["model.safetensors"], "prefix": "", "renames": renames, "unused": [r".*auxiliary\..*"]}}
+    file = describe(files=files)
+    assert import_public("hf:someone/tiny-lungs", description=file, out=tmp_path / "a", hub=hub)
+    name = next(name for name in tensors if name.startswith("unet") and tensors[name].ndim == 4)
+    save_file(tensors | copies | {f"again.{name}": tensors[name] + 1}, weights)
+    with pytest.raises(ModelError, match=f"Two tensors .*{name}"):
+        import_public("hf:someone/tiny-lungs", description=file, out=tmp_path / "b", hub=hub)
+
+
 def test_files_of_pickles_are_read_without_torch_and_the_hubs_conversion_comes_first(hub, server, describe, tmp_path):
     import torch
     from safetensors.numpy import load_file
