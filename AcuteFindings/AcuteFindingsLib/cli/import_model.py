@@ -85,8 +85,24 @@ def models_import(
     """Import weights as a model package, and prove that it gives the same answers as its source."""
     from AcuteFindingsLib.cli.public_models import import_public_model, is_public
 
+    of_files = {
+        **{"--as": architecture, "--also": also, "--id": model_id, "--title": title, "--size": size, "--mean": mean},
+        **{"--std": std, "--labels": labels, "--encoder": encoder, "--decoder": decoder, "--network": network},
+        **{"--channel": channel, "--outputs": outputs, "--probabilities": probabilities, "--head": head},
+        **{"--license": license, "--license-file": license_file, "--trained-on": trained_on},
+        "--source-python": source_python,
+    }
+    of_public = {"--detector": detector, "--accept-license": accept_license or None, "--default": default}
     # A path, on Windows with its own separators.
-    if is_public(file.as_posix(), description):
+    public = is_public(file.as_posix(), description)
+    odd = next((name for name, value in (of_files if public else of_public).items() if value is not None), "")
+    if odd:
+        raise ModelError(
+            f"{odd} is for importing a file; a public model's description says all of this."
+            if public
+            else f"{odd} is for public models (hf:OWNER/NAME, recommended); {file} is a file."
+        )
+    if public:
         import_public_model(
             file.as_posix(),
             detector=detector or task,

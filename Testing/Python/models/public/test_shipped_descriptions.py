@@ -127,6 +127,22 @@ def test_a_public_model_becomes_the_default_where_it_is_said_and_never_silently(
     assert "Dice: 0.900 (0 patients; published by its authors: https://example.org)" in listed
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("hf:someone/x", "--size", "64"), "--size is for importing a file"),
+        (("x.pt", "--as", "timm", "--out", "y", "--no-default"), "--default is for public models"),
+        (("x.pt",), "Importing a file needs --as"),
+        (("recommended",), "Say which detector"),
+        (("recommended", "--detector", "spleen"), "No public model is recommended for spleen"),
+    ],
+)
+def test_options_that_do_not_belong_together_are_refused(monkeypatch, capsys, arguments, told):
+    status, _, err = command(monkeypatch, capsys, "models", "import", *arguments)
+    assert status == 2
+    assert told in err
+
+
 def test_the_list_names_license_size_and_whether_it_imports_today(monkeypatch, capsys):
     status, out, _ = command(monkeypatch, capsys, "models", "recommended", "--all")
     assert status == 0
