@@ -40,11 +40,12 @@ def asked(monkeypatch, host):
     return heard
 
 
-def test_providers_stand_below_the_packages_and_can_be_chosen(host, tmp_path):
+def test_providers_stand_before_packages_that_never_saw_a_patient_and_can_be_chosen(host, tmp_path):
     loader = ModelLoader("pneumothorax", settings=qt.QSettings(str(tmp_path / "s.ini"), qt.QSettings.IniFormat))
     try:
-        row = loader.table.rowCount - 1
-        assert loader.table.item(row, NAME).text() == "torchxrayvision"
+        names = [loader.table.item(row, NAME).text() for row in range(loader.table.rowCount)]
+        row = names.index("torchxrayvision")
+        assert row < names.index("pneumothorax-unet-small")
         assert loader.table.item(row, WHERE).text() == "its own package"
         assert loader.default.place == "shipped"
         loader.choose("torchxrayvision")
