@@ -49,6 +49,18 @@ def models_import(
     network: Annotated[
         str | None, typer.Option("--network", help="Network of timm, such as resnet50 or convnext_tiny.")
     ] = None,
+    slices: Annotated[
+        int, typer.Option("--slices", min=1, help="Of a CT network: slices in a row that are its channels.")
+    ] = 3,
+    windows: Annotated[
+        str | None, typer.Option("--windows", help="Of a CT network: LEVEL/WIDTH,LEVEL/WIDTH, a channel each.")
+    ] = None,
+    window_first: Annotated[
+        bool, typer.Option("--window-first", help="Its channels are all slices in one window, then in the next.")
+    ] = False,
+    pooling: Annotated[
+        str | None, typer.Option("--pooling", help="How a GRU or LSTM answers for a study: mean, max or attention.")
+    ] = None,
     channel: Annotated[int | None, typer.Option("--channel", min=0, help="Which of several classes is meant.")] = None,
     outputs: Annotated[
         list[str] | None,
@@ -137,6 +149,10 @@ def models_import(
         encoder=encoder,
         decoder=decoder,
         network=network,
+        slices=slices,
+        windows=_windows(windows),
+        window_first=window_first,
+        pooling=pooling,
         channel=channel,
         outputs={part: _names(names) for part, names in _pairs("--outputs", outputs, plain=True).items()},
         probabilities=probabilities,
@@ -188,6 +204,17 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         raise ModelError(
             f"{option} {text}: write one number, or one per channel, such as 0.485,0.456,0.406."
         ) from error
+
+
+def _windows(text: str | None) -> tuple[tuple[float, float], ...]:
+    try:
+        pairs = [tuple(float(number) for number in pair.split("/")) for pair in (text or "").split(",") if pair]
+        windows = tuple((level, width) for level, width in pairs)
+    except ValueError:
+        windows = ((0.0, 0.0),)
+    if any(width <= 0 for _, width in windows):
+        raise ModelError(f"--windows {text}: write a level and a width above 0 each, such as 40/80,80/200.")
+    return windows
 
 
 def _names(text: str | None) -> tuple[str, ...]:

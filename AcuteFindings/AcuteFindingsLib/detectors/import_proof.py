@@ -35,7 +35,7 @@ def detector_difference(predictor: Predictor, source: Source) -> float | None:
     Returns
     -------
     float or None
-        None where the detector of the task names no comparison (`ModelTask.proof`).
+        None where the detector of the task names no comparison (`ModelTask.proof`), or the model is of another form.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def detector_difference(predictor: Predictor, source: Source) -> float | None:
         The source cannot be asked here.
     """
     task = model_tasks().get(predictor.card.task)
-    if task is None or not task.proof:
+    if task is None or not task.proof or predictor.card.form:
         return None
     try:
         return load_reference(task.proof)(predictor, source)

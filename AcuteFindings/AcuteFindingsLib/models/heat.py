@@ -9,6 +9,9 @@ from AcuteFindingsLib.errors import ModelError
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.preprocessing.resample import resize_in_plane
 
+GRADCAM = "Grad-CAM"
+"""What maps are called that a network does not draw itself."""
+
 
 def scale_maps(
     maps: np.ndarray, probability: np.ndarray, shape_yx: tuple[int, int], *, drawn: bool = False

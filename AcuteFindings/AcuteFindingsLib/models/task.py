@@ -18,6 +18,9 @@ PART = "part"
 VOLUME_MASK = "volume-mask"
 """The form of a model that answers for a whole volume at once with the probability of every voxel."""
 
+SLABS = "slab-sequence"
+"""The form of models of CT that read slices with their neighbors in several windows, and perhaps the series."""
+
 Level = Literal["slice", "study", "mask", "empty"]
 
 

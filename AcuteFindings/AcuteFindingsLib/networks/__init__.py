@@ -40,6 +40,7 @@ pneumothorax_segmenter = AcuteFindingsLib.networks.pneumothorax:PneumothoraxSegm
 radiograph_unet = AcuteFindingsLib.networks.radiograph_unet:RadiographUNet
 radnet = AcuteFindingsLib.networks.radnet:RADnet
 residual_unet = AcuteFindingsLib.networks.residual_unet:ResidualUNet
+slab_reader = AcuteFindingsLib.networks.slab_reader:SlabReader
 slab_sequence = AcuteFindingsLib.networks.slab_sequence:SlabSequence
 timm_classifier = AcuteFindingsLib.networks.timm_classifier:TimmClassifier
 """

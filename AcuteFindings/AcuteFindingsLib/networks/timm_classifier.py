@@ -17,7 +17,47 @@ LAYOUTS = ("maps", "last", "none")
 _ARGUMENTS = frozenset(["img_size", "global_pool"])
 
 
-class TimmClassifier(nn.Module):
+class TimmFeatures(nn.Module):
+    """A network of timm, cut where it has its features and has not pooled them.
+
+    Parameters
+    ----------
+    backbone, arguments, in_channels, layout
+        As of `TimmClassifier`.
+    outputs
+        Numbers of its last layer; none where 0.
+
+    Raises
+    ------
+    ModelError
+        When timm has no such network, or an argument makes no sense.
+    """
+
+    def __init__(
+        self, backbone: str, *, arguments: Mapping[str, Any] | None, in_channels: int, outputs: int, layout: str
+    ) -> None:
+        super().__init__()
+        if layout not in LAYOUTS:
+            raise ModelError(f"There is no layout {layout!r}; choose {', '.join(LAYOUTS)}.")
+        options = dict(arguments or {})
+        if strange := [name for name in options if name not in _ARGUMENTS]:
+            raise ModelError(f"A timm network is not built with {strange[0]!r} here; leave it out.")
+        self.network: Any = create_backbone(
+            backbone, in_channels=in_channels, pretrained=False, num_classes=outputs, **options
+        )
+        self.layout = layout
+        self.feature_map = nn.Identity()
+        self.gradcam_layer = "" if layout == "none" else "feature_map"
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the network has before it pools, as it has it; its maps pass through `feature_map`."""
+        features = self.network.forward_features(images)
+        if self.layout == "last":
+            return self.feature_map(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return features if self.layout == "none" else self.feature_map(features)
+
+
+class TimmClassifier(TimmFeatures):
     """A picture → one logit a finding, by any classifier of timm as timm builds it.
 
     Parameters
@@ -58,34 +98,17 @@ class TimmClassifier(nn.Module):
         grey_mean: Sequence[float] | None = None,
         grey_std: Sequence[float] | None = None,
     ) -> None:
-        super().__init__()
-        if layout not in LAYOUTS:
-            raise ModelError(f"There is no layout {layout!r}; choose {', '.join(LAYOUTS)}.")
-        options = dict(arguments or {})
-        if strange := [name for name in options if name not in _ARGUMENTS]:
-            raise ModelError(f"A timm network is not built with {strange[0]!r} here; leave it out.")
+        super().__init__(backbone, arguments=arguments, in_channels=in_channels, outputs=outputs, layout=layout)
         self.classes = list(range(outputs) if classes is None else classes)
         if not self.classes or not set(self.classes) <= set(range(outputs)) or (softmax and outputs < 2):
             raise ModelError(f"classes={self.classes} of {outputs} numbers make no answer.")
         self.gray = gray_input(grey_mean, grey_std, in_channels=in_channels)
-        self.network: Any = create_backbone(
-            backbone, in_channels=in_channels, pretrained=False, num_classes=outputs, **options
-        )
-        self.softmax, self.layout = softmax, layout
-        self.feature_map = nn.Identity()
-        self.gradcam_layer = "" if layout == "none" else "feature_map"
+        self.softmax = softmax
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{"pathologies": (n, classes)}`` for ``(n, c, y, x)``."""
-        logits = self.network.forward_head(self.features(images))
+        logits = self.network.forward_head(self.features(self.gray(images)))
         return {"pathologies": chosen_logits(logits, self.classes, exclusive=self.softmax)}
-
-    def features(self, images: Tensor) -> Tensor:
-        """Return what the network has before it pools, as it has it; its maps pass through `feature_map`."""
-        features = self.network.forward_features(self.gray(images))
-        if self.layout == "last":
-            return self.feature_map(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return features if self.layout == "none" else self.feature_map(features)
 
 
 def layout_of(network: nn.Module, images: Tensor) -> str:

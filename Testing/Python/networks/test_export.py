@@ -81,7 +81,8 @@ def assert_same(given, expected):
 
 
 def test_every_network_of_the_list_is_tried():
-    assert {case.partition("-")[0] for case in CASES} == set(list_networks())
+    # Those of slabs are written and compared part by part, in their own tests.
+    assert {case.partition("-")[0] for case in CASES} | {"slab_sequence", "slab_reader"} == set(list_networks())
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from AcuteFindingsLib.detectors.code import ALTERED, Code
 from AcuteFindingsLib.detectors.kind import DetectorKind, ReportCodes, Sample, SamplePhantoms, Segment
 from AcuteFindingsLib.models.task import (
+    SLABS,
     VOLUME_MASK,
     KnownLabel,
     ModelForm,
@@ -64,7 +65,7 @@ _TASK = ModelTask(
     proof=f"{_HERE}.import_proof:difference",
     forms=(
         ModelForm(
-            "slab-sequence",
+            SLABS,
             "slices with their neighbors in several windows, the series in sequence, and maps of where",
             scorer=f"{_HERE}.slab_scorer:SlabScorer",
             settings=f"{_HERE}.slab_settings:SlabSettings",

@@ -22,6 +22,8 @@ class SlabDetector:
     """Slabs → encodings → series → probabilities of slices and study → verdict and heat map; no volume."""
 
     name = "hemorrhage"
+    looked_for = "any hemorrhage"
+    """What the main label stands for, in the words of a verdict."""
 
     def __init__(self, predictor: Predictor) -> None:
         card = predictor.card
@@ -122,7 +124,8 @@ class SlabDetector:
         kinds = [name for name, least in self.kind_thresholds.items() if answer.study[name] >= least]
         if kinds:
             told = ", ".join(f"{self.kinds[name].meaning.lower()} ({answer.study[name]:.2f})" for name in kinds)
-            text = f"The series stays at {score:.2f} for any hemorrhage, but reaches the limit for {told}: look at it."
+            text = f"The series stays at {score:.2f} for {self.looked_for}, "
+            text += f"but reaches the limit for {told}: look at it."
             return Verdict("indeterminate", score, threshold, rule, text)
         runs = consecutive_runs(flags, minimum=self.rule.review_run_slices)
         if runs:

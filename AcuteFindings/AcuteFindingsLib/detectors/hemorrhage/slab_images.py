@@ -53,23 +53,23 @@ class SlabImages:
         return len(self.planes)
 
     def __getitem__(self, part: slice) -> np.ndarray:
-        """Return some slabs, ``(n, 3 * windows, size, size)`` float32 in 0..1: before, itself, after; 0 for none."""
+        """Return some slabs, ``(n, slices * windows, size, size)`` float32 in 0..1; where no slice is, 0."""
         start, stop, step = part.indices(len(self))
         wanted = range(start, stop, step)
-        windows, size = len(self.settings.windows), self.settings.size
-        out = np.zeros((len(wanted), 3 * windows, size, size), np.float32)
+        windows, size, beside = len(self.settings.windows), self.settings.size, self.settings.neighbors
+        out = np.zeros((len(wanted), (2 * beside + 1) * windows, size, size), np.float32)
         made: dict[int, np.ndarray] = {}
         for slab, number in zip(out, wanted, strict=True):
-            near = range(max(number - 1, 0), min(number + 2, len(self)))
+            near = range(max(number - beside, 0), min(number + beside + 1, len(self)))
             made = {other: made[other] if other in made else self._windowed(other) for other in near}
             for other, channels in made.items():
-                place = windows * (other - number + 1)
+                place = windows * (other - number + beside)
                 slab[place : place + windows] = channels
         return out
 
     def picture(self, _number: int, image: np.ndarray) -> np.ndarray:
         """Return the slice itself in the first window."""
-        return image[len(self.settings.windows)]
+        return image[self.settings.neighbors * len(self.settings.windows)]
 
     def shown(self, _number: int) -> None:
         """Return nothing: the picture is the image itself."""

@@ -13,6 +13,7 @@ from AcuteFindingsLib.detectors.hemorrhage.slab_images import (
 )
 from AcuteFindingsLib.detectors.hemorrhage.slab_settings import SlabRule, SlabSettings
 from AcuteFindingsLib.detectors.scoring import Answer, Images, Looked, Scores, answers_of, refuse_several_slices
+from AcuteFindingsLib.models.heat import GRADCAM
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress
 from AcuteFindingsLib.study.study import Study
@@ -56,7 +57,8 @@ class SlabScorer:
     ) -> Answer:
         """Read the slices of one head, inferior to superior, each once; then the series.
 
-        Where the model looked is the mean map of its decoders: probabilities, which `Looked.heat` does not stretch.
+        Where the model looked is the mean map of its decoders, if it has some: probabilities, which `Looked.heat` does
+        not stretch.
         """
         encodings, alone, maps = [], [], []
         for said in answers_of(
@@ -73,7 +75,7 @@ class SlabScorer:
             if said.maps:
                 maps.append(said.maps["slice"])
         slices, study = self._blended(np.concatenate(encodings), np.concatenate(alone))
-        looked = Looked(np.concatenate(maps), slices, drawn=True) if maps else None
+        looked = Looked(np.concatenate(maps), slices, drawn=self._draws) if maps else None
         return Answer(slices, dict(zip(self.labels, map(float, study), strict=True)), looked=looked)
 
     def score(self, studies: Sequence[Study]) -> Scores:
@@ -87,8 +89,13 @@ class SlabScorer:
     def explain(self, images: np.ndarray, index: int = 0) -> np.ndarray:
         """Return where the network looked in each slab, read by itself."""
         said = self.predictor.predict_explained(images, outputs=("slice",), part="encode")
-        looked = Looked(said.maps["slice"], expit(said.outputs["slice"]), drawn=self.predictor.one_pass)
+        looked = Looked(said.maps["slice"], expit(said.outputs["slice"]), drawn=self._draws)
         return looked.heat(range(len(images)), index, (images.shape[-2], images.shape[-1]))
+
+    @property
+    def _draws(self) -> bool:
+        """Whether its maps are probabilities that it draws itself."""
+        return self.predictor.one_pass and self.predictor.explanation != GRADCAM
 
     def _blended(self, encodings: np.ndarray, alone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities ``(n, labels)`` of the slices and ``(labels,)`` of the study."""

@@ -15,6 +15,8 @@ class SlabSettings(BaseModel):
     ----------
     windows
         Level and width in HU of each channel of a slice: brain, subdural, bone.
+    neighbors
+        Slices before and after each that are channels of it too.
     size
         Pixels per side. A slice is cut or padded about its middle, pixel by pixel.
     whole_above
@@ -33,6 +35,7 @@ class SlabSettings(BaseModel):
     windows: tuple[tuple[float, Width], ...] = Field(
         default=((40.0, 80.0), (80.0, 200.0), (600.0, 2800.0)), min_length=1, max_length=8
     )
+    neighbors: int = Field(default=1, ge=0, le=4)
     size: int = Field(default=512, gt=0, le=2048)
     whole_above: int = Field(default=640, gt=0)
     longest: int = Field(default=64, ge=1)

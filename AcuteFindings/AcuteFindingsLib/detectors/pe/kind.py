@@ -5,6 +5,7 @@ from types import MappingProxyType
 from AcuteFindingsLib.detectors.code import ALTERED, Code
 from AcuteFindingsLib.detectors.kind import DetectorKind, Importer, ReportCodes, Sample, SamplePhantoms, Segment
 from AcuteFindingsLib.models.task import (
+    SLABS,
     VOLUME_MASK,
     KnownLabel,
     ModelForm,
@@ -62,6 +63,14 @@ _TASK = ModelTask(
         length_setting="window",
     ),
     forms=(
+        ModelForm(
+            SLABS,
+            "slices with their neighbors in several windows, and perhaps the series in sequence",
+            scorer="AcuteFindingsLib.detectors.hemorrhage.slab_scorer:SlabScorer",
+            settings="AcuteFindingsLib.detectors.hemorrhage.slab_settings:SlabSettings",
+            detector=f"{_HERE}.slab_detector:PESlabDetector",
+            rule="AcuteFindingsLib.detectors.hemorrhage.slab_settings:SlabRule",
+        ),
         ModelForm(
             VOLUME_MASK,
             "three-dimensional network that draws clots",

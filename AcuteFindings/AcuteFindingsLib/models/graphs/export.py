@@ -126,6 +126,9 @@ def export_module(
     warnings.simplefilter("ignore")
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    # What PyTorch keeps of an earlier export of these lets it unroll the next one, to a series of one length.
+    for operator in (torch.ops.aten.gru.input, torch.ops.aten.lstm.input):
+        operator._dispatch_cache.clear()
     try:
         with silent:
             program = torch.onnx.export(

@@ -42,6 +42,14 @@ class Options:
         Of segmentation-models-pytorch, by its names.
     network
         Of timm, by its name.
+    windows
+        Level and width in HU of each window of a CT that is a channel; empty for the usual ones.
+    slices
+        How many slices in a row are channels, the one that is answered for in their middle.
+    window_first
+        The channels are all slices in the first window, then all in the next; else all windows of the first slice.
+    pooling
+        How a GRU's or LSTM's answers become that of a study: mean, max or attention.
     channel
         Which output of several is meant.
     outputs
@@ -65,6 +73,10 @@ class Options:
     encoder: str | None = None
     decoder: str | None = None
     network: str | None = None
+    windows: tuple[tuple[float, float], ...] = ()
+    slices: int = 3
+    window_first: bool = False
+    pooling: str | None = None
     channel: int | None = None
     outputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     probabilities: bool | None = None
@@ -126,6 +138,8 @@ class Converted:
         What a person should know: layers left out, numbers assumed.
     sources
         Papers of the architecture.
+    model_form
+        As the card states it (`models.task.ModelForm`); empty for the task's usual one.
     """
 
     task: Task
@@ -142,6 +156,7 @@ class Converted:
     programs: Mapping[str, Path] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    model_form: str = ""
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

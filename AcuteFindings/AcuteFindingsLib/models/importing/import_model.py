@@ -18,6 +18,7 @@ from AcuteFindingsLib.models.importing.programs import convert_program
 from AcuteFindingsLib.models.importing.proof import Say, compare
 from AcuteFindingsLib.models.importing.recognize import plain_id
 from AcuteFindingsLib.models.importing.segmentation_models import convert_segmentation_model
+from AcuteFindingsLib.models.importing.slab_models import convert_slabs, takes_slabs
 from AcuteFindingsLib.models.importing.state_files import require_fit
 from AcuteFindingsLib.models.importing.timm_models import convert_timm
 from AcuteFindingsLib.models.metadata import Card, Origin, TrainingData
@@ -31,11 +32,17 @@ from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_p
 
 Convert = Callable[[Path, Options], Converted]
 
+
+def _convert_timm(path: Path, options: Options) -> Converted:
+    task = options.tasks.get(options.task or "")
+    return convert_slabs(path, options, task) if task and takes_slabs(task) else convert_timm(path, options)
+
+
 _ARCHITECTURES: dict[str, tuple[Convert, str]] = {
     "inception-resnet-v2": (convert_backbone, "InceptionResNetV2 from Keras, one channel (NIH) or three (ImageNet)"),
     "densenet121": (convert_densenet, "DenseNet121 from torchvision, timm, TorchXRayVision or CheXNet"),
     "segmentation-model": (convert_segmentation_model, "a checkpoint of segmentation-models-pytorch"),
-    "timm": (convert_timm, "any classifier of timm, by its name, or a folder with its config.json"),
+    "timm": (_convert_timm, "any classifier of timm, by its name, or a folder with its config.json"),
     "monai-bundle": (convert_bundle, "a MONAI bundle with one of MONAI's two-dimensional networks"),
     "torchscript": (partial(convert_program, kind="torchscript"), "a TorchScript file, used unchanged"),
     "onnx": (partial(convert_program, kind="onnx"), "an ONNX file, used unchanged"),
@@ -195,6 +202,7 @@ def _card(path: Path, converted: Converted, identity: Identity, out: Path) -> Ca
     return Card(
         id=_id(identity.id or plain_id(out.name)),
         task=converted.task,
+        form=converted.model_form,
         title=identity.title or converted.title,
         network=converted.network,
         preprocessing=converted.preprocessing,

@@ -25,6 +25,7 @@ from AcuteFindingsLib.models.importing.converted import (
     task_of,
 )
 from AcuteFindingsLib.models.importing.heads import choose_outputs
+from AcuteFindingsLib.models.importing.sequence_heads import has_series
 from AcuteFindingsLib.models.importing.state_files import fill_counters, split_state
 from AcuteFindingsLib.models.metadata import Network
 from AcuteFindingsLib.networks.arguments import bounded_memory
@@ -33,7 +34,7 @@ from AcuteFindingsLib.networks.timm_classifier import layout_of
 
 IMPORTER = "timm"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_TIMM = "Wightman R., PyTorch Image Models, 2019, doi:10.5281/zenodo.4414861"
+SOURCE = "Wightman R., PyTorch Image Models, 2019, doi:10.5281/zenodo.4414861"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class TimmFile:
         Of the outputs, where the file says them.
     remarks
         What was assumed.
+    rest
+        What lies beside the network in the file.
     """
 
     name: str
@@ -68,6 +71,7 @@ class TimmFile:
     std: tuple[float, ...]
     names: tuple[str, ...]
     remarks: tuple[str, ...]
+    rest: dict[str, torch.Tensor]
 
     def build(self) -> torch.nn.Module:
         """Return timm's own network with these weights."""
@@ -148,12 +152,19 @@ def convert_timm(path: Path, options: Options) -> Converted:
             *((-mean[0] / std[0], (1 - mean[0]) / std[0]) if file.channels == 1 else (0.0, 1.0)),
         ),
         remarks=(*file.remarks, *([] if options.mean else [assumed]), outputs.remark(file.outputs)),
-        sources=(_TIMM,),
+        sources=(SOURCE,),
     )
 
 
-def read_timm(path: Path, options: Options) -> TimmFile:
+def read_timm(path: Path, options: Options, *, size: int = 224, bare: bool = False) -> TimmFile:
     """Read a file or folder as a classifier of timm.
+
+    Parameters
+    ----------
+    size
+        Pixels per side where nobody says it.
+    bare
+        Take a network without a last layer where another file, or a GRU or LSTM beside it, answers.
 
     Raises
     ------
@@ -167,7 +178,7 @@ def read_timm(path: Path, options: Options) -> TimmFile:
     known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     stated = known.to_dict() if known is not None else {}
     stated |= {key: value for key, value in dict(config.get("pretrained_cfg") or {}).items() if key in _STATED}
-    size = options.size or int(stated.get("input_size", (3, 224, 224))[-1])
+    size = options.size or (size if bare else int(stated.get("input_size", (3, size, size))[-1]))
     arguments: dict[str, Any] = {"img_size": size} if stated.get("fixed_input_size") else {}
     if config.get("global_pool"):
         arguments["global_pool"] = str(config["global_pool"])
@@ -179,7 +190,8 @@ def read_timm(path: Path, options: Options) -> TimmFile:
     state, rest = split_state(weights, anchor=anchor)
     state = fill_counters(state)
     remarks = []
-    if f"{last}.weight" not in state:
+    answered = bare and ("sequence" in options.also or has_series(rest))
+    if f"{last}.weight" not in state and not answered:
         state |= _classifier(path, rest, last, template)
         remarks.append(f"The only layer beside the network was taken as its classifier ({last}).")
     template_state = template.state_dict()
@@ -190,12 +202,13 @@ def read_timm(path: Path, options: Options) -> TimmFile:
         arguments=arguments,
         state=state,
         channels=int(state[anchor].shape[1]) if state[anchor].ndim == 4 else 3,
-        outputs=len(state[f"{last}.weight"]),
+        outputs=len(state.get(f"{last}.weight", ())),
         size=size,
         mean=tuple(stated.get("mean", ())),
         std=tuple(stated.get("std", ())),
         names=tuple(str(one).strip().lower().replace(" ", "_") for one in config.get("label_names") or ()),
         remarks=tuple(remarks),
+        rest=rest,
     )
 
 

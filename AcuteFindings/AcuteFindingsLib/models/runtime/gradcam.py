@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from AcuteFindingsLib.errors import ModelError
-from AcuteFindingsLib.models.heat import outputs_there
-
-GRADCAM = "Grad-CAM"
+from AcuteFindingsLib.models.heat import GRADCAM, outputs_there
 
 
 def maps_of_its_own(network: nn.Module, part: str) -> Any:
