@@ -9,6 +9,7 @@ from AcuteFindingsLib.places import models_cache
 from AcuteFindingsLib.widgets.models import public_models
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.public_models import LICENSE, NAME, SIZE, TODAY
+from AcuteFindingsLib.widgets.worker.process import WorkerProcess
 
 FIGURES = [f"Dice, set {number}: 0.7{number}0 (60 patients)" for number in range(6)]
 
@@ -341,6 +342,20 @@ def test_a_model_that_needs_torch_asks_for_it_and_goes_on(host, open_loader, wor
     press(host, public)
     worker.answer("failed", "This needs PyTorch.", "TorchMissingError")
     assert [do for do, _fields, _answers in worker.asked[1:]] == ["import_public", "import_public"]
+
+
+@pytest.mark.slow
+def test_the_worker_lists_what_ships(host, settings):
+    real = WorkerProcess()
+    loader = ModelLoader("hemorrhage", downloader=real, settings=settings)
+    loader.widget.show()
+    host.click(loader.public_button)
+    host.wait_until(lambda: loader.public.offers, 120)
+    assert "hf:ianpan/ct-head-hemorrhage-detection" in loader.public.facts.text
+    assert "AUROC, series, any: 0.980" in loader.public.facts.text
+    loader.close()
+    loader.widget.hide()
+    real.stop()
 
 
 def test_every_control_has_a_tooltip(open_loader):

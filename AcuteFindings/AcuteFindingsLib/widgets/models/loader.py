@@ -76,6 +76,7 @@ class ModelLoader:
         self._key = f"AcuteFindings/{kind.module if kind else 'AcuteFindings'}/model"
         self._rows: list[ModelRow] = []
         self._defaults: dict[str, Choice[ModelRow]] = {}
+        self._installed: set[str] = set()
         self._stamp: tuple[int, ...] = ()
         self._model = ""
         self._wanted = self._remembered() if detector else ""
@@ -98,14 +99,14 @@ class ModelLoader:
             self.task,
             worker=downloader,
             settings=self._settings,
-            installed=lambda: {row.id for row in list_rows(user_folders(self._settings))},
+            installed=lambda: self._installed,
             tell=self._tell,
             done=self._additions.add_downloaded,
         )
         self.public = PublicModels(
             tuple(dict.fromkeys(task.made_for for task in kind.tasks)) if kind else (),
             worker=downloader,
-            installed=lambda: {row.id for row in list_rows(user_folders(self._settings))},
+            installed=lambda: self._installed,
             default=self._default_of,
             tell=self._tell,
             done=self._on_imported,
@@ -209,8 +210,11 @@ class ModelLoader:
     def refresh(self) -> None:
         """Read the list again."""
         self._stamp = _stamp()
-        listed = list_rows(user_folders(self._settings), task=self.task)
-        self._defaults = default_choices(listed)
+        # Of all tasks, read once: what is installed and used for the others is asked for too.
+        everything = list_rows(user_folders(self._settings))
+        self._installed = {row.id for row in everything}
+        self._defaults = default_choices(everything)
+        listed = [row for row in everything if not self.task or row.task in ("", self.task)]
         # Evidence first; what cannot be read last.
         found = [*listed, *provider_rows(self._detector)]
         self._rows = sorted(found, key=lambda row: (not row.task, row.rank))
@@ -342,9 +346,6 @@ class ModelLoader:
 
     def _default_of(self, task: str) -> ModelRow | None:
         choice = self._defaults.get(task)
-        if choice is None and self.task not in (None, task):
-            # Of a task that is not listed here, as of a model whose address was typed.
-            choice = default_choices(list_rows(user_folders(self._settings), task=task)).get(task)
         return None if choice is None else choice.model
 
     def _can_be_default(self, row: ModelRow) -> bool:

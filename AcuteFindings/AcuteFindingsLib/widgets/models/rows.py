@@ -7,6 +7,7 @@ any weights.
 import json
 import struct
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,9 +158,15 @@ def default_choices(rows: Iterable[ModelRow]) -> dict[str, Choice[ModelRow]]:
 
 def _shipped_versions() -> dict[str, str]:
     try:
-        return {row.id: row.version for row in rows_in(resource_path("Models"), kind="shipped") if row.task}
+        folders = package_folders(resource_path("Models"))
     except AcuteFindingsError:
-        return {}
+        return {}  # a build without models is whole all the same
+    versions = {}
+    for folder in folders:
+        with suppress(AcuteFindingsError, KeyError, TypeError):  # a damaged one; the list says what is wrong with it
+            metadata = read_json(folder / METADATA, inside=folder)
+            versions[str(metadata["acutefindings"]["id"])] = str(metadata["version"])
+    return versions
 
 
 def rows_in(place: Path, *, kind: str = "added") -> list[ModelRow]:
