@@ -37,6 +37,10 @@ class HubServer:
         Paths of files, ``OWNER/NAME/file``, of which one byte is sent wrong.
     token
         Without it nothing is given; empty for a public hub.
+    lies
+        What the list of files says of each otherwise than it is: ``{"size": 1}``.
+    page
+        A page that stands before everything, as that of a network's login does; empty for none.
     logins
         What was shown as a login, by the begin of the path.
     """
@@ -47,6 +51,8 @@ class HubServer:
     break_after: int | None = None
     wrong_byte: set[str] = field(default_factory=set)
     token: str = ""
+    lies: dict[str, object] = field(default_factory=dict)
+    page: str = ""
     logins: dict[str, set[str]] = field(default_factory=dict)
 
 
@@ -101,6 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.asked.append(f"{self.command} {path} {wanted}".rstrip())
         login = self.headers.get("Authorization", "")
         self.hub.logins.setdefault("/" + path.split("/")[1], set()).add(login)
+        if self.hub.page:
+            self._send(self.hub.page.encode(), "text/html")
+            return
         if path.startswith("/storage/"):
             # As on the hub's storage, whose addresses are signed.
             self._send_file(self.hub.folder / path.removeprefix("/storage/"), wanted)
@@ -137,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "gated": False,
                 "tags": [f"license:{card['license']}"] if "license" in card else [],
                 "cardData": card,
-                "siblings": [_sibling(file, repository) for file in _files(repository)],
+                "siblings": [_sibling(file, repository) | self.hub.lies for file in _files(repository)],
             }
         )
 
@@ -202,9 +211,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data[start:])
 
     def _send_json(self, data: object) -> None:
-        content = json.dumps(data).encode()
+        self._send(json.dumps(data).encode(), "application/json")
+
+    def _send(self, content: bytes, kind: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command != "HEAD":

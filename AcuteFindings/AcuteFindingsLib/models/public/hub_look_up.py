@@ -66,6 +66,12 @@ def look_up(name: str, paths: Mapping[str, Sequence[str]], *, revision: str = ""
                 name, paths, wanted, hub, why=f"{hub_host(hub)} has a problem (HTTP {status})", cause=error
             )
         raise DownloadError(_refusal(name, wanted, error, hub)) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        # What the library makes of an answer that is none.
+        raise DownloadError(
+            f"{hub_host(hub)} does not answer as the hub does: a login page of your network may stand before it, or "
+            "HF_ENDPOINT names another server."
+        ) from error
     except OfflineModeIsEnabled as error:
         return _from_cache(name, paths, wanted, hub, why="offline mode is set (HF_HUB_OFFLINE)", cause=error)
     except Exception as error:
@@ -85,9 +91,11 @@ def _of_info(name: str, info: Any, paths: Mapping[str, Sequence[str]], revision:
             continue
         one = there[path]
         blob = one.lfs.sha256 if one.lfs is not None else one.blob_id
-        if one.size is None or not blob:
+        # It becomes a file's name: nothing but a checksum may.
+        if not isinstance(one.size, int) or not _is_sum(blob) or not COMMIT.fullmatch(str(info.sha)):
             raise DownloadError(
-                f"{hub_host(hub)} does not state size and checksum of {path} in {name}; it is not the hub."
+                f"{hub_host(hub)} does not state revision, size and checksum of {path} in {name} as the hub does; "
+                "HF_ENDPOINT may name another server."
             )
         files[key] = HubFile(path, one.size, blob, cached_file(name, path, info.sha, hub))
     if lacking:
@@ -99,6 +107,10 @@ def _of_info(name: str, info: Any, paths: Mapping[str, Sequence[str]], revision:
     if total > budgets().archive_bytes:
         raise DownloadError(f"{name} states {total / 1e9:,.0f} GB, more than any model here; it was not downloaded.")
     return Found(name, revision, info.sha, _license(info), files)
+
+
+def _is_sum(text: Any) -> bool:
+    return isinstance(text, str) and bool(SHA256.fullmatch(text) or COMMIT.fullmatch(text))
 
 
 def _license(info: Any) -> str:

@@ -206,6 +206,35 @@ def test_renamed_and_prefixed_tensors_find_their_places(hub, server, describe, t
     assert package.card.origin.files.keys() == {"model.safetensors"}
 
 
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"lfs": {"sha256": "../../../escaped", "size": 9, "pointerSize": 1}},
+        {"lfs": {"sha256": "", "size": 9, "pointerSize": 1}},
+        {"size": "9"},
+        {"size": None},
+        {"lfs": 7},
+    ],
+)
+def test_a_server_that_states_no_checksum_or_size_is_not_taken_for_the_hub(hub, server, describe, tmp_path, lies):
+    server.lies = lies
+    with pytest.raises(DownloadError, match=r"as the hub does"):
+        import_public("hf:someone/tiny-lungs", description=describe(), out=tmp_path / "a", hub=hub)
+    assert not list(tmp_path.rglob("escaped*"))
+
+
+def test_a_file_of_another_size_than_stated_is_refused(hub, server, describe, tmp_path):
+    server.lies = {"size": 9}
+    with pytest.raises(DownloadError, match=r"its size is not 9 bytes.*the hub is out of date"):
+        import_public("hf:someone/tiny-lungs", description=describe(), out=tmp_path / "a", hub=hub)
+
+
+def test_a_login_page_before_the_hub_is_told(hub, server, describe, tmp_path):
+    server.page = "<html>Please log in</html>"
+    with pytest.raises(DownloadError, match=r"a login page of your network"):
+        import_public("hf:someone/tiny-lungs", description=describe(), out=tmp_path / "a", hub=hub)
+
+
 def test_a_tensor_of_two_names_is_taken_once_and_two_that_differ_are_refused(hub, server, describe, tmp_path):
     from safetensors.numpy import load_file, save_file
 
