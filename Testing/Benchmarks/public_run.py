@@ -23,14 +23,14 @@ class Estimates:
     said: list[float] = field(default_factory=list)
 
     def listen(self) -> None:
-        """Keep what `VolumeScorer.estimate` returns from now on."""
-        original = volume_scorer.VolumeScorer.estimate
+        """Keep what `VolumeScorer.estimate` says before each reading from now on; its pace is measured once."""
+        original = volume_scorer.VolumeScorer.infer
 
-        def estimate(*asked: Any, **named: Any) -> float:
-            self.said.append(original(*asked, **named))
-            return self.said[-1]
+        def infer(scorer: volume_scorer.VolumeScorer, volume: volume_scorer.VolumeInput, **named: Any) -> Any:
+            self.said.append(scorer.estimate(volume))
+            return original(scorer, volume, **named)
 
-        volume_scorer.VolumeScorer.estimate = estimate  # type: ignore[method-assign]
+        volume_scorer.VolumeScorer.infer = infer  # type: ignore[method-assign]
 
 
 def main(study: str, detector: str, model: str) -> None:
