@@ -35,7 +35,9 @@ def test_every_source_has_its_networks():
         "radiograph_unet",
         "radnet",
         "residual_unet",
+        "slab_reader",
         "slab_sequence",
+        "timm_classifier",
     ]
 
 
