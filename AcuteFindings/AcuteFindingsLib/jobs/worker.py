@@ -8,7 +8,7 @@ import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import IO, Any
@@ -27,15 +27,21 @@ GRACE_S = 3.0
 _NICENESS = 2
 
 
-def main() -> int:
-    """Serve until the input ends; return the exit status."""
+def main(jobs: Mapping[str, Callable[[Request, Tools], dict[str, Any]]] = JOBS) -> int:
+    """Serve until the input ends; return the exit status.
+
+    Parameters
+    ----------
+    jobs
+        What it can be asked to do; a layer above adds its own.
+    """
     faulthandler.enable()
     # Ctrl+C in the terminal that the application was started from is the application's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     requests, answers = _take_over_streams()
-    worker = Worker(answers)
+    worker = Worker(answers, jobs)
     Thread(target=worker.listen, args=(requests,), name="requests", daemon=True).start()
     try:
         answers.ready(__version__)
@@ -52,7 +58,7 @@ def main() -> int:
 class Worker:
     """Runs requests in the order they came while another thread listens for more, and for cancels."""
 
-    def __init__(self, answers: Answers, jobs: dict[str, Callable[[Request, Tools], dict[str, Any]]] = JOBS) -> None:
+    def __init__(self, answers: Answers, jobs: Mapping[str, Callable[[Request, Tools], dict[str, Any]]] = JOBS) -> None:
         self._answers = answers
         self._jobs = jobs
         self._models = WarmModels()

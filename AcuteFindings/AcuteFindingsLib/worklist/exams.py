@@ -1,5 +1,6 @@
 """The examinations below a folder, or in a table of paths: what there is to be read."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -97,6 +98,25 @@ def find_exams(source: Path, *, progress: Progress = no_progress, cancelled: Can
     if source.suffix.lower() in (".csv", ".tsv", ".txt", ".xlsx"):
         return _of_table(source, progress, cancelled)
     return Found((Exam(source),))
+
+
+def exams_of(
+    files: Sequence[Path], *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+) -> Found:
+    """Return the examinations that named files are, as `find_exams` does for a folder: chosen series, for example.
+
+    Raises
+    ------
+    CancelledError
+        When `cancelled` says so.
+    """
+    there = [file for file in files if file.is_file()]
+    missing = tuple(file for file in files if not file.is_file())
+    if not there:
+        return Found((), missing=missing)
+    root = Path(os.path.commonpath([file.parent for file in there]))
+    found = _sorted_out(root, there, progress, cancelled)
+    return Found(found.exams, found.others, found.unreadable, missing)
 
 
 def _of_table(table: Path, progress: Progress, cancelled: Cancelled) -> Found:
