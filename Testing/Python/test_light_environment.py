@@ -90,8 +90,7 @@ def test_studies_are_checked_run_scored_and_explained_and_become_dicom(light: Li
     ("command", "extra"),
     [
         ("models import weights.pt --as densenet121 --out package", "torch"),
-        ("train some-recipe --data folder", "train"),
-        ("recipes list", "train"),
+        ("train radnet --data folder", "train"),
         ("evaluate table.csv --truth table.csv", "evaluate"),
         ("agree table.csv table.csv", "evaluate"),
         ("explore chests", "evaluate"),

@@ -22,6 +22,7 @@ from AcuteFindingsLib.cli import (
     public_models,
     studies,
     train,
+    watch,
     worklist,
 )
 from AcuteFindingsLib.cli.common import (
@@ -41,7 +42,7 @@ app = typer.Typer(
     help=f"Find {listed(finding_words(), 'and')}, with evidence. {RESEARCH_USE_ONLY}",
 )
 _COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
-    "Studies": (studies.run, batch.batch, studies.check, studies.predict, studies.phantom, studies.demo),
+    "Studies": (studies.run, batch.batch, watch.watch, studies.check, studies.predict, studies.phantom, studies.demo),
     "Archives": (pacs.find, pacs.pull, pacs.push),
     "Research": (
         explore.explore,

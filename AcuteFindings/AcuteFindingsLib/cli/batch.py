@@ -23,7 +23,7 @@ from AcuteFindingsLib.cli.worklist import Database, Urgency
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.registry import detector_ids
 from AcuteFindingsLib.errors import EngineError
-from AcuteFindingsLib.worklist.engines.choose import ENGINES
+from AcuteFindingsLib.worklist.words import ENGINES
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.worklist.engines.engine import Answer

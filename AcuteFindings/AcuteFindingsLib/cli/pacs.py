@@ -74,7 +74,7 @@ def find(
     one_of("--level", level, ("auto", "study", "series", "instance"))
     if level == "auto":
         level = "instance" if series else "series" if study else "study"
-    connection = _connect(server, servers)
+    connection = connection_to(server, servers)
     # A series' own modality decides below; some servers do not search for it across a study.
     studies = _find_studies(
         connection,
@@ -131,7 +131,7 @@ def pull(
     """
     from AcuteFindingsLib.pacs.pull import pull_studies
 
-    connection = _connect(server, servers)
+    connection = connection_to(server, servers)
     studies = _find_studies(
         connection, study=study, accession=accession, patient_id=patient_id, date=date, show_patient=show_patient
     )
@@ -168,7 +168,7 @@ def push(
     """Send DICOM files unchanged to an archive; exit status 1 if anything was not stored."""
     from AcuteFindingsLib.pacs.push import collect_files, push_files
 
-    connection = _connect(server, servers)
+    connection = connection_to(server, servers)
     with _stop_on_interrupt() as cancelled, progress_bar() as progress:
         found = collect_files(paths, progress=progress, cancelled=cancelled)
         answers = push_files(connection, found.files, progress=progress, cancelled=cancelled)
@@ -237,7 +237,8 @@ def _servers_file(servers: Path | None) -> Path:
     return servers or default_servers_file()
 
 
-def _connect(name: str, servers: Path | None) -> "Connection":
+def connection_to(name: str, servers: Path | None) -> "Connection":
+    """Return the connection to a server of the file of servers; raises `PacsError` where there is none."""
     from AcuteFindingsLib.pacs.connect import connect
     from AcuteFindingsLib.pacs.servers import find_server
 

@@ -1,6 +1,6 @@
 """A volume read block by block: how large, where they lie, and how what is said of them is joined.
 
-As nnU-Net does it, and the public program of docs/sources.md 10: blocks overlap, and what each says of a voxel counts
+As nnU-Net does it, and the public program of docs/sources.md 8: blocks overlap, and what each says of a voxel counts
 by a Gaussian around the block's middle, an eighth of its side wide.
 """
 
@@ -20,7 +20,7 @@ LIKE_TRAINING = 0.5
 """Blocks at least so long on each axis, as a share of the largest, are taken before others.
 
 The largest is what a network was trained with; what it sees around a voxel, and its norms over a block, are then like
-it. The public program of docs/sources.md 10 takes 128 × 256 × 256 of 224 × 320 × 320 by itself. Ours.
+it. The public program of docs/sources.md 8 takes 128 × 256 × 256 of 224 × 320 × 320 by itself. Ours.
 """
 
 

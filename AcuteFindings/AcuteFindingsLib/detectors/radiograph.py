@@ -22,7 +22,7 @@ class RadiographSettings(BaseModel):
     `flip` averages the answer with that for the mirrored picture, as the fourth place does (docs/sources.md 3).
     `region` is what of the picture the model is shown: all of it, a crop to the lungs (third place, docs/sources.md 3),
     nothing but the lungs, or all but them (docs/sources.md 5); what is not shown is black.
-    `stretch` brings each side to the size by itself instead of padding the shorter one (docs/sources.md 8).
+    `stretch` brings each side to the size by itself instead of padding the shorter one (docs/sources.md 6).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -131,7 +131,7 @@ class RadiographScorer:
 
 
 VIEWS = ("AP", "PA", "lateral")
-"""What the output ``views`` of a lungs model counts (docs/sources.md 8)."""
+"""What the output ``views`` of a lungs model counts (docs/sources.md 6)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From a CT to a probability volume by a three-dimensional network, block by block (docs/sources.md 10)."""
+"""From a CT to a probability volume by a three-dimensional network, block by block (docs/sources.md 8)."""
 
 from dataclasses import dataclass
 from math import prod
@@ -49,7 +49,7 @@ class VolumeSettings(BaseModel):
         What the sides of a block are multiples of.
     bytes_per_voxel
         Memory that the network takes for a voxel of a block; measured in ONNX Runtime with the one of docs/sources.md
-        10, whose first stage has 32 channels: four maps of them at once, and what convolutions take beside.
+        8, whose first stage has 32 channels: four maps of them at once, and what convolutions take beside.
     overlap
         Share of a block by which neighbors overlap, at least.
     region
@@ -143,7 +143,7 @@ class VolumeScorer:
         """Return how many seconds `infer` will take: what there is to compute, at the pace of a small block.
 
         The first call runs the network on noise to measure that, twice, for the first run loads the weights; a block of
-        64³ takes the network of docs/sources.md 10 about 0.1 TFLOP. Raises as `infer`.
+        64³ takes the network of docs/sources.md 8 about 0.1 TFLOP. Raises as `infer`.
         """
         # The weights are in memory then, so that what is free is left for blocks.
         pace = self._pace(cancelled)

@@ -1,4 +1,4 @@
-"""The U-Net with labels of public radiograph models (docs/sources.md 8): modules are named as in their files."""
+"""The U-Net with labels of public radiograph models (docs/sources.md 6): modules are named as in their files."""
 
 from collections.abc import Sequence
 from typing import cast

@@ -1,4 +1,4 @@
-"""The three-dimensional residual-encoder U-Net of nnU-Net (docs/sources.md 10): modules are named as in its files."""
+"""The three-dimensional residual-encoder U-Net of nnU-Net (docs/sources.md 8): modules are named as in its files."""
 
 import math
 from collections.abc import Sequence

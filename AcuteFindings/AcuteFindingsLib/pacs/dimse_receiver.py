@@ -79,7 +79,7 @@ def receiver(server: DimseServer, classes: Collection[str], inbox: Inbox) -> Ite
                 (evt.EVT_REJECTED, turned_away),
                 bounds.handler,
             ],
-            server_class=_Listener,
+            server_class=Listener,
         )
     except OSError as error:
         raise PacsError(
@@ -118,7 +118,7 @@ def store_handler(event: evt.Event, inbox: Inbox) -> int:
     return _SUCCESS if taken else _REFUSED
 
 
-class _Listener(ThreadedAssociationServer):
+class Listener(ThreadedAssociationServer):
     """Takes no more connections than the budgets allow, and none that holds up the others while it says nothing."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:

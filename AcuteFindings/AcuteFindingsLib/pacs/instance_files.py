@@ -21,7 +21,7 @@ from AcuteFindingsLib.study.dicom_files import MALFORMED, check_deflated_budget,
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 # Sequence Delimitation Item (FFFE,E0DD), followed by four zeros, PS3.5 7.5.
 _DELIMITER, _DELIMITER_BIG_ENDIAN, _DELIMITER_LENGTH = b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd", 8
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 _IDENTITY = ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
 _START = 1024
 # Sentences on what was refused that are kept; a server that sends more has made its point.
@@ -131,7 +131,7 @@ class Inbox:
 
     def take_dataset(self, dataset: Dataset) -> bool:
         """Keep an instance that came as a data set; as `take_bytes`."""
-        if not _has_full_lengths(list(dataset.elements())):
+        if not has_full_lengths(list(dataset.elements())):
             self.refuse(f"{_shown(str(dataset.get('SOPInstanceUID', '')))} arrived incomplete")
             return False
         return self._take(dataset, lambda path: dataset.save_as(path, enforce_file_format=True))
@@ -201,7 +201,7 @@ def _shown(uid: str) -> str:
     return uid if is_uid(uid) else "an instance"
 
 
-def _has_full_lengths(elements: Sequence[RawDataElement | DataElement]) -> bool:
+def has_full_lengths(elements: Sequence[RawDataElement | DataElement]) -> bool:
     """Tell whether every element holds as many bytes as its header states."""
     return all(
         not isinstance(element, RawDataElement)
@@ -245,9 +245,9 @@ def is_whole(path: Path, sop_uid: str, series_uid: str | None = None) -> bool:
                 return False
     except (OSError, StudyError, *UNREADABLE):
         return False
-    if not _has_full_lengths(elements):
+    if not has_full_lengths(elements):
         return False
-    if "Rows" in dataset and not any(keyword in dataset for keyword in _PIXELS):
+    if "Rows" in dataset and not any(keyword in dataset for keyword in PIXELS):
         return False
     deflated = dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
     return deflated or _ends_well(path, elements[-1])

@@ -62,7 +62,7 @@ class Store:
 
     def put(self, record: Record) -> None:
         """Write what became of a study; an earlier row of it is replaced, answers stay."""
-        self.put_items([self._item_of(record)])
+        self.put_items([self.item_of(record)])
 
     def put_items(self, items: Iterable[WorklistItem]) -> None:
         """Write rows, each in the place of the one with its key; raises `WorklistError` where that fails."""
@@ -137,7 +137,7 @@ class Store:
                 if row.key not in kept and row.key not in answered:
                     connection.execute(delete(STUDIES).where(STUDIES.c.key == row.key))
             for record in records:
-                _put(connection, _row(self._item_of(record)))
+                _put(connection, _row(self.item_of(record)))
             known = {
                 (row.key, row.at, row.reader)
                 for row in connection.execute(select(ANSWERS.c.key, ANSWERS.c.at, ANSWERS.c.reader))
@@ -147,7 +147,8 @@ class Store:
                 connection.execute(insert(ANSWERS), new)
         return len(records)
 
-    def _item_of(self, record: Record) -> WorklistItem:
+    def item_of(self, record: Record) -> WorklistItem:
+        """Return the row of a record, without answers."""
         return WorklistItem(
             record.key,
             record.detector,

@@ -5,5 +5,8 @@ from typing import Literal, get_args
 State = Literal["waiting", "reading", "done", "refused", "failed"]
 ReaderAnswer = Literal["agree", "disagree", "unsure"]
 
+ENGINES = ("local", "ray", "slurm")
+"""Where a batch computes: `worklist.engines.choose.make_engine`."""
+
 STATES: tuple[State, ...] = get_args(State)
 ANSWERS: tuple[ReaderAnswer, ...] = get_args(ReaderAnswer)

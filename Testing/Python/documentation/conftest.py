@@ -1,5 +1,6 @@
 """A folder that holds what the examples of the documentation name, and a shell that runs their commands."""
 
+import contextlib
 import csv
 import importlib.util
 import shutil
@@ -9,6 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+# As in the worker process (`jobs.worker_jobs`): after VTK this would end the process.
+with contextlib.suppress(ImportError):
+    import torch._dynamo  # noqa: F401
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]

@@ -11,11 +11,12 @@ import pytest
 
 from AcuteFindingsLib.errors import CancelledError, EngineError
 from AcuteFindingsLib.progress import never_cancelled
-from AcuteFindingsLib.worklist.engines.choose import ENGINES, make_engine
+from AcuteFindingsLib.worklist.engines.choose import make_engine
 from AcuteFindingsLib.worklist.engines.engine import Answer, Engine
 from AcuteFindingsLib.worklist.engines.slurm import SlurmEngine, _jobs_of
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.reading import ReadSettings
+from AcuteFindingsLib.worklist.words import ENGINES
 
 
 @pytest.fixture(params=ENGINES)

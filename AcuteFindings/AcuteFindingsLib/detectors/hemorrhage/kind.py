@@ -48,7 +48,7 @@ _REQUIREMENTS = CtRequirements(
     unwanted_kernels=("bone", "lung"),
 )
 
-# The series that it was trained on have 35 slices on average and 60 at most (docs/sources.md 9), about 4 mm apart in
+# The series that it was trained on have 35 slices on average and 60 at most (docs/sources.md 7), about 4 mm apart in
 # the 150 mm of a head; 3 to 5 mm is ours. It reads windows of HU, of which a picture in one window holds one.
 _SLAB_REQUIREMENTS = replace(_REQUIREMENTS, published_thickness_mm=(3.0, 5.0), accepts_windowed=False)
 

@@ -1,4 +1,4 @@
-"""Intracranial hemorrhage on head CT by a slab model: the series decides, decoders say where (docs/sources.md 9)."""
+"""Intracranial hemorrhage on head CT by a slab model: the series decides, decoders say where (docs/sources.md 7)."""
 
 from time import perf_counter
 

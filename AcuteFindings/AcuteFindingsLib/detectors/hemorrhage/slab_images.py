@@ -1,6 +1,6 @@
 """What a slab model is shown of a head CT: each slice with its neighbors in several windows, made batch by batch.
 
-Windows, field and the order of the channels are those of ``ianpan/ct-head-hemorrhage-detection`` (docs/sources.md 9).
+Windows, field and the order of the channels are those of ``ianpan/ct-head-hemorrhage-detection`` (docs/sources.md 7).
 """
 
 from collections.abc import Sequence

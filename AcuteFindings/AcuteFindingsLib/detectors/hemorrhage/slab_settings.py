@@ -1,4 +1,4 @@
-"""Numbers of slab models of head CT, as ``ianpan/ct-head-hemorrhage-detection`` states them (docs/sources.md 9)."""
+"""Numbers of slab models of head CT, as ``ianpan/ct-head-hemorrhage-detection`` states them (docs/sources.md 7)."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Which view a radiograph is, as a lungs model says that knows it (docs/sources.md 8)."""
+"""Which view a radiograph is, as a lungs model says that knows it (docs/sources.md 6)."""
 
 from collections.abc import Mapping
 

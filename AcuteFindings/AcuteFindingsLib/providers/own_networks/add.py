@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from AcuteFindingsLib.detectors.registry import find_kind, model_tasks
+from AcuteFindingsLib.detectors.registry import find_kind, kinds, model_tasks
 from AcuteFindingsLib.errors import ProviderError
 from AcuteFindingsLib.models.find import list_packages
 from AcuteFindingsLib.models.task import VOLUME_MASK
@@ -23,9 +23,6 @@ FORMS: dict[Form, str] = {
     "nnunet": "a trained nnU-Net (version 2), the folder with plans.json",
     "monai-bundle-3d": "a MONAI bundle with a 3-D network, unpacked",
 }
-
-TASKS = ("hemorrhage", "pe")
-"""Detectors whose finding a mask in a CT volume is (`detectors.volume_finding`)."""
 
 _NOT_STATED = "not stated"
 
@@ -54,6 +51,11 @@ _PACKAGES: dict[Form, dict[str, Any]] = {
         ],
     },
 }
+
+
+def volume_tasks() -> tuple[str, ...]:
+    """Return the detectors whose finding a mask in a CT volume is (`detectors.volume_finding`)."""
+    return tuple(kind.id for kind in kinds() if any(form.id == VOLUME_MASK for form in kind.task.forms))
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def add_own_network(
     name
         By which it is chosen as a model.
     task
-        One of `TASKS`.
+        One of `volume_tasks`.
     labels
         Which of its classes are the finding; needed where it draws several.
     rule
@@ -175,8 +177,9 @@ def _shown_as(orientation: str) -> str:
 def _check_choice(form: str, name: str, task: str, orientation: str) -> None:
     if form not in FORMS:
         raise ProviderError(f"--as {form}: choose one of {', '.join(FORMS)}.")
-    if task not in TASKS:
-        raise ProviderError(f"--task {task}: masks in CT volumes are the finding of {' and '.join(TASKS)} alone.")
+    known = volume_tasks()
+    if task not in known:
+        raise ProviderError(f"--task {task}: masks in CT volumes are the finding of {' and '.join(known)} alone.")
     if not re.fullmatch("[LR][AP][IS]", orientation):
         raise ProviderError(
             f"--orientation {orientation}: write where columns, rows and slices run, such as LPS, LAS or RAS."

@@ -153,7 +153,7 @@ class PublicModels:
         label = qt.QLabel(_("Hugging Face address:"))
         self.address = qt.QLineEdit()
         self.address.setObjectName("publicAddress")
-        self.address.placeholderText = "hf:OWNER/NAME"
+        self.address.placeholderText = _("hf:OWNER/NAME")
         tip = _("Address of a repository on the Hugging Face hub; press Enter to see what is known of its model.")
         label.toolTip = self.address.toolTip = tip
         self.address.connect("returnPressed()", lambda: self.show_address(self.address.text))

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 
 from AcuteFindingsLib.errors import EngineError
 from AcuteFindingsLib.worklist.engines.engine import Engine
-
-ENGINES = ("local", "ray", "slurm")
-"""Names as on the command line."""
+from AcuteFindingsLib.worklist.words import ENGINES
 
 
 def make_engine(

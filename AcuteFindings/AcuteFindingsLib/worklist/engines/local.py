@@ -35,9 +35,18 @@ class LocalEngine:
 
     name = "local"
 
-    def __init__(self, workers: int = 1) -> None:
-        """Start nothing yet."""
+    def __init__(self, workers: int = 1, *, keep: bool = False) -> None:
+        """Start nothing yet; with `keep` the workers stay from run to run, until `close`."""
         self.workers = max(1, workers)
+        self._keep = keep
+        self._kept: list[_Worker] = []
+        self._kept_for: tuple[ReadSettings, MakeReader] | None = None
+
+    def close(self) -> None:
+        """End workers that were kept."""
+        for worker in self._kept:
+            _end(worker)
+        self._kept = []
 
     def run(
         self,
@@ -50,11 +59,14 @@ class LocalEngine:
     ) -> None:
         """See `engine.Engine.run`."""
         tries = Tries(exams, done)
-        workers: list[_Worker] = []
+        if self._kept_for != (settings, reader):
+            self.close()
+        workers, self._kept, self._kept_for = self._kept, [], (settings, reader)
         context = multiprocessing.get_context("spawn")
         try:
             with _shared_cores(self.workers):
-                workers += [_start(context, settings, reader) for _ in range(min(self.workers, len(exams)))]
+                more = min(self.workers, len(exams)) - len(workers)
+                workers += [_start(context, settings, reader) for _ in range(more)]
                 while tries.left or any(worker.number is not None for worker in workers):
                     stop_if(cancelled)
                     for worker in workers:
@@ -77,6 +89,8 @@ class LocalEngine:
                             continue
                         if number is not None:
                             tries.answered(number, answer)
+            if self._keep:
+                self._kept, workers = workers, []
         finally:
             for worker in workers:
                 _end(worker)
