@@ -205,7 +205,7 @@ def test_what_cannot_be_built_is_not_kept(home, bundle, monkeypatch) -> None:
         (("--id", "pe"), "that of a model or detector"),
         (("--id", "pe-sequence-small"), "that of a model or detector"),
         (("--id", "Mine"), "cannot be a model's id"),
-        (("--task", "pneumothorax"), "hemorrhage and pe alone"),
+        (("--task", "pneumothorax"), "pe and hemorrhage alone"),
         (("--as", "onnx"), "choose one of nnunet, monai-bundle-3d"),
         (("--roi", "96"), "three whole numbers"),
         (("--orientation", "SPL"), "such as LPS, LAS or RAS"),

@@ -67,7 +67,7 @@ class _OnnxFile:
             ]
         except Exception as error:
             raise ModelError(_misfit(self._path, self._shape, batch.shape, error)) from error
-        if len(answers) == 1:
+        if len(parts) == 1 and len(parts[0]) == len(batch):
             return dict(zip(self._names, answers[0], strict=True))
         joined = [np.concatenate(values)[: len(batch)] for values in zip(*answers, strict=True)]
         return dict(zip(self._names, joined, strict=True))
