@@ -19,6 +19,7 @@ from AcuteFindingsLib.cli.common import (
     plain,
     progress_bar,
 )
+from AcuteFindingsLib.cli.pacs import ServersFile, connection_to
 from AcuteFindingsLib.cli.worklist import Database, Urgency
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.registry import detector_ids
@@ -27,14 +28,17 @@ from AcuteFindingsLib.worklist.words import ENGINES
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.worklist.engines.engine import Answer
-    from AcuteFindingsLib.worklist.exams import Exam
+    from AcuteFindingsLib.worklist.exams import Exam, Found
 
 _MOST_NAMED = 50
 
 
 def batch(
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="Folder of studies, or a table with a column 'path'.")
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="Folder of studies, a table with a column 'path', or a saved query (TOML)."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results of all studies.")],
     detector: Annotated[str, typer.Option("--detector", help=f"{listed((*detector_ids(), 'auto'))}.")] = "auto",
@@ -63,6 +67,7 @@ def batch(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read again what failed before.")] = False,
     database: Database = None,
     urgency: Urgency = None,
+    servers: ServersFile = None,
     show_patient: Annotated[
         bool, typer.Option("--show-patient", help="Keep name and number of patients in your account, for the list.")
     ] = False,
@@ -100,9 +105,13 @@ def batch(
             if one.record.state == "failed" and not one.skipped
         )
 
-    with progress_bar() as progress:
-        found = find_exams(source.absolute(), progress=progress)
     reads = make_engine(engine, workers=workers, address=address, gpus=gpus_each, options=_options(slurm))
+    problems: tuple[str, ...] = ()
+    if source.suffix.lower() == ".toml":
+        found, problems = _fetched(source, settings.out, servers)
+    else:
+        with progress_bar() as progress:
+            found = find_exams(source.absolute(), progress=progress)
     shown = BatchList(settings.out, url=database, settings=settings_of_urgency, patients=show_patient)
     shown.waiting(found.exams)
     try:
@@ -116,6 +125,8 @@ def batch(
         err_console.print(f"  failed  and {more} more")
     for path in found.missing[:_MOST_NAMED]:
         err_console.print(f"  missing  {plain(path)}")
+    for problem in problems[:_MOST_NAMED]:
+        err_console.print(f"  archive  {plain(problem)}")
     if found.unreadable:
         err_console.print(f"  {counted(len(found.unreadable), 'file')} that should be DICOM cannot be read.")
     out_console.print(f"{counted(len(found.exams), 'examination')}: {result.line()}. {RESEARCH_USE_ONLY}")
@@ -124,8 +135,20 @@ def batch(
     out_console.print(f"  results  {out}")
     out_console.print(f"  list     {table}")
     out_console.print(f"  page     {page}")
-    if result.wrong or found.missing:
+    if result.wrong or found.missing or problems:
         raise typer.Exit(1)
+
+
+def _fetched(source: Path, out: Path, servers: Path | None) -> "tuple[Found, tuple[str, ...]]":
+    """Fetch what a saved query asks for into the spool of the results; also returns what did not come."""
+    from AcuteFindingsLib.worklist.intake.saved_query import fetch_studies, read_saved_query
+    from AcuteFindingsLib.worklist.intake.spool import Spool
+
+    saved = read_saved_query(source)
+    connection = connection_to(saved.server, servers)
+    with progress_bar() as progress:
+        fetched = fetch_studies(connection, saved.query, Spool(out / "incoming"), progress=progress)
+    return fetched.found, fetched.problems
 
 
 def _options(pairs: list[str] | None) -> dict[str, str]:

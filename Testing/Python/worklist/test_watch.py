@@ -24,7 +24,6 @@ from AcuteFindingsLib.progress import never_cancelled
 from AcuteFindingsLib.worklist.engines.local import LocalEngine
 from AcuteFindingsLib.worklist.intake.deliver import Delivery
 from AcuteFindingsLib.worklist.intake.listener import ListenSettings, Received, keep, listener
-from AcuteFindingsLib.worklist.intake.poll import query_of
 from AcuteFindingsLib.worklist.intake.spool import Spool
 from AcuteFindingsLib.worklist.intake.watch import Watch, WatchSettings
 from AcuteFindingsLib.worklist.reading import ReadSettings
@@ -286,15 +285,6 @@ def test_a_web_address_is_told_once_and_again_only_until_it_answers(hook, tmp_pa
 def test_a_web_address_of_another_computer_is_encrypted(address: str, tmp_path: Path) -> None:
     with pytest.raises(WorklistError, match="https"):
         Delivery(tmp_path, webhook=address, say=print)
-
-
-def test_a_saved_query_is_read_and_a_wrong_one_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "query.toml"
-    file.write_text('[query]\ndate = "20261130"\nmodality = "CT"\n')
-    assert query_of(file).criteria() == {"StudyDate": "20261130", "ModalitiesInStudy": "CT"}
-    file.write_text('[query]\nname = "DOE"\n')
-    with pytest.raises(Exception, match="'name'"):
-        query_of(file)
 
 
 def test_uids_are_used_to_make_names_only(tmp_path: Path) -> None:

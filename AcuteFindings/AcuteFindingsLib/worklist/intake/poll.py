@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from pathlib import Path
 
 from AcuteFindingsLib.errors import PacsError
 from AcuteFindingsLib.pacs.connection import Connection
@@ -75,30 +74,3 @@ class Poll:
         if all(series.complete for series in pulled):
             self._had[study.study_uid] = study.instance_count
         return int(any(series.fetched for series in pulled))
-
-
-def query_of(path: Path) -> StudyQuery:
-    """Read a saved query: a TOML file with study, accession, patient_id, date and modality as ``find`` takes them.
-
-    Raises
-    ------
-    PacsError
-        It cannot be read, asks for nothing, or holds something else.
-    """
-    import tomllib
-
-    known = ("study", "accession", "patient_id", "date", "modality")
-    try:
-        asked = tomllib.loads(path.read_text(encoding="utf-8-sig")).get("query", {})
-    except (OSError, ValueError) as error:
-        raise PacsError(f"{path} cannot be read as a saved query: {error}.") from error
-    wrong = [name for name, value in asked.items() if name not in known or not isinstance(value, str)]
-    if wrong:
-        raise PacsError(f"{path}: {wrong[0]!r} is nothing that a query asks for; there are {', '.join(known)}.")
-    return StudyQuery(
-        study_uid=asked.get("study"),
-        accession=asked.get("accession"),
-        patient_id=asked.get("patient_id"),
-        date=asked.get("date"),
-        modality=asked.get("modality"),
-    )
