@@ -42,7 +42,10 @@ def detector(scripted, card):
         settings = {"size": 64, "slice_context": [1.0] * 3, "study_context": [1.0] * 3}
         points = [("slice", "any", 0.5), ("study", "any", 0.5)]
         made = card("hemorrhage", labels=LABELS, points=points, form="slab-sequence", preprocessing=settings | fields)
-        return SlabDetector(scripted(made, {"encode": encode, "context": context}))
+        predictor = scripted(made, {"encode": encode, "context": context})
+        # Maps of its own, as decoders draw them, not Grad-CAM.
+        predictor.explanation = "what the decoders draw"
+        return SlabDetector(predictor)
 
     return make
 
