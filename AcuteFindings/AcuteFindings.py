@@ -53,8 +53,6 @@ class AcuteFindingsParameterNode:
 class AcuteFindingsWidget(ModuleWidget):
     """The home panel on this module's .ui file."""
 
-    panel = None
-
     def build(self):
         """Make the logic and the panel."""
         # Imported when the module is first opened, so that Slicer starts as fast as without it.

@@ -1,5 +1,6 @@
 """A finding as one file that Slicer opens: `scene.mrb`."""
 
+import gzip
 import shutil
 import tempfile
 import zipfile
@@ -123,27 +124,56 @@ def load_bundle(path: Path) -> Any:
     slicer, _ = load_slicer()
     scene = new_scene()
     with temporary_folder() as folder:
-        # Slicer's own unpacking stays in the folder it unpacks to when the file is damaged, which is then no more.
-        try:
-            with zipfile.ZipFile(path) as archive:
-                _check_size(archive, path)
-                archive.extractall(folder)
-        except ZIP_FAILS as error:
-            raise SceneError(f"{path} cannot be opened as a Slicer data bundle (.mrb): {error}") from error
-        mrml = next(folder.glob("*/*.mrml"), None)
-        if mrml is None:
-            raise SceneError(f"{path} holds no scene (.mrml); expected a Slicer data bundle.")
-        # Slicer's own reader ends the process on some of what is damaged.
-        for image in folder.rglob("*.nrrd"):
-            try:
-                read_image(image)
-            except StudyError as error:
-                raise SceneError(f"{path} holds an image that is damaged ({image.name}).") from error
+        mrml = unpack_bundle(path, folder)
         scene.SetURL(str(mrml))
         messages = slicer.vtkMRMLMessageCollection()
         if not scene.Import(messages):
             raise SceneError(f"{path}: {' '.join(messages.GetAllMessagesAsString().split())}")
     return scene
+
+
+def unpack_bundle(path: Path, folder: Path) -> Path:
+    """Unpack a data bundle into a folder and return its scene file; its images are whole.
+
+    Raises
+    ------
+    SceneError
+        When the file is no bundle, or holds something that cannot be read.
+    """
+    # Slicer's own unpacking stays in the folder it unpacks to when the file is damaged, which is then no more.
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_size(archive, path)
+            archive.extractall(folder)
+    except ZIP_FAILS as error:
+        raise SceneError(f"{path} cannot be opened as a Slicer data bundle (.mrb): {error}") from error
+    mrml = next(folder.glob("*/*.mrml"), None)
+    if mrml is None:
+        raise SceneError(f"{path} holds no scene (.mrml); expected a Slicer data bundle.")
+    # Slicer's own reader ends the process on some of what is damaged.
+    for image in folder.rglob("*.nrrd"):
+        try:
+            read_image(image)
+        except StudyError as error:
+            raise SceneError(f"{path} holds an image that is damaged ({image.name}).") from error
+    return mrml
+
+
+def store_raw(image: Path) -> None:
+    """Write a NRRD file without compression, so that whoever reads it next need not wait for that; others stay."""
+    with image.open("rb") as stream:
+        header = []
+        for line in stream:
+            header.append(line)
+            if not line.strip():
+                break
+        packed = next((place for place, line in enumerate(header) if line.strip() == b"encoding: gzip"), None)
+        if packed is None:
+            return
+        header[packed] = b"encoding: raw\n"
+        with replace_when_written(image) as partial, partial.open("wb") as raw, gzip.GzipFile(fileobj=stream) as data:
+            raw.writelines(header)
+            shutil.copyfileobj(data, raw, 2**20)
 
 
 def _check_size(archive: zipfile.ZipFile, path: Path) -> None:

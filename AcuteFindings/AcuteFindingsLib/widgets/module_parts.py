@@ -112,6 +112,8 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     `parameter_node_changed`.
     """
 
+    panel: Any = None
+
     def __init__(self, parent: Any = None) -> None:
         self.logic: Any = None
         self.ui: Any = None
@@ -151,9 +153,13 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         """The module is shown."""
         self.initializeParameterNode()
+        if self.panel is not None:  # None where opening the module failed
+            self.panel.enter()
 
     def exit(self) -> None:
-        """Another module is shown: the parameter node is followed again on the way back."""
+        """Another module is shown, a run goes on: the parameter node is followed again on the way back."""
+        if self.panel is not None:
+            self.panel.exit()
         if self._parameterNode is not None and self._parameterNodeGuiTag is not None:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self._parameterNodeGuiTag = None
@@ -193,7 +199,6 @@ class DetectorModuleWidget(ModuleWidget):
     """The widget of a module that runs a detector; subclasses name `detector` and make their logic."""
 
     detector = ""
-    panel: Any = None
 
     def make_logic(self) -> Any:
         """Return the module's logic."""
@@ -231,16 +236,6 @@ class DetectorModuleWidget(ModuleWidget):
         if self._parameterNode is None:
             self.panel.set_parameter_node(None)
         self.panel.scene_loaded()
-
-    def enter(self) -> None:
-        """The module is shown."""
-        super().enter()
-        self.panel.enter()
-
-    def exit(self) -> None:
-        """Another module is shown; a run goes on."""
-        self.panel.exit()
-        super().exit()
 
     def cleanup(self) -> None:
         """The application closes or the module is reloaded."""

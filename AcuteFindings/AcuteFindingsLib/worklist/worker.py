@@ -111,8 +111,25 @@ def worklist_labels(request: Request, tools: Tools) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(written).items()}
 
 
+def worklist_scene(request: Request, tools: Tools) -> dict[str, Any]:
+    """Unpack the scene of a study below `out`, ready to be read at once."""
+    from AcuteFindingsLib.errors import WorklistError
+    from AcuteFindingsLib.scene.bundle import store_raw, unpack_bundle
+
+    tools.at("Unpacking the study", 0.0)
+    bundle = request.path("results") / request.text("key") / "scene.mrb"
+    if not bundle.is_file():
+        raise WorklistError("This study has no scene in its results; its report is all that there is.")
+    mrml = unpack_bundle(bundle, request.path("out"))
+    for image in mrml.parent.rglob("*.nrrd"):
+        tools.at("Unpacking the study", 0.5)
+        store_raw(image)
+    return {"scene": str(mrml)}
+
+
 WORKLIST_JOBS: dict[str, Callable[[Request, Tools], dict[str, Any]]] = {
-    job.__name__: job for job in (find_exams, read_exam, worklist_items, worklist_answer, worklist_labels)
+    job.__name__: job
+    for job in (find_exams, read_exam, worklist_items, worklist_answer, worklist_labels, worklist_scene)
 }
 
 

@@ -1,6 +1,6 @@
 """The home module's panel, in the order of work: packages, sample studies, the way to the detectors, models."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
@@ -17,6 +17,9 @@ from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages
 from AcuteFindingsLib.widgets.samples.sample_data import load_sample, samples
 from AcuteFindingsLib.widgets.worker.process import THREADS_KEY, WorkerProcess, chosen_threads, shared_worker
 
+if TYPE_CHECKING:
+    from AcuteFindingsLib.widgets.worklist.worklist_panel import WorklistPanel
+
 
 class HomePanel:
     """Puts the parts onto the loaded .ui file.
@@ -32,6 +35,8 @@ class HomePanel:
     ----------
     open_buttons
         By detector, the button that opens the chosen study in its module.
+    worklist
+        The list of many studies; None until it is first unfolded.
     """
 
     def __init__(self, ui: Any, *, worker: WorkerProcess | None = None) -> None:
@@ -51,6 +56,9 @@ class HomePanel:
         ui.threadsSpinBox.connect("valueChanged(int)", self.choose_threads)
         ui.getModelButton.connect("clicked(bool)", lambda _checked: self.show_public_models())
         ui.studySelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self.refresh())
+        self.worklist: WorklistPanel | None = None
+        self._entered = False
+        ui.worklistCollapsibleButton.connect("contentsCollapsed(bool)", lambda _collapsed: self._show_worklist())
         self.open_buttons = {kind.id: self._open_button(kind) for kind in kinds() if kind.module}
         self.refresh()
 
@@ -132,9 +140,33 @@ class HomePanel:
             if not worker.busy:
                 self.stop_worker()
 
+    def enter(self) -> None:
+        """The module is shown."""
+        self._entered = True
+        self._show_worklist()
+
+    def exit(self) -> None:
+        """Another module is shown: views and keys are its own."""
+        self._entered = False
+        self._show_worklist()
+
     def close(self) -> None:
         """Stop what is under way: the panel goes."""
         self.model_loader.close()
+        if self.worklist is not None:
+            self.worklist.close()
+
+    def _show_worklist(self) -> None:
+        """Make the worklist when it is first unfolded, and let it rest while it is not seen."""
+        seen = self._entered and not self.ui.worklistCollapsibleButton.collapsed
+        if self.worklist is None and seen:
+            # Imported when it is needed, so that the module opens as fast as without it.
+            from AcuteFindingsLib.widgets.worklist.worklist_panel import WorklistPanel
+
+            self.worklist = WorklistPanel(worker=self._worker, on_opened=self.ui.studySelector.setCurrentNode)
+            self.ui.worklistCollapsibleButton.layout().addWidget(self.worklist.widget)
+        if self.worklist is not None:
+            (self.worklist.enter if seen else self.worklist.exit)()
 
     def _show_models(self) -> None:
         """Say for which detectors a demonstration model is the default, and that there are others."""
