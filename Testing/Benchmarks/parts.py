@@ -360,6 +360,13 @@ def public(bench: Bench) -> Part:
     return Part(*measure_public(bench.work / "public-models", bench.data, lambda: bench.samples, rounds=bench.rounds))
 
 
+def batch(bench: Bench) -> Part:
+    """Time batches against a plain loop, and by engine and workers."""
+    from batch import measure_batch
+
+    return Part(*measure_batch(bench.work, rounds=max(1, bench.rounds - 1)))
+
+
 PARTS: dict[str, tuple[str, Callable[[Bench], Part]]] = {
     "detectors": ("Each detector, end to end", detectors),
     "head": ("A head CT, cold", head),
@@ -368,6 +375,7 @@ PARTS: dict[str, tuple[str, Callable[[Bench], Part]]] = {
     "crowd": ("Two processes at once", crowd),
     "public": ("Public models, with random weights", public),
     "int8": ("Static quantization to int8", int8),
+    "batch": ("Batches", batch),
     "growth": ("Growth with the slices of a chest CT", growth),
     "reading": ("Reading JPEG-LS", reading),
 }

@@ -15,8 +15,8 @@ from typing import Any
 from parts import PARTS, Bench
 from tables import facts, machine
 
-# Each takes longer than all others together.
-LONG = frozenset({"int8", "public"})
+# Each takes minutes: `batch` up to five, the others longer than all that remain.
+LONG = frozenset({"batch", "int8", "public"})
 
 
 def report(parts: dict[str, dict[str, Any]]) -> str:

@@ -122,9 +122,10 @@ class RayEngine:
         ray = self._ray
         try:
             if self._address is None:
+                # Without "local" Ray would join whatever cluster runs on this computer, somebody else's too.
                 # Nothing of it can be reached from another computer, nothing is sent to Ray's makers.
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-                ray.init(include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+                ray.init(address="local", include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
             else:
                 ray.init(address=self._address, log_to_driver=False)
         except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
