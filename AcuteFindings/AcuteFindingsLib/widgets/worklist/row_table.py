@@ -13,6 +13,7 @@ from AcuteFindingsLib.widgets.parts import cell, table
 from AcuteFindingsLib.widgets.worklist.rows import Row, headers, matching, sort_keys, texts, utc_now
 
 _NUMBERS = (0, 3)
+_NARROW = (0, 3, 4, 5)
 _MARGIN = 2
 _SHOWN_ROWS = 12
 
@@ -49,6 +50,9 @@ class RowTable:
         header = self.widget.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.Stretch)
         header.setMinimumSectionSize(20)
+        for place in _NARROW:
+            header.setSectionResizeMode(place, qt.QHeaderView.Fixed)
+            header.resizeSection(place, header.sectionSizeHint(place) + 4)
         header.connect("sectionClicked(int)", self.sort_by)
         self.widget.connect("currentCellChanged(int,int,int,int)", self._on_cell)
         self.widget.connect("cellDoubleClicked(int,int)", lambda place, _column: self._on_open(self.rows[place]))
@@ -106,8 +110,11 @@ class RowTable:
                 continue
             self._filled.add(place)
             row = self.rows[place]
-            for column, text in enumerate(texts(row, now)):
-                self.widget.setItem(place, column, cell(text, row.said, number=column in _NUMBERS))
+            shown = texts(row, now)
+            # Narrow columns cut their texts.
+            tip = " · ".join(filter(None, (*shown, row.said)))
+            for column, text in enumerate(shown):
+                self.widget.setItem(place, column, cell(text, tip, number=column in _NUMBERS))
 
     def _arrange(self) -> None:
         chosen, now = self.current, utc_now()
