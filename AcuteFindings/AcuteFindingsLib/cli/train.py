@@ -66,6 +66,9 @@ def train(
 
     checked = read_recipe(recipe, overrides=tuple(changes or ()), folders=tuple(recipes_folder or ()))
 
+    # Of all that is missing this is named first: its extra brings the rest.
+    import lightning  # noqa: F401
+
     from AcuteFindingsLib.training.data import KINDS
     from AcuteFindingsLib.training.runs.experiment import MODEL, RunRequest, run_recipe
     from AcuteFindingsLib.training.runs.fit_stage import Hardware

@@ -26,6 +26,8 @@ READ_MODALITIES = (*VOLUME_MODALITIES, *PROJECTION_MODALITIES, *OTHER_MODALITIES
 _TAGS = [Tag(name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "Modality", *PATIENT_TAGS)]
 _COLUMNS = ("path", "file", "study", "image")
 _MOST_ROWS = 1_000_000
+# File, modality, and Series Instance UID.
+_Member = tuple[Path, str, str]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Exam:
         Of its DICOM files.
     arrived
         When it was first seen, ISO 8601 in UTC; empty where nobody said.
+    series
+        One file of each series.
     """
 
     source: Path
@@ -51,6 +55,7 @@ class Exam:
     study_uid: str = ""
     modalities: frozenset[str] = frozenset()
     arrived: str = ""
+    series: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,32 +172,35 @@ def _sorted_out(root: Path, files: Sequence[Path], progress: Progress, cancelled
         headers.append((file, header))
     unreadable += spoiled_among(others, [file for file, _ in headers] + unreadable)
     join_patients(header for _, header in headers)
-    groups: dict[tuple[str, str], list[tuple[Path, str]]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[_Member]] = defaultdict(list)
     for file, header in headers:
         study = str(header.get("StudyInstanceUID") or "")
         # Without a study's UID what lies in one folder belongs together.
         key = (study or f"in {file.parent}", str(header.get("PatientID") or ""))
-        groups[key].append((file, str(header.get("Modality") or "").strip().upper()))
+        modality = str(header.get("Modality") or "").strip().upper()
+        groups[key].append((file, modality, str(header.get("SeriesInstanceUID") or "")))
     exams, left = [], 0
     for (study, _), members in _without_nameless(groups).items():
-        modalities = frozenset(modality for _, modality in members)
+        modalities = frozenset(modality for _, modality, _ in members)
         if modalities.isdisjoint(READ_MODALITIES):
             left += 1
             continue
-        paths = tuple(file for file, _ in members)
-        exams.append(Exam(_place(paths, root), paths, "" if study.startswith("in ") else study, modalities))
+        paths = tuple(file for file, _, _ in members)
+        first = {series: file for file, _, series in reversed(members)}
+        uid = "" if study.startswith("in ") else study
+        exams.append(Exam(_place(paths, root), paths, uid, modalities, series=tuple(first.values())))
     exams += [Exam(file) for file in others if file not in unreadable and _is_study(file)]
     return Found(tuple(exams), left, tuple(unreadable))
 
 
 def _without_nameless(
-    groups: dict[tuple[str, str], list[tuple[Path, str]]],
-) -> dict[tuple[str, str], list[tuple[Path, str]]]:
+    groups: dict[tuple[str, str], list[_Member]],
+) -> dict[tuple[str, str], list[_Member]]:
     """Give images that name no patient to the only patient of their study."""
     patients: dict[str, set[str]] = defaultdict(set)
     for study, patient in groups:
         patients[study].add(patient)
-    joined: dict[tuple[str, str], list[tuple[Path, str]]] = {}
+    joined: dict[tuple[str, str], list[_Member]] = {}
     for (study, patient), members in groups.items():
         named = patients[study] - {""}
         key = (study, next(iter(named)) if not patient and len(named) == 1 else patient)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+from pydicom.errors import InvalidDicomError
+
 from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.detectors.registry import find_kind, kinds
 from AcuteFindingsLib.errors import CancelledError, StudyRefusedError
@@ -17,14 +19,20 @@ from AcuteFindingsLib.models.find import default_package, find_package
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
 from AcuteFindingsLib.providers.load import split_model
 from AcuteFindingsLib.study.choose import fitting
+from AcuteFindingsLib.study.dicom_facts import facts_of
+from AcuteFindingsLib.study.dicom_files import UNREADABLE, read_header
 from AcuteFindingsLib.study.dicom_fit import PROJECTION_MODALITIES, VOLUME_MODALITIES
+from AcuteFindingsLib.study.dicom_frames import frames_of
+from AcuteFindingsLib.study.evidence import stated_kinds, stated_parts
 from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.reader import read_study
-from AcuteFindingsLib.study.requirements import RadiographRequirements
+from AcuteFindingsLib.study.requirements import CtRequirements, RadiographRequirements
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.records import RECORD, Record, ResultsFolder, instances_of, now, record_bytes
 from AcuteFindingsLib.worklist.words import State
+
+_NO_HEADER: tuple[type[Exception], ...] = (InvalidDicomError, *UNREADABLE)
 
 AUTO = "auto"
 """Every detector that an examination fits."""
@@ -124,7 +132,12 @@ class Reader:
         return [
             kind
             for kind in kinds()
-            if of_any or (pictures if isinstance(kind.requirements, RadiographRequirements) else stacks)
+            if of_any
+            or (
+                pictures
+                if isinstance(kind.requirements, RadiographRequirements)
+                else stacks and may_show(exam, kind.requirements)
+            )
         ]
 
     def _read(
@@ -258,6 +271,25 @@ class Reader:
         )
         folder.write(record)
         return Outcome(record)
+
+
+def may_show(exam: Exam, requirements: CtRequirements) -> bool:
+    """Whether a header of an examination leaves it open that the examination is what is asked for.
+
+    Nothing is decided by it but which studies need not be read: those whose every series states another part of the
+    body, as `study.choose.fitting` would find after reading them.
+    """
+    for file in exam.series:
+        try:
+            frames = frames_of(file, read_header(file))
+        except _NO_HEADER:
+            return True
+        for frame in frames[:1]:
+            facts = facts_of(frame)
+            parts = stated_parts(facts)
+            if not parts or requirements.body_part in parts or requirements.examination in stated_kinds(facts):
+                return True
+    return not exam.series
 
 
 def _without_names(said: str, exam: Exam) -> str:

@@ -15,11 +15,12 @@ import pretend
 import pytest
 
 from AcuteFindingsLib.detectors.phantoms import make_phantom
+from AcuteFindingsLib.detectors.registry import find_kind, kinds
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.worklist.batch import BatchResult, read_batch
 from AcuteFindingsLib.worklist.engines.local import LocalEngine
 from AcuteFindingsLib.worklist.exams import Exam, Found, find_exams
-from AcuteFindingsLib.worklist.reading import Reader, ReadSettings
+from AcuteFindingsLib.worklist.reading import Reader, ReadSettings, may_show
 from AcuteFindingsLib.worklist.records import RECORD, ResultsFolder
 
 _DRIVER = """
@@ -122,6 +123,13 @@ def test_real_studies_are_read_by_the_detector_that_fits_and_known_again(studies
         (again,) = reader.read(exam)
         assert again.skipped
     assert any(record.state == "done" for record in ResultsFolder(settings.out).records())
+
+
+def test_a_study_is_not_read_for_a_detector_of_another_part_of_the_body(studies: Path) -> None:
+    exam = next(exam for exam in find_exams(studies).exams if "CT" in exam.modalities)
+    asked = {kind.id: may_show(exam, kind.requirements) for kind in kinds() if not kind.reads_radiographs}
+    assert asked == {"pe": False, "hemorrhage": True}
+    assert may_show(replace(exam, series=()), find_kind("pe").requirements), "what is not known may be anything"
 
 
 def test_a_sentence_in_a_record_names_no_file(tmp_path: Path) -> None:
