@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+from importlib.util import find_spec
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -67,7 +68,8 @@ def train(
     checked = read_recipe(recipe, overrides=tuple(changes or ()), folders=tuple(recipes_folder or ()))
 
     # Of all that is missing this is named first: its extra brings the rest.
-    import lightning  # noqa: F401
+    if find_spec("lightning") is None:
+        raise ModuleNotFoundError("No module named 'lightning'", name="lightning")
 
     from AcuteFindingsLib.training.data import KINDS
     from AcuteFindingsLib.training.runs.experiment import MODEL, RunRequest, run_recipe
