@@ -14,6 +14,9 @@ from AcuteFindingsLib.widgets.worklist.rows import Row, headers, matching, sort_
 
 _NUMBERS = (0, 3)
 _NARROW = (0, 3, 4, 5)
+_WIDER = {3: 18}
+"""Pixels by which a column's texts are wider than its title."""
+
 _MARGIN = 2
 _SHOWN_ROWS = 12
 
@@ -50,9 +53,11 @@ class RowTable:
         header = self.widget.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.Stretch)
         header.setMinimumSectionSize(20)
+        # Wrapped, a text that is cut loses its words, not its letters.
+        self.widget.setWordWrap(False)
         for place in _NARROW:
             header.setSectionResizeMode(place, qt.QHeaderView.Fixed)
-            header.resizeSection(place, header.sectionSizeHint(place) + 4)
+            header.resizeSection(place, header.sectionSizeHint(place) + _WIDER.get(place, 0))
         header.connect("sectionClicked(int)", self.sort_by)
         self.widget.connect("currentCellChanged(int,int,int,int)", self._on_cell)
         self.widget.connect("cellDoubleClicked(int,int)", lambda place, _column: self._on_open(self.rows[place]))
