@@ -13,9 +13,8 @@ from AcuteFindingsLib.widgets.parts import cell, table
 from AcuteFindingsLib.widgets.worklist.rows import Row, headers, matching, sort_keys, texts, utc_now
 
 _NUMBERS = (0, 3)
-_NARROW = (0, 3, 4, 5)
-_WIDER = {3: 18}
-"""Pixels by which a column's texts are wider than its title."""
+_WIDER = (0, 44, 24, 18, 14, 16)
+"""Pixels by which a column's texts are wider than its title; a narrow panel scrolls sideways."""
 
 _MARGIN = 2
 _SHOWN_ROWS = 12
@@ -51,13 +50,13 @@ class RowTable:
         # Of one height, so that the scroll bar counts rows.
         self.widget.setVerticalScrollMode(qt.QAbstractItemView.ScrollPerItem)
         header = self.widget.horizontalHeader()
-        header.setSectionResizeMode(qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(qt.QHeaderView.Interactive)
         header.setMinimumSectionSize(20)
         # Wrapped, a text that is cut loses its words, not its letters.
         self.widget.setWordWrap(False)
-        for place in _NARROW:
-            header.setSectionResizeMode(place, qt.QHeaderView.Fixed)
-            header.resizeSection(place, header.sectionSizeHint(place) + _WIDER.get(place, 0))
+        for place, wider in enumerate(_WIDER):
+            header.resizeSection(place, header.sectionSizeHint(place) + wider)
+        header.setStretchLastSection(True)
         header.connect("sectionClicked(int)", self.sort_by)
         self.widget.connect("currentCellChanged(int,int,int,int)", self._on_cell)
         self.widget.connect("cellDoubleClicked(int,int)", lambda place, _column: self._on_open(self.rows[place]))
@@ -116,7 +115,7 @@ class RowTable:
             self._filled.add(place)
             row = self.rows[place]
             shown = texts(row, now)
-            # Narrow columns cut their texts.
+            # Columns may cut their texts.
             tip = " · ".join(filter(None, (*shown, row.said)))
             for column, text in enumerate(shown):
                 self.widget.setItem(place, column, cell(text, tip, number=column in _NUMBERS))
