@@ -2,8 +2,8 @@
 
 import logging
 import shlex
-from importlib.util import find_spec
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
