@@ -119,6 +119,11 @@ def plain_text(text: str) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """Return `text` with a blank for every character that steers a terminal, is unseen or turns what is read."""
+    return "".join(" " if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else one for one in text)
+
+
 def _fits(text: str, pattern: re.Pattern[str], longest: int = LONGEST) -> bool:
     if not isinstance(text, str) or len(text) > longest or not pattern.fullmatch(text):
         return False

@@ -135,7 +135,7 @@ def batch(
     out_console.print(f"  results  {out}")
     out_console.print(f"  list     {table}")
     out_console.print(f"  page     {page}")
-    if result.wrong or found.missing or problems:
+    if result.wrong or found.missing or found.unreadable or problems:
         raise typer.Exit(1)
 
 

@@ -12,12 +12,18 @@ DICOM_ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
 """Endings of DICOM files."""
 
 
-def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the files below a folder, sorted, and the folders that cannot be opened; each linked folder once."""
+def files_below(folder: Path, *, most: int | None = None) -> tuple[list[Path], list[Path]]:
+    """Return the files below a folder, sorted, and the folders that cannot be opened; each linked folder once.
+
+    Raises
+    ------
+    StudyError
+        There are more than `most`, by default `Budgets.files`.
+    """
     files: list[Path] = []
     closed: list[Path] = []
     seen: set[tuple[int, int]] = set()
-    most = budgets().files
+    most = most or budgets().files
     for place, folders, names in os.walk(
         folder, onerror=lambda error: closed.append(Path(error.filename)), followlinks=True
     ):

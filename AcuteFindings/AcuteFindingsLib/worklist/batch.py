@@ -11,7 +11,7 @@ from AcuteFindingsLib.worklist.exams import Exam, Found
 from AcuteFindingsLib.worklist.reading import AUTO, Outcome, ReadSettings
 from AcuteFindingsLib.worklist.records import ResultsFolder, now
 
-_AGAIN_SECONDS = 1.0
+_AGAIN_SECONDS, _LONGEST_PAUSE = 1.0, 30.0
 
 
 @dataclass
@@ -120,13 +120,15 @@ def read_batch(
     progress(f"Reading {counted(count, 'examination')}", 0.0)
     when = now()
     left = [exam if exam.arrived else replace(exam, arrived=when) for exam in found.exams]
+    pause = _AGAIN_SECONDS
     while left:
         engine.run(left, settings, done=done, cancelled=cancelled, reader=reader)
         # What another batch is reading is looked at again: it is done then, or its reader is gone.
         left, elsewhere = elsewhere, []
         if left:
             stop_if(cancelled)
-            time.sleep(_AGAIN_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
     result.seconds = time.monotonic() - started
     return result
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from AcuteFindingsLib.errors import WorklistError
 from AcuteFindingsLib.worklist.engines.engine import Answer
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.item import WorklistItem
@@ -26,6 +27,7 @@ class BatchList:
         self._folder = folder
         self._patients = Patients(folder) if patients else None
         self._new: dict[str, Patient] = {}
+        self._behind = False
 
     def waiting(self, exams: Sequence[Exam]) -> None:
         """Show examinations as waiting: those that a study's UID names, until it is known which detectors they fit."""
@@ -38,11 +40,23 @@ class BatchList:
         )
 
     def heard(self, exam: Exam, answer: Answer) -> None:
-        """Write what became of an examination."""
+        """Write what became of an examination; where the list cannot be written, it is made anew at the end."""
+        try:
+            self._heard(exam, answer)
+        except WorklistError:
+            self._behind = True
+
+    def _heard(self, exam: Exam, answer: Answer) -> None:
+        if isinstance(answer, str):
+            # There is no record of it: whatever read it was lost.
+            when = now()
+            key = self._waiting_key(exam)
+            self.store.put_items(
+                [WorklistItem(key, "", "failed", exam.study_uid, arrived=exam.arrived, finished=when, said=answer)]
+            )
+            return
         if exam.study_uid:
             self.store.drop([self._waiting_key(exam)])
-        if isinstance(answer, str):
-            return
         for outcome in answer:
             self.store.put(outcome.record)
             if self._patients is not None:
@@ -53,6 +67,8 @@ class BatchList:
     def finish(self) -> tuple[Path, Path]:
         """Write table and page of the list as it is now, and return their paths."""
         self._keep_patients()
+        if self._behind:
+            self.store.rebuild()
         written = write_listing(self.store.items(), self._folder, self.store.settings)
         self.store.close()
         return written
@@ -63,4 +79,4 @@ class BatchList:
         self._new = {}
 
     def _waiting_key(self, exam: Exam) -> str:
-        return self.store.folder.key(exam, "", "")
+        return self.store.folder.key(exam, "", str(exam.source))

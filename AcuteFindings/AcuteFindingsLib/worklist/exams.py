@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -26,6 +26,8 @@ READ_MODALITIES = (*VOLUME_MODALITIES, *PROJECTION_MODALITIES, *OTHER_MODALITIES
 _TAGS = [Tag(name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "Modality", *PATIENT_TAGS)]
 _COLUMNS = ("path", "file", "study", "image")
 _MOST_ROWS = 1_000_000
+# A department's tree is larger than a study's, for which `Budgets.files` is.
+_MOST_FILES = 50_000_000
 # File, modality, and Series Instance UID.
 _Member = tuple[Path, str, str]
 
@@ -97,8 +99,8 @@ def find_exams(source: Path, *, progress: Progress = no_progress, cancelled: Can
     if not source.exists():
         raise DataError(f"{source} does not exist; give a folder of studies, or a table of their paths.")
     if source.is_dir():
-        files, closed = files_below(source)
-        found = _sorted_out(source, files, progress, cancelled)
+        files, closed = files_below(source, most=_MOST_FILES)
+        found = _sorted_out(source, _without_results(files), progress, cancelled)
         return Found(found.exams, found.others, (*found.unreadable, *closed))
     if source.suffix.lower() in (".csv", ".tsv", ".txt", ".xlsx"):
         return _of_table(source, progress, cancelled)
@@ -179,7 +181,8 @@ def _sorted_out(root: Path, files: Sequence[Path], progress: Progress, cancelled
         key = (study or f"in {file.parent}", str(header.get("PatientID") or ""))
         modality = str(header.get("Modality") or "").strip().upper()
         groups[key].append((file, modality, str(header.get("SeriesInstanceUID") or "")))
-    exams, left = [], 0
+    exams: list[Exam] = []
+    left = 0
     for (study, _), members in _without_nameless(groups).items():
         modalities = frozenset(modality for _, modality, _ in members)
         if modalities.isdisjoint(READ_MODALITIES):
@@ -189,8 +192,39 @@ def _sorted_out(root: Path, files: Sequence[Path], progress: Progress, cancelled
         first = {series: file for file, _, series in reversed(members)}
         uid = "" if study.startswith("in ") else study
         exams.append(Exam(_place(paths, root), paths, uid, modalities, series=tuple(first.values())))
-    exams += [Exam(file) for file in others if file not in unreadable and _is_study(file)]
+    exams, unreadable = _with_unreadable(exams, unreadable)
+    spoiled = set(unreadable) | {file for exam in exams for file in exam.files}
+    exams += [Exam(file) for file in others if file not in spoiled and _is_study(file)]
     return Found(tuple(exams), left, tuple(unreadable))
+
+
+def _without_results(files: Sequence[Path]) -> list[Path]:
+    """Leave out what batches wrote: a folder of results below the source is none of its studies."""
+    results = {file.parent.parent for file in files if file.name == "key" and file.parent.name == "records"}
+    if not results:
+        return list(files)
+    return [file for file in files if results.isdisjoint(file.parents)]
+
+
+def _with_unreadable(exams: list[Exam], unreadable: list[Path]) -> tuple[list[Exam], list[Path]]:
+    """Give files that cannot be read to the only examination of their folder, whose reader tells what is lost."""
+    by_folder: dict[Path, set[int]] = defaultdict(set)
+    for number, exam in enumerate(exams):
+        for file in exam.files:
+            by_folder[file.parent].add(number)
+    given: dict[int, list[Path]] = defaultdict(list)
+    left = []
+    for file in unreadable:
+        owners = by_folder.get(file.parent, set())
+        if len(owners) == 1:
+            given[next(iter(owners))].append(file)
+        else:
+            left.append(file)
+    joined = [
+        replace(exam, files=tuple(sorted((*exam.files, *given[number])))) if number in given else exam
+        for number, exam in enumerate(exams)
+    ]
+    return joined, left
 
 
 def _without_nameless(

@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 
 from AcuteFindingsLib.errors import WorklistError
 from AcuteFindingsLib.files import replace_when_written
-from AcuteFindingsLib.names import plain_text
+from AcuteFindingsLib.names import printable
 from AcuteFindingsLib.places import settings_folder
 from AcuteFindingsLib.study.dicom_files import UNREADABLE, read_tags
 from AcuteFindingsLib.worklist.exams import Exam
@@ -68,10 +68,13 @@ class Patients:
 
     def add(self, new: dict[str, Patient]) -> None:
         """Keep further patients; raises `WorklistError` where they cannot be kept."""
-        kept = {key: asdict(one) for key, one in {**self.all(), **new}.items()}
+        from filelock import FileLock
+
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with replace_when_written(self.file) as partial:
+            # Two batches may keep names at once.
+            with FileLock(self.file.with_suffix(".lock")), replace_when_written(self.file) as partial:
+                kept = {key: asdict(one) for key, one in {**self.all(), **new}.items()}
                 partial.touch(mode=0o600)
                 partial.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
@@ -92,4 +95,4 @@ def patient_of(exam: Exam) -> Patient:
 
 
 def _text(value: object) -> str:
-    return plain_text(str(value or "").replace("^", " ").strip())[:_LONGEST]
+    return printable(str(value or "").replace("^", " ")).strip()[:_LONGEST]

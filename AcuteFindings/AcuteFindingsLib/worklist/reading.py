@@ -1,6 +1,8 @@
 """One examination read by every detector that it fits: what workers of every engine do, each study once."""
 
 import contextlib
+import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -10,7 +12,7 @@ from pydicom.errors import InvalidDicomError
 
 from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.detectors.registry import find_kind, kinds
-from AcuteFindingsLib.errors import CancelledError, StudyRefusedError
+from AcuteFindingsLib.errors import CancelledError, StudyError, StudyRefusedError
 from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
 from AcuteFindingsLib.jobs.worker_jobs import WarmModels
 from AcuteFindingsLib.jobs.write_results import StudyResult
@@ -29,9 +31,12 @@ from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.requirements import CtRequirements, RadiographRequirements
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.worklist.exams import Exam
+from AcuteFindingsLib.worklist.intake.spool import files_now
 from AcuteFindingsLib.worklist.records import RECORD, Record, ResultsFolder, instances_of, now, record_bytes
 from AcuteFindingsLib.worklist.words import State
 
+_KNOWN_SECONDS = 60.0
+_SHORTEST_NAME = 4
 _NO_HEADER: tuple[type[Exception], ...] = (InvalidDicomError, *UNREADABLE)
 
 AUTO = "auto"
@@ -110,6 +115,7 @@ class Reader:
         """
         folder = ResultsFolder(self.settings.out)
         try:
+            stamp = files_now(exam.files or (exam.source,))
             instances = instances_of(exam)
         except OSError as error:
             said = f"A file of the study cannot be read: {error.strerror or error}."
@@ -117,7 +123,7 @@ class Reader:
         outcomes = []
         for kind in self._kinds(exam):
             stop_if(cancelled)
-            outcome = self._read(folder, exam, kind, instances, progress, cancelled)
+            outcome = self._read(folder, exam, kind, instances, stamp, progress, cancelled)
             outcomes += [] if outcome is None else [outcome]
         return outcomes
 
@@ -146,6 +152,7 @@ class Reader:
         exam: Exam,
         kind: DetectorKind,
         instances: str,
+        stamp: object,
         progress: Progress,
         cancelled: Cancelled,
     ) -> Outcome | None:
@@ -177,6 +184,8 @@ class Reader:
                 )
                 if self.settings.detector == AUTO and not fitting(study, {kind.id: kind.requirements}):
                     return None
+                if files_now(exam.files or (exam.source,)) != stamp:
+                    raise StudyError("The study changed while it was read; it is read again when its files rest.")
                 kept.append(self._run(folder, exam, kind, record, study, progress, cancelled))
             return Outcome(kept[-1])
 
@@ -247,11 +256,12 @@ class Reader:
         """Whether a study was read already, by the same files, wishes and model."""
         if (before.instances, before.asked) != (wanted.instances, wanted.asked):
             return False
-        if before.state == "failed":
-            return not self.settings.retry_failed
-        if before.state == "refused":
-            return True
-        return before.model_sha256 == weights_of(kind.task.made_for, self.settings.model, self.settings.model_folders)
+        if before.state in ("failed", "refused"):
+            again = before.state == "failed" and self.settings.retry_failed
+            return before.software == wanted.software and not again
+        minute = int(time.monotonic() // _KNOWN_SECONDS)
+        weights = weights_of(kind.task.made_for, self.settings.model, self.settings.model_folders, minute)
+        return weights is None or before.model_sha256 == weights
 
     def _without_files(self, folder: ResultsFolder, exam: Exam, kind: DetectorKind, said: str) -> Outcome:
         key = folder.key(exam, kind.id, str(exam.source))
@@ -295,15 +305,21 @@ def may_show(exam: Exam, requirements: CtRequirements) -> bool:
 def _without_names(said: str, exam: Exam) -> str:
     """Return a sentence without the names of files and folders, which often name the patient."""
     paths = (exam.source, *exam.files)
-    names = {str(path) for path in paths} | {shown_name(path) for path in paths}
+    whole = {str(path) for path in paths} | {str(path.parent) for path in paths}
+    parts = {shown_name(path) for path in paths} | {part for path in paths for part in path.parts[-3:]}
+    names = whole | {part for part in parts if len(part) >= _SHORTEST_NAME}
+    own = {str(exam.source), shown_name(exam.source), exam.source.name}
     for name in sorted(names, key=len, reverse=True):
-        said = said.replace(name, "the study" if name in (str(exam.source), shown_name(exam.source)) else "a file")
+        # Only where it stands by itself: a folder may be called like a word of the sentence.
+        said = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "the study" if name in own else "a file", said)
     return said[:1].upper() + said[1:]
 
 
 @lru_cache(maxsize=64)
-def weights_of(task: str, model: str | None, folders: tuple[Path, ...]) -> str:
-    """Return the SHA-256 of the weights that a verdict would rest on now; empty where a provider gives it.
+def weights_of(task: str, model: str | None, folders: tuple[Path, ...], _minute: int = 0) -> str | None:
+    """Return the SHA-256 of the weights that a verdict would rest on now; None where a provider gives it.
+
+    A model may be replaced while a department is watched: the answer is remembered for a minute.
 
     Raises
     ------
@@ -312,6 +328,6 @@ def weights_of(task: str, model: str | None, folders: tuple[Path, ...]) -> str:
     """
     base, provider = split_model(model)
     if provider is not None and base is None:
-        return ""
+        return None
     package = find_package(base, task=task, folders=folders) if base else default_package(task, folders=folders)
     return package.sha256

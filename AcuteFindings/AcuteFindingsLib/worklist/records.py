@@ -24,6 +24,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from AcuteFindingsLib import __version__
 from AcuteFindingsLib.errors import DataError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.threads import side_by_side
@@ -66,6 +67,8 @@ class Record:
         ISO 8601, UTC: when the study was first seen, its reading began and ended.
     attempts
         How often it was read, whole or not.
+    software
+        The version of AcuteFindings that read it: a later one may read what was refused or failed.
     """
 
     key: str
@@ -84,6 +87,7 @@ class Record:
     started: str = ""
     finished: str = ""
     attempts: int = 0
+    software: str = __version__
 
 
 def now() -> str:
@@ -126,7 +130,8 @@ class ResultsFolder:
             for path in (self.results(key) / RECORD, self.folder / "records" / f"{key}.json")
             if (record := _read(path)) is not None and record.key == key
         ]
-        return max(found, key=lambda record: record.finished, default=None)
+        # Each reading counts one further; clocks may be set back.
+        return max(found, key=lambda record: (record.attempts, record.finished), default=None)
 
     def write(self, record: Record) -> None:
         """Keep why there is no finding, whole or not at all; raises `OSError` where it cannot be written."""

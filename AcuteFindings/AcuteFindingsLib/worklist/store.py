@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from AcuteFindingsLib.errors import WorklistError
-from AcuteFindingsLib.names import plain_text
+from AcuteFindingsLib.names import printable
 from AcuteFindingsLib.worklist.answer_files import AnswerFile, read_answers, write_answer
 from AcuteFindingsLib.worklist.item import WorklistItem
 from AcuteFindingsLib.worklist.records import Record, ResultsFolder
@@ -112,8 +112,8 @@ class Store:
         said = AnswerFile(
             key,
             answer,
-            plain_text(note)[:_LONGEST_NOTE],
-            plain_text(reader)[:_LONGEST_NAME],
+            printable(note)[:_LONGEST_NOTE],
+            printable(reader)[:_LONGEST_NAME],
             datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         with self._told():
@@ -232,7 +232,14 @@ def _put(connection: Connection, row: dict[str, Any]) -> None:
 
 
 def _row(item: WorklistItem) -> dict[str, Any]:
-    return {column.name: getattr(item, column.name) for column in STUDIES.columns}
+    return {column.name: _stored(getattr(item, column.name), column.type) for column in STUDIES.columns}
+
+
+def _stored(value: Any, kind: Any) -> Any:
+    """Return a value as every database takes it: texts without NUL, no longer than their column; no NaN."""
+    if isinstance(value, str):
+        return value.replace("\0", "")[: getattr(kind, "length", None)]
+    return None if isinstance(value, float) and value != value else value
 
 
 def _answer_row(said: AnswerFile) -> dict[str, Any]:

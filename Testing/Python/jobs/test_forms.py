@@ -58,7 +58,6 @@ def test_thickness_is_compared_with_what_the_model_at_hand_was_made_for(detected
 
 def test_a_picture_in_one_window_is_for_the_usual_model_alone(detected, study: Study) -> None:
 
-
     picture = replace(study, array=np.clip(study.array / 80, 0, 1).astype(np.float32), intensity="windowed")
     finding, ran = detected(picture, "")
     assert len(ran) == 1

@@ -81,7 +81,10 @@ class Delivery:
             The web address is none, or unencrypted to another computer.
         """
         if webhook is not None:
-            parts = urlsplit(webhook)
+            try:
+                parts = urlsplit(webhook)
+            except ValueError as error:
+                raise WorklistError(f"The address of --webhook is none: {error}.") from error
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise WorklistError("The address of --webhook begins with https:// and names a computer.")
             if parts.scheme == "http" and parts.hostname not in LOOPBACK:
@@ -150,10 +153,14 @@ class Delivery:
         }
         headers = {"Idempotency-Key": f"{record.key}-{sent.reading[:32]}"}
         try:
-            answer = requests.post(self._webhook, json=line, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
+            answer = requests.post(
+                self._webhook, json=line, headers=headers, timeout=_TIMEOUT, allow_redirects=False, stream=True
+            )
         except requests.RequestException as error:
             self._say(f"{record.key}: the web address could not be told ({type(error).__name__}); it is told later.")
             return False
+        # What it says beside its status is not read.
+        answer.close()
         if not 200 <= answer.status_code < 300:
             self._say(f"{record.key}: the web address answered {answer.status_code}; it is told again later.")
             return False

@@ -73,4 +73,5 @@ class Poll:
             return 0
         if all(series.complete for series in pulled):
             self._had[study.study_uid] = study.instance_count
+            spool.complete[target] = sum(1 for file in target.rglob("*.dcm") if not file.name.startswith("."))
         return int(any(series.fetched for series in pulled))

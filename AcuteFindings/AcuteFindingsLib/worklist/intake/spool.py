@@ -11,7 +11,8 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +23,37 @@ _NAME_LENGTH = 32
 
 
 @dataclass(frozen=True)
+class Files:
+    """What files of a study are there: how many, their bytes, and the newest of their times."""
+
+    count: int
+    size: int
+    newest: float
+
+
+@dataclass(frozen=True)
 class Waiting:
-    """A study of the spool: its folder, when its first and last instance came (seconds), and how many there are."""
+    """A study of the spool: its folder, its files, and when the first of them came (seconds since 1970)."""
 
     folder: Path
+    files: Files
     first: float
-    last: float
-    count: int
+
+
+def files_now(files: Iterable[Path]) -> tuple[Files, float] | None:
+    """Return what files are there and when the first came here; None where none is there any more.
+
+    A file that is copied may keep the time of long ago at which it was made; the system's own time of its last change
+    tells when it came, where there is one.
+    """
+    states = []
+    for file in files:
+        with suppress(OSError):
+            states.append(file.stat())
+    if not states:
+        return None
+    came = min(min(state.st_ctime, time.time()) for state in states)
+    return Files(len(states), sum(state.st_size for state in states), max(one.st_mtime for one in states)), came
 
 
 class Spool:
@@ -37,6 +62,8 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         """Make the folder where it does not exist; raises `DataError` where that is not possible."""
         self.folder = folder
+        # Studies of which everything is known to be here, with how many instances that is.
+        self.complete: dict[Path, int] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -72,18 +99,24 @@ class Spool:
         """Yield the studies that lie here, the one whose first instance came earliest first."""
         found = []
         for folder in self.folder.iterdir():
-            times = [file.stat().st_mtime for file in folder.rglob("*.dcm")] if folder.is_dir() else []
-            if times:
-                found.append(Waiting(folder, min(times), max(times), len(times)))
+            seen = files_now(_instances(folder)) if folder.is_dir() else None
+            if seen is not None:
+                found.append(Waiting(folder, *seen))
         yield from sorted(found, key=lambda one: one.first)
 
     def drop(self, folder: Path, *, older_than: float) -> bool:
         """Remove a study whose last instance came so many seconds ago, and return whether it is gone."""
-        times = [file.stat().st_mtime for file in folder.rglob("*.dcm")]
-        if folder.parent != self.folder or (times and time.time() - max(times) < older_than):
+        seen = files_now(_instances(folder))
+        if folder.parent != self.folder or (seen is not None and time.time() - seen[0].newest < older_than):
             return False
+        self.complete.pop(folder, None)
         shutil.rmtree(folder, ignore_errors=True)
         return True
+
+
+def _instances(folder: Path) -> Iterator[Path]:
+    """Yield whole instances; what is being written has a name that begins with a dot."""
+    return (file for file in folder.rglob("*.dcm") if not file.name.startswith("."))
 
 
 def _name(uid: str) -> str:

@@ -8,19 +8,25 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError
+from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, EngineError, WorklistError
+from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.progress import Cancelled
 from AcuteFindingsLib.worklist.engines.engine import READER, Answer, Engine, MakeReader
 from AcuteFindingsLib.worklist.exams import Exam, find_exams
 from AcuteFindingsLib.worklist.intake.deliver import Delivery, describe
 from AcuteFindingsLib.worklist.intake.poll import Poll
-from AcuteFindingsLib.worklist.intake.spool import Spool
+from AcuteFindingsLib.worklist.intake.spool import Files, Spool, files_now
 from AcuteFindingsLib.worklist.listing import finding_words, write_listing
 from AcuteFindingsLib.worklist.reading import ReadSettings
 from AcuteFindingsLib.worklist.records import Record
 from AcuteFindingsLib.worklist.store import Store
 
 _LIST_SECONDS = 30.0
+_AT_ONCE = 4
+# Of the time that a look through watched folders takes, until the next one.
+_REST_SHARE = 10.0
+
+Where = Path | str
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,9 @@ class Watch:
     delivery: Delivery | None = None
     say: Callable[[str], object] = print
     reader: MakeReader = READER
-    _seen: dict[Path | str, tuple[float, int]] = field(default_factory=dict)
+    _read: dict[Where, Files] = field(default_factory=dict)
+    _changed: dict[Where, tuple[Files, float]] = field(default_factory=dict)
+    _folders_next: float = 0.0
     _undelivered: dict[str, Record] = field(default_factory=dict)
     _elsewhere: list[Exam] = field(default_factory=list)
     _listed: float = 0.0
@@ -101,39 +109,52 @@ class Watch:
         asking.start()
         try:
             while not cancelled():
-                self.look(cancelled)
+                try:
+                    self.look(cancelled)
+                except (CancelledError, EngineError, WorklistError):
+                    raise
+                # A full disk, a share that is away: said, and tried again.
+                except (AcuteFindingsError, OSError) as error:
+                    self.say(f"This look was cut off: {sentence(error)}")
                 _sleep(self.settings.every, cancelled)
         except CancelledError:
             pass
         finally:
             asking.join()
-            self._write_list()
+            with suppress(AcuteFindingsError, OSError):
+                self._write_list()
 
     def look(self, cancelled: Cancelled) -> int:
         """Read what is complete now, deliver what is done, and return how many examinations were read."""
         ready = list(self._ready())
-        if ready:
-            exams = [exam for exam, _, _ in ready]
+        # A few at a time, so that the first results go out, and the list shows them, while the others are read.
+        size = max(_AT_ONCE, 2 * self.engine.workers)
+        for first in range(0, len(ready), size):
+            part = ready[first : first + size]
+            exams = [exam for exam, _, _ in part]
             self.engine.run(exams, self.reading, done=self._done, cancelled=cancelled, reader=self.reader)
-            for exam, where, state in ready:
+            for exam, where, state in part:
                 if exam not in self._elsewhere:
-                    self._seen[where] = state
+                    self._read[where] = state
             self._elsewhere = []
+            self._deliver()
+            self._write_list()
         self._deliver()
         self._tidy()
-        if ready or time.monotonic() - self._listed > _LIST_SECONDS:
+        if time.monotonic() - self._listed > _LIST_SECONDS:
             self._write_list()
         return len(ready)
 
-    def _ready(self) -> Iterator[tuple[Exam, Path | str, tuple[float, int]]]:
+    def _ready(self) -> Iterator[tuple[Exam, Where, Files]]:
         """Yield examinations that are complete and have changed since they were read."""
-        now = time.time()
         for study in self.spool.waiting():
-            state = (study.last, study.count)
-            if now - study.last < self.settings.quiet or self._seen.get(study.folder) == state:
-                continue
-            for exam in find_exams(study.folder).exams:
-                yield replace(exam, arrived=_iso(study.first)), study.folder, state
+            whole = self.spool.complete.get(study.folder) == study.files.count
+            if self._rests(study.folder, study.files, whole=whole):
+                for exam in find_exams(study.folder).exams:
+                    yield replace(exam, arrived=_iso(study.first)), study.folder, study.files
+        if time.monotonic() < self._folders_next:
+            return
+        started = time.monotonic()
         for folder in self.settings.folders:
             try:
                 found = find_exams(folder)
@@ -141,12 +162,24 @@ class Watch:
                 self.say(str(error))
                 continue
             for exam in found.exams:
-                with suppress(FileNotFoundError):
-                    times = [file.stat().st_mtime for file in exam.files or (exam.source,)]
-                    state = (max(times), len(times))
-                    where = exam.study_uid or str(exam.source)
-                    if now - state[0] >= self.settings.quiet and self._seen.get(where) != state:
-                        yield replace(exam, arrived=_iso(min(times))), where, state
+                seen = files_now(exam.files or (exam.source,))
+                where = f"{exam.study_uid} {exam.source}"
+                if seen is not None and self._rests(where, seen[0]):
+                    yield replace(exam, arrived=_iso(seen[1])), where, seen[0]
+        # Headers of large trees are not read all the time.
+        self._folders_next = time.monotonic() + _REST_SHARE * (time.monotonic() - started)
+
+    def _rests(self, where: Where, files: Files, *, whole: bool = False) -> bool:
+        """Whether a study is new or has changed, and has not changed further while it was watched for long enough.
+
+        What counts is when a change was seen here: files that are copied may keep times of long ago.
+        """
+        if self._read.get(where) == files:
+            return False
+        since = self._changed.get(where)
+        if since is None or since[0] != files:
+            since = self._changed[where] = (files, time.monotonic())
+        return whole or time.monotonic() - since[1] >= self.settings.quiet
 
     def _done(self, exam: Exam, answer: Answer) -> None:
         if isinstance(answer, str):
@@ -176,9 +209,10 @@ class Watch:
     def _tidy(self) -> None:
         """Remove received images that were read and that no late instance will join."""
         for study in list(self.spool.waiting()):
-            read = self._seen.get(study.folder) == (study.last, study.count)
+            read = self._read.get(study.folder) == study.files
             if read and self.spool.drop(study.folder, older_than=self.settings.keep):
-                self._seen.pop(study.folder, None)
+                self._read.pop(study.folder, None)
+                self._changed.pop(study.folder, None)
 
     def _write_list(self) -> None:
         self._listed = time.monotonic()
@@ -187,8 +221,13 @@ class Watch:
     def _ask(self, cancelled: Cancelled) -> None:
         while not cancelled():
             for poll in self.polls:
-                with suppress(CancelledError):
+                try:
                     poll.ask(self.spool, cancelled)
+                except CancelledError:
+                    return
+                # Whatever one archive answers, the others are asked, and this one again.
+                except Exception as error:
+                    self.say(f"{poll.name} could not be asked: {sentence(error)}")
             _sleep(self.settings.every, cancelled)
 
 
