@@ -25,7 +25,9 @@ class PretendReader:
         instances = instances_of(exam)
         key = folder.key(exam, "pretended", instances)
         with folder.alone(key) as alone:
-            record = Record(key, "pretended", "reading", instances=instances, started=now(), attempts=1)
+            record = Record(
+                key, "pretended", "reading", instances=instances, arrived=exam.arrived, started=now(), attempts=1
+            )
             if not alone:
                 return [Outcome(record)]
             before = folder.read(key)

@@ -20,8 +20,8 @@ from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.worklist.batch import BatchResult, read_batch
 from AcuteFindingsLib.worklist.engines.local import LocalEngine
 from AcuteFindingsLib.worklist.exams import Exam, Found, find_exams
-from AcuteFindingsLib.worklist.reading import Reader, ReadSettings, may_show
-from AcuteFindingsLib.worklist.records import RECORD, ResultsFolder
+from AcuteFindingsLib.worklist.reading import Reader, ReadSettings, _without_names, may_show
+from AcuteFindingsLib.worklist.records import RECORD, Record, ResultsFolder, record_bytes
 
 _DRIVER = """
 import sys
@@ -162,3 +162,41 @@ def test_results_of_another_model_do_not_count(studies: Path, tmp_path: Path, mo
 
 def test_an_empty_source_is_no_fault(tmp_path: Path) -> None:
     assert not read_batch(Found(()), ReadSettings(tmp_path / "out"), LocalEngine(1)).wrong
+
+
+def test_the_last_reading_counts_also_where_the_clock_was_set_back(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "out")
+    early, late = "2026-01-01T00:00:00+00:00", "2026-12-31T00:00:00+00:00"
+    folder.write(Record("aa", "hemorrhage", "failed", finished=late, attempts=1))
+    folder.results("aa").mkdir()
+    (folder.results("aa") / RECORD).write_bytes(
+        record_bytes(Record("aa", "hemorrhage", "done", finished=early, attempts=2))
+    )
+    assert folder.read("aa").state == "done"
+
+
+def test_what_an_earlier_version_refused_is_read_again(studies: Path, tmp_path: Path) -> None:
+    exam = next(exam for exam in find_exams(studies).exams if "DX" in exam.modalities)
+    settings = ReadSettings(tmp_path / "out", detector="hemorrhage")
+    (first,) = Reader(settings).read(exam)
+    assert first.record.state == "refused"
+    assert Reader(settings).read(exam)[0].skipped
+    ResultsFolder(settings.out).write(replace(first.record, software="0.0.1"))
+    assert not Reader(settings).read(exam)[0].skipped
+
+
+def test_a_name_that_is_a_word_of_the_sentence_leaves_it_alone() -> None:
+    exam = Exam(Path("/data/DOE JOHN/CT"), (Path("/data/DOE JOHN/CT/1"),))
+    said = _without_names("2 slices in /data/DOE JOHN/CT/1 of DOE JOHN make 100 mm; CT is expected.", exam)
+    assert said == "2 slices in a file of a file make 100 mm; CT is expected."
+
+
+def test_a_study_that_changes_while_it_is_read_is_no_result(studies: Path, tmp_path: Path, monkeypatch) -> None:
+    from AcuteFindingsLib.worklist import reading
+
+    exam = next(exam for exam in find_exams(studies).exams if "DX" in exam.modalities)
+    states = iter([(1, 1.0), (2, 1.0)])
+    monkeypatch.setattr(reading, "files_now", lambda _files: next(states))
+    (outcome,) = Reader(ReadSettings(tmp_path / "out")).read(exam)
+    assert outcome.record.state == "failed"
+    assert "changed while it was read" in outcome.record.said

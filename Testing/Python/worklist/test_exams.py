@@ -76,3 +76,24 @@ def test_wrong_sources_are_told_what_is_wanted(tmp_path: Path) -> None:
     table.write_text("name\nx\n", encoding="utf-8")
     with pytest.raises(DataError, match="'path'"):
         find_exams(table)
+
+
+def test_results_below_a_source_are_none_of_its_studies(department: Path, tmp_path: Path) -> None:
+    from AcuteFindingsLib.worklist.records import ResultsFolder
+
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "picture.png").write_bytes((department / "picture.png").read_bytes())
+    results = ResultsFolder(source / "results")
+    (results.results("abc") / "pictures").mkdir(parents=True)
+    (results.results("abc") / "pictures" / "one.png").write_bytes((department / "picture.png").read_bytes())
+    assert [exam.source.name for exam in find_exams(source).exams] == ["picture.png"]
+
+
+def test_a_file_that_cannot_be_read_stays_with_the_only_study_of_its_folder(department: Path, tmp_path: Path) -> None:
+    for file in sorted(department.glob("*-1.dcm"))[:3]:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "cut.dcm").write_bytes((tmp_path / sorted(tmp_path.iterdir())[0].name).read_bytes()[:300])
+    found = find_exams(tmp_path)
+    assert [len(exam.files) for exam in found.exams] == [4]
+    assert found.unreadable == ()

@@ -128,7 +128,7 @@ def test_a_batch_shows_what_waits_and_what_became_of_it(pretended, tmp_path: Pat
     assert counts(shown.store.items()) == {"waiting": 2}
     read_batch(Found(exams), ReadSettings(out), LocalEngine(1), reader=pretend.REFERENCE, told=shown.heard)
     shown.finish()
-    assert counts(Store(out).items()) == {"negative": 1}
+    assert counts(Store(out).items()) == {"negative": 1, "failed": 1}
 
 
 def test_names_of_patients_lie_in_the_account_and_never_with_the_results(

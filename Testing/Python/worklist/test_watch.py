@@ -115,7 +115,7 @@ def test_the_spool_keeps_each_instance_once_under_names_of_its_own(tmp_path: Pat
     assert not spool.put("../../1.2", "1.2.3", b"one")
     assert spool.put("../../1.2", "1.2.3", b"another")
     (study,) = spool.waiting()
-    assert (study.folder.parent, study.count) == (tmp_path / "spool", 1)
+    assert (study.folder.parent, study.files.count) == (tmp_path / "spool", 1)
     assert not spool.drop(study.folder, older_than=60)
     assert spool.drop(study.folder, older_than=-1)
     assert not list(spool.waiting())
@@ -289,3 +289,46 @@ def test_a_web_address_of_another_computer_is_encrypted(address: str, tmp_path: 
 
 def test_uids_are_used_to_make_names_only(tmp_path: Path) -> None:
     assert Spool(tmp_path).study(generate_uid()).parent == tmp_path
+
+
+def test_a_file_copied_with_a_time_of_long_ago_is_not_taken_for_one_that_rests(watch, tmp_path: Path) -> None:
+    folder = tmp_path / "put"
+    folder.mkdir()
+    file = folder / "a.dcm"
+    file.write_bytes(encoded(instance("1.2.3")))
+    os.utime(file, (1e9, 1e9))
+    one = watch(settings=WatchSettings(quiet=0.4, folders=(folder,)))
+    assert one.look(never_cancelled) == 0
+    time.sleep(0.5)
+    assert one.look(never_cancelled) == 1
+    (item,) = one.store.items()
+    assert item.arrived > "2026"
+
+
+def test_what_is_being_written_is_not_looked_at(watch) -> None:
+    one = watch()
+    one.spool.put("1.2.3", "1.2.3.1.1", encoded(instance("1.2.3")))
+    (study,) = one.spool.waiting()
+    (study.folder / ".x.partial.y.dcm").write_bytes(b"half")
+    assert next(one.spool.waiting()).files.count == 1
+
+
+def test_a_study_that_came_whole_from_an_archive_does_not_wait(watch) -> None:
+    one = watch(settings=WatchSettings(quiet=3600.0))
+    one.spool.put("1.2.3", "1.2.3.1.1", encoded(instance("1.2.3")))
+    (study,) = one.spool.waiting()
+    one.spool.complete[study.folder] = 1
+    assert one.look(never_cancelled) == 1
+
+
+def test_one_look_that_fails_does_not_end_the_watch(watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = watch(settings=WatchSettings(quiet=0.0, every=0.01))
+    looks = []
+
+    def look(_cancelled: object) -> int:
+        looks.append(1)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(one, "look", look)
+    one.run(lambda: len(looks) > 2)
+    assert any("cut off" in line for line in one.said)

@@ -6,11 +6,13 @@ beside the description (``Resources/Imports/<id>/<part>.onnx``, no weights in th
 """
 
 import re
+from math import prod
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.models.metadata import (
     ExplainingGraph,
     GraphPart,
@@ -28,8 +30,12 @@ _PART = r"^[A-Za-z0-9_]*$"
 _ADDRESS = re.compile(r"hf:[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
+# Repeats within repeats take exponential time; in names of tensors a repeated group is never needed.
+_REPEATED_GROUP = re.compile(r"(?<!\\)\)[*+{]")
+
+
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _path(text: str) -> str:
@@ -48,20 +54,25 @@ def _address(text: str) -> str:
 RepositoryPath = Annotated[str, AfterValidator(_path)]
 
 
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from error
+    if _REPEATED_GROUP.search(text):
+        raise ValueError(f"{text!r} repeats a group, which can take forever to compare; write it without")
+    return text
+
+
+# A regular expression of the whole name of a tensor.
+NamePattern = Annotated[str, Field(max_length=200), AfterValidator(_pattern)]
+
+
 class Rename(_Strict):
     """What a tensor's name in the source's file becomes: `pattern` is a regular expression of the whole name."""
 
-    pattern: str = Field(max_length=200)
+    pattern: NamePattern
     to: str = Field(max_length=200)
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, text: str) -> str:
-        try:
-            re.compile(text)
-        except re.error as error:
-            raise ValueError(f"{text!r} is no regular expression: {error}") from error
-        return text
 
 
 class WeightsFile(_Strict):
@@ -82,7 +93,7 @@ class WeightsFile(_Strict):
     path: list[RepositoryPath] = Field(min_length=1)
     prefix: str | None = None
     renames: list[Rename] = Field(default_factory=list)
-    unused: list[str] = Field(default_factory=list)
+    unused: list[NamePattern] = Field(default_factory=list)
 
 
 class Terms(_Strict):
@@ -109,8 +120,14 @@ class ImageFormat(_Strict):
     """What the network is shown; MONAI's `network_data_format`, shortened."""
 
     channels: int = Field(ge=1)
-    shape: list[int] = Field(min_length=2, max_length=3)
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=2, max_length=3)
     value_range: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "ImageFormat":
+        if self.channels * prod(self.shape) > budgets().pixels:
+            raise ValueError(f"{self.channels} channels of {self.shape} are more than any image has")
+        return self
 
 
 class ImportDescription(_Strict):
