@@ -56,8 +56,12 @@ def _beside(volume: Volume) -> list[Notice]:
             few = count <= _FEW
             what = "a localizer" if few else "slices in another plane"
             code = "localizer-dropped" if few else "other-orientation"
+            # A scout has another size, or says what it is; else it may be a slice whose orientation is damaged.
+            told = few and (frame.is_localizer or frame.shape != first.shape)
+            if few and not told:
+                what = "a localizer, or slices whose orientation is wrong: they are as large as those of the stack"
             text = f"{images(count)} in another plane than the stack ({what}); left out."
-            found.append(Notice(code, "info" if few else "warn", text))
+            found.append(Notice(code, "info" if told else "warn", text))
         elif not alike(frame, first):
             rows, columns = frame.shape
             text = (

@@ -12,6 +12,10 @@ from AcuteFindingsLib.study.study import Study
 _HU, _VOXEL = 0.75, 0.03
 
 
+# Remarks that say what was done to the places of slices; the volume is another one and right.
+_TELL = {"uneven-spacing"}
+
+
 @dataclass(frozen=True)
 class Read:
     """A study as read, and what was said about it."""
@@ -24,7 +28,7 @@ def read(path, detector: str) -> Read:
     """Read and check as every command does."""
     study = read_study(path, requirements=find_kind(detector).requirements)
     notices = check_study(study, find_kind(detector).requirements)
-    return Read(study, frozenset(n.code for n in notices if n.severity in ("refuse", "warn")))
+    return Read(study, frozenset(n.code for n in notices if n.severity in ("refuse", "warn") or n.code in _TELL))
 
 
 def difference(base: Study, other: Study) -> str:

@@ -11,6 +11,8 @@ from AcuteFindingsLib.files import ZIP_FAILS
 from AcuteFindingsLib.models.files import METADATA, READ_BYTES
 from AcuteFindingsLib.names import inner_path
 
+_LONGEST_REASON = 200
+
 
 def extract_steps(archive: Path, work: Path) -> Generator[float, None, None]:
     """Unpack the one package of a zip file into the new folder `work`, `READ_BYTES` a step.
@@ -37,7 +39,9 @@ def extract_steps(archive: Path, work: Path) -> Generator[float, None, None]:
             work.mkdir(parents=True)
             yield from _extract(packed, top, work)
     except ZIP_FAILS as error:
-        raise ModelError(f"{archive} could not be unpacked: {error}.") from error
+        # A damaged directory is quoted at length.
+        told = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise ModelError(f"{archive} could not be unpacked: {told}.") from error
 
 
 def _refuse_traps(packed: zipfile.ZipFile, archive: Path) -> None:

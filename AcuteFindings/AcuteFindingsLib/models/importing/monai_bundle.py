@@ -36,6 +36,7 @@ from AcuteFindingsLib.networks.monai_network import build_monai
 from AcuteFindingsLib.places import temporary_folder
 
 _LIMIT = 4 << 30
+_MOST_CHANNELS = 4096
 _SOURCE = "Cardoso M.J. et al., MONAI: An open-source framework for deep learning in healthcare, 2022"
 
 
@@ -71,13 +72,15 @@ def convert_bundle(path: Path, options: Options) -> Converted:
             raise ModelError(f"{path.name} holds no weights: {' or '.join(WEIGHTS)} is missing.")
         source = build_monai(target, arguments)
         state = read_state(weights, anchor=next(iter(source.state_dict())))
-    image = metadata.get("network_data_format", {}).get("inputs", {}).get("image", {})
-    channels = int(arguments.get("in_channels", image.get("num_channels", 1)))
-    sides = [side for side in image.get("spatial_shape", ()) if isinstance(side, int)]
+    image = _section(metadata, "network_data_format", "inputs", "image")
+    channels = _count(path, arguments.get("in_channels", image.get("num_channels", 1)))
+    shape = image.get("spatial_shape")
+    sides = [side for side in shape if isinstance(side, int)] if isinstance(shape, list) else []
     size = options.size or (sides[-1] if sides else 256)
-    answer = metadata.get("network_data_format", {}).get("outputs", {}).get("pred", {})
+    answer = _section(metadata, "network_data_format", "outputs", "pred")
     output = "pathologies" if findings else "mask"
-    count = int(arguments.get("out_channels", arguments.get("num_classes", answer.get("num_channels", 1))))
+    stated = arguments.get("out_channels", arguments.get("num_classes", answer.get("num_channels", 1)))
+    count = _count(path, stated)
     classes, names = _classes(path, None if findings else task.main_label, count, answer, options)
     mean, std = normalization(channels, options)
     own: dict[str, Any] = {"target": target, "arguments": arguments, "output": output, "in_channels": channels}
@@ -167,3 +170,17 @@ def _classes(
     if len(names) != count or len(set(names)) != count:
         raise ModelError(f"{path.name} gives {count} numbers; name them in order with --labels a,b,c.")
     return list(range(count)), tuple(names)
+
+
+def _section(value: Any, *names: str) -> Mapping[str, Any]:
+    """Return what lies below names in a file's mapping; nothing where something else lies there."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(path: Path, stated: Any) -> int:
+    """Return a number of channels; raises `ModelError` where it is none."""
+    if isinstance(stated, bool) or not isinstance(stated, int) or not 0 < stated <= _MOST_CHANNELS:
+        raise ModelError(f"{path.name} states {str(stated)[:40]!r} channels; a whole number is expected.")
+    return stated
