@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -79,7 +79,7 @@ class Found:
     exams: tuple[Exam, ...]
     others: int = 0
     unreadable: tuple[Path, ...] = ()
-    missing: tuple[Path, ...] = field(default=())
+    missing: tuple[Path, ...] = ()
 
 
 def find_exams(source: Path, *, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled) -> Found:

@@ -1,8 +1,12 @@
 """What every engine does; one contract test runs against all of them."""
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
+import AcuteFindingsLib
+from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.models.task import load_reference
 from AcuteFindingsLib.progress import Cancelled
 from AcuteFindingsLib.worklist.exams import Exam
@@ -66,3 +70,19 @@ def make_reader(settings: ReadSettings) -> Reader:
 def reader_of(reference: MakeReader, settings: ReadSettings) -> Any:
     """Return what a reference makes of the settings."""
     return load_reference(reference)(settings)
+
+
+def answer_of(reader: Any, exam: Exam) -> Answer:
+    """Return what became of an examination, in a worker; what ends in a sentence concerns the folder of results."""
+    try:
+        answer: Answer = reader.read(exam)
+    # What is wrong with a study is a record; this is a folder that cannot be used.
+    except Exception as error:
+        return sentence(error)
+    return answer
+
+
+def library_paths() -> str:
+    """Return a ``PYTHONPATH`` by which workers find this library, where it is not installed."""
+    library = str(Path(AcuteFindingsLib.__file__).resolve().parents[1])
+    return os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH", "")]))

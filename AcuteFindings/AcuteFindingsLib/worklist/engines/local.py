@@ -11,10 +11,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
-from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.progress import Cancelled, stop_if
 from AcuteFindingsLib.threads import core_count, use_threads
-from AcuteFindingsLib.worklist.engines.engine import READER, Done, MakeReader, reader_of
+from AcuteFindingsLib.worklist.engines.engine import READER, Done, MakeReader, answer_of, reader_of
 from AcuteFindingsLib.worklist.engines.tries import Tries
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.reading import ReadSettings
@@ -121,11 +120,7 @@ def _work(pipe: Connection, settings: ReadSettings, reader: MakeReader) -> None:
             exam = pipe.recv()
         except (EOFError, OSError):
             return
-        try:
-            answer = reads.read(exam)
-        # What ends here is the folder of results that cannot be used, not a study.
-        except Exception as error:
-            answer = sentence(error)
+        answer = answer_of(reads, exam)
         with suppress(OSError):
             pipe.send(answer)
 

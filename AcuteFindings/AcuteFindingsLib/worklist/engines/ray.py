@@ -2,14 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import AcuteFindingsLib
 from AcuteFindingsLib.errors import EngineError
 from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.progress import Cancelled, stop_if
-from AcuteFindingsLib.worklist.engines.engine import READER, Done, MakeReader, reader_of
+from AcuteFindingsLib.worklist.engines.engine import READER, Done, MakeReader, answer_of, library_paths, reader_of
 from AcuteFindingsLib.worklist.engines.tries import Tries
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.reading import ReadSettings
@@ -158,19 +156,13 @@ class _Actor:
 
     def read(self, exam: Exam) -> Any:
         """Read one examination."""
-        try:
-            return self._reader.read(exam)
-        # What ends here is the folder of results that cannot be used, not a study.
-        except Exception as error:
-            return sentence(error)
+        return answer_of(self._reader, exam)
 
 
 def _environment(threads: int) -> dict[str, str]:
     """Return what workers are started with: their share of the cores, and where this library lies."""
-    library = str(Path(AcuteFindingsLib.__file__).resolve().parents[1])
-    paths = [library, *filter(None, [os.environ.get("PYTHONPATH", "")])]
     return {
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(threads),
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": os.environ.get("OMP_NUM_THREADS") or str(threads),
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": library_paths(),
     }

@@ -11,11 +11,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-import AcuteFindingsLib
 from AcuteFindingsLib.errors import EngineError
-from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.progress import Cancelled, stop_if
-from AcuteFindingsLib.worklist.engines.engine import READER, Answer, Done, MakeReader, reader_of
+from AcuteFindingsLib.worklist.engines.engine import (
+    READER,
+    Answer,
+    Done,
+    MakeReader,
+    answer_of,
+    library_paths,
+    reader_of,
+)
 from AcuteFindingsLib.worklist.engines.tries import Tries
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.reading import ReadSettings
@@ -210,22 +216,14 @@ def _parts(tries: Tries, size: int) -> Iterator[list[tuple[int, Exam]]]:
 def _read(exams: list[Exam], settings: ReadSettings, reader: MakeReader) -> list[Answer]:
     """Read some examinations; runs in a job."""
     reads = reader_of(reader, settings)
-    answers: list[Answer] = []
-    for exam in exams:
-        try:
-            answers.append(reads.read(exam))
-        # What ends here is the folder of results that cannot be used, not a study.
-        except Exception as error:
-            answers.append(sentence(error))
-    return answers
+    return [answer_of(reads, exam) for exam in exams]
 
 
 @contextmanager
 def _found_by_jobs() -> Iterator[None]:
     """Let jobs that are submitted in the block find this library, where it is not installed."""
     before = os.environ.get("PYTHONPATH")
-    library = str(Path(AcuteFindingsLib.__file__).resolve().parents[1])
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [library, before]))
+    os.environ["PYTHONPATH"] = library_paths()
     try:
         yield
     finally:
