@@ -21,6 +21,7 @@ from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.nrrd_writer import write_nrrd
 
 VerdictLabel = Literal["positive", "negative", "indeterminate"]
+Bearing = Literal["for", "against", "caution", "looked"]
 
 FORMAT_VERSION = 1
 _LONGEST_REASON = 300
@@ -60,13 +61,19 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer and how it was reached: `rule` in words, `explanation` how this study met or missed it."""
+    """The answer and how it was reached: `rule` in words, `explanation` how this study met or missed it.
+
+    `by_rule` is what the model's own rule said, where a site's calibration (`calibration` names it) or the study's
+    likeness changed that; None where nothing did.
+    """
 
     label: VerdictLabel
     probability: float
     threshold: float
     rule: str
     explanation: str
+    by_rule: VerdictLabel | None = None
+    calibration: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,60 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """A sentence about a verdict that a reader can check against the image; computed from it.
+
+    Attributes
+    ----------
+    code
+        Names the rule, for example ``"denser-than-blood"``.
+    bearing
+        ``"for"`` the finding, ``"against"`` it, a ``"caution"`` about what may mislead or is not covered, or what was
+        ``"looked"`` at.
+    text
+        One or two sentences with the figures.
+    source
+        Where the rule comes from, for example ``"docs/sources.md 9"``.
+    values
+        The figures, with units.
+    index
+        `SliceResult.index` of the slice to look at; None where it is about none.
+    """
+
+    code: str
+    bearing: Bearing
+    text: str
+    source: str = ""
+    values: tuple[Measurement, ...] = ()
+    index: int | None = None
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How like the study is to the images that its model was made from.
+
+    Attributes
+    ----------
+    label
+        ``"like"``, ``"unlike"``, or ``"unknown"`` where nothing is known of the model's images.
+    distance
+        From those images, in units of the limit: above 1 is unlike; NaN is never stored.
+    made_from
+        In words which images, and how many, the limit was set on.
+    unlike
+        In words what is unlike, the most telling first.
+    features
+        What was measured of the study, by name.
+    """
+
+    label: Literal["like", "unlike", "unknown"]
+    distance: float | None = None
+    made_from: str = ""
+    unlike: tuple[str, ...] = ()
+    features: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Finding:
     """Everything a detector has to say about one study.
 
@@ -139,6 +200,10 @@ class Finding:
         refused study analyzed all the same.
     phantom
         Whether the study is a computer-made phantom of this library (`Study.is_phantom`).
+    reasons
+        What speaks for and against the verdict, the most telling first.
+    likeness
+        How like the study is to the model's own images; None in findings of earlier versions.
     """
 
     detector: str
@@ -157,6 +222,8 @@ class Finding:
     timings: dict[str, float] = field(default_factory=dict)
     series_instance_uid: str = ""
     phantom: bool = False
+    reasons: tuple[Reason, ...] = ()
+    likeness: Likeness | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -193,6 +260,8 @@ class Finding:
             "heatmap": {"name": self.heatmap.name, "file": "heatmap.nrrd"} if self.heatmap else None,
             "measurements": [asdict(item) for item in self.measurements],
             "warnings": [asdict(item) for item in self.warnings],
+            "reasons": [asdict(item) for item in self.reasons],
+            "likeness": asdict(self.likeness) if self.likeness else None,
             "timings": dict(self.timings),
         }
 
@@ -304,15 +373,24 @@ def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
         positive_runs=tuple((run[0], run[1]) for run in data["positive_runs"]),
         masks=masks,
         heatmap=heatmap,
-        measurements=tuple(
-            Measurement(**{**item, "code": Code(**item["code"]) if item["code"] else None})
-            for item in data["measurements"]
-        ),
+        measurements=_measurements_from(data["measurements"]),
         warnings=tuple(Notice(**item) for item in data["warnings"]),
         timings=data["timings"],
         series_instance_uid=data["series_instance_uid"],
         phantom=bool(data.get("phantom", False)),
+        reasons=tuple(
+            Reason(**{**item, "values": _measurements_from(item["values"])}) for item in data.get("reasons", ())
+        ),
+        likeness=_likeness_from(data.get("likeness")),
     )
+
+
+def _measurements_from(entries: list[dict[str, Any]]) -> tuple[Measurement, ...]:
+    return tuple(Measurement(**{**item, "code": Code(**item["code"]) if item["code"] else None}) for item in entries)
+
+
+def _likeness_from(entry: dict[str, Any] | None) -> Likeness | None:
+    return Likeness(**{**entry, "unlike": tuple(entry["unlike"])}) if entry else None
 
 
 def _identity_from_dict(entry: dict[str, Any]) -> ModelIdentity:

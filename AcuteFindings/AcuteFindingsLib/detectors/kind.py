@@ -166,6 +166,12 @@ class DetectorKind:
         Level and width (HU) in which people look at its studies; None for radiographs.
     importers
         Forms of file that only its models have.
+    reasons
+        ``"module:name"`` of the function ``(study, finding) -> tuple[Reason, ...]``: what a reader can check of a
+        verdict, computed from the images; empty where it gives none.
+    features
+        ``"module:name"`` of the function ``(study) -> dict[str, float]``: what of a study is held against the images of
+        a model (`Likeness`); empty where nothing is.
     """
 
     id: str
@@ -185,6 +191,8 @@ class DetectorKind:
     phantoms: SamplePhantoms | None = None
     window: tuple[float, float] | None = None
     importers: tuple[Importer, ...] = ()
+    reasons: str = ""
+    features: str = ""
 
     def __post_init__(self) -> None:
         """Raise `ValueError` where names are not names, or not what they should be."""

@@ -28,6 +28,7 @@ _TIMINGS = {
     "heatmap": "Heat map",
     "explain": "Shortcut check and heat map",
     "postprocess": "Verdict and measurements",
+    "weigh": "Reasons and likeness",
     "total": "Total",
 }
 

@@ -17,6 +17,7 @@ from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
 from AcuteFindingsLib.study.requirements import Requirements
 from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.trust.weigh import weigh
 
 
 def detect(
@@ -102,7 +103,7 @@ def detect(
     limits = kind.requirements_of(loaded.package.card.form)
     if limits != kind.requirements:
         notices = check(limits)
-    finding = loaded.detector.run(study, progress=part_of(at, 0.08, 1.0), cancelled=cancelled)
+    finding = loaded.detector.run(study, progress=part_of(at, 0.08, 0.98), cancelled=cancelled)
     # As it is after the run: a device may have failed on the way.
     computed = [Computed(task, item.runtime, item.device) for task, item in loaded.predictors.items()]
     identity = replace(finding.model, chosen=loaded.why, beside=tuple(computed[1:]))
@@ -112,6 +113,10 @@ def detect(
         finding,
         model=identity,
         warnings=merge_notices(notices, finding.warnings, *(item.notices for item in loaded.predictors.values())),
-        timings={"read": read, **finding.timings, "total": perf_counter() - started},
     )
-    return finding, loaded
+    at("Weighing the verdict", 0.98)
+    clock = perf_counter()
+    finding = weigh(finding, study, kind=kind, package=loaded.package)
+    weighed = perf_counter() - clock
+    timings = {"read": read, **finding.timings, "weigh": weighed, "total": perf_counter() - started}
+    return replace(finding, timings=timings), loaded
