@@ -211,7 +211,7 @@ def demo(
 
 
 def _print_result(result: "StudyResult") -> None:
-    from AcuteFindingsLib.detectors.verdict_words import computed_words, verdict_words
+    from AcuteFindingsLib.detectors.verdict_words import BEARINGS, computed_words, likeness_words, verdict_words
 
     finding = result.finding
     verdict = finding.verdict
@@ -227,6 +227,10 @@ def _print_result(result: "StudyResult") -> None:
     for notice in finding.warnings:
         if notice.severity != "info":
             out_console.print(f"  {notice.severity}: {notice.text}")
+    for reason in finding.reasons:
+        out_console.print(f"  {BEARINGS[reason.bearing][1].lower()}: {plain(reason.text)}")
+    if finding.likeness is not None and finding.likeness.label != "like":
+        out_console.print(f"  likeness: {likeness_words(finding.likeness)}")
     out_console.print(f"  report    {result.report}")
     if result.pictures:
         out_console.print(f"  pictures  {result.pictures[0].path.parent} ({len(result.pictures)})")

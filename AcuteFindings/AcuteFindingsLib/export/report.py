@@ -8,7 +8,15 @@ from typing import Protocol
 from markupsafe import Markup
 
 from AcuteFindingsLib.detectors.finding import Finding
-from AcuteFindingsLib.detectors.verdict_words import FORCED, computed_words, is_forced, marks, verdict_words
+from AcuteFindingsLib.detectors.verdict_words import (
+    BEARINGS,
+    FORCED,
+    computed_words,
+    is_forced,
+    likeness_words,
+    marks,
+    verdict_words,
+)
 from AcuteFindingsLib.detectors.wording import in_sentence, names_of, probability_text
 from AcuteFindingsLib.export import report_tables as tables
 from AcuteFindingsLib.export.chart import finding_chart
@@ -132,6 +140,8 @@ def render_report(
         charts=[picture for picture in shown if picture["kind"] == "chart"],
         chart=chart() if chart is not None else report_chart(finding, [package, *companions]),
         notices=[(key, name, item) for key, name in _SEVERITIES for item in finding.warnings if item.severity == key],
+        reasons=[(*BEARINGS[item.bearing], item) for item in finding.reasons],
+        likeness=likeness_words(finding.likeness) if finding.likeness is not None else "",
         facts=tables.series_facts(study),
         preparation=tables.preparation(finding, study),
         identifiers=tables.identifiers(finding, study),

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Mask
-from AcuteFindingsLib.detectors.verdict_words import computed_words
+from AcuteFindingsLib.detectors.verdict_words import BEARINGS, computed_words, likeness_words
 from AcuteFindingsLib.detectors.wording import names_of, unit_text, value_text
 from AcuteFindingsLib.scene.application import current_scene, load_slicer
 from AcuteFindingsLib.scene.chart_nodes import ChartNodes, add_chart, add_table
@@ -209,6 +209,8 @@ def verdict_text(finding: Finding) -> str:
         verdict.explanation,
         *(f"{item.name}: {value_text(item)} {unit_text(item.unit)}".rstrip() for item in finding.measurements),
         *(f"{item.severity.capitalize()}: {item.text}" for item in finding.warnings if item.severity != "info"),
+        *(f"{BEARINGS[item.bearing][1]}: {item.text}" for item in finding.reasons),
+        likeness_words(finding.likeness) if finding.likeness is not None else "",
         f"Model: {model.id} {model.version}, trained on {model.trained_on}",
         f"Computed by {computed_words(model)}" if model.runtime else "",
         RESEARCH_USE_ONLY,

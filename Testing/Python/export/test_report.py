@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
-from AcuteFindingsLib.detectors.finding import Measurement, Verdict
+from AcuteFindingsLib.detectors.finding import Likeness, Measurement, Reason, Verdict
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.export.report import render_report, write_report
 from AcuteFindingsLib.models.metadata import Origin, Published, TrainingData
@@ -354,3 +354,19 @@ def test_pictures_enlarge_without_a_script(finding, render, pictures):
     assert source.count('<input type="checkbox" class="enlarge"') == len(pictures)
     assert "<script" not in source
     assert ".enlarge:checked + img" in source
+
+
+def test_reasons_stand_below_the_verdict_with_their_bearing_and_source(render, finding):
+    reason = Reason("dense", "against", "Outline 1 reaches <118> HU.", "docs/sources.md 4")
+    unlike = Likeness("unlike", 2.0, "600 phantoms", ("much finer noise",))
+    verdict = replace(finding.verdict, label="indeterminate", by_rule="positive")
+    source, page = render(replace(finding, reasons=(reason,), likeness=unlike, verdict=verdict))
+    assert "− Against Outline 1 reaches <118> HU. (docs/sources.md 4)" in page.words
+    assert "This study is unlike the images that the model was made from" in page.words
+    assert "By the model's rule alone: positive." in page.words
+    assert page.words.index("INDETERMINATE") < page.words.index("Against") < page.words.index("Key pictures")
+    assert "&lt;118&gt;" in source
+
+
+def test_a_finding_without_reasons_has_no_section_for_them(render, finding):
+    assert "Reasons to check" not in render(finding)[1].words

@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from AcuteFindingsLib.detectors.finding import SliceResult
+from AcuteFindingsLib.detectors.finding import Likeness, Measurement, Reason, SliceResult
 from AcuteFindingsLib.scene.nodes import show_finding
 from AcuteFindingsLib.scene.results import result_of
 from AcuteFindingsLib.study.notice import Notice
@@ -84,6 +84,51 @@ def test_measurements_and_warnings_can_be_read(panel, host, result):
     shown(panel, host, result)
     assert cells(panel.measurements, 0) == ["Volume", "14.2 mL"]
     assert panel.warnings_label.text == "⚠ Warning: The slices are thicker than the model has seen."
+
+
+REASONS = (
+    Reason("dense", "against", "Outline 1 reaches 118 HU: " + "density suggests calcification rather than blood. " * 3,
+           "docs/sources.md 4", (Measurement("95th percentile", 118.4, "[hnsf'U]"),), 5),
+    Reason("symmetric", "caution", "The other side looks the same.", index=None),
+)  # fmt: skip
+
+
+def test_reasons_stand_in_full_and_lead_to_their_slice(panel, host, scene, head):
+    shown(panel, host, put(scene, head, reasons=REASONS))
+    table = panel.reasons.table
+    assert cells(table, 0) == ["− Against", REASONS[0].text, "6"]
+    assert cells(table, 1) == ["! Caution", "The other side looks the same.", ""]
+    assert "95th percentile: 118 HU" in table.item(0, 1).toolTip()
+    heights = []
+    for width in (320, 700, 320):
+        panel.widget.resize(width, 1600)
+        host.wait_until(lambda width=width: panel.widget.width == width)
+        host.wait_until(lambda: table.height >= table.rowHeight(0) + table.rowHeight(1))
+        host.process_events()
+        heights.append(table.rowHeight(0))
+        assert table.horizontalScrollBar().maximum == 0
+    line = table.fontMetrics().height()
+    lines = table.fontMetrics().horizontalAdvance(REASONS[0].text) / table.columnWidth(1)
+    assert heights[0] == heights[2] >= lines * line
+    assert heights[1] < heights[0]
+    table.setCurrentCell(1, 1)
+    assert panel.current != 5
+    table.setCurrentCell(0, 1)
+    assert panel.current == 5
+
+
+def test_without_reasons_there_is_no_empty_table(panel, host, result):
+    shown(panel, host, result)
+    assert not panel.reasons.widget.visible
+
+
+def test_likeness_is_said_and_what_is_unlike_stands_beside_the_verdict(panel, host, scene, head):
+    unlike = Likeness("unlike", 2.5, "600 computer-made phantoms", ("noise finer than in any of them",))
+    verdict = replace(head.finding.verdict, label="indeterminate", by_rule="positive")
+    shown(panel, host, put(scene, head, likeness=unlike, verdict=verdict))
+    assert panel.banner.verdict_label.text == "◆ INDETERMINATE · unlike the images that this model was made from"
+    assert "noise finer than in any of them" in panel.reasons.likeness_label.text
+    assert not panel.reasons.table.visible
 
 
 def test_slice_table_lists_every_slice_with_what_the_model_says(panel, host, result):

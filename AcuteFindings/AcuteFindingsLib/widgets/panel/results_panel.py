@@ -1,4 +1,4 @@
-"""What a detector found, as a person reads it: banner, measurements, warnings and slices."""
+"""What a detector found, as a person reads it: banner, warnings, reasons, measurements and slices."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +12,7 @@ from AcuteFindingsLib.scene.navigation import jump_to_slice, next_positive
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.scene.sequence_frame import frame_words
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.widgets.panel.reasons_table import ReasonsTable
 from AcuteFindingsLib.widgets.panel.slice_table import SliceTable
 from AcuteFindingsLib.widgets.panel.verdict_banner import VerdictBanner
 from AcuteFindingsLib.widgets.parts import cell, column, fit_height, push_button, row, shortcut, table, text_label
@@ -46,6 +47,7 @@ class ResultsPanel:
         self.banner = VerdictBanner()
         self.warnings_label = text_label(_("What to keep in mind when reading this result"))
         self.warnings_label.setObjectName("warningsLabel")
+        self.reasons = ReasonsTable(self.go_to)
         self.measurements = table(
             [_("Measurement"), _("Value")], _("Measurements made on the result"), name="measurementsTable"
         )
@@ -66,6 +68,7 @@ class ResultsPanel:
             self.empty_label,
             self.banner.widget,
             self.warnings_label,
+            self.reasons.widget,
             self.measurements,
             self.buttons,
             self.slices.details_label,
@@ -89,6 +92,7 @@ class ResultsPanel:
         warnings = sorted(finding.warnings, key=lambda item: GRAVEST_FIRST.index(item.severity)) if finding else ()
         self.warnings_label.setVisible(bool(warnings))
         self.warnings_label.setText("\n".join(_notice_line(item) for item in warnings))
+        self.reasons.show(finding)
         self._show_measurements(tuple(item for item in finding.measurements if _in_table(item)) if finding else ())
         self.buttons.setVisible(finding is not None and len(finding.slices) > 1)
         self.slices.show(result)
