@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import SimpleITK as sitk
 
+from AcuteFindingsLib.detectors.acquisition import Acquisition, acquisition_from_dict
 from AcuteFindingsLib.detectors.code import Code
 from AcuteFindingsLib.detectors.kind import Segment
 from AcuteFindingsLib.errors import ExportError, StudyError
@@ -204,6 +205,8 @@ class Finding:
         What speaks for and against the verdict, the most telling first.
     likeness
         How like the study is to the model's own images; None in findings of earlier versions.
+    acquisition
+        How the images were made, as their headers state it; None in findings of earlier versions.
     """
 
     detector: str
@@ -224,6 +227,7 @@ class Finding:
     phantom: bool = False
     reasons: tuple[Reason, ...] = ()
     likeness: Likeness | None = None
+    acquisition: Acquisition | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -262,6 +266,7 @@ class Finding:
             "warnings": [asdict(item) for item in self.warnings],
             "reasons": [asdict(item) for item in self.reasons],
             "likeness": asdict(self.likeness) if self.likeness else None,
+            "acquisition": asdict(self.acquisition) if self.acquisition else None,
             "timings": dict(self.timings),
         }
 
@@ -382,6 +387,7 @@ def finding_from_dict(data: dict[str, Any], folder: Path) -> Finding:
             Reason(**{**item, "values": _measurements_from(item["values"])}) for item in data.get("reasons", ())
         ),
         likeness=_likeness_from(data.get("likeness")),
+        acquisition=acquisition_from_dict(data["acquisition"]) if data.get("acquisition") else None,
     )
 
 

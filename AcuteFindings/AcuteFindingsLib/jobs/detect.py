@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+from AcuteFindingsLib.detectors.acquisition import acquisition_of
 from AcuteFindingsLib.detectors.finding import Computed, Finding
 from AcuteFindingsLib.detectors.load import LoadedDetector
 from AcuteFindingsLib.detectors.registry import find_kind
@@ -112,6 +113,7 @@ def detect(
     finding = replace(
         finding,
         model=identity,
+        acquisition=acquisition_of(study),
         warnings=merge_notices(notices, finding.warnings, *(item.notices for item in loaded.predictors.values())),
     )
     at("Weighing the verdict", 0.98)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.acquisition import Acquisition
 from AcuteFindingsLib.detectors.finding import (
     Code,
     Computed,
@@ -62,6 +63,7 @@ def finding() -> Finding:
         warnings=(Notice("thick", "warn", "Slices are thick."),),
         timings={"network": 1.5},
         series_instance_uid="1.2.3",
+        acquisition=Acquisition("CT", "ACME", "One", "H31s", kvp=120.0, spacing_mm=(2.4, 0.48, 0.5), images=4),
     )
 
 
@@ -69,6 +71,7 @@ def test_finding_is_the_same_after_a_trip_through_its_files(finding: Finding, tm
     back = load_finding(finding.save(tmp_path))
     assert back.to_dict() == finding.to_dict()
     assert back.model == finding.model
+    assert back.acquisition == finding.acquisition
     np.testing.assert_array_equal(back.masks[0].array, finding.masks[0].array)
     np.testing.assert_array_equal(back.heatmap.array, finding.heatmap.array)
     np.testing.assert_allclose(back.heatmap.ijk_to_ras, finding.heatmap.ijk_to_ras)
@@ -80,7 +83,10 @@ def test_json_has_the_fields_that_readers_rely_on(finding: Finding, tmp_path: Pa
         *("id", "version", "sha256", "trained_on", "never_saw", "chosen"),
         *("runtime", "device", "beside"),
     }
-    assert set(data["verdict"]) == {"label", "probability", "threshold", "rule", "explanation"}
+    assert set(data["verdict"]) == {
+        *("label", "probability", "threshold", "rule", "explanation"),
+        *("by_rule", "calibration"),
+    }
     assert {"index", "position_ras", "sop_instance_uid", "probabilities"} <= set(data["slices"][0])
     assert {"name", "code", "file"} <= set(data["masks"][0])
     assert (tmp_path / data["masks"][0]["file"]).is_file()
