@@ -21,11 +21,10 @@ from AcuteFindingsLib.errors import AcuteFindingsError, ExportError, StudyError
 from AcuteFindingsLib.files import replace_when_written
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.nrrd_writer import as_kind
+from AcuteFindingsLib.study.packed_study import ARRAY, STUDY, STUDY_FORMAT_VERSION
 from AcuteFindingsLib.study.study import DicomFacts, SourceSlice, Study
 
-STUDY, ARRAY, FINDING = "study.json", "array.npy", "finding.json"
-
-STUDY_FORMAT_VERSION = 1
+FINDING = "finding.json"
 
 # Of a study, what JSON holds as it is.
 _PLAIN = ("modality", "intensity", "orientation", "pixel_spacing_known", "regridded", "source_name")

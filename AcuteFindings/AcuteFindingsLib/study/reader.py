@@ -29,6 +29,7 @@ from AcuteFindingsLib.study.file_kinds import WHAT_IS_READ, kind_of, shown_name
 from AcuteFindingsLib.study.folder_files import files_below
 from AcuteFindingsLib.study.images import header_of_pair, is_picture, is_volume, read_volume
 from AcuteFindingsLib.study.notice import Notice
+from AcuteFindingsLib.study.packed_study import is_packed_study, read_packed_study
 from AcuteFindingsLib.study.pictures import read_picture
 from AcuteFindingsLib.study.requirements import CtRequirements, Requirements, requirements_of
 from AcuteFindingsLib.study.study import Study
@@ -54,7 +55,7 @@ def read_study(
     ----------
     path
         A DICOM file (also zstd- or gzip-compressed), a folder that is searched with its subfolders, a zip of one, a
-        NIfTI, NRRD or MetaImage file, or a PNG or JPEG picture.
+        NIfTI, NRRD or MetaImage file, a PNG or JPEG picture, or a study as `packed_study` packs it.
     requirements
         What is asked of the study: decides among several series, and whether a picture is a CT slice or a radiograph.
         Other series are listed in `Study.notices`.
@@ -85,6 +86,8 @@ def read_study(
         return image
     name, unpacked = shown_name(path), None
     if path.is_file() and is_zip(path):
+        if is_packed_study(path):
+            return read_packed_study(path)
         unpacked = unpack_zip(path)
         path = unpacked.folder
     with quiet_pydicom():
