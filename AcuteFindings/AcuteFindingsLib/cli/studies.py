@@ -30,6 +30,7 @@ from AcuteFindingsLib.cli.tables import print_rows
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.phantoms import phantom_kinds
 from AcuteFindingsLib.detectors.registry import detector_ids, find_kind, image_tasks
+from AcuteFindingsLib.errors import StudyError
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.jobs.predict_images import ImagesResult
@@ -179,16 +180,25 @@ def phantom(
         bool | None,
         typer.Option("--positive/--negative", help="With or without the finding; default: chosen by the seed."),
     ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option("--variant", help="What looks like the finding or hides it; may be repeated (head-ct: shunt, …)."),
+    ] = None,
 ) -> None:
     """Make computer-made studies as DICOM, with their truth; they depict no person."""
-    from AcuteFindingsLib.detectors.phantoms import make_phantom
+    from AcuteFindingsLib.detectors.phantoms import make_phantom, phantom_variants
     from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 
     one_of("KIND", kind, phantom_kinds())
+    if variant and not phantom_variants(kind):
+        raise StudyError(f"--variant {variant[0]}: {kind} phantoms have no variants.")
+    for name in variant or ():
+        one_of("--variant", name, phantom_variants(kind))
+    options = {"variants": tuple(variant)} if variant else {}
     with progress_bar() as progress:
         for number in range(count):
             progress(f"Making {kind} {seed + number}", number / count)
-            folder = write_phantom(make_phantom(kind, seed + number, positive=positive), out)
+            folder = write_phantom(make_phantom(kind, seed + number, positive=positive, **options), out)
             out_console.print(str(folder))
 
 

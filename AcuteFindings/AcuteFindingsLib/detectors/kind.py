@@ -85,6 +85,8 @@ class SamplePhantoms:
         What the finding is called in the phantom's truth files: the mask's file, the columns of the tables.
     mask
         Name of the finding's mask, where that is another one.
+    variants
+        What the generator can add that looks like the finding and is none, or hides it: its option ``variants``.
     exam_labels
         ``"module:name"`` of the function from a row of ``study.csv`` to the labels of the whole examination that data
         sets have; empty where labels are of slices alone.
@@ -104,6 +106,7 @@ class SamplePhantoms:
     samples: tuple[Sample, ...] = ()
     mask: str = ""
     exam_labels: str = ""
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,11 @@ def phantom_kinds() -> tuple[str, ...]:
     return tuple(_known())
 
 
+def phantom_variants(kind: str) -> tuple[str, ...]:
+    """Return what phantoms of a kind can show beside the finding; raises `ValueError` for an unknown kind."""
+    return _find(kind).variants
+
+
 def find_generator(kind: str) -> "Callable[..., Phantom]":
     """Return the function that draws phantoms of a kind; raises `ValueError` for an unknown kind."""
     return load_reference(_find(kind).make)

@@ -130,5 +130,14 @@ KIND = DetectorKind(
             Sample("Head CT phantom, hemorrhage", True, "SampleHemorrhage.png"),
             Sample("Head CT phantom, no hemorrhage", False, "SampleNoHemorrhage.png"),
         ),
+        variants=(
+            "falx-calcification",
+            "choroid-calcification",
+            "basal-ganglia-calcification",
+            "shunt",
+            "post-operative",
+            "beam-hardening",
+            "motion",
+        ),
     ),
 )

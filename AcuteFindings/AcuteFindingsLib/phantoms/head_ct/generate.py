@@ -27,6 +27,7 @@ from AcuteFindingsLib.phantoms.head_ct.bleeds import (
 from AcuteFindingsLib.phantoms.head_ct.face import face_levels
 from AcuteFindingsLib.phantoms.head_ct.render import AIR_HU, Painter
 from AcuteFindingsLib.phantoms.head_ct.space import Space, make_space, ramp, rotation_matrix
+from AcuteFindingsLib.phantoms.head_ct.variants import Change, change_levels, draw_change, moved_slices
 from AcuteFindingsLib.phantoms.noise import noise_sd, quantum_noise
 from AcuteFindingsLib.phantoms.phantom import FINDING, Phantom
 
@@ -49,11 +50,13 @@ def make_head_ct(
     matrix: int = 512,
     slice_spacing: float | None = None,
     dose: float | None = None,
+    variants: Sequence[str] = (),
     finding: str = FINDING,
 ) -> Phantom:
     """Make one head CT.
 
-    The same seed gives the same head with and without blood, so pairs differ in the bleed (and its mass effect) alone.
+    The same seed gives the same head with and without blood, so pairs differ in the bleed (and its mass effect) alone;
+    and the same with and without a variant.
 
     Parameters
     ----------
@@ -70,6 +73,8 @@ def make_head_ct(
         mm between slices (contiguous ones); None draws 2.5 to 5 mm.
     dose
         Relative dose, 1 a usual one; None draws it.
+    variants
+        What looks like blood and is none, or hides it: some of `variants.VARIANTS`.
     finding
         What the union of all bleeds is called among the masks.
 
@@ -82,11 +87,12 @@ def make_head_ct(
     Raises
     ------
     ValueError
-        If a bleed type is unknown, or `bleed_types` and ``positive=False`` contradict each other.
+        If a bleed type or a variant is unknown, or `bleed_types` and ``positive=False`` contradict each other.
     """
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence([_STREAM, seed]).spawn(6)]
-    head_rng, scan_rng, anatomy_rng, bleed_rng, grain_rng, noise_rng = streams
-    head = draw_head(head_rng)
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence([_STREAM, seed]).spawn(7)]
+    head_rng, scan_rng, anatomy_rng, bleed_rng, grain_rng, noise_rng, variant_rng = streams
+    change = draw_change(draw_head(head_rng), variants, variant_rng)
+    head = change.head
     types = _choose_types(bleed_rng, positive, bleed_types)
     bleeds = [draw_bleed(kind, head, bleed_rng) for kind in types]
     scan = _draw_scan(scan_rng, head, slice_spacing, dose)
@@ -94,7 +100,7 @@ def make_head_ct(
 
     sub_slices = 2 if spacing > 1.5 else 1
     space = _scan_space(scan, head, matrix=matrix, pixel=pixel, sub_slices=sub_slices)
-    levels = _all_levels(space, head, bleeds, anatomy_rng, grain_rng)
+    levels = _all_levels(space, change, bleeds, anatomy_rng, grain_rng)
     painter = Painter(
         space,
         levels,
@@ -104,10 +110,14 @@ def make_head_ct(
         pixel_mm=pixel,
     )
     array, masks = _paint_all(painter, space, matrix=matrix, sub_slices=sub_slices, finding=finding)
+    moved_slices(array, pixel, change)
     _add_head_holder(array, pixel, scan)
     array += _scan_noise(noise_rng, array, pixel, scan)
     np.clip(array, -1024, 3071, out=array)
-    return _with_labels(seed, np.round(array), (spacing, pixel, pixel), masks, head, bleeds, scan, finding)
+    made = _with_labels(seed, np.round(array), (spacing, pixel, pixel), masks, head, bleeds, scan, finding)
+    if variants:
+        made.parameters["variants"] = list(variants)
+    return made
 
 
 def _choose_types(
@@ -172,11 +182,12 @@ def _scan_space(scan: dict[str, float], head: HeadDraw, *, matrix: int, pixel: f
 
 def _all_levels(
     space: Space,
-    head: HeadDraw,
+    change: Change,
     bleeds: Sequence[Bleed],
     anatomy_rng: np.random.Generator,
     grain_rng: np.random.Generator,
 ) -> Levels:
+    head = change.head
     levels = skull_levels(space, head, anatomy_rng)
     brain = _uneven(space, pushed_brain(space, bleeds), anatomy_rng)
     levels |= fold_levels(space, head, brain, levels["inner"], anatomy_rng)
@@ -188,6 +199,7 @@ def _all_levels(
     levels["brain_x"] = brain[0]
     levels["falx_x"] = (0.6 * brain[0] + 0.4 * space.x).astype(np.float32)
     levels["z"] = space.z
+    levels |= change_levels(space, change, levels, brain)
     levels |= bleed_levels(space, bleeds, levels, grain_rng)
     side = next((bleed.side for bleed in bleeds if bleed.place == "falx"), 1)
     levels["blood_x"] = side * levels["falx_x"]

@@ -8,6 +8,7 @@ from AcuteFindingsLib.phantoms.head_ct.anatomy import HeadDraw
 from AcuteFindingsLib.phantoms.head_ct.bleeds import BLEED_TYPES
 from AcuteFindingsLib.phantoms.head_ct.face import FACE_TOP_MM
 from AcuteFindingsLib.phantoms.head_ct.space import Space, ramp
+from AcuteFindingsLib.phantoms.head_ct.variants import KERF_HU, PLATE_HU, SCAR_HU, SHUNT_HU
 
 AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -95.0, 52.0, 25.0
 TABLE_HU, DIPLOE_HU, BASE_HU = 1350.0, 620.0, 900.0
@@ -16,7 +17,7 @@ _RIBBON_MM = 2.8
 # Solids smaller than the head: where none of one is nearer than this, its level is not lifted at all.
 _FACE_SOLIDS = ("wall", "globe", "lens", "eye_muscle", "orbit", "air")
 _BRAIN_SOLIDS = ("vent", "fourth", "cistern", "core", "deep", "nuclei", "calc", "infarct")
-_SOLIDS = frozenset((*_FACE_SOLIDS, *_BRAIN_SOLIDS, "temporal", "pinna"))
+_SOLIDS = frozenset((*_FACE_SOLIDS, *_BRAIN_SOLIDS, "temporal", "pinna", "shunt", "kerf", "plate"))
 _OUT_OF_REACH_MM = 5.0
 _FACE = frozenset((*_FACE_SOLIDS, "layers", "bellies", "bulk"))
 
@@ -83,6 +84,7 @@ class Painter:
         hu += inside * (content - hu)
         for kind in shares:
             shares[kind] = shares[kind] * inside
+        hu += _share(level, "shunt", self.soft) * (SHUNT_HU - hu)
         return hu, shares, inside
 
     def _outside(self, level: dict[str, np.ndarray], edge: np.ndarray) -> np.ndarray:
@@ -106,7 +108,9 @@ class Painter:
         hu += ramp(skin + 2.2, edge) * (SKIN_HU - hu)
         hu += _share(level, "wall", soft) * (BASE_HU * (0.55 + 0.6 * level["thick"]) - hu)
         bone, share = self._bone(level, edge)
+        bone = bone + _share(level, "kerf", soft) * (KERF_HU - bone)
         hu += share * (bone - hu)
+        hu += _share(level, "plate", soft) * (PLATE_HU - hu)
         air = ramp(skin, edge)
         if "air" in level:
             np.maximum(air, _share(level, "air", soft) * ramp(level["inner"] - 1.6, soft), out=air)
@@ -160,6 +164,8 @@ class Painter:
         vent_share = ramp(vent, soft)
         content += vent_share * (head.csf_hu - content)
         self._membranes(content, level, in_falx, depth)
+        if "scar" in level:
+            content += ramp(level["scar"], soft) * (SCAR_HU - content)
         content += head.cupping_hu * np.exp(-np.maximum(depth, 0) / 5.0) + level["hardening"]
         content += _share(level, "calc", soft) * (CALCIUM_HU - content)
         shares = self._blood(level, outer_fluid, vent, squeezed)
