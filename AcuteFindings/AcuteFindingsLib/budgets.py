@@ -57,6 +57,8 @@ class Budgets:
         Bytes of memory that such a program may take.
     table_bytes
         Bytes of one table, unpacked; that of RSNA's hemorrhage challenge has 119 MB.
+    upload_bytes
+        Bytes that one upload to the server may have; 5,000 CT slices of 512×512 are 2.6 GB.
     """
 
     unpacked_bytes: int = 4 * _GIB
@@ -80,6 +82,7 @@ class Budgets:
     program_seconds: float = 300.0
     program_bytes: int = 16 * _GIB
     table_bytes: int = 512 * _MIB
+    upload_bytes: int = 4 * _GIB
 
 
 _current = Budgets()

@@ -84,6 +84,10 @@ class WorklistError(AcuteFindingsError):
     """The list of studies cannot be opened, read or written: says what is in the way and what to do."""
 
 
+class ServeError(AcuteFindingsError):
+    """The server cannot start, or cannot do what a client asks for: says what is in the way and what to do."""
+
+
 def named_error(kind: str, text: str, otherwise: type[AcuteFindingsError] = AcuteFindingsError) -> AcuteFindingsError:
     """Return the error of the class that another process named, or `otherwise` where no class has that name."""
     known = globals().get(kind)

@@ -34,6 +34,18 @@ def proven_files() -> Path:
     return _kept("cache", "acutefindings-checked") / "files.json"
 
 
+def results_folder() -> Path:
+    """Return the folder of results where none is named: on Linux ``~/.local/share/acutefindings/results``.
+
+    Raises as `models_cache`.
+    """
+    try:
+        import platformdirs
+    except ImportError:
+        return _home() / "AcuteFindings" / "results"
+    return platformdirs.user_data_path("acutefindings", appauthor=False) / "results"
+
+
 def settings_folder() -> Path:
     """Return the folder of settings: on Linux ``~/.config/acutefindings``; raises as `models_cache`."""
     return _kept("config", "acutefindings")

@@ -20,6 +20,7 @@ from AcuteFindingsLib.cli import (
     pacs,
     providers,
     public_models,
+    serve,
     studies,
     train,
     watch,
@@ -42,7 +43,16 @@ app = typer.Typer(
     help=f"Find {listed(finding_words(), 'and')}, with evidence. {RESEARCH_USE_ONLY}",
 )
 _COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
-    "Studies": (studies.run, batch.batch, watch.watch, studies.check, studies.predict, studies.phantom, studies.demo),
+    "Studies": (
+        studies.run,
+        batch.batch,
+        watch.watch,
+        serve.serve,
+        studies.check,
+        studies.predict,
+        studies.phantom,
+        studies.demo,
+    ),
     "Archives": (pacs.find, pacs.pull, pacs.push),
     "Research": (
         explore.explore,

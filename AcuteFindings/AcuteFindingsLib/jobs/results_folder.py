@@ -100,6 +100,22 @@ def results_folder(out: Path, *, entries: Sequence[str] = RESULTS, what: str = "
             raise
 
 
+def remove_results(out: Path, *, what: str = "--out") -> None:
+    """Remove the results that a run wrote into a folder; what others put there stays, and with it the folder.
+
+    Raises
+    ------
+    ExportError
+        Another run writes there, or they cannot be removed.
+    """
+    target = Path(os.path.realpath(out))
+    said = f"{what} {out}"
+    with _alone(target, said), writing(said):
+        _finish_killed(target)
+        if (target / MANIFEST).is_file():
+            _discard(target)
+
+
 @contextmanager
 def writing(said: str) -> Iterator[None]:
     """Turn errors of the file system into a sentence about the folder that the user named.

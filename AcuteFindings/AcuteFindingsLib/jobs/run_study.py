@@ -1,6 +1,6 @@
 """One study from its files to a verdict with evidence: the main job, run in-process by the command line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -71,7 +71,7 @@ def run_study(
     *,
     study: Study | None = None,
     load: Callable[..., Predictor] | None = None,
-    also: Mapping[str, Callable[[StudyResult], bytes]] | None = None,
+    also: Mapping[str, Callable[[StudyResult], Iterable[bytes]]] | None = None,
     progress: Progress = no_progress,
     cancelled: Cancelled = never_cancelled,
 ) -> StudyResult:
@@ -86,7 +86,8 @@ def run_study(
     load
         Turns packages into predictors, where networks are kept in memory from study to study.
     also
-        Further files of the folder by name, with what makes their content; they come with the results or not at all.
+        Further files of the folder by name, with what makes their content in pieces; they come with the results or not
+        at all.
 
     Raises
     ------
@@ -108,7 +109,8 @@ def run_study(
     with results_folder(request.out, entries=(*RESULTS, *((DICOM_FOLDER,) if wants_dicom else ()), *also)) as work:
         result = _run(request, work, study, load, progress, cancelled)
         for name, content in also.items():
-            (work / name).write_bytes(content(result))
+            with writing(f"--out {request.out}"), (work / name).open("wb") as stream:
+                stream.writelines(content(result))
     return result.moved(work, request.out)
 
 

@@ -1,1 +1,1 @@
-"""The list and its studies over HTTP: an API, and a page that uses it."""
+"""A web page and an HTTP API: studies are uploaded, read as jobs over the engines of the worklist, and shown."""

@@ -74,8 +74,15 @@ def nrrd_pieces(
             place[...] = as_kind(plane, kind)
         return block.ravel().view(np.uint8)
 
+    yield from gzip_pieces(blocks_of(planes, shape, kind), voxels)
+
+
+def blocks_of(planes: Iterable[np.ndarray], shape: Sequence[int], kind: np.dtype) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield planes in blocks of a size that is worth a thread of its own, for `gzip_pieces`."""
     at_once = max(1, _BLOCK // max(1, kind.itemsize * math.prod(shape[1:])))
-    yield from gzip_pieces(_several(planes, at_once), voxels)
+    rest = iter(planes)
+    while some := tuple(islice(rest, at_once)):
+        yield some
 
 
 def as_kind(array: np.ndarray, kind: np.dtype) -> np.ndarray:
@@ -85,12 +92,6 @@ def as_kind(array: np.ndarray, kind: np.dtype) -> np.ndarray:
     limits = np.iinfo(kind)
     rounded = np.rint(array)
     return np.clip(rounded, limits.min, limits.max, out=rounded).astype(kind)
-
-
-def _several(planes: Iterable[np.ndarray], count: int) -> Iterator[tuple[np.ndarray, ...]]:
-    rest = iter(planes)
-    while some := tuple(islice(rest, count)):
-        yield some
 
 
 def _header(shape: Sequence[int], kind: np.dtype, ijk_to_ras: np.ndarray, *, compressed: bool) -> str:

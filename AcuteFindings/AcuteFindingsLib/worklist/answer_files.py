@@ -1,5 +1,6 @@
 """What readers said, as files beside the results: one file an answer, so that two never write the same."""
 
+import glob
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,12 @@ def write_answer(folder: Path, said: AnswerFile) -> None:
             f"The answer is on the list, but could not be written to {folder / _FOLDER} too "
             f"({error.strerror or error}); a list that is rebuilt from that folder alone would lack it."
         ) from error
+
+
+def remove_answers(folder: Path, key: str) -> None:
+    """Remove the answers to one study from a folder of results."""
+    for path in (folder / _FOLDER).glob(f"{glob.escape(key)}-*.json"):
+        path.unlink(missing_ok=True)
 
 
 def read_answers(folder: Path) -> list[AnswerFile]:

@@ -18,7 +18,7 @@ from AcuteFindingsLib.jobs.worker_jobs import WarmModels
 from AcuteFindingsLib.jobs.write_results import StudyResult
 from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.models.find import default_package, find_package
-from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
+from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
 from AcuteFindingsLib.providers.load import split_model
 from AcuteFindingsLib.study.choose import fitting
 from AcuteFindingsLib.study.dicom_facts import facts_of
@@ -32,11 +32,21 @@ from AcuteFindingsLib.study.requirements import CtRequirements, RadiographRequir
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.intake.spool import files_now
-from AcuteFindingsLib.worklist.records import RECORD, Record, ResultsFolder, instances_of, now, record_bytes
+from AcuteFindingsLib.worklist.records import (
+    RECORD,
+    UPLOAD,
+    Record,
+    ResultsFolder,
+    instances_of,
+    now,
+    record_bytes,
+)
+from AcuteFindingsLib.worklist.viewing import carries_dicom, viewing_files
 from AcuteFindingsLib.worklist.words import State
 
 _KNOWN_SECONDS = 60.0
 _SHORTEST_NAME = 4
+_SHARE_OF_READING = 0.15
 _NO_HEADER: tuple[type[Exception], ...] = (InvalidDicomError, *UNREADABLE)
 
 AUTO = "auto"
@@ -57,6 +67,9 @@ class ReadSettings:
         As `jobs.run_study.StudyRequest` has them.
     retry_failed
         Read again what failed before.
+    upload
+        The study was uploaded to the server: its key is `ResultsFolder.key_of_upload`, the files that its page shows
+        are written beside the results (`viewing`), and DICOM results where the study can carry them.
     """
 
     out: Path
@@ -66,6 +79,7 @@ class ReadSettings:
     model_folders: tuple[Path, ...] = ()
     dicom: bool = False
     retry_failed: bool = False
+    upload: bool = False
 
     @property
     def asked(self) -> str:
@@ -121,9 +135,11 @@ class Reader:
             said = f"A file of the study cannot be read: {error.strerror or error}."
             return [self._without_files(folder, exam, kind, said) for kind in self._kinds(exam)]
         outcomes = []
-        for kind in self._kinds(exam):
+        asked = self._kinds(exam)
+        for place, kind in enumerate(asked):
             stop_if(cancelled)
-            outcome = self._read(folder, exam, kind, instances, stamp, progress, cancelled)
+            share = part_of(progress, place / len(asked), (place + 1) / len(asked))
+            outcome = self._read(folder, exam, kind, instances, stamp, share, cancelled)
             outcomes += [] if outcome is None else [outcome]
         return outcomes
 
@@ -156,7 +172,7 @@ class Reader:
         progress: Progress,
         cancelled: Cancelled,
     ) -> Outcome | None:
-        key = folder.key(exam, kind.id, instances)
+        key = self._key(folder, exam, kind, instances)
         with folder.alone(key) as alone:
             before = folder.read(key)
             record = Record(
@@ -169,6 +185,7 @@ class Reader:
                 arrived=(before.arrived if before is not None else exam.arrived) or now(),
                 started=now(),
                 attempts=1 + (before.attempts if before is not None else 0),
+                origin=self._origin,
             )
             if not alone:
                 return Outcome(record)
@@ -180,7 +197,7 @@ class Reader:
                     requirements=kind.requirements,
                     files=exam.files or None,
                     one_examination=True,
-                    progress=progress,
+                    progress=part_of(progress, 0.0, _SHARE_OF_READING),
                 )
                 if self.settings.detector == AUTO and not fitting(study, {kind.id: kind.requirements}):
                     return None
@@ -203,7 +220,7 @@ class Reader:
         record = replace(record, series_uid=study.dicom.series_instance_uid)
         done: list[Record] = []
 
-        def content(result: StudyResult) -> bytes:
+        def content(result: StudyResult) -> list[bytes]:
             finding = result.finding
             done.append(
                 replace(
@@ -216,7 +233,7 @@ class Reader:
                     finished=now(),
                 )
             )
-            return record_bytes(done[-1])
+            return [record_bytes(done[-1])]
 
         run_study(
             StudyRequest(
@@ -226,13 +243,13 @@ class Reader:
                 model=settings.model,
                 device=settings.device,
                 model_folders=settings.model_folders,
-                dicom=settings.dicom,
+                dicom=settings.dicom or (settings.upload and carries_dicom(study)),
                 hint="",
             ),
             study=study,
             load=self.models.load,
-            also={RECORD: content},
-            progress=progress,
+            also={**(viewing_files(study) if settings.upload else {}), RECORD: content},
+            progress=part_of(progress, _SHARE_OF_READING, 1.0),
             cancelled=cancelled,
         )
         return done[-1]
@@ -263,8 +280,17 @@ class Reader:
         weights = weights_of(kind.task.made_for, self.settings.model, self.settings.model_folders, minute)
         return weights is None or before.model_sha256 == weights
 
+    @property
+    def _origin(self) -> str:
+        return UPLOAD if self.settings.upload else ""
+
+    def _key(self, folder: ResultsFolder, exam: Exam, kind: DetectorKind, instances: str) -> str:
+        if self.settings.upload:
+            return folder.key_of_upload(kind.id, instances, self.settings.asked)
+        return folder.key(exam, kind.id, instances)
+
     def _without_files(self, folder: ResultsFolder, exam: Exam, kind: DetectorKind, said: str) -> Outcome:
-        key = folder.key(exam, kind.id, str(exam.source))
+        key = self._key(folder, exam, kind, str(exam.source))
         before = folder.read(key)
         when = now()
         record = Record(
@@ -278,6 +304,7 @@ class Reader:
             started=when,
             finished=when,
             attempts=1 + (before.attempts if before is not None else 0),
+            origin=self._origin,
         )
         folder.write(record)
         return Outcome(record)

@@ -34,6 +34,9 @@ from AcuteFindingsLib.worklist.words import State
 RECORD = "record.json"
 """The record beside a finding."""
 
+UPLOAD = "upload"
+"""`Record.origin` of what was uploaded."""
+
 _KEY_LENGTH = 20
 _MOST_BYTES = 2**20
 
@@ -67,6 +70,8 @@ class Record:
         ISO 8601, UTC: when the study was first seen, its reading began and ended.
     attempts
         How often it was read, whole or not.
+    origin
+        ``"upload"`` where it came by upload to the server (`serve`), which removes it after a time; else empty.
     software
         The version of AcuteFindings that read it: a later one may read what was refused or failed.
     """
@@ -87,6 +92,7 @@ class Record:
     started: str = ""
     finished: str = ""
     attempts: int = 0
+    origin: str = ""
     software: str = __version__
 
 
@@ -116,8 +122,17 @@ class ResultsFolder:
 
     def key(self, exam: Exam, detector: str, instances: str) -> str:
         """Return the key of a study and detector; a study without UID is known by its content."""
-        said = f"{exam.study_uid or instances}|{detector}".encode()
-        return hmac.new(self._secret, said, hashlib.sha256).hexdigest()[:_KEY_LENGTH]
+        return self._key(f"{exam.study_uid or instances}|{detector}")
+
+    def key_of_upload(self, detector: str, instances: str, asked: str) -> str:
+        """Return the key of a study that somebody uploaded: by its content and by what was asked for.
+
+        A UID inside an uploaded file is only what the file says: it must not put results in the place of others.
+        """
+        return self._key(f"upload|{instances}|{asked}|{detector}")
+
+    def _key(self, said: str) -> str:
+        return hmac.new(self._secret, said.encode(), hashlib.sha256).hexdigest()[:_KEY_LENGTH]
 
     def results(self, key: str) -> Path:
         """Return the folder of one study's results."""
@@ -137,6 +152,10 @@ class ResultsFolder:
         """Keep why there is no finding, whole or not at all; raises `OSError` where it cannot be written."""
         with replace_when_written(self.folder / "records" / f"{record.key}.json") as partial:
             partial.write_bytes(record_bytes(record))
+
+    def forget(self, key: str) -> None:
+        """Remove why there is no finding for a study; raises `OSError` where that is not possible."""
+        (self.folder / "records" / f"{key}.json").unlink(missing_ok=True)
 
     def records(self) -> Iterator[Record]:
         """Yield what became of every study, in the order of the keys; records that cannot be read are left out."""

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, delete, event, insert, select, update
+from sqlalchemy import Connection, create_engine, delete, event, func, insert, select, update
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from AcuteFindingsLib.errors import WorklistError
 from AcuteFindingsLib.names import printable
-from AcuteFindingsLib.worklist.answer_files import AnswerFile, read_answers, write_answer
+from AcuteFindingsLib.worklist.answer_files import AnswerFile, read_answers, remove_answers, write_answer
 from AcuteFindingsLib.worklist.item import WorklistItem
 from AcuteFindingsLib.worklist.records import Record, ResultsFolder
 from AcuteFindingsLib.worklist.tables import ANSWERS, STUDIES
@@ -90,6 +90,31 @@ class Store:
             said = connection.execute(select(ANSWERS).order_by(ANSWERS.c.at, ANSWERS.c.id)).mappings().all()
         last = {answer["key"]: answer for answer in said}
         return [_item(dict(row), last.get(row["key"])) for row in rows]
+
+    def item(self, key: str) -> WorklistItem | None:
+        """Return the row of one study, with its last answer; None where the list has none."""
+        with self._told(), self._engine.connect() as connection:
+            row = connection.execute(select(STUDIES).where(STUDIES.c.key == key)).mappings().first()
+            said = select(ANSWERS).where(ANSWERS.c.key == key).order_by(ANSWERS.c.at.desc(), ANSWERS.c.id.desc())
+            last = None if row is None else connection.execute(said.limit(1)).mappings().first()
+        return None if row is None else _item(dict(row), last)
+
+    def forget(self, key: str) -> None:
+        """Take a study off the list with all answers to it, for its results are being removed."""
+        with self._told(), self._engine.begin() as connection:
+            connection.execute(delete(ANSWERS).where(ANSWERS.c.key == key))
+            connection.execute(delete(STUDIES).where(STUDIES.c.key == key))
+        remove_answers(self.folder.folder, key)
+
+    def edition(self) -> tuple[object, ...]:
+        """Return what differs after any change of the list, whichever program made it."""
+        rows = select(
+            func.count(), func.max(STUDIES.c.finished), func.max(STUDIES.c.arrived), func.sum(STUDIES.c.urgency)
+        )
+        said = select(func.count(), func.max(ANSWERS.c.id))
+        states = select(STUDIES.c.state, func.count()).group_by(STUDIES.c.state).order_by(STUDIES.c.state)
+        with self._told(), self._engine.connect() as connection:
+            return tuple(tuple(row) for wanted in (rows, said, states) for row in connection.execute(wanted))
 
     def answers(self) -> list[AnswerFile]:
         """Return every answer, the earliest first."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from AcuteFindingsLib.jobs.results_folder import results_folder
+from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.reading import Outcome, ReadSettings
 from AcuteFindingsLib.worklist.records import RECORD, Record, ResultsFolder, instances_of, now, record_bytes
@@ -19,7 +20,7 @@ class PretendReader:
     def __init__(self, settings: ReadSettings) -> None:
         self.settings = settings
 
-    def read(self, exam: Exam) -> list[Outcome]:
+    def read(self, exam: Exam, *, progress: Progress = no_progress) -> list[Outcome]:
         """Write a record and a file of results; ``die`` ends the process, ``fail`` and ``refuse`` do as they say."""
         folder = ResultsFolder(self.settings.out)
         instances = instances_of(exam)
@@ -37,6 +38,7 @@ class PretendReader:
                 and not (before.state == "failed" and self.settings.retry_failed)
             ):
                 return [Outcome(before, skipped=True)]
+            progress("Pretending to read", 0.5)
             time.sleep(float(self.settings.device) if self.settings.device != "auto" else 0.0)
             name = exam.source.stem
             if "die" in name:

@@ -14,6 +14,7 @@ def make_engine(
     address: str | None = None,
     gpus: float | None = None,
     options: Mapping[str, str] | None = None,
+    keep: bool = False,
 ) -> Engine:
     """Return an engine.
 
@@ -27,6 +28,8 @@ def make_engine(
         As `ray.RayEngine` takes them.
     options
         As `slurm.SlurmEngine` takes them.
+    keep
+        As `local.LocalEngine` takes it; clusters start their workers for each run.
 
     Raises
     ------
@@ -36,7 +39,7 @@ def make_engine(
     if name == "local":
         from AcuteFindingsLib.worklist.engines.local import LocalEngine
 
-        return LocalEngine(workers or 1)
+        return LocalEngine(workers or 1, keep=keep)
     if name == "ray":
         from AcuteFindingsLib.worklist.engines.ray import RayEngine
 

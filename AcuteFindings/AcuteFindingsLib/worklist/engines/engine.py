@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import AcuteFindingsLib
 from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.models.task import load_reference
-from AcuteFindingsLib.progress import Cancelled
+from AcuteFindingsLib.progress import Cancelled, Progress, no_progress
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.reading import Outcome, Reader, ReadSettings
 
@@ -18,10 +18,17 @@ Answer = list[Outcome] | str
 Done = Callable[[Exam, Answer], None]
 """Called in the driver's process once for each examination, in the order in which they end."""
 
+Told = Callable[[Exam, str, float], None]
+"""Told in the driver's process what is being done with an examination, and the share of it that is done, 0..1."""
+
 MakeReader = str
 """``"module:name"`` of what makes a `Reader` of `ReadSettings`; another one in tests."""
 
 READER: MakeReader = "AcuteFindingsLib.worklist.engines.engine:make_reader"
+
+
+def tell_nobody(_exam: Exam, _text: str, _fraction: float) -> None:
+    """Tell nobody."""
 
 
 class Engine(Protocol):
@@ -49,8 +56,11 @@ class Engine(Protocol):
         done: Done,
         cancelled: Cancelled,
         reader: MakeReader = READER,
+        told: Told = tell_nobody,
     ) -> None:
         """Read every examination; return when all are answered.
+
+        Workers on other computers may tell nothing of what they are doing.
 
         Raises
         ------
@@ -72,10 +82,10 @@ def reader_of(reference: MakeReader, settings: ReadSettings) -> Any:
     return load_reference(reference)(settings)
 
 
-def answer_of(reader: Any, exam: Exam) -> Answer:
+def answer_of(reader: Any, exam: Exam, progress: Progress = no_progress) -> Answer:
     """Return what became of an examination, in a worker; what ends in a sentence concerns the folder of results."""
     try:
-        answer: Answer = reader.read(exam)
+        answer: Answer = reader.read(exam, progress=progress)
     # What is wrong with a study is a record; this is a folder that cannot be used.
     except Exception as error:
         return sentence(error)

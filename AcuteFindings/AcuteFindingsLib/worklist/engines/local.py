@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,12 +14,20 @@ from typing import Any
 
 from AcuteFindingsLib.progress import Cancelled, stop_if
 from AcuteFindingsLib.threads import core_count, use_threads
-from AcuteFindingsLib.worklist.engines.engine import READER, Done, MakeReader, answer_of, reader_of
+from AcuteFindingsLib.worklist.engines.engine import (
+    READER,
+    Done,
+    MakeReader,
+    Told,
+    answer_of,
+    reader_of,
+    tell_nobody,
+)
 from AcuteFindingsLib.worklist.engines.tries import Tries
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.reading import ReadSettings
 
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS, _SAY_SECONDS = 0.2, 0.2
 _THREADS = ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
 
@@ -55,6 +64,7 @@ class LocalEngine:
         done: Done,
         cancelled: Cancelled,
         reader: MakeReader = READER,
+        told: Told = tell_nobody,
     ) -> None:
         """See `engine.Engine.run`."""
         tries = Tries(exams, done)
@@ -77,10 +87,16 @@ class LocalEngine:
                     for place, worker in enumerate(workers):
                         if worker.pipe not in ready:
                             continue
-                        number, worker.number = worker.number, None
+                        number = worker.number
                         try:
                             answer = worker.pipe.recv()
+                            if isinstance(answer, Said):
+                                if number is not None:
+                                    told(exams[number], answer.text, answer.fraction)
+                                continue
+                            worker.number = None
                         except (EOFError, OSError):
+                            worker.number = None
                             _end(worker)
                             workers[place] = _start(context, settings, reader)
                             if number is not None:
@@ -120,9 +136,34 @@ def _work(pipe: Connection, settings: ReadSettings, reader: MakeReader) -> None:
             exam = pipe.recv()
         except (EOFError, OSError):
             return
-        answer = answer_of(reads, exam)
+        answer = answer_of(reads, exam, SaidProgress(pipe))
         with suppress(OSError):
             pipe.send(answer)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a worker says over its pipe while it reads."""
+
+    text: str
+    fraction: float
+
+
+class SaidProgress:
+    """The progress of one examination over a worker's pipe: where the stage changes, else a few times a second."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._text, self._next = "", 0.0
+
+    def __call__(self, text: str, fraction: float) -> None:
+        """See `progress.Progress`."""
+        now = time.monotonic()
+        if text == self._text and now < self._next:
+            return
+        self._text, self._next = text, now + _SAY_SECONDS
+        with suppress(OSError):  # Nobody is there to hear; the reading ends by itself.
+            self._pipe.send(Said(text, fraction))
 
 
 @contextmanager

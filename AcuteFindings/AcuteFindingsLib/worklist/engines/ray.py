@@ -7,7 +7,16 @@ from typing import Any
 from AcuteFindingsLib.errors import EngineError
 from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.progress import Cancelled, stop_if
-from AcuteFindingsLib.worklist.engines.engine import READER, Done, MakeReader, answer_of, library_paths, reader_of
+from AcuteFindingsLib.worklist.engines.engine import (
+    READER,
+    Done,
+    MakeReader,
+    Told,
+    answer_of,
+    library_paths,
+    reader_of,
+    tell_nobody,
+)
 from AcuteFindingsLib.worklist.engines.tries import Tries
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.reading import ReadSettings
@@ -63,6 +72,7 @@ class RayEngine:
         done: Done,
         cancelled: Cancelled,
         reader: MakeReader = READER,
+        told: Told = tell_nobody,  # noqa: ARG002
     ) -> None:
         """See `engine.Engine.run`."""
         if not exams:

@@ -18,9 +18,11 @@ from AcuteFindingsLib.worklist.engines.engine import (
     Answer,
     Done,
     MakeReader,
+    Told,
     answer_of,
     library_paths,
     reader_of,
+    tell_nobody,
 )
 from AcuteFindingsLib.worklist.engines.tries import Tries
 from AcuteFindingsLib.worklist.exams import Exam
@@ -86,6 +88,7 @@ class SlurmEngine:
         done: Done,
         cancelled: Cancelled,
         reader: MakeReader = READER,
+        told: Told = tell_nobody,  # noqa: ARG002
     ) -> None:
         """See `engine.Engine.run`."""
         tries = Tries(exams, done)

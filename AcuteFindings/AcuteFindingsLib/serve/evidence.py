@@ -1,0 +1,206 @@
+"""What a folder of results holds, in the forms in which a page and clients take it."""
+
+import io
+import json
+import threading
+import zipfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from AcuteFindingsLib.budgets import budgets
+from AcuteFindingsLib.detectors.finding import Finding, finding_from_dict
+from AcuteFindingsLib.export.chart import finding_chart
+from AcuteFindingsLib.export.report_tables import label_meanings
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.names import below
+from AcuteFindingsLib.serve.problem import Problem
+from AcuteFindingsLib.study.grid import image_ijk_to_ras
+from AcuteFindingsLib.study.itk_files import read_image
+from AcuteFindingsLib.study.nifti_writer import nifti_pieces
+from AcuteFindingsLib.worklist.viewing import CAPTIONS
+
+FINDING = "finding.json"
+
+# Volumes that are unpacked at the same time: each may take hundreds of megabytes.
+_UNPACKING = threading.BoundedSemaphore(2)
+_KEPT, _LARGEST_KEPT = 16, 4 * 2**20
+_DAMAGED = "The results of this study are damaged; have it read again."
+_GONE = "The results of this study were removed meanwhile."
+
+
+def read_finding(folder: Path) -> dict[str, Any]:
+    """Return a finding as its file has it; raises `Problem` where there is none."""
+    try:
+        with (folder / FINDING).open("rb") as stream:
+            data = json.loads(stream.read(budgets().text_bytes))
+    except FileNotFoundError as error:
+        raise Problem(404, "There is no finding for this study; it was refused, or could not be read.") from error
+    except (OSError, ValueError) as error:
+        raise Problem(404, _DAMAGED) from error
+    if not isinstance(data, dict):
+        raise Problem(404, _DAMAGED)
+    return data
+
+
+def edition(folder: Path) -> str:
+    """Return what tells one result of a study from the next: an ETag of all that is made of it."""
+    try:
+        status = (folder / FINDING).stat()
+    except OSError as error:
+        raise Problem(404, "There is no finding for this study; it was refused, or could not be read.") from error
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+
+
+def chart(finding: dict[str, Any]) -> dict[str, Any]:
+    """Return what a chart of the slices shows; raises `Problem` where the finding lacks it."""
+    try:
+        slices, runs = finding["slices"], finding["positive_runs"]
+        main = finding["main_label"]
+        labels = sorted(slices[0]["probabilities"], key=lambda label: label != main) if slices else []
+        return {
+            "labels": labels,
+            "threshold": finding["slice_threshold"],
+            "slices": [
+                {
+                    "index": one["index"],
+                    "number": one["index"] + 1,
+                    "k": one.get("k", one["index"]),
+                    "probabilities": one["probabilities"],
+                    "position_ras": one["position_ras"],
+                    "positive": any(first <= one["index"] <= last for first, last in runs),
+                }
+                for one in slices
+            ],
+            "runs": runs,
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise Problem(404, _DAMAGED) from error
+
+
+def chart_picture(finding: dict[str, Any], packages: list[ModelPackage]) -> bytes:
+    """Return the chart as SVG; raises `Problem` where there are fewer than two slices."""
+    said = _without_images(finding)
+    drawn = finding_chart(said, label_meanings(said, packages))
+    if drawn is None:
+        raise Problem(404, "A single image has no chart of slices.")
+    return str(drawn).encode()
+
+
+def mask_file(folder: Path) -> bytes:
+    """Return the masks as one label map (``.nii.gz``): 1 for the first of the finding's masks, 2 for the second …
+
+    Where masks overlap, the first of them is shown.
+    """
+    return _kept(folder, edition(folder), _mask_file)
+
+
+def heatmap_file(folder: Path) -> bytes:
+    """Return the heat map (``.nii.gz``), 0 to 255, on its own grid."""
+    return _kept(folder, edition(folder), _heatmap_file)
+
+
+def pictures(folder: Path) -> list[dict[str, Any]]:
+    """Return the pictures of a study in their order: number, file, kind and caption."""
+    listed: Any = None
+    try:
+        with (folder / CAPTIONS).open("rb") as stream:
+            listed = json.loads(stream.read(budgets().settings_bytes))
+        named = [(str(one["file"]), str(one["kind"]), str(one["caption"])) for one in listed]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Results of a batch: their captions are in the report alone.
+        there = sorted(path.name for path in (folder / "pictures").glob("*.png"))
+        named = [(name, "", Path(name).stem.replace("-", " ").replace("_", " ").capitalize()) for name in there]
+    return [
+        {"n": number, "file": name, "kind": kind, "caption": caption}
+        for number, (name, kind, caption) in enumerate(named)
+    ]
+
+
+def picture_path(folder: Path, number: int) -> Path:
+    """Return the file of a picture; raises `Problem` where there is none."""
+    found = pictures(folder)
+    if not 0 <= number < len(found):
+        raise Problem(404, f"This study has {len(found)} pictures, numbered from 0.")
+    try:
+        return below(folder / "pictures", found[number]["file"])
+    except ValueError as error:
+        raise Problem(404, _DAMAGED) from error
+
+
+def finding_archive(folder: Path) -> bytes:
+    """Return a zip of the finding with its masks and heat map, which `load_finding` reads when it is unpacked."""
+    data = read_finding(folder)
+    packed = io.BytesIO()
+    try:
+        names = [entry["file"] for entry in data["masks"]] + ([data["heatmap"]["file"]] if data["heatmap"] else [])
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(FINDING, json.dumps(data, allow_nan=False), compress_type=zipfile.ZIP_DEFLATED)
+            for name in names:
+                archive.write(below(folder, name), name)
+    except FileNotFoundError as error:
+        raise Problem(404, _GONE) from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise Problem(404, _DAMAGED) from error
+    return packed.getvalue()
+
+
+def _mask_file(folder: Path) -> bytes:
+    finding = read_finding(folder)
+    try:
+        entries = finding["masks"]
+        if not entries:
+            raise Problem(404, "This finding has no masks.")
+        labels: np.ndarray | None = None
+        # The last first, so that the first is on top.
+        for value, entry in reversed(list(enumerate(entries, 1))):
+            image = read_image(below(folder, entry["file"]))
+            mask = sitk.GetArrayViewFromImage(image)
+            labels = np.zeros(mask.shape, np.uint8) if labels is None else labels
+            labels[mask != 0] = value
+        assert labels is not None
+        return b"".join(nifti_pieces(labels, labels.shape, labels.dtype, np.array(finding["ijk_to_ras"], float)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Problem(404, _DAMAGED) from error
+
+
+def _heatmap_file(folder: Path) -> bytes:
+    finding = read_finding(folder)
+    try:
+        if not finding["heatmap"]:
+            raise Problem(404, "This finding has no heat map.")
+        image = read_image(below(folder, finding["heatmap"]["file"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Problem(404, _DAMAGED) from error
+    array = sitk.GetArrayViewFromImage(image)
+    return b"".join(nifti_pieces(array, array.shape, array.dtype, image_ijk_to_ras(image)))
+
+
+@lru_cache(maxsize=_KEPT)
+def _remembered(_folder: Path, _edition: str, _make: Callable[[Path], bytes]) -> list[bytes]:
+    """Return a place for what is made once; empty where it is too large to be kept."""
+    return []
+
+
+def _kept(folder: Path, which: str, make: Callable[[Path], bytes]) -> bytes:
+    place = _remembered(folder, which, make)
+    if place:
+        return place[0]
+    with _UNPACKING:
+        if place:
+            return place[0]
+        made = make(folder)
+    if len(made) <= _LARGEST_KEPT:
+        place.append(made)
+    return made
+
+
+def _without_images(finding: dict[str, Any]) -> Finding:
+    try:
+        return finding_from_dict({**finding, "masks": [], "heatmap": None}, Path())
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise Problem(404, _DAMAGED) from error

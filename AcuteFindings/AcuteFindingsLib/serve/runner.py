@@ -1,0 +1,160 @@
+"""The thread that lets an engine read what was uploaded, and says what became of it."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, StudyError
+from AcuteFindingsLib.last_resort import expected, sentence, write_log
+from AcuteFindingsLib.serve.board import Board
+from AcuteFindingsLib.serve.job_files import Job
+from AcuteFindingsLib.serve.settings import ServeSettings
+from AcuteFindingsLib.worklist.engines.engine import Answer, Engine
+from AcuteFindingsLib.worklist.exams import Exam, find_exams
+from AcuteFindingsLib.worklist.intake.deliver import describe
+from AcuteFindingsLib.worklist.item import by_urgency
+from AcuteFindingsLib.worklist.listing import finding_words
+from AcuteFindingsLib.worklist.reading import Outcome, ReadSettings
+from AcuteFindingsLib.worklist.records import now
+from AcuteFindingsLib.worklist.store import Store
+
+_LOOK_SECONDS, _AGAIN_SECONDS = 0.5, 1.0
+
+
+class Runner:
+    """Reads what waits on a board until it is told to stop."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        board: Board,
+        store: Store,
+        engine: Engine,
+        say: Callable[[str], object] = print,
+    ) -> None:
+        self._board, self._store, self._engine, self._say = board, store, engine, say
+        self._reader = settings.reader
+        self._reading = ReadSettings(
+            settings.results, device=settings.device, model_folders=settings.model_folders, upload=True
+        )
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop what is being read, which is read again by the next server of this folder, and return when it has."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            jobs = self._board.take(self._engine.workers, timeout=_LOOK_SECONDS)
+            try:
+                if jobs:
+                    self._read(jobs)
+            except CancelledError:
+                for job in jobs:
+                    self._board.change(job.id, state="waiting", progress=0.0)
+            # Whatever one job brings about, the next ones are read.
+            except Exception as error:
+                self._failed(jobs, error)
+
+    def _read(self, jobs: list[Job]) -> None:
+        owner: dict[int, str] = {}
+        exams: list[Exam] = []
+        for job in jobs:
+            try:
+                found = self._exams(job)
+            except AcuteFindingsError as error:
+                self._end(job.id, [str(error)])
+                continue
+            exams += found
+            owner |= {id(exam): job.id for exam in found}
+        answers: dict[str, list[Answer]] = {job.id: [] for job in jobs}
+        counts = {job.id: sum(one == job.id for one in owner.values()) for job in jobs}
+        elsewhere: list[Exam] = []
+
+        def done(exam: Exam, answer: Answer) -> None:
+            job_id = owner[id(exam)]
+            if not isinstance(answer, str) and any(one.record.state == "reading" for one in answer):
+                elsewhere.append(exam)
+                return
+            answers[job_id].append(answer)
+            if len(answers[job_id]) == counts[job_id]:
+                self._end(job_id, answers[job_id])
+
+        def told(exam: Exam, text: str, fraction: float) -> None:
+            job_id = owner[id(exam)]
+            share = (len(answers[job_id]) + fraction) / counts[job_id]
+            self._board.change(job_id, text=text, progress=min(share, 1.0))
+
+        def cancelled() -> bool:
+            return self._stopping.is_set() or any(job.id not in self._board for job in jobs)
+
+        while exams:
+            self._engine.run(exams, self._reading, done=done, cancelled=cancelled, reader=self._reader, told=told)
+            # A worker that outlived the server before this one is reading it: looked at again when it has ended.
+            exams, elsewhere = elsewhere, []
+            if exams and self._stopping.wait(_AGAIN_SECONDS):
+                raise CancelledError("The server stops.")
+
+    def _exams(self, job: Job) -> list[Exam]:
+        found = find_exams(self._board.files.files(job.id))
+        if not found.exams:
+            what = (
+                "Nothing that was uploaded can be read as an image"
+                if found.unreadable or not found.others
+                else "What was uploaded is of a kind that no detector reads"
+            )
+            raise StudyError(f"{what}; upload DICOM files, a zip of them, NIfTI, NRRD, MetaImage, PNG or JPEG.")
+        return [replace(exam, arrived=job.created) for exam in found.exams]
+
+    def _end(self, job_id: str, answers: list[Answer]) -> None:
+        """Put what was read on the list, and say in the job what became of all of it."""
+        outcomes: list[Outcome] = []
+        lost: list[str] = []
+        for answer in answers:
+            if isinstance(answer, str):
+                lost.append(self._without_place(answer))
+            else:
+                outcomes += answer
+        for outcome in outcomes:
+            self._store.put(outcome.record)
+        items = by_urgency((self._store.item_of(one.record) for one in outcomes), self._store.settings)
+        states = [item.state for item in items] + ["failed"] * len(lost)
+        state = next((one for one in ("done", "failed", "refused") if one in states), "refused")
+        said = [
+            f"{finding_words(item.detector)}: {item.said if item.said else _verdict(item.verdict, item.probability)}"
+            for item in items
+        ]
+        text = " ".join([*said, *lost]) or "No detector is made for what was uploaded."
+        if self._board.change(job_id, studies=tuple(item.key for item in items)) is not None:
+            self._board.end(job_id, state=state, text=text, finished=now())
+        for item in items:
+            self._say(describe(item, finding_words(item.detector)))
+
+    def _failed(self, jobs: list[Job], error: Exception) -> None:
+        if not expected(error):
+            write_log(error, doing="serve")
+        said = self._without_place(sentence(error))
+        self._say(f"A job failed: {said}")
+        for job in jobs:
+            current = self._board.get(job.id)
+            if current is not None and not current.ended:
+                with suppress(OSError):
+                    self._board.end(job.id, state="failed", text=said, finished=now())
+
+    def _without_place(self, said: str) -> str:
+        """Return a sentence without the paths of this computer, which are nobody's business elsewhere."""
+        for place in (self._board.files.folder, self._reading.out, Path.home()):
+            said = said.replace(str(place), "the server's folder")
+        return said
+
+
+def _verdict(verdict: str | None, probability: float | None) -> str:
+    return f"{verdict}, {probability:.2f}." if probability is not None else f"{verdict}."
