@@ -129,6 +129,7 @@ KIND = DetectorKind(
             Sample("CTPA phantom, embolism", True, "SampleEmbolism.png"),
             Sample("CTPA phantom, no embolism", False, "SampleNoEmbolism.png"),
         ),
+        variants=("dense-cava", "breathing", "pulsation"),
     ),
     importers=(
         Importer(

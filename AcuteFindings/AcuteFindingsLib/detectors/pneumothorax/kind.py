@@ -173,5 +173,6 @@ KIND = DetectorKind(
             Sample("Chest phantom, pneumothorax", True, "SamplePneumothorax.png"),
             Sample("Chest phantom, no pneumothorax", False, "SampleNoPneumothorax.png"),
         ),
+        variants=("skin-fold", "bulla", "companion-shadow", "chest-drain"),
     ),
 )

@@ -24,12 +24,14 @@ from AcuteFindingsLib.phantoms.chest_xray.display import (
 )
 from AcuteFindingsLib.phantoms.chest_xray.drawing import Frame, filled
 from AcuteFindingsLib.phantoms.chest_xray.lungs import Opacities, lung_contents
-from AcuteFindingsLib.phantoms.chest_xray.mimics import draw_mimics
+from AcuteFindingsLib.phantoms.chest_xray.mimics import MIMICS, added_mimics, draw_mimics
 from AcuteFindingsLib.phantoms.chest_xray.pleural_air import KINDS, Pneumothorax, draw_pneumothorax
 from AcuteFindingsLib.phantoms.chest_xray.soft_tissue import soft_maps
 from AcuteFindingsLib.phantoms.chest_xray.tubes import TUBES, draw_tubes, draw_wires
 from AcuteFindingsLib.phantoms.phantom import FINDING, Phantom
 
+DRAIN = "chest-drain"
+VARIANTS = (*MIMICS, DRAIN)
 PATHOLOGIES = ("cardiomegaly", "effusion", "consolidation", "atelectasis", "nodule")
 _POSITIVE_SHARE = 0.3
 _PATHOLOGY_SHARE = {"cardiomegaly": 0.14, "effusion": 0.14, "consolidation": 0.13, "atelectasis": 0.12, "nodule": 0.11}
@@ -46,9 +48,10 @@ def make_chest_xray(
     collapse: str | None = None,
     tubes: Sequence[str] | None = None,
     size: int = 512,
+    variants: Sequence[str] = (),
     finding: str = FINDING,
 ) -> Phantom:
-    """A frontal chest radiograph with truth.
+    """A frontal chest radiograph with truth; the same seed is the same chest with and without a variant.
 
     Path lengths of soft tissue, lung, gas, bone and plastic are summed along the beam, turned into transmitted
     radiation with scatter and noise, and shown through a sigmoid display curve. Anatomy, projection (PA or AP) and
@@ -68,6 +71,8 @@ def make_chest_xray(
         None, with a chest drain in 50 % of the positive and 4 % of the negative pictures.
     size
         Rows and columns.
+    variants
+        What imitates a pneumothorax or goes with one: some of `VARIANTS`.
     finding
         What the pneumothorax is called in masks and labels.
 
@@ -83,17 +88,20 @@ def make_chest_xray(
     Raises
     ------
     AcuteFindingsError
-        If a tube is not one of the four, `collapse` not one of the five, or `size` is below 64.
+        If a tube is not one of the four, `collapse` not one of the five, a variant not known, or `size` below 64.
     """
     if collapse is not None and collapse not in KINDS:
         raise AcuteFindingsError(f"Unknown pneumothorax {collapse!r}: expected one of {', '.join(KINDS)}.")
     unknown = sorted(set(tubes or ()) - set(TUBES))
     if unknown:
         raise AcuteFindingsError(f"Unknown tube {unknown[0]!r}: expected some of {', '.join(TUBES)}.")
+    unknown = sorted(set(variants) - set(VARIANTS))
+    if unknown:
+        raise AcuteFindingsError(f"Unknown variant {unknown[0]!r}: expected some of {', '.join(VARIANTS)}.")
     if size < 64:
         raise AcuteFindingsError(f"A chest radiograph phantom needs at least 64 pixels per side, not {size}.")
-    plan, body, bones, lung, plastic, film, noise = (
-        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(7)
+    plan, body, bones, lung, plastic, film, noise, more = (
+        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)
     )
     findings = {name: bool(plan.random() < share) for name, share in _PATHOLOGY_SHARE.items()}
     drawn_positive = bool(plan.random() < _POSITIVE_SHARE)
@@ -120,6 +128,12 @@ def make_chest_xray(
         + draw_wires(frame, anatomy, plastic)
         + draw_mimics(frame, anatomy, soft.lung, contents.present, positive=positive, rng=plastic)
     )
+    if variants:
+        drain, further = more.spawn(2)
+        if DRAIN in variants and "chest_drain" not in kinds:
+            drawn |= draw_tubes(frame, anatomy, ("chest_drain",), drain_side=drain_side, rng=drain)
+            kinds = _in_order({*kinds, "chest_drain"})
+        attenuation += added_mimics(frame, anatomy, soft.lung, contents.present, variants=variants, rng=further)
     attenuation = np.maximum(attenuation, 0.0)
     for one in drawn.values():
         attenuation += one.attenuation
@@ -166,6 +180,7 @@ def make_chest_xray(
             "marker": exposure.marker,
             "mediastinal_shift_mm": anatomy.shift,
             "lung_height_mm": anatomy.height,
+            **({"variants": list(variants)} if variants else {}),
         },
     )
 

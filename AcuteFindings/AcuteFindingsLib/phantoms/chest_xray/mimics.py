@@ -1,10 +1,14 @@
 """Lines and lucencies on the chest radiograph phantom that look like a pneumothorax and are none."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
 from AcuteFindingsLib.phantoms.chest_xray.anatomy import SIDES, Anatomy
 from AcuteFindingsLib.phantoms.chest_xray.drawing import Frame, ball_chords, resample
+
+MIMICS = ("skin-fold", "bulla", "companion-shadow")
 
 
 def draw_mimics(
@@ -35,6 +39,30 @@ def draw_mimics(
         total += _bulla(frame, anatomy, lung_depth, rng) * (present > 0.5)
     if rng.random() < 0.35:
         total += _companion_shadow(frame, anatomy, rng)
+    return total
+
+
+def added_mimics(
+    frame: Frame,
+    anatomy: Anatomy,
+    lung_depth: np.ndarray,
+    present: np.ndarray,
+    *,
+    variants: Sequence[str],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw those of `MIMICS` that are among `variants`; parameters and what is returned as `draw_mimics`."""
+    total = frame.zeros()
+    # Each is drawn from a source of its own, so that none depends on the others.
+    for name, source in zip(MIMICS, rng.spawn(len(MIMICS)), strict=True):
+        if name not in variants:
+            continue
+        if name == "skin-fold":
+            total += _skin_fold(frame, anatomy, source)
+        elif name == "bulla":
+            total += _bulla(frame, anatomy, lung_depth, source) * (present > 0.5)
+        else:
+            total += _companion_shadow(frame, anatomy, source)
     return total
 
 

@@ -1,6 +1,7 @@
 """A procedural CT pulmonary angiogram with truth: the chest of nobody, in HU, with or without emboli."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from AcuteFindingsLib.phantoms.ctpa.body import BodyFields, make_body
 from AcuteFindingsLib.phantoms.ctpa.bones import paint_bones
 from AcuteFindingsLib.phantoms.ctpa.emboli import BURDENS, Embolus, draw_burden, draw_emboli, draw_embolus
 from AcuteFindingsLib.phantoms.ctpa.heart import make_heart
-from AcuteFindingsLib.phantoms.ctpa.marks import add_marks
+from AcuteFindingsLib.phantoms.ctpa.marks import add_marks, draw_added
 from AcuteFindingsLib.phantoms.ctpa.paint import Lumen, draw_lumen, paint_tissue, paint_vessels
 from AcuteFindingsLib.phantoms.ctpa.raster import Grid
 from AcuteFindingsLib.phantoms.ctpa.vessels import CENTRAL, LOBAR, SEGMENTAL, Branch
@@ -30,9 +31,12 @@ def make_ctpa(
     slice_spacing: float | None = None,
     contrast: float | None = None,
     burden: str | None = None,
+    variants: Sequence[str] = (),
     finding: str = FINDING,
 ) -> Phantom:
     """A chest CT with contrast in the pulmonary arteries.
+
+    The same seed is the same chest with and without a variant.
 
     Parameters
     ----------
@@ -49,6 +53,8 @@ def make_ctpa(
     burden
         How much clot a positive study has: ``"large"``, ``"moderate"``, ``"small"``, or ``"many"``: 12 to 20 clots,
         more than any patient has, as training examples. Drawn where None.
+    variants
+        What imitates clot or hides it: some of `marks.VARIANTS`.
     finding
         What the label of any embolus is called.
 
@@ -62,7 +68,7 @@ def make_ctpa(
     Raises
     ------
     ValueError
-        If `matrix` is under 64, `slice_spacing` outside 0.5 to 10 mm, or `burden` not known.
+        If `matrix` is under 64, `slice_spacing` outside 0.5 to 10 mm, or `burden` or a variant not known.
     """
     if matrix < 64:
         raise ValueError(f"matrix must be at least 64, got {matrix}")
@@ -70,7 +76,19 @@ def make_ctpa(
         raise ValueError(f"slice_spacing must lie between 0.5 and 10 mm, got {slice_spacing}")
     if burden is not None and burden not in BURDENS:
         raise ValueError(f"burden must be one of {', '.join(BURDENS)}, got {burden!r}")
-    names = ("study", "chest", "timing", "surfaces", "trees", "clots", "tissue", "vessels", "marks", "noise")
+    names = (
+        "study",
+        "chest",
+        "timing",
+        "surfaces",
+        "trees",
+        "clots",
+        "tissue",
+        "vessels",
+        "marks",
+        "noise",
+        "variants",
+    )
     seeds = np.random.SeedSequence([seed, 0xC7FA]).spawn(len(names))
     rng = {name: np.random.default_rng(s) for name, s in zip(names, seeds, strict=True)}
 
@@ -79,7 +97,9 @@ def make_ctpa(
     sick = (drawn and not poor) if positive is None else positive
     burden, ratio = draw_burden(rng["clots"], sick, burden if sick else None)
     chest = anatomy.draw_chest(rng["chest"], ratio)
-    pools = anatomy.draw_enhancement(rng["timing"], contrast)
+    timed = anatomy.draw_enhancement(rng["timing"], contrast)
+    added = draw_added(rng["variants"], variants)
+    pools = replace(timed, superior_vena_cava=added.cava_hu) if added.cava_hu else timed
     grid, spacing = _grid(rng["study"], chest, matrix, slice_spacing)
 
     heart = make_heart(rng["surfaces"], chest, grid)
@@ -91,7 +111,7 @@ def make_ctpa(
     volume, lungs, masks = paint_tissue(rng["tissue"], grid, pools, body, heart)
     paint_bones(rng["surfaces"], volume, grid, chest)
     paint_vessels(rng["vessels"], volume, grid, chest, pools, (arteries, veins), emboli, lumen)
-    marks = add_marks(rng["marks"], rng["noise"], volume, lungs | masks["heart"], grid, spacing, chest, pools)
+    marks = add_marks(rng["marks"], rng["noise"], added, volume, lungs, masks["heart"], grid, spacing, chest, timed)
 
     number = lumen.clot_number
     slice_labels = _slice_labels(finding, number, emboli, grid, spacing)
@@ -107,6 +127,7 @@ def make_ctpa(
             {"level": e.level, "side": e.side, "shape": e.shape, "hu": e.hu, "length_mm": e.length_mm} for e in emboli
         ],
         **marks,
+        **({"variants": list(variants)} if variants else {}),
     }
     return Phantom("ctpa", seed, volume, spacing, masks, slice_labels, study_labels, parameters)
 
