@@ -35,7 +35,8 @@ def serve(
         typer.Option("--token-file", metavar="FILE", help="Who may ask: one token a line, or name:token."),
     ] = None,
     keep_days: Annotated[
-        float, typer.Option("--keep-days", min=0, help="Days after which uploaded studies are removed; 0: never.")
+        float,
+        typer.Option("--keep-days", min=0, max=36500, help="Days after which uploaded studies are removed; 0: never."),
     ] = 30.0,
     tls_certificate: Annotated[
         Path | None, typer.Option("--tls-certificate", help="PEM certificate; the server then speaks https.")

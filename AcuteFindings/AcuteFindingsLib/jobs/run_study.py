@@ -1,9 +1,11 @@
 """One study from its files to a verdict with evidence: the main job, run in-process by the command line."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from AcuteFindingsLib.detectors.registry import detector_ids, find_kind, requirements_by_detector
 from AcuteFindingsLib.errors import ExportError, StudyError
@@ -18,6 +20,9 @@ from AcuteFindingsLib.study.choose import fitting
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.threads import give_back_memory
+
+if TYPE_CHECKING:
+    from AcuteFindingsLib.export.dicom_source import SourceInstances
 
 DICOM_FOLDER = "dicom"
 
@@ -49,6 +54,8 @@ class StudyRequest:
         Also write the result as DICOM Segmentation and Structured Report.
     dicom_chart
         Also write the chart (of a radiograph the first picture) as DICOM Secondary Capture.
+    dicom_where_possible
+        As `dicom`, but of a study that cannot carry them, or without highdicom, the other results alone.
     hint
         What a refusal says of how to run it all the same.
     """
@@ -63,6 +70,7 @@ class StudyRequest:
     model_folders: tuple[Path, ...] = ()
     dicom: bool = False
     dicom_chart: bool = False
+    dicom_where_possible: bool = False
     hint: str = "(--force runs it anyway.)"
 
 
@@ -103,10 +111,10 @@ def run_study(
     CancelledError
         `cancelled` answered True; nothing was written.
     """
-    wants_dicom = request.dicom or request.dicom_chart
+    may_be_dicom = request.dicom or request.dicom_chart or request.dicom_where_possible
     _refuse_study_for_results(request)
     also = also or {}
-    with results_folder(request.out, entries=(*RESULTS, *((DICOM_FOLDER,) if wants_dicom else ()), *also)) as work:
+    with results_folder(request.out, entries=(*RESULTS, *((DICOM_FOLDER,) if may_be_dicom else ()), *also)) as work:
         result = _run(request, work, study, load, progress, cancelled)
         for name, content in also.items():
             with writing(f"--out {request.out}"), (work / name).open("wb") as stream:
@@ -138,8 +146,8 @@ def _run(
         one_examination=True,
         progress=part_of(at, 0.0, 0.15),
     )
-    wants_dicom = request.dicom or request.dicom_chart
-    source = require_dicom(study) if wants_dicom else None
+    source = _dicom_source(request, study)
+    wants_dicom = source is not None
     preparation = Preparation(dicom=wants_dicom)
     finding, loaded = detect(
         study,
@@ -173,7 +181,8 @@ def _run(
         )
         if not wants_dicom:
             return result
-        asked = ((SEG, request.dicom), (SR, request.dicom), (SC, request.dicom_chart))
+        results = request.dicom or request.dicom_where_possible
+        asked = ((SEG, results), (SR, results), (SC, request.dicom_chart))
         written = write_dicom_results(
             finding,
             study,
@@ -184,6 +193,16 @@ def _run(
             progress=part_of(progress, share, 1.0),
         )
     return replace(result, dicom=written.files, remarks=(*result.remarks, *written.remarks))
+
+
+def _dicom_source(request: StudyRequest, study: Study) -> "SourceInstances | None":
+    """Return the headers that DICOM results are made with; None where none are wanted, or the study has none."""
+    if request.dicom or request.dicom_chart:
+        return require_dicom(study)
+    if request.dicom_where_possible:
+        with suppress(ExportError):
+            return require_dicom(study)
+    return None
 
 
 def _refuse_study_for_results(request: StudyRequest) -> None:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from AcuteFindingsLib.errors import SceneError, StudyError
 from AcuteFindingsLib.files import ZIP_FAILS, replace_when_written, sweep_abandoned
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.scene.application import load_slicer, new_scene
-from AcuteFindingsLib.scene.nodes import FindingNodes, show_finding, stored_kind
+from AcuteFindingsLib.scene.nodes import ROLE, FindingNodes, show_finding, stored_kind
 from AcuteFindingsLib.scene.views import arrange_views
 from AcuteFindingsLib.scene.voxel_files import Voxels, pack_bundle, set_aside
 from AcuteFindingsLib.study.itk_files import read_image
@@ -157,6 +159,30 @@ def unpack_bundle(path: Path, folder: Path) -> Path:
         except StudyError as error:
             raise SceneError(f"{path} holds an image that is damaged ({image.name}).") from error
     return mrml
+
+
+def scene_volume(path: Path, folder: Path) -> Path:
+    """Unpack the volume that was read out of a data bundle that `write_scene` wrote, and return its file; needs no VTK.
+
+    Raises
+    ------
+    SceneError
+        When the file is no such bundle, or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_size(archive, path)
+            mrml = next((name for name in archive.namelist() if name.endswith(".mrml")), "")
+            tree = ElementTree.fromstring(archive.read(mrml))
+            volume = next(node for node in tree.iter("Volume") if f"{ROLE}:volume" in node.get("attributes", ""))
+            stored = dict(one.split(":", 1) for one in volume.get("references", "").split(";") if ":" in one)["storage"]
+            file = next(node.get("fileName", "") for node in tree if node.get("id") == stored)
+            target = folder / "volume.nrrd"
+            with archive.open(f"{mrml.rpartition('/')[0]}/{unquote(file)}") as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink, 2**20)
+    except (*ZIP_FAILS, ElementTree.ParseError, KeyError, StopIteration) as error:
+        raise SceneError(f"{path} is not a scene of a finding, or it is damaged.") from error
+    return target
 
 
 def store_raw(image: Path) -> None:

@@ -77,7 +77,7 @@ class Access:
                 await self._app(scope, receive, send)
             return
         heard = _Headers(scope["headers"])
-        answer = with_headers(send)
+        answer = with_headers(send, b"no-store" if scope["path"].startswith(API) else b"no-cache")
         refused = self._refused(scope, heard)
         if refused is not None:
             status, detail, extra = refused
@@ -174,14 +174,14 @@ def _limited(receive: Receive) -> Receive:
     return limited
 
 
-def with_headers(send: Send) -> Send:
+def with_headers(send: Send, caching: bytes) -> Send:
     """Return what sends answers with the headers that all have, where they name none of their own."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", []))
             named = {key.lower() for key, _ in headers}
-            wanted = [*_ALWAYS, (b"cache-control", b"no-store"), (b"content-security-policy", PAGE_POLICY.encode())]
+            wanted = [*_ALWAYS, (b"cache-control", caching), (b"content-security-policy", PAGE_POLICY.encode())]
             message["headers"] = [*headers, *(pair for pair in wanted if pair[0] not in named)]
         await send(message)
 

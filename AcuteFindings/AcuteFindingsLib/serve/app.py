@@ -3,18 +3,19 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
-from AcuteFindingsLib.serve import about_routes, job_routes, study_routes
+from AcuteFindingsLib.serve import about_routes, evidence_routes, job_routes, study_routes
 from AcuteFindingsLib.serve.access import Access
 from AcuteFindingsLib.serve.board import Board
 from AcuteFindingsLib.serve.context import Context
 from AcuteFindingsLib.serve.job_files import JobFiles
-from AcuteFindingsLib.serve.problem import ProblemBody, handle_problems
+from AcuteFindingsLib.serve.problem import ProblemBody, answers, handle_problems
 from AcuteFindingsLib.serve.removal import Expiry
 from AcuteFindingsLib.serve.runner import Runner
 from AcuteFindingsLib.serve.settings import API, ServeSettings
@@ -71,8 +72,8 @@ def make_app(settings: ServeSettings, engine: Engine, say: Callable[[str], objec
         separate_input_output_schemas=False,
     )
     app.state.context = context
-    handle_problems(app)
-    for routes in (job_routes, study_routes, about_routes):
+    handle_problems(app, say)
+    for routes in (job_routes, study_routes, evidence_routes, about_routes):
         app.include_router(routes.router, prefix=API)
     _describe(app)
     if PAGE.is_dir():
@@ -84,15 +85,22 @@ def _describe(app: FastAPI) -> None:
     """Add to the description what FastAPI cannot know: the body of errors, and tokens."""
     made = app.openapi
 
-    def described() -> dict[str, object]:
+    def described() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = made()
             parts = schema.setdefault("components", {})
             parts.setdefault("schemas", {})["ProblemBody"] = ProblemBody.model_json_schema()
             parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             schema["security"] = [{}, {"token": []}]
+            for name in ("HTTPValidationError", "ValidationError"):
+                parts["schemas"].pop(name, None)
+            for methods in schema["paths"].values():
+                for route in methods.values():
+                    taken = route["responses"].pop("422", None)
+                    route["responses"] |= {str(one): said for one, said in answers(*([422] if taken else [])).items()}
+                    route["responses"]["default"] = {**answers(401)[401], "description": "A problem"}
             app.openapi_schema = schema
-        return app.openapi_schema
+        return app.openapi_schema or {}
 
     app.openapi = described  # type: ignore[method-assign]
 

@@ -1,6 +1,7 @@
 """The jobs of a running server: what waits, what is being read, and what became of it."""
 
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +35,7 @@ class Board:
             return sorted(self._jobs.values(), key=lambda job: (job.created, job.id), reverse=True)
 
     def get(self, job_id: str) -> Job | None:
-        """Return a job; None where there is none."""
+        """Return a job, one that waits with the number of those before it; None where there is none."""
         job = self._jobs.get(job_id)
         if job is not None and job.state == "waiting":
             before = self._before(job)
@@ -63,7 +64,7 @@ class Board:
         """Return up to `most` waiting jobs (0: all), which are being read from now on; none where none come in time."""
         with self._there:
             waiting = self._waiting() or (self._there.wait(timeout) and self._waiting()) or []
-            taken = [replace(job, state="reading", text="Waiting for a worker") for job in waiting[: most or None]]
+            taken = [replace(job, state="reading", text="Reading the study") for job in waiting[: most or None]]
             self._jobs |= {job.id: job for job in taken}
         return taken
 
@@ -86,16 +87,27 @@ class Board:
         if job is not None:
             self.files.write(job)
             self.files.drop_files(job_id)
-            if job_id not in self._jobs:
+            if job_id not in self:
                 self.files.drop(job_id)
 
     def remove(self, job_id: str) -> bool:
-        """Remove a job and what was uploaded for it; False where there is none."""
+        """Remove a job and what was uploaded for it; False where there is none.
+
+        Of a job that is being read the files stay until its worker has ended (`drop_removed`).
+        """
         with self._there:
-            known = self._jobs.pop(job_id, None) is not None
-        if known:
-            self.files.drop(job_id)
-        return known
+            job = self._jobs.pop(job_id, None)
+        if job is not None:
+            self.files.drop_job(job_id)
+            if job.state != "reading":
+                self.files.drop(job_id)
+        return job is not None
+
+    def drop_removed(self, jobs: Iterable[Job]) -> None:
+        """Remove the files of those jobs that were removed while they were being read."""
+        for job in jobs:
+            if job.id not in self:
+                self.files.drop(job.id)
 
     def __contains__(self, job_id: str) -> bool:
         """Whether a job is there."""

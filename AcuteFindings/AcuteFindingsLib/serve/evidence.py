@@ -14,17 +14,22 @@ import SimpleITK as sitk
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.detectors.finding import Finding, finding_from_dict
+from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.export.chart import finding_chart
 from AcuteFindingsLib.export.report_tables import label_meanings
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.names import below
+from AcuteFindingsLib.places import temporary_folder
+from AcuteFindingsLib.scene.bundle import scene_volume
 from AcuteFindingsLib.serve.problem import Problem
 from AcuteFindingsLib.study.grid import image_ijk_to_ras
 from AcuteFindingsLib.study.itk_files import read_image
 from AcuteFindingsLib.study.nifti_writer import nifti_pieces
 from AcuteFindingsLib.worklist.viewing import CAPTIONS
 
-FINDING = "finding.json"
+FINDING, SCENE = "finding.json", "scene.mrb"
+NO_FINDING = "There is no finding for this study; it was refused, or could not be read."
+NO_IMAGES = "The images of this study are not kept with its results."
 
 # Volumes that are unpacked at the same time: each may take hundreds of megabytes.
 _UNPACKING = threading.BoundedSemaphore(2)
@@ -39,7 +44,7 @@ def read_finding(folder: Path) -> dict[str, Any]:
         with (folder / FINDING).open("rb") as stream:
             data = json.loads(stream.read(budgets().text_bytes))
     except FileNotFoundError as error:
-        raise Problem(404, "There is no finding for this study; it was refused, or could not be read.") from error
+        raise Problem(404, NO_FINDING) from error
     except (OSError, ValueError) as error:
         raise Problem(404, _DAMAGED) from error
     if not isinstance(data, dict):
@@ -52,7 +57,7 @@ def edition(folder: Path) -> str:
     try:
         status = (folder / FINDING).stat()
     except OSError as error:
-        raise Problem(404, "There is no finding for this study; it was refused, or could not be read.") from error
+        raise Problem(404, NO_FINDING) from error
     return f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
 
 
@@ -84,7 +89,7 @@ def chart(finding: dict[str, Any]) -> dict[str, Any]:
 
 def chart_picture(finding: dict[str, Any], packages: list[ModelPackage]) -> bytes:
     """Return the chart as SVG; raises `Problem` where there are fewer than two slices."""
-    said = _without_images(finding)
+    said = without_images(finding)
     drawn = finding_chart(said, label_meanings(said, packages))
     if drawn is None:
         raise Problem(404, "A single image has no chart of slices.")
@@ -97,6 +102,11 @@ def mask_file(folder: Path) -> bytes:
     Where masks overlap, the first of them is shown.
     """
     return _kept(folder, edition(folder), _mask_file)
+
+
+def scene_volume_file(folder: Path) -> bytes:
+    """Return the images (``.nii.gz``) out of the scene of results that a batch wrote; raises `Problem` without any."""
+    return _kept(folder, edition(folder), _scene_volume_file)
 
 
 def heatmap_file(folder: Path) -> bytes:
@@ -168,6 +178,16 @@ def _mask_file(folder: Path) -> bytes:
         raise Problem(404, _DAMAGED) from error
 
 
+def _scene_volume_file(folder: Path) -> bytes:
+    try:
+        with temporary_folder() as place:
+            image = read_image(scene_volume(folder / SCENE, place))
+    except AcuteFindingsError as error:
+        raise Problem(404, NO_IMAGES) from error
+    array = sitk.GetArrayViewFromImage(image)
+    return b"".join(nifti_pieces(array, array.shape, array.dtype, image_ijk_to_ras(image)))
+
+
 def _heatmap_file(folder: Path) -> bytes:
     finding = read_finding(folder)
     try:
@@ -199,7 +219,8 @@ def _kept(folder: Path, which: str, make: Callable[[Path], bytes]) -> bytes:
     return made
 
 
-def _without_images(finding: dict[str, Any]) -> Finding:
+def without_images(finding: dict[str, Any]) -> Finding:
+    """Return a finding without masks and heat map; raises `Problem` where it is damaged."""
     try:
         return finding_from_dict({**finding, "masks": [], "heatmap": None}, Path())
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

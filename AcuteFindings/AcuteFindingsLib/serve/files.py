@@ -1,7 +1,7 @@
 """Files as answers: opened before anything is sent, so that one that is removed meanwhile is still sent whole."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -37,13 +37,13 @@ def file_answer(request: Request, path: Path, media_type: str, missing: str, **h
     return StreamingResponse(_pieces(stream, status.st_size), media_type=media_type, headers=known)
 
 
-def made_answer(request: Request, edition: str, content: bytes, media_type: str, **headers: str) -> Response:
-    """Return what was made of results as an answer; `edition` is that of the results."""
+def made_answer(request: Request, edition: str, make: Callable[[], bytes], media_type: str, **headers: str) -> Response:
+    """Return what is made of results as an answer; `edition` is that of the results."""
     tag = f'"{edition}"'
     known = {"ETag": tag, "Cache-Control": PRIVATE, **headers}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=known)
-    return Response(content, media_type=media_type, headers=known)
+    return Response(make(), media_type=media_type, headers=known)
 
 
 def _pieces(stream: IO[bytes], left: int) -> Iterator[bytes]:

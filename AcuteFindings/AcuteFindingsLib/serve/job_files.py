@@ -105,9 +105,13 @@ class JobFiles:
         """Remove what was uploaded; the job stays."""
         shutil.rmtree(self.files(job_id), ignore_errors=True)
 
+    def drop_job(self, job_id: str) -> None:
+        """Let a job be none after a restart: its files go then at the latest."""
+        (self.folder / job_id / _JOB).unlink(missing_ok=True)
+
     def drop(self, job_id: str) -> None:
         """Remove a job with all that was uploaded."""
-        (self.folder / job_id / _JOB).unlink(missing_ok=True)
+        self.drop_job(job_id)
         shutil.rmtree(self.folder / job_id, ignore_errors=True)
 
     def jobs(self) -> Iterator[Job]:

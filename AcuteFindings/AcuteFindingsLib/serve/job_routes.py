@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
@@ -14,7 +14,7 @@ from AcuteFindingsLib.serve.context import Context, context_of
 from AcuteFindingsLib.serve.events import as_data, event_stream
 from AcuteFindingsLib.serve.job_files import Job
 from AcuteFindingsLib.serve.models import known_model
-from AcuteFindingsLib.serve.problem import Problem, answers
+from AcuteFindingsLib.serve.problem import Problem, answers, gives
 from AcuteFindingsLib.serve.upload import receive_upload
 from AcuteFindingsLib.worklist.reading import AUTO
 from AcuteFindingsLib.worklist.words import State
@@ -128,9 +128,9 @@ async def upload_study(request: Request, here: Here, response: Response) -> Any:
 
 
 @router.get("/jobs", response_model=list[JobBody], summary="The jobs, the newest first")
-def list_jobs(here: Here) -> Any:
-    """Return every job that has not expired."""
-    return [job_body(here.board.get(job.id) or job) for job in here.board.all()]
+def list_jobs(here: Here, limit: Annotated[int, Query(ge=1, le=1000)] = 200) -> Any:
+    """Return the jobs that have not expired."""
+    return [job_body(here.board.get(job.id) or job) for job in here.board.all()[:limit]]
 
 
 @router.get("/jobs/{job_id}", response_model=JobBody, responses=answers(404), summary="One job")
@@ -142,7 +142,7 @@ def get_job(job_id: str, here: Here) -> Any:
 @router.get(
     "/jobs/{job_id}/events",
     response_class=Response,
-    responses={**answers(404, 503), 200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses=gives("text/event-stream", 404, 503),
     summary="One job as it changes",
 )
 def job_events(job_id: str, here: Here, request: Request) -> Response:

@@ -1,5 +1,7 @@
 """Errors as RFC 9457 has them: problem+json, with the sentence that the command line would print."""
 
+import errno
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -10,9 +12,12 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from AcuteFindingsLib.errors import AcuteFindingsError
-from AcuteFindingsLib.last_resort import expected, write_log
+from AcuteFindingsLib.last_resort import sentence, where_logged, write_log
 
 MEDIA_TYPE = "application/problem+json"
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""How the system says that there is no room on a disk."""
 
 
 class ProblemBody(BaseModel):
@@ -48,8 +53,16 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def handle_problems(app: FastAPI) -> None:
-    """Let every error of an app end in a problem."""
+def gives(media_type: str, *problems: int) -> dict[int | str, dict[str, Any]]:
+    """Return how a route's description names what it answers with, and its problems."""
+    kind = {"type": "string"} if media_type.startswith("text/") else {"type": "string", "format": "binary"}
+    if media_type == "application/json":
+        kind = {"type": "object"}
+    return {200: {"description": "OK", "content": {media_type: {"schema": kind}}}, **answers(*problems)}
+
+
+def handle_problems(app: FastAPI, say: Callable[[str], object]) -> None:
+    """Let every error of an app end in a problem; `say` tells who runs the server what clients are not told."""
 
     @app.exception_handler(Problem)
     async def _problem(_request: Request, error: Problem) -> JSONResponse:
@@ -68,11 +81,16 @@ def handle_problems(app: FastAPI) -> None:
         faults = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()[:3]]
         return problem(422, f"The request is not one that is taken here: {'; '.join(faults)}.")
 
+    @app.exception_handler(AcuteFindingsError)
+    @app.exception_handler(OSError)
+    async def _cannot(_request: Request, error: Exception) -> JSONResponse:
+        # Its sentence may name places of this computer: it is for who runs the server.
+        say(f"A request could not be answered: {sentence(error)}")
+        if isinstance(error, OSError) and error.errno in FULL:
+            return problem(507, "There is no room on the server's disk; whoever runs it must make some.")
+        return problem(503, "The server cannot do this now; whoever runs it finds the reason in its output.")
+
     @app.exception_handler(Exception)
     async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
-        if not expected(error):
-            write_log(error, doing="serve")
-        if isinstance(error, AcuteFindingsError):
-            # Its sentence may name places of this computer.
-            return problem(503, "The server cannot do this now; whoever runs it finds the reason in its output.")
+        say(f"A request went wrong ({type(error).__name__}). {where_logged(write_log(error, doing='serve'))}")
         return problem(500, "Something unexpected went wrong on the server; whoever runs it finds a log of it.")

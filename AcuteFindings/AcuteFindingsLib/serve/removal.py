@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from AcuteFindingsLib.errors import AcuteFindingsError, ExportError
@@ -71,12 +72,13 @@ class Expiry:
     def look(self, at: datetime) -> None:
         """Remove the uploaded studies and the jobs whose time is over; what a batch read stays."""
         oldest = (at - self._keep).isoformat(timespec="milliseconds")
-        for record in list(self._store.folder.records()):
-            if record.origin == UPLOAD and record.finished and record.finished < oldest:
-                try:
-                    remove_study(self._store, record.key)
-                except Problem:
-                    continue
         for job in self._board.all():
-            if job.ended and job.finished and job.finished < oldest:
+            if job.ended and job.finished < oldest:
                 self._board.remove(job.id)
+        # What was uploaded again later stays with its later job.
+        kept = {key for job in self._board.all() for key in job.studies}
+        for record in list(self._store.folder.records()):
+            if record.origin == UPLOAD and record.finished < oldest and record.key not in kept:
+                # What is being read at this moment goes at the next look.
+                with suppress(Problem):
+                    remove_study(self._store, record.key)

@@ -1,6 +1,7 @@
 """The server's process: one for a folder of results, until it is stopped."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,9 @@ def serve(
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
+        # What goes wrong in a request is told by `problem.handle_problems`, without a stack.
+        logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+        logging.getLogger("uvicorn").propagate = False
         scheme = "https" if certificate else "http"
         host, port = bound.getsockname()[:2]
         say(f"serving {scheme}://{f'[{host}]' if ':' in host else host}:{port}/")
@@ -81,7 +85,9 @@ def _alone(results: Path) -> Iterator[None]:
     """Hold the folder's uploads for this process: two servers would read each other's."""
     folder = results / UPLOADS
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # Patients' images: for the account that runs the server alone, unless it made the folder for others too.
+        results.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
         lock.acquire()
     except Timeout as error:

@@ -58,11 +58,17 @@ class Runner:
                 if jobs:
                     self._read(jobs)
             except CancelledError:
-                for job in jobs:
+                for job in self._open(jobs):
                     self._board.change(job.id, state="waiting", progress=0.0)
             # Whatever one job brings about, the next ones are read.
             except Exception as error:
                 self._failed(jobs, error)
+            self._board.drop_removed(jobs)
+
+    def _open(self, jobs: list[Job]) -> list[Job]:
+        """Return those of which nothing has become yet."""
+        found = [self._board.get(job.id) for job in jobs]
+        return [job for job in found if job is not None and not job.ended]
 
     def _read(self, jobs: list[Job]) -> None:
         owner: dict[int, str] = {}
@@ -75,17 +81,22 @@ class Runner:
                 continue
             exams += found
             owner |= {id(exam): job.id for exam in found}
-        answers: dict[str, list[Answer]] = {job.id: [] for job in jobs}
-        counts = {job.id: sum(one == job.id for one in owner.values()) for job in jobs}
+        answers: dict[str, list[Answer]] = {job_id: [] for job_id in owner.values()}
+        counts = {job_id: sum(one == job_id for one in owner.values()) for job_id in answers}
         elsewhere: list[Exam] = []
+
+        open_jobs = set(answers)
 
         def done(exam: Exam, answer: Answer) -> None:
             job_id = owner[id(exam)]
+            if job_id not in self._board:
+                return
             if not isinstance(answer, str) and any(one.record.state == "reading" for one in answer):
                 elsewhere.append(exam)
                 return
             answers[job_id].append(answer)
             if len(answers[job_id]) == counts[job_id]:
+                open_jobs.discard(job_id)
                 self._end(job_id, answers[job_id])
 
         def told(exam: Exam, text: str, fraction: float) -> None:
@@ -94,7 +105,7 @@ class Runner:
             self._board.change(job_id, text=text, progress=min(share, 1.0))
 
         def cancelled() -> bool:
-            return self._stopping.is_set() or any(job.id not in self._board for job in jobs)
+            return self._stopping.is_set() or any(job_id not in self._board for job_id in open_jobs)
 
         while exams:
             self._engine.run(exams, self._reading, done=done, cancelled=cancelled, reader=self._reader, told=told)
@@ -143,11 +154,10 @@ class Runner:
             write_log(error, doing="serve")
         said = self._without_place(sentence(error))
         self._say(f"A job failed: {said}")
-        for job in jobs:
-            current = self._board.get(job.id)
-            if current is not None and not current.ended:
-                with suppress(OSError):
-                    self._board.end(job.id, state="failed", text=said, finished=now())
+        for job in self._open(jobs):
+            # What cannot be kept now is tried again by the next server of this folder.
+            with suppress(OSError):
+                self._board.end(job.id, state="failed", text=said, finished=now())
 
     def _without_place(self, said: str) -> str:
         """Return a sentence without the paths of this computer, which are nobody's business elsewhere."""

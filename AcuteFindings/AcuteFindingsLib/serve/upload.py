@@ -1,7 +1,6 @@
 """An upload from the network onto the disk: piece by piece, under numbers for names, within limits."""
 
 import asyncio
-import errno
 import re
 import shutil
 import time
@@ -15,7 +14,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 
 from AcuteFindingsLib.budgets import budgets
-from AcuteFindingsLib.serve.problem import Problem
+from AcuteFindingsLib.serve.problem import FULL, Problem
 
 PACKED_STUDY = "application/vnd.acutefindings.study+zip"
 """Media type of a zip of ``study.json`` and ``array.npy`` (`jobs.arrays`), as the client in Slicer sends it."""
@@ -85,7 +84,7 @@ async def receive_upload(content_type: str, length: int, body: AsyncIterator[byt
     except MultipartParseError as error:
         raise Problem(400, "The upload is not a whole form (multipart/form-data); send it again.") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise _full() from error
         raise
     finally:
@@ -103,7 +102,7 @@ class _Form:
         self._text: bytearray | None = None
         self._name, self._header, self._value = "", bytearray(), bytearray()
         self._headers: dict[bytes, bytes] = {}
-        self._whole = False
+        self._whole, self._parts = False, 0
         callbacks: Any = {
             "on_part_begin": self._begin,
             "on_header_field": self._take_header,
@@ -135,6 +134,9 @@ class _Form:
 
     def _begin(self) -> None:
         self._headers, self._name = {}, ""
+        self._parts += 1
+        if self._parts > budgets().archive_members:
+            raise Problem(413, f"An upload holds at most {budgets().archive_members:,} files; upload a zip.")
 
     def _take_header(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -156,8 +158,6 @@ class _Form:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         if self._name == "files" and b"filename" in options:
-            if self.upload.files >= budgets().archive_members:
-                raise Problem(413, f"An upload holds at most {budgets().archive_members:,} files; upload a zip.")
             self.upload.files += 1
             kind = self._headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin-1")
             name = options[b"filename"].decode("utf-8", "replace")

@@ -41,7 +41,7 @@ from AcuteFindingsLib.worklist.records import (
     now,
     record_bytes,
 )
-from AcuteFindingsLib.worklist.viewing import carries_dicom, viewing_files
+from AcuteFindingsLib.worklist.viewing import viewing_files
 from AcuteFindingsLib.worklist.words import State
 
 _KNOWN_SECONDS = 60.0
@@ -243,7 +243,8 @@ class Reader:
                 model=settings.model,
                 device=settings.device,
                 model_folders=settings.model_folders,
-                dicom=settings.dicom or (settings.upload and carries_dicom(study)),
+                dicom=settings.dicom,
+                dicom_where_possible=settings.upload,
                 hint="",
             ),
             study=study,

@@ -1,11 +1,8 @@
 """What a page needs of a study beside its results: the voxels as NIfTI, and what the pictures show in words."""
 
-import importlib.util
 import json
 from collections.abc import Callable, Iterable
 
-from AcuteFindingsLib.errors import ExportError
-from AcuteFindingsLib.export.dicom_results import require_dicom
 from AcuteFindingsLib.jobs.write_results import StudyResult
 from AcuteFindingsLib.scene.nodes import stored_kind
 from AcuteFindingsLib.study.nifti_writer import nifti_pieces
@@ -21,17 +18,6 @@ def viewing_files(study: Study) -> dict[str, Callable[[StudyResult], Iterable[by
         VOLUME: lambda _: nifti_pieces(study.array, study.array.shape, stored_kind(study), study.ijk_to_ras),
         CAPTIONS: lambda result: [_captions(result)],
     }
-
-
-def carries_dicom(study: Study) -> bool:
-    """Whether DICOM results can be written of a study."""
-    if importlib.util.find_spec("highdicom") is None:
-        return False
-    try:
-        require_dicom(study)
-    except ExportError:
-        return False
-    return True
 
 
 def _captions(result: StudyResult) -> bytes:
