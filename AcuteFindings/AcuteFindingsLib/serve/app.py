@@ -25,6 +25,9 @@ from AcuteFindingsLib.worklist.store import Store
 PAGE = Path(__file__).resolve().parent / "page"
 """The page's files."""
 
+PAGE_STYLE = PAGE.parents[1] / "pages" / "page.css"
+"""Colors and looks of reports."""
+
 
 def make_app(settings: ServeSettings, engine: Engine, say: Callable[[str], object] = print) -> Access:
     """Return the app, behind what decides who gets in; its jobs run while it is being served.
@@ -76,9 +79,18 @@ def make_app(settings: ServeSettings, engine: Engine, say: Callable[[str], objec
     for routes in (job_routes, study_routes, evidence_routes, about_routes):
         app.include_router(routes.router, prefix=API)
     _describe(app)
-    if PAGE.is_dir():
-        app.mount("/", StaticFiles(directory=PAGE, html=True))
+    _serve_page(app)
     return Access(app, settings)
+
+
+def _serve_page(app: FastAPI) -> None:
+    """Serve the page's files, and the style of reports, whose colors and verdicts it shares."""
+
+    @app.get("/base.css", include_in_schema=False)
+    def base() -> Response:
+        return FileResponse(PAGE_STYLE, media_type="text/css")
+
+    app.mount("/", StaticFiles(directory=PAGE, html=True))
 
 
 def _describe(app: FastAPI) -> None:

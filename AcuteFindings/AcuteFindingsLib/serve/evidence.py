@@ -34,7 +34,7 @@ NO_IMAGES = "The images of this study are not kept with its results."
 # Volumes that are unpacked at the same time: each may take hundreds of megabytes.
 _UNPACKING = threading.BoundedSemaphore(2)
 _KEPT, _LARGEST_KEPT = 16, 4 * 2**20
-_DAMAGED = "The results of this study are damaged; have it read again."
+DAMAGED = "The results of this study are damaged; have it read again."
 _GONE = "The results of this study were removed meanwhile."
 
 
@@ -46,9 +46,9 @@ def read_finding(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise Problem(404, NO_FINDING) from error
     except (OSError, ValueError) as error:
-        raise Problem(404, _DAMAGED) from error
+        raise Problem(404, DAMAGED) from error
     if not isinstance(data, dict):
-        raise Problem(404, _DAMAGED)
+        raise Problem(404, DAMAGED)
     return data
 
 
@@ -84,7 +84,7 @@ def chart(finding: dict[str, Any]) -> dict[str, Any]:
             "runs": runs,
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise Problem(404, _DAMAGED) from error
+        raise Problem(404, DAMAGED) from error
 
 
 def chart_picture(finding: dict[str, Any], packages: list[ModelPackage]) -> bytes:
@@ -139,7 +139,7 @@ def picture_path(folder: Path, number: int) -> Path:
     try:
         return below(folder / "pictures", found[number]["file"])
     except ValueError as error:
-        raise Problem(404, _DAMAGED) from error
+        raise Problem(404, DAMAGED) from error
 
 
 def finding_archive(folder: Path) -> bytes:
@@ -155,7 +155,7 @@ def finding_archive(folder: Path) -> bytes:
     except FileNotFoundError as error:
         raise Problem(404, _GONE) from error
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise Problem(404, _DAMAGED) from error
+        raise Problem(404, DAMAGED) from error
     return packed.getvalue()
 
 
@@ -175,7 +175,7 @@ def _mask_file(folder: Path) -> bytes:
         assert labels is not None
         return b"".join(nifti_pieces(labels, labels.shape, labels.dtype, np.array(finding["ijk_to_ras"], float)))
     except (KeyError, TypeError, ValueError) as error:
-        raise Problem(404, _DAMAGED) from error
+        raise Problem(404, DAMAGED) from error
 
 
 def _scene_volume_file(folder: Path) -> bytes:
@@ -195,7 +195,7 @@ def _heatmap_file(folder: Path) -> bytes:
             raise Problem(404, "This finding has no heat map.")
         image = read_image(below(folder, finding["heatmap"]["file"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise Problem(404, _DAMAGED) from error
+        raise Problem(404, DAMAGED) from error
     array = sitk.GetArrayViewFromImage(image)
     return b"".join(nifti_pieces(array, array.shape, array.dtype, image_ijk_to_ras(image)))
 
@@ -224,4 +224,4 @@ def without_images(finding: dict[str, Any]) -> Finding:
     try:
         return finding_from_dict({**finding, "masks": [], "heatmap": None}, Path())
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise Problem(404, _DAMAGED) from error
+        raise Problem(404, DAMAGED) from error

@@ -15,6 +15,7 @@ from AcuteFindingsLib.serve.context import Context
 from AcuteFindingsLib.serve.files import file_answer, made_answer
 from AcuteFindingsLib.serve.models import packages
 from AcuteFindingsLib.serve.problem import Problem, answers, gives
+from AcuteFindingsLib.serve.sheet import SheetBody, sheet_of
 from AcuteFindingsLib.serve.study_routes import Here, item_of
 from AcuteFindingsLib.worklist.viewing import VOLUME
 
@@ -64,6 +65,16 @@ def get_finding(study_id: str, here: Here, request: Request) -> Response:
     """Return ``finding.json``: verdict, slices, measurements, warnings, reasons, and how the masks are called."""
     folder = _results(here, study_id)
     return file_answer(request, folder / evidence.FINDING, "application/json", evidence.NO_FINDING)
+
+
+@router.get("/studies/{study_id}/sheet", response_model=SheetBody, responses=answers(404), summary="In words")
+def get_sheet(study_id: str, here: Here) -> Any:
+    """Return the finding in the words of panel and report: verdict with its marks, measurements, labels, runs."""
+    found = evidence.read_finding(_results(here, study_id))
+    try:
+        return sheet_of(evidence.without_images(found), _packages_of(here, found))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Problem(404, evidence.DAMAGED) from error
 
 
 @router.get("/studies/{study_id}/chart", response_model=ChartBody, responses=answers(404), summary="The chart")

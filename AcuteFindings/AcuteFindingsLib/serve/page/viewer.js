@@ -1,0 +1,333 @@
+// The slice viewer: NiiVue draws, this file decides what a reader sees: side, window, slice, overlays.
+
+import { el } from "./dom.js";
+import { buttonFor } from "./keys.js";
+import { Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from "./vendor/niivue.js";
+
+// Level and width in HU as they are usual in reading rooms (Murphy A, Windowing (CT), Radiopaedia, rID 52108).
+const PRESETS = [
+  { title: "Brain", window: [40, 80] },
+  { title: "Subdural", window: [75, 215] },
+  { title: "Bone", window: [600, 2800] },
+  { title: "Lung", window: [-600, 1500] },
+  { title: "Mediastinum", window: [50, 350] },
+];
+const AIR_HU = -200; // Values of a CT reach far below it; those of an 8-bit picture do not.
+const LABELS = 1002; // NIFTI_INTENT_LABEL: values are names, not amounts.
+const PIXELS_A_LINE = 300; // A region's outline has one pixel for each so many of a row.
+const HEAT_OPACITY = 0.45;
+const FAINTEST_HEAT = 30; // Of 255: below it nothing is laid over the image.
+const PIXELS_A_SLICE = 9;
+const PLANES = [SLICE_TYPE.SAGITTAL, SLICE_TYPE.CORONAL, SLICE_TYPE.AXIAL];
+
+/** Return whether this browser can show volumes. */
+export function hasWebGl() {
+  return document.createElement("canvas").getContext("webgl2") !== null;
+}
+
+/**
+ * Return the viewer of a volume: `goTo(place)`, `loadOverlays()`, `tools`, `actions`, `overlay` and `close`.
+ *
+ * `bytes` is the NIfTI file; `load(name)` gives the bytes of "mask" or "heatmap", or null; `moved(place)` hears which
+ * slice a click in another plane led to; `step(by)` is asked for another slice.
+ */
+export async function makeViewer({ canvas, bytes, finding, projection, load, moved, step }) {
+  const nv = new Niivue({
+    interactive: false,
+    dragAndDropEnabled: false,
+    isRadiologicalConvention: true,
+    showAllOrientationMarkers: true,
+    isOrientationTextVisible: !projection,
+    sagittalNoseLeft: true,
+    crosshairWidth: 0,
+    crosshairColor: [0.35, 0.7, 1, 0.8],
+    fontColor: [1, 0.85, 0.4, 1],
+    backColor: [0, 0, 0, 1],
+    isResizeCanvas: true,
+    multiplanarShowRender: SHOW_RENDER.NEVER,
+    loadingText: "",
+    logLevel: "error",
+  });
+  await nv.attachToCanvas(canvas, false);
+  leaveOutGradients(nv);
+  const volume = await NVImage.loadFromUrl({ url: bytes, name: "volume.nii.gz", colormap: "gray" });
+  const [level, width] = finding.display_window;
+  setRange(level, width);
+  nv.addVolume(volume);
+
+  const axis = mainAxis(finding.ijk_to_ras);
+  nv.setSliceType(PLANES[axis]);
+  const fractions = finding.slices.map(({ position_ras }) => Array.from(nv.mm2frac(position_ras, 0, true)));
+  const inHu = !projection && volume.global_min < AIR_HU;
+  const shown = { mask: true, heatmap: false, planes: false };
+  const layers = {};
+  const overlay = el("div", { class: "overlay" });
+  const windowText = el("p", { class: "window-text" });
+  const pointText = el("p", { class: "point-text" });
+  const legend = el("ul", { class: "legend-over" });
+  overlay.append(windowText, pointText, legend);
+  // A radiograph lies in a plane by convention only: just the sides are named.
+  if (projection) overlay.append(...["R", "L"].map((side) => el("p", { class: `side ${side}` }, side)));
+
+  function setRange(wantedLevel, wantedWidth) {
+    volume.cal_min = wantedLevel - wantedWidth / 2;
+    volume.cal_max = wantedLevel + wantedWidth / 2;
+  }
+
+  let waiting = false;
+  function setWindow(wantedLevel, wantedWidth) {
+    setRange(wantedLevel, Math.max(wantedWidth, Math.abs(width) / 500));
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      nv.refreshLayers(volume, 0);
+      nv.drawScene();
+      sayWindow();
+    });
+  }
+
+  function sayWindow() {
+    const [low, high] = [volume.cal_min, volume.cal_max];
+    const digits = high - low < 10 ? 2 : 0;
+    windowText.textContent = `L ${((low + high) / 2).toFixed(digits)} W ${(high - low).toFixed(digits)}${inHu ? " HU" : ""}`;
+    for (const button of presets) {
+      button.setAttribute("aria-pressed", String(button.dataset.low === String(low) && button.dataset.high === String(high)));
+    }
+  }
+
+  function goTo(place) {
+    const wanted = fractions[place];
+    const pos = nv.scene.crosshairPos;
+    pos[axis] = wanted[axis];
+    nv.drawScene();
+    canvas.dataset.slice = place;
+    sayPoint();
+  }
+
+  let pointed = false;
+  function sayPoint() {
+    if (!pointed) return (pointText.textContent = "");
+    const mm = nv.frac2mm(nv.scene.crosshairPos, 0, true);
+    const value = volume.getValue(...volume.mm2vox(mm));
+    const sides = [["R", "L"], ["A", "P"], ["S", "I"]].map(([plus, minus], n) => `${mm[n] >= 0 ? plus : minus} ${Math.abs(mm[n]).toFixed(0)}`);
+    const number = Number.isInteger(value) ? String(value) : value.toPrecision(3);
+    pointText.textContent = projection ? `Value ${number}` : `${number}${inHu ? " HU" : ""} at ${sides.join(", ")} mm`;
+  }
+
+  function pointAt(event) {
+    const box = canvas.getBoundingClientRect();
+    const scale = canvas.width / box.width;
+    const fraction = nv.canvasPos2frac([(event.clientX - box.left) * scale, (event.clientY - box.top) * scale]);
+    if (!(fraction[0] >= 0)) return;
+    pointed = true;
+    nv.scene.crosshairPos = fraction;
+    nv.drawScene();
+    sayPoint();
+    if (!shown.planes || fractions.length < 2) return;
+    const distances = fractions.map((other) => Math.abs(other[axis] - fraction[axis]));
+    const place = distances.indexOf(Math.min(...distances));
+    canvas.dataset.slice = place;
+    moved(place);
+  }
+
+  function zoomTo(zoom, [x, y] = [0, 0]) {
+    const pan = nv.scene.pan2Dxyzmm;
+    const wanted = Math.min(Math.max(zoom, 1), 12);
+    nv.setPan2Dxyzmm(wanted === 1 ? [0, 0, 0, 1] : [pan[0] + x, pan[1] + y, pan[2], wanted]);
+  }
+
+  // Wheel: slices, with Ctrl zoom. Left drag: the point; right drag: the window. Touch: one finger slices, two zoom.
+  const fingers = new Map();
+  let held = null;
+  let turned = 0;
+  canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      if (event.ctrlKey) return zoomTo(nv.scene.pan2Dxyzmm[3] * (event.deltaY < 0 ? 1.15 : 1 / 1.15));
+      turned += event.deltaMode ? event.deltaY * 40 : event.deltaY;
+      const by = Math.trunc(turned / 40) || 0;
+      if (by) step(Math.sign(by) * Math.min(Math.abs(by), 3));
+      if (by) turned = 0;
+    },
+    { passive: false },
+  );
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, event);
+    held = { x: event.clientX, y: event.clientY, low: volume.cal_min, high: volume.cal_max, gap: gap(), zoom: nv.scene.pan2Dxyzmm[3], moved: false };
+    if (event.pointerType !== "touch" && event.button === 0) pointAt(event);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!fingers.has(event.pointerId) || !held) return;
+    fingers.set(event.pointerId, event);
+    const [x, y] = [event.clientX - held.x, event.clientY - held.y];
+    if (fingers.size === 2) return zoomTo((held.zoom * gap()) / Math.max(held.gap, 1));
+    if (event.pointerType === "touch") {
+      const by = Math.trunc(y / PIXELS_A_SLICE);
+      if (by && fractions.length > 1) {
+        held.y += by * PIXELS_A_SLICE;
+        held.moved = true;
+        step(by);
+      }
+    } else if (event.buttons & 2) {
+      const span = held.high - held.low;
+      setWindow((held.low + held.high) / 2 + (y * span) / 250, span * Math.exp(x / 150));
+    } else if (event.buttons & 1) pointAt(event);
+  });
+  const lift = (event) => {
+    if (event.type === "pointerup" && event.pointerType === "touch" && fingers.size === 1 && held && !held.moved) pointAt(event);
+    fingers.delete(event.pointerId);
+    if (!fingers.size) held = null;
+  };
+  canvas.addEventListener("pointerup", lift);
+  canvas.addEventListener("pointercancel", lift);
+  const gap = () => {
+    const [a, b] = [...fingers.values()];
+    return a && b ? Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY) : 0;
+  };
+
+  async function addLayer(name, dress) {
+    const file = await load(name);
+    if (!file) return;
+    const layer = await NVImage.loadFromUrl({ url: file, name: `${name}.nii.gz`, opacity: 0 });
+    dress(layer);
+    // Adding would compute the image anew, too; what is laid over it is drawn below.
+    const { updateGLVolume } = nv;
+    nv.updateGLVolume = () => {};
+    nv.addVolume(layer);
+    nv.updateGLVolume = updateGLVolume;
+    layers[name] = layer;
+  }
+
+  /** Load mask and heat map, as far as there are any; the mask is shown, without one the heat map is. */
+  async function loadOverlays() {
+    const masks = finding.masks.map((mask, number) => ({ ...mask, value: number + 1 })).filter(({ voxels }) => voxels);
+    if (masks.length) {
+      await addLayer("mask", (layer) => {
+        const channel = (n) => [0, ...masks.map(({ colour }) => Math.round(255 * colour[n]))];
+        layer.hdr.intent_code = LABELS;
+        layer.img = outlined(layer.img, layer.hdr.dims);
+        layer.setColormapLabel({ R: channel(0), G: channel(1), B: channel(2), A: [0, ...masks.map(() => 255)], I: [0, ...masks.map(({ value }) => value)] });
+      });
+      if (layers.mask) legend.append(...masks.map(({ name, colour }) => el("li", {}, el("span", { class: "swatch", style: `background: rgb(${colour.map((part) => Math.round(255 * part)).join(" ")})` }), name)));
+    }
+    if (finding.heatmap) {
+      await addLayer("heatmap", (layer) => {
+        layer.colormap = "hot";
+        layer.cal_min = FAINTEST_HEAT;
+        layer.cal_max = 255;
+      });
+    }
+    shown.heatmap = Boolean(layers.heatmap) && !layers.mask;
+    for (const [name, button] of Object.entries({ mask: maskButton, heatmap: heatButton })) button.hidden = !layers[name];
+    dressLayers();
+  }
+
+  function dressLayers() {
+    for (const [name, opacity] of [["mask", 1], ["heatmap", HEAT_OPACITY]]) {
+      if (layers[name]) layers[name].opacity = shown[name] ? opacity : 0;
+    }
+    nv.refreshColormaps();
+    nv.volumes.slice(1).forEach((layer, number) => nv.refreshLayers(layer, number + 1));
+    nv.drawScene();
+    maskButton.setAttribute("aria-pressed", String(shown.mask));
+    heatButton.setAttribute("aria-pressed", String(shown.heatmap));
+    legend.hidden = !shown.mask || !layers.mask;
+    canvas.dataset.layers = Object.keys(layers).filter((name) => shown[name]).join(" ");
+  }
+
+  const toggle = (name) => () => {
+    shown[name] = !shown[name];
+    dressLayers();
+  };
+  function planes() {
+    shown.planes = !shown.planes;
+    nv.setCrosshairWidth(shown.planes ? 1 : 0);
+    nv.setSliceType(shown.planes ? SLICE_TYPE.MULTIPLANAR : PLANES[axis]);
+    planesButton.setAttribute("aria-pressed", String(shown.planes));
+  }
+  function reset() {
+    nv.setPan2Dxyzmm([0, 0, 0, 1]);
+    setWindow(level, width);
+  }
+  function invert() {
+    volume.colormapInvert = !volume.colormapInvert;
+    nv.refreshColormaps();
+    nv.refreshLayers(volume, 0);
+    nv.drawScene();
+    invertButton.setAttribute("aria-pressed", String(volume.colormapInvert));
+  }
+
+  const windows = [{ title: "As read", window: [level, width] }, ...(inHu ? PRESETS : [])].map(({ title, window }, number) => ({
+    title: `Window ${title.toLowerCase()}, level ${window[0]}, width ${window[1]}`,
+    name: title,
+    keys: [String(number + 1)],
+    window,
+    run: () => setWindow(...window),
+  }));
+  const presets = windows.map((action) => buttonFor(action, { "aria-pressed": "false", data: { low: action.window[0] - action.window[1] / 2, high: action.window[0] + action.window[1] / 2 } }, action.name));
+  const own = {
+    mask: { title: "Overlay", keys: ["o"], run: () => layers.mask && toggle("mask")() },
+    heat: { title: "Heat map", keys: ["h"], run: () => layers.heatmap && toggle("heatmap")() },
+    planes: { title: "3 planes", keys: ["v"], run: planes },
+    invert: { title: "Invert", keys: ["i"], run: invert },
+    zoomIn: { title: "Zoom in", keys: ["+", "="], run: () => zoomTo(nv.scene.pan2Dxyzmm[3] * 1.25) },
+    zoomOut: { title: "Zoom out", keys: ["-"], run: () => zoomTo(nv.scene.pan2Dxyzmm[3] / 1.25) },
+    reset: { title: "Reset window and zoom", keys: ["r"], run: reset },
+  };
+  const maskButton = buttonFor(own.mask, { "aria-pressed": "true", hidden: true });
+  const heatButton = buttonFor(own.heat, { "aria-pressed": "false", hidden: true }, finding.heatmap ? "Heat map" : "");
+  const planesButton = buttonFor(own.planes, { "aria-pressed": "false", hidden: fractions.length < 2 });
+  const invertButton = buttonFor(own.invert, { "aria-pressed": "false" });
+  const others = [buttonFor(own.zoomOut, { "aria-label": "Zoom out" }, "−"), buttonFor(own.zoomIn, { "aria-label": "Zoom in" }, "+"), buttonFor(own.reset, {}, "Reset")];
+  sayWindow();
+  return {
+    goTo,
+    loadOverlays,
+    overlay,
+    tools: [el("span", { class: "group", role: "group", "aria-label": "Window" }, presets), el("span", { class: "group", role: "group", "aria-label": "Overlays" }, maskButton, heatButton), el("span", { class: "group", role: "group", "aria-label": "View" }, planesButton, invertButton, others)],
+    actions: [...windows, ...Object.values(own).filter((action) => (action !== own.planes || fractions.length > 1) && (action !== own.heat || finding.heatmap) && (action !== own.mask || finding.masks.length))],
+    close() {
+      nv.cleanup();
+      canvas.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
+    },
+  };
+}
+
+/** Return labels of a grid, kept along the outlines that their regions have in the plane of the slices. */
+function outlined(labels, [, columns, rows]) {
+  const drawn = new Uint8Array(labels.length);
+  const plane = columns * rows;
+  const thick = Math.max(1, Math.round(columns / PIXELS_A_LINE));
+  for (let at = 0; at < labels.length; at++) {
+    const label = labels[at];
+    if (!label) continue;
+    const x = at % columns;
+    const y = Math.floor((at % plane) / columns);
+    const inside =
+      x >= thick && x < columns - thick && y >= thick && y < rows - thick &&
+      labels[at - thick] === label && labels[at + thick] === label &&
+      labels[at - thick * columns] === label && labels[at + thick * columns] === label;
+    if (!inside) drawn[at] = label;
+  }
+  return drawn;
+}
+
+/**
+ * Keep NiiVue from computing gradients of the volume: they are for rendering in 3D, which this page does not do, and
+ * would take the memory of two further volumes of four bytes a voxel, and most of the time of each change of window.
+ */
+function leaveOutGradients(nv) {
+  const make = nv.rgbaTex.bind(nv);
+  const unused = [nv.gl.TEXTURE6, nv.gl.TEXTURE8];
+  nv.rgbaTex = (texture, unit, dims, ...others) => make(texture, unit, unused.includes(unit) ? [3, 1, 1, dims[3]] : dims, ...others);
+}
+
+/** Return the axis of RAS (0, 1, 2) nearest to the normal of the slices: the third column of the grid. */
+function mainAxis(ijkToRas) {
+  const normal = [0, 1, 2].map((row) => Math.abs(ijkToRas[row][2]));
+  return normal.indexOf(Math.max(...normal));
+}
