@@ -172,6 +172,8 @@ class DetectorKind:
     reasons
         ``"module:name"`` of the function ``(study, finding) -> tuple[Reason, ...]``: what a reader can check of a
         verdict, computed from the images; empty where it gives none.
+    doubts
+        Codes of those reasons (`Reason.code`) that leave a positive verdict indeterminate.
     features
         ``"module:name"`` of the function ``(study) -> dict[str, float]``: what of a study is held against the images of
         a model (`Likeness`); empty where nothing is.
@@ -195,6 +197,7 @@ class DetectorKind:
     window: tuple[float, float] | None = None
     importers: tuple[Importer, ...] = ()
     reasons: str = ""
+    doubts: tuple[str, ...] = ()
     features: str = ""
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.study.study import Study
-from AcuteFindingsLib.trust.reasons import reasons_of
+from AcuteFindingsLib.trust.reasons import doubted, reasons_of
 
 
 def weigh(finding: Finding, study: Study, *, kind: DetectorKind, package: ModelPackage) -> Finding:  # noqa: ARG001
@@ -21,4 +21,4 @@ def weigh(finding: Finding, study: Study, *, kind: DetectorKind, package: ModelP
     kind, package
         The detector and the model of the verdict.
     """
-    return replace(finding, reasons=reasons_of(study, finding, kind))
+    return doubted(replace(finding, reasons=reasons_of(study, finding, kind)), kind)
