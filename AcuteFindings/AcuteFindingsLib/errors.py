@@ -88,6 +88,14 @@ class ServeError(AcuteFindingsError):
     """The server cannot start, or cannot do what a client asks for: says what is in the way and what to do."""
 
 
+class RemoteError(AcuteFindingsError):
+    """A server of this software did not do what was asked: says why and what to do."""
+
+
+class UnreachableError(RemoteError):
+    """A server of this software does not answer; it may later."""
+
+
 def named_error(kind: str, text: str, otherwise: type[AcuteFindingsError] = AcuteFindingsError) -> AcuteFindingsError:
     """Return the error of the class that another process named, or `otherwise` where no class has that name."""
     known = globals().get(kind)

@@ -74,6 +74,12 @@ DOWNLOAD = (
 )
 """What downloading a model needs."""
 
+REMOTE = (
+    # With httpcore, h11, anyio and others that small.
+    Package("httpx", "httpx>=0.27", 0.5),
+)
+"""What asking a server needs beside `DETECT`."""
+
 PUBLIC = (
     *DETECT,
     # With hf-xet, httpx and others.
@@ -140,6 +146,7 @@ _EXTRA_MODULES = {
     "torchmetrics": ("torchmetrics", "train"),
     "sqlalchemy": ("SQLAlchemy", "worklist"),
     "alembic": ("alembic", "worklist"),
+    "httpx": ("httpx", "web"),
 }
 """Package and extra by what is imported."""
 
@@ -199,7 +206,7 @@ def extra_missing(error: BaseException) -> str:
     name, extra = _EXTRA_MODULES.get((error.name or "").partition(".")[0], ("", ""))
     if not extra:
         return ""
-    missing = missing_packages({"evaluate": EVALUATE, "worklist": WORKLIST}.get(extra, (*TORCH, *EVALUATE, *TRAIN)))
+    missing = missing_packages({"evaluate": EVALUATE, "worklist": WORKLIST, "web": REMOTE}.get(extra, (*TORCH, *EVALUATE, *TRAIN)))
     return (
         f"This needs the Python package {name}, not installed here: pip install 'acutefindings[{extra}]' "
         f"(downloads {_size(missing)})."

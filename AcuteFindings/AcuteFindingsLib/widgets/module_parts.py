@@ -18,6 +18,7 @@ class Device(Enum):
     COREML = "coreml"
     DIRECTML = "directml"
     OPENVINO = "openvino"
+    REMOTE = "remote"
     # In scenes of earlier versions.
     GPU = "cuda"
 
@@ -78,7 +79,8 @@ class DetectorModuleLogic(ModuleLogic):
         model
             Id or folder of a model package; empty for the default.
         device
-            "auto", "cpu", "cuda", "coreml", "directml" or "openvino".
+            "auto", "cpu", "cuda", "coreml", "directml" or "openvino"; "remote" for the server of the home module's
+            settings.
         progress
             Called with what is being done (text) and the share of the whole that is done (0 to 1).
         cancelled

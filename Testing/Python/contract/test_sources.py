@@ -11,7 +11,7 @@ UI = {"inputSelector": "qMRMLNodeComboBox", "applyButton": "QPushButton", "devic
 
 def widgets_for(path):
     """Return the classes of the .ui widgets that a file works on: for the shared panel, what all three modules have."""
-    if short_path(path) in ("home/home_panel.py", "tests/home.py", "AcuteFindings.py"):
+    if short_path(path) in ("home/home_panel.py", "home/server_panel.py", "tests/home.py", "AcuteFindings.py"):
         return read_ui(ui_file("AcuteFindings")).classes
     if path.name == "module_parts.py":
         return {}

@@ -12,6 +12,7 @@ from AcuteFindingsLib.detectors.wording import in_sentence
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.models.evidence import SAW_PATIENTS_UNMEASURED
 from AcuteFindingsLib.packages import LIGHT, missing_packages, total_mb
+from AcuteFindingsLib.widgets.home.server_panel import ServerPanel
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages
 from AcuteFindingsLib.widgets.samples.sample_data import load_sample, samples
@@ -52,6 +53,7 @@ class HomePanel:
         ui.loadSampleButton.connect("clicked(bool)", lambda _checked: self.load_sample())
         ui.installButton.connect("clicked(bool)", lambda _checked: self.install())
         ui.stopWorkerButton.connect("clicked(bool)", lambda _checked: self.stop_worker())
+        self.server = ServerPanel(ui, worker=lambda: self._worker or shared_worker())
         ui.threadsSpinBox.setValue(chosen_threads())
         ui.threadsSpinBox.connect("valueChanged(int)", self.choose_threads)
         ui.getModelButton.connect("clicked(bool)", lambda _checked: self.show_public_models())
@@ -152,6 +154,7 @@ class HomePanel:
 
     def close(self) -> None:
         """Stop what is under way: the panel goes."""
+        self.server.close()
         self.model_loader.close()
         if self.worklist is not None:
             self.worklist.close()

@@ -1,4 +1,4 @@
-"""Where a detector runs: what ONNX Runtime has on this computer can be chosen, the rest says what it would need."""
+"""Where a detector runs: what ONNX Runtime has on this computer, or a server; the rest says what it would need."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from AcuteFindingsLib.packages import DETECT, missing_packages
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess
+from AcuteFindingsLib.widgets.worker.server_settings import REMOTE, server_address
 
 # One answer for the whole application: three modules offer the same devices. None before the worker was asked.
 _known: list[str] | None = None
@@ -37,18 +38,20 @@ class DeviceChoice:
         """Let what is not here not be chosen; to be called again when the combo box was filled anew."""
         if self._combo is None:
             return
-        tips = _tips()
+        tips, server = _tips(), server_address(qt.QSettings())
+        offered = {"auto", "cpu", *(_known or ()), *([REMOTE] if server else [])}
         for number in range(self._combo.count):
             device = self._combo.itemText(number).lower()
-            always = device in ("auto", "cpu")
-            here = always or device in (_known or ())
+            here = device in offered
             self._combo.model().item(number).setEnabled(here)
             tip = tips.get(device, "")
-            if not here and _known is not None:
+            if device == REMOTE:
+                tip = tip if not server else _("The server at {address}").format(address=server)
+            elif not here and _known is not None:
                 tip = _("Not on this computer. {what}").format(what=tip)
             self._combo.setItemData(number, tip, qt.Qt.ToolTipRole)
         current = self._combo.currentText.lower()
-        if _known is not None and current not in ("auto", "cpu", *_known):
+        if current not in offered and (_known is not None or current == REMOTE):
             # A scene from another computer.
             self._combo.setCurrentIndex(0)
 
@@ -70,4 +73,5 @@ def _tips() -> dict[str, str]:
         "coreml": _("The graphics of a Mac"),
         "directml": _("Any graphics card under Windows, with the package onnxruntime-directml in place of onnxruntime"),
         "openvino": _("Intel's processors and graphics, with the package onnxruntime-openvino in place of onnxruntime"),
+        REMOTE: _("A server of your department; enter its address in the module Acute Findings, under Settings"),
     }

@@ -7,6 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from AcuteFindingsLib.packages import LIGHT, TORCH, missing_packages
+from AcuteFindingsLib.packages import REMOTE as REMOTE_PACKAGES
 from AcuteFindingsLib.scene.results import SceneResult
 from AcuteFindingsLib.widgets.models.loader import ModelLoader
 from AcuteFindingsLib.widgets.models.packages import describe, ensure_packages, ensure_torch
@@ -14,6 +15,7 @@ from AcuteFindingsLib.widgets.models.provider_consent import ensure_provider
 from AcuteFindingsLib.widgets.panel.time_left import time_left_text
 from AcuteFindingsLib.widgets.parts import single_click
 from AcuteFindingsLib.widgets.worker.run_controller import IDLE, RunController
+from AcuteFindingsLib.widgets.worker.server_settings import REMOTE
 
 
 class RunBar:
@@ -72,20 +74,23 @@ class RunBar:
             return
         if not self._may_start():
             return
-        if not ensure_packages(self.ui.applyButton):
-            missing = missing_packages(LIGHT)
+        device = self.ui.deviceComboBox.currentText.lower()
+        needed = (*LIGHT, *REMOTE_PACKAGES) if device == REMOTE else LIGHT
+        if not ensure_packages(self.ui.applyButton, needed=needed):
+            missing = missing_packages(needed)
             if missing:
                 text = _("✖ Not run: these packages are missing: {packages}.")
                 self.tell(text.format(packages=describe(missing)))
             return
-        if not ensure_provider(self.model_loader.model, self.ui.applyButton):
+        # On a server it is for whoever runs it to agree and install.
+        if device != REMOTE and not ensure_provider(self.model_loader.model, self.ui.applyButton):
             self.tell(
                 _("✖ Not run: {model} can be used after you agree to its terms and it is installed.").format(
                     model=self.model_loader.model
                 )
             )
             return
-        self._start(volume, self.model_loader.model, self.ui.deviceComboBox.currentText.lower())
+        self._start(volume, self.model_loader.model, device)
 
     def update(self) -> None:
         """Let Apply be pressed where there is a volume, or a run to cancel."""
@@ -133,10 +138,15 @@ class RunBar:
             self._offer_torch()
             return
         self.tell(_("✖ {reason}").format(reason=text))
-        if self.controller.error_kind == "StudyRefusedError":
+        # A server runs no study that was refused.
+        if self.controller.error_kind == "StudyRefusedError" and not self._ran_remotely:
             self._offer_force(text)
         else:
             slicer.util.errorDisplay(text)
+
+    @property
+    def _ran_remotely(self) -> bool:
+        return self._last_run is not None and self._last_run[2] == REMOTE
 
     def _offer_force(self, text: str) -> None:
         if slicer.app.testingEnabled() or self._last_run is None:

@@ -33,7 +33,7 @@ _PROGRAM = (
     "sys.path.insert(0, {path!r}); "
     "from AcuteFindingsLib.threads import use_threads; "
     "use_threads({threads}); "
-    "from AcuteFindingsLib.worklist.worker import main; "
+    "from AcuteFindingsLib.serve.worker import main; "
     "sys.exit(main())"
 )
 

@@ -31,6 +31,7 @@ from AcuteFindingsLib.widgets.panel.time_left import TimeLeft
 from AcuteFindingsLib.widgets.panel.volume_copy import VolumeCopy
 from AcuteFindingsLib.widgets.stepper import Stepper
 from AcuteFindingsLib.widgets.worker.process import WorkerProcess, shared_worker
+from AcuteFindingsLib.widgets.worker.server_settings import REMOTE, server_fields
 
 IDLE, COPYING, RUNNING, SHOWING = "idle", "copying", "running", "showing"
 
@@ -119,7 +120,8 @@ class RunController:
         model
             Id or folder of a model package; ``""`` for the detector's default.
         device
-            ``"auto"``, ``"cpu"``, ``"cuda"``, ``"coreml"``, ``"directml"`` or ``"openvino"``.
+            ``"auto"``, ``"cpu"``, ``"cuda"``, ``"coreml"``, ``"directml"``, ``"openvino"``, or `REMOTE` for the server
+            that the settings name.
         force
             Run although the check refuses the study.
 
@@ -198,9 +200,14 @@ class RunController:
         self._set_state(RUNNING)
         self._tell_progress(_("Starting the worker process"), _COPIED)
         fields = {**request, "study": run.folder / "study", "out": run.folder / "result"}
-        fields["folders"] = [str(folder) for folder in user_folders(self._settings or qt.QSettings())]
+        settings = self._settings or qt.QSettings()
+        remote = request["device"] == REMOTE
+        if remote:
+            fields |= server_fields(settings)
+        else:
+            fields["folders"] = [str(folder) for folder in user_folders(settings)]
         run.request = self.worker.request(
-            "detect",
+            "remote_detect" if remote else "detect",
             fields,
             progress=lambda text, share: self._on_worker_progress(run, text, share),
             done=lambda _result: self._on_detected(run),
