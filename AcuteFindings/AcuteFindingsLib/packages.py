@@ -206,7 +206,9 @@ def extra_missing(error: BaseException) -> str:
     name, extra = _EXTRA_MODULES.get((error.name or "").partition(".")[0], ("", ""))
     if not extra:
         return ""
-    missing = missing_packages({"evaluate": EVALUATE, "worklist": WORKLIST, "web": REMOTE}.get(extra, (*TORCH, *EVALUATE, *TRAIN)))
+    missing = missing_packages(
+        {"evaluate": EVALUATE, "worklist": WORKLIST, "web": REMOTE}.get(extra, (*TORCH, *EVALUATE, *TRAIN))
+    )
     return (
         f"This needs the Python package {name}, not installed here: pip install 'acutefindings[{extra}]' "
         f"(downloads {_size(missing)})."

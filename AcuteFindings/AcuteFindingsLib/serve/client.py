@@ -175,6 +175,13 @@ class Client:
         """Return what became of a job so far."""
         return self._job_of(self._json("GET", f"/jobs/{_name(job, _JOB)}"))
 
+    def jobs(self) -> list[Job]:
+        """Return the jobs that have not expired, the newest first."""
+        said = self._json("GET", "/jobs")
+        if not isinstance(said, list):
+            raise self._not_ours()
+        return [self._job_of(one) for one in said]
+
     def cancel(self, job: str) -> None:
         """Stop a job; what was uploaded for it goes."""
         self._json("DELETE", f"/jobs/{_name(job, _JOB)}", timeout=_CANCEL_SECONDS)
