@@ -48,6 +48,10 @@ class EvaluationError(AcuteFindingsError):
     """Predictions and truth do not fit together: names the table and the column or case."""
 
 
+class CalibrationError(AcuteFindingsError):
+    """A site's calibration cannot be made, read or used: says what is missing or does not fit, and what to do."""
+
+
 class DataError(AcuteFindingsError):
     """A training data set cannot be used: names the file and the column or row, and what was expected."""
 

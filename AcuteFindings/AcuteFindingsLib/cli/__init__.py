@@ -12,6 +12,7 @@ import typer
 from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.cli import (
     batch,
+    calibrate,
     evaluate,
     explore,
     import_model,
@@ -57,6 +58,7 @@ _COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
     "Research": (
         explore.explore,
         train.train,
+        calibrate.calibrate,
         evaluate.evaluate,
         evaluate.compare,
         evaluate.agree,

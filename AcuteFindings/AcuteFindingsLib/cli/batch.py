@@ -7,6 +7,7 @@ import typer
 
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.cli.common import (
+    Calibration,
     Device,
     Model,
     ModelFolders,
@@ -58,6 +59,7 @@ def batch(
         typer.Option("--slurm", metavar="NAME=VALUE", help="An option of sbatch, such as partition=gpu; repeatable."),
     ] = None,
     model: Model = None,
+    calibration: Calibration = None,
     device: Device = "auto",
     threads: Threads = None,  # noqa: ARG001
     models_folder: ModelFolders = None,
@@ -86,6 +88,7 @@ def batch(
         out=out.absolute(),
         detector=detector,
         model=model,
+        calibration=calibration,
         device=device_name(device),
         model_folders=tuple(folder.absolute() for folder in models_folder or ()),
         dicom=dicom,

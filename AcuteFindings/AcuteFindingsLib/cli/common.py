@@ -84,6 +84,28 @@ Input = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 Model = Annotated[str | None, typer.Option("--model", help="Id of a model package, or a folder that holds one.")]
+
+
+def _calibration(asked: str | None) -> str | None:
+    """Return the whole path of a calibration that can be read; a damaged one is refused before a study is read."""
+    from AcuteFindingsLib.trust.site_files import NO_CALIBRATION, read_calibration
+
+    if asked is None or asked == NO_CALIBRATION:
+        return asked
+    file = Path(asked).absolute()
+    read_calibration(file)
+    return str(file)
+
+
+Calibration = Annotated[
+    str | None,
+    typer.Option(
+        "--calibration",
+        metavar="FILE|none",
+        callback=_calibration,
+        help="A site's calibration of the model, of `acutefindings calibrate`; default: the installed one, if any.",
+    ),
+]
 Series = Annotated[
     str | None, typer.Option("--series", help="Series Instance UID of the series to read, if there are several.")
 ]

@@ -10,6 +10,7 @@ import typer
 from AcuteFindingsLib import RESEARCH_USE_ONLY
 from AcuteFindingsLib.cli.common import (
     AsJson,
+    Calibration,
     Device,
     Input,
     Model,
@@ -46,6 +47,7 @@ def run(
     detector: Annotated[str, typer.Option("--detector", help=f"{listed((*detector_ids(), 'auto'))}.")] = "auto",
     series: Series = None,
     model: Model = None,
+    calibration: Calibration = None,
     device: Device = "auto",
     threads: Threads = None,  # noqa: ARG001
     force: Annotated[bool, typer.Option("--force", help="Run although the check refuses the study.")] = False,
@@ -67,6 +69,7 @@ def run(
         detector=detector,
         series=series,
         model=model,
+        calibration=calibration,
         device=device_name(device),
         force=force,
         model_folders=tuple(models_folder or ()),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from AcuteFindingsLib.cli.common import (
+    Calibration,
     Device,
     Model,
     ModelFolders,
@@ -76,6 +77,7 @@ def watch(
     detector: Annotated[str, typer.Option("--detector", help=f"{listed((*detector_ids(), 'auto'))}.")] = "auto",
     workers: Annotated[int, typer.Option("--workers", min=1, help="Studies read at once.")] = 1,
     model: Model = None,
+    calibration: Calibration = None,
     device: Device = "auto",
     threads: Threads = None,  # noqa: ARG001
     models_folder: ModelFolders = None,
@@ -114,6 +116,7 @@ def watch(
             device_name(device),
             tuple(one.absolute() for one in models_folder or ()),
             dicom=return_to is not None,
+            calibration=calibration,
         ),
         WatchSettings(quiet, keep=3600 * keep_hours, folders=tuple(one.absolute() for one in folder or ())),
         engine,

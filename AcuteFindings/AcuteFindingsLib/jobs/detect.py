@@ -18,6 +18,7 @@ from AcuteFindingsLib.study.checks import check_study
 from AcuteFindingsLib.study.notice import Notice, merge_notices, refusals
 from AcuteFindingsLib.study.requirements import Requirements
 from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.trust.site_files import find_calibration
 from AcuteFindingsLib.trust.weigh import weigh
 
 
@@ -30,6 +31,7 @@ def detect(
     device: str = "auto",
     folders: tuple[Path, ...] = (),
     force: bool = False,
+    calibration: str | None = None,
     hint: str = "",
     load: Callable[..., Predictor] | None = None,
     accepted: Callable[[], object] | None = None,
@@ -48,6 +50,9 @@ def detect(
         As for `providers.load.load_any_detector`.
     force
         Run although the check refuses the study.
+    calibration
+        Whose calibration the verdict gets, as for `trust.site_files.find_calibration`: a file, ``"none"``, or None for
+        the one that is installed.
     hint
         What a refusal says of how to run it all the same.
     accepted
@@ -59,6 +64,8 @@ def detect(
         The check refuses the study and `force` is False.
     ModelError, DetectionError, ProviderError, ConsentError
         As `load_any_detector`.
+    CalibrationError
+        The calibration is damaged, or another model's.
     CancelledError
         `cancelled` answered True.
     """
@@ -100,6 +107,7 @@ def detect(
         progress=part_of(at, 0.03, 0.08),
         cancelled=cancelled,
     )
+    site, said = find_calibration(calibration, detector, loaded.package)
     # What the model at hand was made for may be another study than the usual one.
     limits = kind.requirements_of(loaded.package.card.form)
     if limits != kind.requirements:
@@ -114,11 +122,11 @@ def detect(
         finding,
         model=identity,
         acquisition=acquisition_of(study),
-        warnings=merge_notices(notices, finding.warnings, *(item.notices for item in loaded.predictors.values())),
+        warnings=merge_notices(notices, finding.warnings, *(item.notices for item in loaded.predictors.values()), said),
     )
     at("Weighing the verdict", 0.98)
     clock = perf_counter()
-    finding = weigh(finding, study, kind=kind, package=loaded.package)
+    finding = weigh(finding, study, kind=kind, package=loaded.package, calibration=site)
     weighed = perf_counter() - clock
     timings = {"read": read, **finding.timings, "weigh": weighed, "total": perf_counter() - started}
     return replace(finding, timings=timings), loaded

@@ -48,6 +48,8 @@ class StudyRequest:
         Series Instance UID of the series to read; None for the one that suits the detector best.
     force
         Run although the check refuses the study.
+    calibration
+        As `jobs.detect.detect` has it.
     model_folders
         Folders that hold the user's own model packages.
     dicom
@@ -67,6 +69,7 @@ class StudyRequest:
     device: str = "auto"
     series: str | None = None
     force: bool = False
+    calibration: str | None = None
     model_folders: tuple[Path, ...] = ()
     dicom: bool = False
     dicom_chart: bool = False
@@ -105,6 +108,8 @@ def run_study(
         The check refuses the study and `request.force` is not set.
     ModelError
         No model package fits, or it fails verification.
+    CalibrationError
+        As `jobs.detect.detect`.
     ExportError
         `request.out` cannot take the results (`results_folder`), or DICOM results are asked for of a study that cannot
         carry them.
@@ -157,6 +162,7 @@ def _run(
         device=request.device,
         folders=request.model_folders,
         force=request.force,
+        calibration=request.calibration,
         hint=request.hint,
         load=load,
         accepted=preparation.start,

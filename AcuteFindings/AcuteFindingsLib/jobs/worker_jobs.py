@@ -108,6 +108,7 @@ def detect(request: Request, tools: Tools) -> dict[str, Any]:
         device=request.optional_text("device") or "auto",
         folders=_existing(request.folders()),
         force=request.flag("force"),
+        calibration=request.optional_text("calibration"),
         load=tools.models.load,
         progress=tools.span(0.02, 0.98),
         cancelled=tools.cancelled,

@@ -190,6 +190,45 @@ def _bars(
 
 
 @styled
+def verdict_zones(
+    present: np.ndarray, absent: np.ndarray, *, negative_below: float, positive_from: float, bins: int = 25
+) -> Markup:
+    """Return how many studies with (above the axis) and without a finding (below) have which probability.
+
+    What lies between the two thresholds, where the verdict is indeterminate, is shaded.
+
+    Parameters
+    ----------
+    present, absent
+        ``(n,)`` and ``(m,)``: probabilities of the studies with and without the finding.
+    """
+    figure, axes = canvas(6.4, 3.4)
+    edges = np.linspace(0, 1, bins + 1)
+    above, below = np.histogram(present, edges)[0], np.histogram(absent, edges)[0]
+    width = 0.84 / bins
+    handles = [
+        axes.bar(edges[:-1] + 0.08 / bins, counts, width, align="edge", color=color)[0]
+        for counts, color in ((above, SERIES[0]), (-below, ACCENT))
+    ]
+    high = min(positive_from, 1.0)
+    if high > negative_below:
+        handles.append(axes.axvspan(negative_below, high, facecolor=to_rgba(INK, 0.12), linewidth=0))
+    for threshold in {negative_below, high}:
+        axes.axvline(threshold, color=INK, linestyle=(0, (6, 3)), linewidth=1.2)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set(xlabel="Probability", ylabel="Studies", xlim=(0, 1))
+    axes.grid(visible=False, axis="x")
+    axes.yaxis.set_major_locator(MaxNLocator(7, integer=True, steps=_ROUND))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _number(abs(value))))
+    add_legend(figure, handles, ["with the finding", "without", "indeterminate"][: len(handles)], columns=3, length=1)
+    said = (
+        f"{len(present)} studies with and {len(absent)} without the finding by probability; negative below "
+        f"{negative_below:.3g}, positive from {positive_from:.3g} on."
+    )
+    return as_svg(figure, said)
+
+
+@styled
 def loss_curves(stages: Mapping[str, Sequence[Mapping[str, tuple[Sequence[float], Sequence[float]]]]]) -> Markup:
     """Return losses by epoch, one panel a stage.
 

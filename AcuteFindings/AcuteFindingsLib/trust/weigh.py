@@ -5,11 +5,20 @@ from dataclasses import replace
 from AcuteFindingsLib.detectors.finding import Finding
 from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.study.notice import merge_notices
 from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.trust.calibration import Calibration, calibrated, unsuited
 from AcuteFindingsLib.trust.reasons import doubted, reasons_of
 
 
-def weigh(finding: Finding, study: Study, *, kind: DetectorKind, package: ModelPackage) -> Finding:  # noqa: ARG001
+def weigh(
+    finding: Finding,
+    study: Study,
+    *,
+    kind: DetectorKind,
+    package: ModelPackage,  # noqa: ARG001
+    calibration: Calibration | None = None,
+) -> Finding:
     """Return a finding with its reasons, its study's likeness, and the verdict that these leave.
 
     Parameters
@@ -20,5 +29,13 @@ def weigh(finding: Finding, study: Study, *, kind: DetectorKind, package: ModelP
         What it was found in.
     kind, package
         The detector and the model of the verdict.
+    calibration
+        That of the site for this model; None where there is none.
     """
+    if calibration is not None:
+        doubt = unsuited(finding, calibration)
+        if doubt is None:
+            finding = calibrated(finding, calibration)
+        else:
+            finding = replace(finding, warnings=merge_notices(finding.warnings, (doubt,)))
     return doubted(replace(finding, reasons=reasons_of(study, finding, kind)), kind)

@@ -30,6 +30,7 @@ from AcuteFindingsLib.study.file_kinds import shown_name
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.requirements import CtRequirements, RadiographRequirements
 from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.trust.site_files import NO_CALIBRATION, installed_calibrations, read_calibration
 from AcuteFindingsLib.worklist.exams import Exam
 from AcuteFindingsLib.worklist.intake.spool import files_now
 from AcuteFindingsLib.worklist.records import (
@@ -65,6 +66,8 @@ class ReadSettings:
         A detector's id, or `AUTO`.
     model, device, model_folders, dicom
         As `jobs.run_study.StudyRequest` has them.
+    calibration
+        As `jobs.detect.detect` has it; a file applies to the detector that it was made for.
     retry_failed
         Read again what failed before.
     upload
@@ -78,13 +81,20 @@ class ReadSettings:
     device: str = "auto"
     model_folders: tuple[Path, ...] = ()
     dicom: bool = False
+    calibration: str | None = None
     retry_failed: bool = False
     upload: bool = False
 
-    @property
-    def asked(self) -> str:
-        """What of this makes another result: a finding by other wishes does not count as done."""
-        return f"model={self.model or ''} dicom={int(self.dicom)}"
+    def asked(self, detector: str) -> str:
+        """Return what of this makes another result: a finding by other wishes or another calibration is not done."""
+        minute = int(time.monotonic() // _KNOWN_SECONDS)
+        calibrated = _calibrations(self.calibration, detector, minute)
+        return f"{calibrated}model={self.model or ''} dicom={int(self.dicom)}"
+
+    def calibration_of(self, detector: str) -> str | None:
+        """Return the calibration of a detector's verdicts, as `jobs.detect.detect` has it."""
+        named = self.calibration if self.calibration != NO_CALIBRATION else None
+        return None if named is not None and read_calibration(Path(named)).detector != detector else self.calibration
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,7 @@ class Reader:
                 "reading",
                 study_uid=exam.study_uid,
                 instances=instances,
-                asked=self.settings.asked,
+                asked=self.settings.asked(kind.id),
                 arrived=(before.arrived if before is not None else exam.arrived) or now(),
                 started=now(),
                 attempts=1 + (before.attempts if before is not None else 0),
@@ -245,6 +255,7 @@ class Reader:
                 model_folders=settings.model_folders,
                 dicom=settings.dicom,
                 dicom_where_possible=settings.upload,
+                calibration=settings.calibration_of(kind.id),
                 hint="",
             ),
             study=study,
@@ -287,7 +298,7 @@ class Reader:
 
     def _key(self, folder: ResultsFolder, exam: Exam, kind: DetectorKind, instances: str) -> str:
         if self.settings.upload:
-            return folder.key_of_upload(kind.id, instances, self.settings.asked)
+            return folder.key_of_upload(kind.id, instances, self.settings.asked(kind.id))
         return folder.key(exam, kind.id, instances)
 
     def _without_files(self, folder: ResultsFolder, exam: Exam, kind: DetectorKind, said: str) -> Outcome:
@@ -299,7 +310,7 @@ class Reader:
             kind.id,
             "failed",
             study_uid=exam.study_uid,
-            asked=self.settings.asked,
+            asked=self.settings.asked(kind.id),
             said=said,
             arrived=(before.arrived if before is not None else exam.arrived) or when,
             started=when,
@@ -341,6 +352,17 @@ def _without_names(said: str, exam: Exam) -> str:
         # Only where it stands by itself: a folder may be called like a word of the sentence.
         said = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "the study" if name in own else "a file", said)
     return said[:1].upper() + said[1:]
+
+
+@lru_cache(maxsize=64)
+def _calibrations(asked: str | None, detector: str, _minute: int) -> str:
+    """Return which calibrations a detector's verdicts may get, for comparison; empty where there are none."""
+    if asked == NO_CALIBRATION:
+        return "calibration=none "
+    named = None if asked is None else read_calibration(Path(asked))
+    found = installed_calibrations(detector) if named is None or named.detector != detector else (named,)
+    digests = [one.digest for one in found]
+    return f"calibration={','.join(digests)} " if digests else ""
 
 
 @lru_cache(maxsize=64)

@@ -34,7 +34,7 @@ NEED_TORCH = (
 )
 """Writing, importing and training models, and running those without a graph; what a provider runs apart."""
 
-NEED_EVALUATE = ("evaluation.*", "pages.curves")
+NEED_EVALUATE = ("evaluation.*", "pages.curves", "trust.calibrate", "trust.calibration_page", "trust.site_results")
 
 LOAD = """
 import importlib, sys
