@@ -8,6 +8,7 @@ the window is taken as it stands, and the panel alone in its whole height. Look 
 """
 
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -78,6 +79,31 @@ def run_detector(widget, sample_name):
     wait(0.5)
 
 
+def show_worklist(widget, folder):
+    """Read a few phantoms through the worklist of the home module, and open the most urgent."""
+    from AcuteFindingsLib.detectors.phantoms import make_phantom
+    from AcuteFindingsLib.phantoms.write_dicom import write_phantom
+
+    files = []
+    for number, (kind, positive) in enumerate((("head-ct", False), ("chest-xray", True), ("head-ct", True))):
+        made = write_phantom(make_phantom(kind, 20 + number, positive=positive), folder / "studies" / str(number))
+        files += map(str, sorted((made / "dicom").rglob("*.dcm")))
+    home = widget.panel
+    widget.ui.worklistCollapsibleButton.collapsed = False
+    wait(1)
+    home.worklist.folder_edit.currentPath = str(folder / "results")
+    home.worklist.add({"files": files})
+    wait_until(lambda: len(home.worklist.table.rows) == 3, "the studies on the list")
+    wait_until(lambda: not home.worklist.queue.reading and not home.worklist.queue.rows, "the list to be read")
+    wait(2)
+    home.worklist.step(1)
+    home.worklist.open(home.worklist.table.current)
+    wait_until(lambda: home.worklist.opened.key, "the study")
+    wait(4)
+    slicer.util.forceRenderAllViews()
+    wait(0.5)
+
+
 def main(out):
     """Take all pictures."""
     slicer.util.setPythonConsoleVisible(False)
@@ -90,6 +116,9 @@ def main(out):
         run_detector(widget, sample)
         save(slicer.util.mainWindow(), out / f"{window}.png")
         save(widget.parent, out / f"panel-{name}.png")
+    with tempfile.TemporaryDirectory() as folder:
+        show_worklist(open_module("AcuteFindings"), Path(folder))
+        save(slicer.util.mainWindow(), out / "worklist.png")
 
 
 if __name__ == "__main__":
