@@ -24,8 +24,8 @@ from AcuteFindingsLib.scene.application import load_slicer, new_scene
 from AcuteFindingsLib.scene.nodes import ROLE, FindingNodes, show_finding, stored_kind
 from AcuteFindingsLib.scene.views import arrange_views
 from AcuteFindingsLib.scene.voxel_files import Voxels, pack_bundle, set_aside
-from AcuteFindingsLib.study.itk_files import read_image
 from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.study.volume_file import check_whole
 
 _UNWRITTEN = "Slicer could not write the scene; see that the disk has space and is writable."
 
@@ -155,7 +155,7 @@ def unpack_bundle(path: Path, folder: Path) -> Path:
     # Slicer's own reader ends the process on some of what is damaged.
     for image in folder.rglob("*.nrrd"):
         try:
-            read_image(image)
+            check_whole(image)
         except StudyError as error:
             raise SceneError(f"{path} holds an image that is damaged ({image.name}).") from error
     return mrml

@@ -53,8 +53,11 @@ def is_nrrd(head: bytes) -> bool:
     return head.startswith(b"NRRD000")
 
 
-def read_nrrd_header(path: Path) -> VolumeHeader:
+def read_nrrd_header(path: Path, *, layered: bool = False) -> VolumeHeader:
     """Read the header of a NRRD file; its voxels lie behind it or in one file beside it.
+
+    With `layered` the values of a voxel may be several, as in Slicer's segmentations whose segments overlap; they stand
+    side by side along the first axis.
 
     Raises
     ------
@@ -66,8 +69,9 @@ def read_nrrd_header(path: Path) -> VolumeHeader:
     needed = ("type", "dimension", "sizes", "encoding")
     counts = axis_counts(name, fields, needed, axes="dimension", sizes="sizes", most=16)
     axes = len(counts)
-    spatial = _spatial_axes(fields, counts, name)
+    spatial, values = _spatial_axes(fields, counts, name, layered=layered)
     sizes, flat = three_sizes(name, [counts[axis] for axis in spatial])
+    sizes = (sizes[0] * values, *sizes[1:])
     data = neighbor(path, fields["data file"]) if "data file" in fields else path
     start = 0 if "data file" in fields else end
     start += _line_bytes(data, start, _whole(fields, "line skip", name), name)
@@ -120,8 +124,11 @@ def _lines(path: Path) -> tuple[dict[str, str], set[str], int]:
 _JOINED = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip", "axismins": "axis mins"}
 
 
-def _spatial_axes(fields: dict[str, str], counts: list[int], name: str) -> list[int]:
-    """Return which axes run through space; one of vectors, colors or time must have the length 1."""
+def _spatial_axes(fields: dict[str, str], counts: list[int], name: str, *, layered: bool) -> tuple[list[int], int]:
+    """Return which axes run through space, and the values of a voxel.
+
+    An axis of vectors, colors or time must have the length 1; the first one, of a list, need not where it is `layered`.
+    """
     kinds = [kind.lower() for kind in fields.get("kinds", "").split()]
     vectors = _VECTOR.findall(fields.get("space directions", ""))
     if len(kinds) == len(counts):
@@ -131,6 +138,9 @@ def _spatial_axes(fields: dict[str, str], counts: list[int], name: str) -> list[
     if len(vectors) == len(counts):
         spatial = [axis for axis in spatial if vectors[axis].lower() != "none"]
     others = [axis for axis in range(len(counts)) if axis not in spatial]
+    layers = 1
+    if layered and others[:1] == [0] and kinds[:1] == ["list"] and counts[0] > 1:
+        layers = counts[others.pop(0)]
     for axis in others:
         if counts[axis] < 1:
             raise StudyError(f"The header of {name} is damaged: it states an axis of {counts[axis]} values.")
@@ -138,7 +148,7 @@ def _spatial_axes(fields: dict[str, str], counts: list[int], name: str) -> list[
             kind = kinds[axis] if len(kinds) == len(counts) else ""
             what = f"{counts[axis]} values per voxel" if kind != "time" else f"a time series of {counts[axis]} volumes"
             raise StudyError(f"{name} is in color or holds vectors ({what}); one gray volume is expected.")
-    return spatial
+    return spatial, layers
 
 
 def _whole(fields: dict[str, str], key: str, name: str) -> int:

@@ -20,8 +20,10 @@ _PADDING_BYTES = 512
 _MOST_BYTES_A_NUMBER = 32
 
 
-def read_volume_header(path: Path, *, sparse: bool = False) -> VolumeHeader:
-    """Read the header of a volume file, by what the file holds, whatever its name; masks may be `sparse`.
+def read_volume_header(path: Path, *, sparse: bool = False, layered: bool = False) -> VolumeHeader:
+    """Read the header of a volume file, by what the file holds, whatever its name.
+
+    Masks may be `sparse`, and `layered` as `read_nrrd_header` says.
 
     Raises
     ------
@@ -29,7 +31,7 @@ def read_volume_header(path: Path, *, sparse: bool = False) -> VolumeHeader:
         The file is of none of these kinds, its header is damaged, or it asks for more than `budgets` allow.
     """
     try:
-        header = _read_header(path)
+        header = _read_header(path, layered=layered)
         _check_size(header, sparse=sparse)
     except OSError as error:
         raise StudyError(f"{shown_name(path)} cannot be read: {error.strerror or error}.") from error
@@ -69,11 +71,23 @@ def read_voxels(header: VolumeHeader, dtype: DTypeLike = np.float32) -> np.ndarr
     return array
 
 
-def _read_header(path: Path) -> VolumeHeader:
+def check_whole(path: Path) -> None:
+    """Read a volume file to its end, also a segmentation whose segments overlap.
+
+    Raises
+    ------
+    StudyError
+        The file is missing or damaged.
+    """
+    header = read_volume_header(path, sparse=True, layered=True)
+    read_voxels(header, np.float32 if header.is_scaled else header.dtype)
+
+
+def _read_header(path: Path, *, layered: bool) -> VolumeHeader:
     with path.open("rb") as file:
         head = file.read(512)
     if is_nrrd(head):
-        return read_nrrd_header(path)
+        return read_nrrd_header(path, layered=layered)
     if is_metaimage(head):
         return read_metaimage_header(path)
     if head.startswith(GZIP_MAGIC):

@@ -57,6 +57,32 @@ def test_a_fresh_scene_reads_everything_back(bundle: Path, head) -> None:
     assert np.count_nonzero(marked) == np.count_nonzero(head.finding.masks[0].array)
 
 
+@pytest.fixture
+def overlapping(head, tmp_path: Path) -> Path:
+    """A bundle whose two segments share voxels: Slicer stores them as layers, several values per voxel."""
+    mask = head.finding.masks[0]
+    grown = replace(mask, name="Region", array=np.maximum(mask.array, np.roll(mask.array, 3, axis=2)))
+    both = replace(head.finding, masks=(mask, grown))
+    return write_scene(both, head.study, tmp_path / "scene.mrb")[0]
+
+
+def test_segments_that_overlap_are_read_back(overlapping: Path) -> None:
+    scene = load_bundle(overlapping)
+    segmentation = scene.GetFirstNodeByClass("vtkMRMLSegmentationNode").GetSegmentation()
+    assert segmentation.GetNumberOfSegments() == 2
+    assert segmentation.GetNumberOfLayers("Binary labelmap") == 2
+
+
+def test_layers_that_are_cut_short_are_refused_by_name(overlapping: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mrb"
+    with zipfile.ZipFile(overlapping) as source, zipfile.ZipFile(cut, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            target.writestr(name, data[:-40] if name.endswith(".seg.nrrd") else data)
+    with pytest.raises(SceneError, match=r"damaged \(Hemorrhage segmentation.seg.nrrd\)"):
+        load_bundle(cut)
+
+
 def test_the_chart_draws_from_numbers_after_reading(bundle: Path, head) -> None:
     scene = load_bundle(bundle)
     chart = scene.GetFirstNodeByName("Hemorrhage chart")
