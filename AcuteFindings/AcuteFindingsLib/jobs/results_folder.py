@@ -114,6 +114,7 @@ def remove_results(out: Path, *, what: str = "--out") -> None:
         _finish_killed(target)
         if (target / MANIFEST).is_file():
             _discard(target)
+            (target / MANIFEST).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from AcuteFindingsLib.errors import ServeError
 from AcuteFindingsLib.serve.problem import problem
 from AcuteFindingsLib.serve.settings import API, ServeSettings
-from AcuteFindingsLib.serve.tokens import Token, token_of, token_of_cookie
+from AcuteFindingsLib.serve.tokens import token_of, token_of_cookie
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -38,7 +38,7 @@ MOST_BYTES = 2**16
 """Of the body of a request that uploads nothing."""
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
-_OPEN = {f"{API}/version", f"{API}/session", f"{API}/openapi.json"}
+_OPEN = {f"{API}/version", f"{API}/openapi.json"}
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -115,13 +115,6 @@ class Access:
 
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="AcuteFindings"'}
-
-
-def require_token(tokens: Iterable[Token], token: Token | None) -> Token:
-    """Return the token of a request that must have one; raises `ServeError` where the server has none."""
-    if token is None or token not in tuple(tokens):
-        raise ServeError("This server needs no token.")
-    return token
 
 
 class _Headers:

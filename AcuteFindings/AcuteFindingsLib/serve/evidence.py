@@ -174,7 +174,7 @@ def _mask_file(folder: Path) -> bytes:
             labels[mask != 0] = value
         assert labels is not None
         return b"".join(nifti_pieces(labels, labels.shape, labels.dtype, np.array(finding["ijk_to_ras"], float)))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AcuteFindingsError, KeyError, TypeError, ValueError) as error:
         raise Problem(404, DAMAGED) from error
 
 
@@ -194,7 +194,7 @@ def _heatmap_file(folder: Path) -> bytes:
         if not finding["heatmap"]:
             raise Problem(404, "This finding has no heat map.")
         image = read_image(below(folder, finding["heatmap"]["file"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AcuteFindingsError, KeyError, TypeError, ValueError) as error:
         raise Problem(404, DAMAGED) from error
     array = sitk.GetArrayViewFromImage(image)
     return b"".join(nifti_pieces(array, array.shape, array.dtype, image_ijk_to_ras(image)))

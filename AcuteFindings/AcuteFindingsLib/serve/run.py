@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from filelock import FileLock, Timeout
@@ -65,7 +66,16 @@ def serve(
         scheme = "https" if certificate else "http"
         host, port = bound.getsockname()[:2]
         say(f"serving {scheme}://{f'[{host}]' if ':' in host else host}:{port}/")
-        uvicorn.Server(config).run(sockets=[bound])
+        _Server(config).run(sockets=[bound])
+
+
+class _Server(uvicorn.Server):
+    """A server that ends in order on Ctrl+C and SIGTERM: uvicorn's own raises the signal again at its end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Stop taking requests; a second signal does not wait for those that are being answered."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 class _Protocol(H11Protocol):
