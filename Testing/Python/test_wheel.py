@@ -81,7 +81,7 @@ def test_every_file_of_the_library_ships_and_nothing_else(wheel: Path) -> None:
     }
     wanted |= {
         f"AcuteFindingsLib/{path.relative_to(ROOT).as_posix()}"
-        for folder in ("Imports", "Models", "Recipes")
+        for folder in ("Imports", "Likeness", "Models", "Recipes")
         for path in (ROOT / "Resources" / folder).rglob("*")
         if path.is_file()
     }

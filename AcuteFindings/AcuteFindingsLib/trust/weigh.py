@@ -8,6 +8,7 @@ from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.study.notice import merge_notices
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.trust.calibration import Calibration, calibrated, unsuited
+from AcuteFindingsLib.trust.likeness import after_likeness, likeness_of
 from AcuteFindingsLib.trust.reasons import doubted, reasons_of
 
 
@@ -16,7 +17,7 @@ def weigh(
     study: Study,
     *,
     kind: DetectorKind,
-    package: ModelPackage,  # noqa: ARG001
+    package: ModelPackage,
     calibration: Calibration | None = None,
 ) -> Finding:
     """Return a finding with its reasons, its study's likeness, and the verdict that these leave.
@@ -38,4 +39,7 @@ def weigh(
             finding = calibrated(finding, calibration)
         else:
             finding = replace(finding, warnings=merge_notices(finding.warnings, (doubt,)))
-    return doubted(replace(finding, reasons=reasons_of(study, finding, kind)), kind)
+    likeness = likeness_of(study, kind=kind, package=package)
+    verdict = after_likeness(finding.verdict, likeness)
+    reasons = reasons_of(study, finding, kind)
+    return doubted(replace(finding, verdict=verdict, likeness=likeness, reasons=reasons), kind)

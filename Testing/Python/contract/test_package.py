@@ -68,7 +68,7 @@ def files_below(folder: Path) -> set[str]:
 
 def expected_modules() -> set[str]:
     modules = {name for module in MODULES for name in files_below(ROOT / module) - {"CMakeLists.txt"}}
-    shared = {f"Resources/{folder}/{name}" for folder in ("Models", "Recipes", "Imports")
+    shared = {f"Resources/{folder}/{name}" for folder in ("Models", "Recipes", "Imports", "Likeness")
               for name in files_below(ROOT / "Resources" / folder)}  # fmt: skip
     return modules | shared
 

@@ -116,6 +116,7 @@ KIND = DetectorKind(
     detector=f"{_HERE}.detector:PEDetector",
     rule=f"{_HERE}.detector:PERule",
     layout="stack",
+    features=f"{_HERE}.features:features",
     window=(100.0, 700.0),
     phantoms=SamplePhantoms(
         generator="ctpa",

@@ -1,0 +1,186 @@
+"""Whether a study is like the images that its model was made from (docs/trust.md).
+
+A kind of detector measures a few features of a study (`DetectorKind.features`). What they are in the images that a
+model was made from lies in ``Resources/Likeness``, one file a kind: sets of images with mean and scatter of their
+features, and which model was made from which sets. A study is like a set within the Mahalanobis distance that holds
+most of the set's own images that the fit did not see; it is like a model's images where it is like one of its sets.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from AcuteFindingsLib.detectors.finding import Likeness, Verdict
+from AcuteFindingsLib.detectors.kind import DetectorKind
+from AcuteFindingsLib.models.package import ModelPackage
+from AcuteFindingsLib.models.task import load_reference
+from AcuteFindingsLib.resources import resource_path
+from AcuteFindingsLib.study.study import Study
+
+FORMAT_VERSION = 1
+PHANTOMS = "phantoms"
+"""Name of the set of computer-made images, which every model whose card says `phantoms_only` was made from."""
+
+UNLIKE = "Unlike the images that this model was made from"
+"""Begins what a verdict says where likeness changed it."""
+
+# So many features are named in words, those furthest from the images of the model.
+_MOST_NAMED = 3
+# A feature is named where it lies this many standard deviations from the mean.
+_FAR = 2.5
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images that a model was made from, by their features.
+
+    Attributes
+    ----------
+    name
+        Of the set.
+    told
+        In words what they are, with their license where it is not ours.
+    count
+        How many.
+    features
+        Names of the features, in the order of the arrays.
+    mean, spread
+        ``(n,)``: mean and standard deviation of each feature.
+    whiten
+        ``(n, n)``: takes the difference from `mean` to a vector whose length is the Mahalanobis distance.
+    limit
+        Distance within which a study is like the set.
+    """
+
+    name: str
+    told: str
+    count: int
+    features: tuple[str, ...]
+    mean: np.ndarray
+    spread: np.ndarray
+    whiten: np.ndarray
+    limit: float
+
+    def distance(self, features: dict[str, float]) -> float:
+        """Return the Mahalanobis distance in units of the limit; a feature that is missing counts as the mean."""
+        return float(np.linalg.norm(self.whiten @ self._difference(features)) / self.limit)
+
+    def furthest(self, features: dict[str, float]) -> list[tuple[str, float, float, float]]:
+        """Return the features far from the set's, furthest first: name, value, and the set's usual range."""
+        scores = self._difference(features) / self.spread
+        order = np.argsort(-np.abs(scores))[:_MOST_NAMED]
+        return [
+            (
+                self.features[i],
+                features[self.features[i]],
+                float(self.mean[i] - 2 * self.spread[i]),
+                float(self.mean[i] + 2 * self.spread[i]),
+            )
+            for i in order
+            if abs(scores[i]) >= _FAR
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "name": self.name,
+            "told": self.told,
+            "count": self.count,
+            "features": list(self.features),
+            "mean": _rounded(self.mean),
+            "spread": _rounded(self.spread),
+            "whiten": [_rounded(row) for row in self.whiten],
+            "limit": round(self.limit, 4),
+        }
+
+    def _difference(self, features: dict[str, float]) -> np.ndarray:
+        values = np.array([features.get(name, np.nan) for name in self.features], float)
+        return np.nan_to_num(values - self.mean, nan=0.0, posinf=1e6, neginf=-1e6)
+
+
+def image_set(data: dict[str, Any]) -> ImageSet:
+    """Return the set whose JSON form is `data`; raises `KeyError`, `TypeError` or `ValueError` where it is not one."""
+    names = tuple(str(name) for name in data["features"])
+    mean, spread, whiten = (np.asarray(data[key], float) for key in ("mean", "spread", "whiten"))
+    if mean.shape != (len(names),) or spread.shape != mean.shape or whiten.shape != 2 * mean.shape:
+        raise ValueError("the arrays of a set of images do not fit its features")
+    return ImageSet(
+        str(data["name"]), str(data["told"]), int(data["count"]), names, mean, spread, whiten, float(data["limit"])
+    )
+
+
+def likeness_of(
+    study: Study, *, kind: DetectorKind, package: ModelPackage, further: tuple[ImageSet, ...] = ()
+) -> Likeness:
+    """Return how like a study is to the images that a model was made from.
+
+    Parameters
+    ----------
+    study
+        As read for the detector.
+    kind, package
+        The detector and the model of the verdict.
+    further
+        Sets of a site's own images on which the model was calibrated: a study like them is like the model's.
+    """
+    if not kind.features:
+        return Likeness("unknown")
+    measured: dict[str, float] = load_reference(kind.features)(study)
+    kept = {name: float(f"{value:.4g}") for name, value in measured.items() if np.isfinite(value)}
+    sets = (*sets_of(kind, package), *further)
+    if not sets:
+        return Likeness("unknown", features=kept)
+    near = min(sets, key=lambda one: one.distance(kept))
+    distance = near.distance(kept)
+    made_from = "; ".join(f"{one.told} ({one.count})" for one in sets)
+    if distance <= 1:
+        return Likeness("like", round(distance, 3), made_from, features=kept)
+    words = tuple(_words(*one) for one in near.furthest(kept))
+    return Likeness("unlike", round(distance, 3), made_from, words, kept)
+
+
+def sets_of(kind: DetectorKind, package: ModelPackage) -> tuple[ImageSet, ...]:
+    """Return the sets of images that a model was made from; none where that is not known."""
+    known = _read(resource_path("Likeness") / f"{kind.id}.json")
+    names = known.models.get(package.sha256, ())
+    if not names and package.card.training_data.phantoms_only:
+        names = (PHANTOMS,)
+    return tuple(known.sets[name] for name in names if name in known.sets)
+
+
+def after_likeness(verdict: Verdict, likeness: Likeness) -> Verdict:
+    """Return the verdict on a study: indeterminate where the study is unlike the images of the model."""
+    if likeness.label != "unlike":
+        return verdict
+    text = f"{UNLIKE}; by the model's own rule it would be {verdict.label}. {verdict.explanation}"
+    return replace(verdict, label="indeterminate", by_rule=verdict.by_rule or verdict.label, explanation=text)
+
+
+@dataclass(frozen=True)
+class _Known:
+    sets: dict[str, ImageSet]
+    models: dict[str, tuple[str, ...]]
+
+
+@cache
+def _read(path: Path) -> _Known:
+    if not path.is_file():
+        return _Known({}, {})
+    data = json.loads(path.read_text(encoding="utf-8"))
+    sets = {entry["name"]: image_set(entry) for entry in data["sets"]}
+    return _Known(sets, {sha: tuple(names) for sha, names in data["models"].items()})
+
+
+def _words(name: str, value: float, low: float, high: float) -> str:
+    """Say how a feature, named as ``"what, unit"``, differs from the model's images."""
+    what, _, unit = name.rpartition(", ")
+    least = max(0.0, low) if unit.startswith("%") else low
+    return f"{what} {value:.3g} {unit} (the model's images: {least:.2g} to {high:.2g})"
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]

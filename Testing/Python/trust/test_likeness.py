@@ -1,0 +1,110 @@
+"""Whether a study is like the images that its model was made from, and what follows for the verdict."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from AcuteFindingsLib.detectors.finding import Likeness, Verdict
+from AcuteFindingsLib.detectors.kind import DetectorKind
+from AcuteFindingsLib.detectors.pe.kind import KIND as PE
+from AcuteFindingsLib.models.package import ModelPackage, read_package
+from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.phantoms.ctpa.generate import make_ctpa
+from AcuteFindingsLib.resources import resource_path
+from AcuteFindingsLib.study.study import Study
+from AcuteFindingsLib.trust.likeness import after_likeness, image_set, likeness_of, sets_of
+from AcuteFindingsLib.trust.likeness_fit import fit_images
+
+RNG = np.random.default_rng(3)
+ROWS = [{"a, HU": float(x), "b, %": float(x + y)} for x, y in RNG.normal(10, 1, (200, 2))]
+VERDICT = Verdict("positive", 0.9, 0.5, "a rule", "It is met.")
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Study:
+    return phantom_study(make_ctpa(4321, matrix=96, slice_spacing=6.0))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> ModelPackage:
+    return read_package(resource_path("Models", "pe-sequence-small"))
+
+
+def test_nearly_all_of_a_sets_images_are_within_its_limit_and_others_are_not():
+    one = fit_images(ROWS, name="n", told="t", kept=0.95)
+    fresh = [{"a, HU": float(x), "b, %": float(x + y)} for x, y in RNG.normal(10, 1, (2000, 2))]
+    assert np.mean([one.distance(row) <= 1 for row in fresh]) == pytest.approx(0.95, abs=0.03)
+    # Each feature by itself is usual; together they are not.
+    assert one.distance({"a, HU": 12.0, "b, %": 18.0}) > 1
+
+
+def test_a_missing_feature_does_not_count():
+    one = fit_images(ROWS, name="n", told="t")
+    assert one.distance({}) == 0
+    assert one.distance({"a, HU": 10.0}) < 1
+
+
+def test_too_few_images_are_refused():
+    with pytest.raises(ValueError, match="30 are needed"):
+        fit_images(ROWS[:29], name="n", told="t")
+
+
+def test_a_set_is_the_same_after_a_trip_through_json():
+    one = fit_images(ROWS, name="n", told="t")
+    again = image_set(json.loads(json.dumps(one.to_dict())))
+    assert again.distance({"a, HU": 14.0, "b, %": 18.0}) == pytest.approx(
+        one.distance({"a, HU": 14.0, "b, %": 18.0}), rel=1e-3
+    )
+
+
+def test_an_unlike_study_has_no_plain_verdict_and_keeps_what_the_rule_said():
+    verdict = after_likeness(VERDICT, Likeness("unlike", 2.0))
+    assert (verdict.label, verdict.by_rule, verdict.probability) == ("indeterminate", "positive", 0.9)
+    assert verdict.explanation.startswith("Unlike the images that this model was made from")
+    assert VERDICT.explanation in verdict.explanation
+    assert after_likeness(replace(VERDICT, by_rule="negative"), Likeness("unlike", 2.0)).by_rule == "negative"
+
+
+@pytest.mark.parametrize("label", ["like", "unknown"])
+def test_other_verdicts_stay(label):
+    assert after_likeness(VERDICT, Likeness(label)) is VERDICT
+
+
+def test_a_phantom_is_like_the_images_of_a_model_made_from_phantoms(phantom: Study, shipped: ModelPackage):
+    likeness = likeness_of(phantom, kind=PE, package=shipped)
+    assert likeness.label == "like"
+    assert likeness.distance is not None
+    assert likeness.distance < 1
+    assert "phantoms" in likeness.made_from
+
+
+def test_what_a_header_says_does_not_count(phantom: Study, shipped: ModelPackage):
+    """A chest of another build with the header of a phantom: its tissue is as dense as no phantom's."""
+    denser = np.where(phantom.array > -300, phantom.array + 60, phantom.array).astype(np.float32)
+    likeness = likeness_of(replace(phantom, array=denser), kind=PE, package=shipped)
+    assert phantom.is_phantom
+    assert likeness.label == "unlike"
+    assert any("HU" in words for words in likeness.unlike)
+
+
+def test_any_model_made_from_phantoms_alone_has_the_images_of_its_kind(shipped: ModelPackage):
+    card = SimpleNamespace(training_data=SimpleNamespace(phantoms_only=True))
+    unlisted = SimpleNamespace(sha256="0" * 64, card=card)
+    assert [one.name for one in sets_of(PE, unlisted)] == ["phantoms"]
+    card.training_data.phantoms_only = False
+    assert sets_of(PE, unlisted) == ()
+
+
+def test_of_a_model_whose_images_nobody_knows_likeness_is_unknown(phantom: Study):
+    card = SimpleNamespace(training_data=SimpleNamespace(phantoms_only=False))
+    likeness = likeness_of(phantom, kind=PE, package=SimpleNamespace(sha256="0" * 64, card=card))
+    assert (likeness.label, likeness.distance) == ("unknown", None)
+    assert likeness.features
+
+
+def test_a_kind_without_features_says_unknown(phantom: Study, shipped: ModelPackage):
+    kind: DetectorKind = replace(PE, features="")
+    assert likeness_of(phantom, kind=kind, package=shipped) == Likeness("unknown")
