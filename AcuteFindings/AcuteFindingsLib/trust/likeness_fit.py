@@ -19,7 +19,8 @@ def fit_images(
     """Return the set of images whose features are `rows`.
 
     The scatter is shrunk toward its diagonal as Ledoit and Wolf propose (J Multivar Anal 2004,
-    doi:10.1016/S0047-259X(03)00096-4), so that few images suffice. The limit is the distance that holds `kept` of the images, each measured by a fit that did not see it.
+    doi:10.1016/S0047-259X(03)00096-4), so that few images suffice. The limit is the distance that holds `kept` of the
+    images, each measured by a fit that did not see it.
 
     Parameters
     ----------
