@@ -33,14 +33,15 @@ class Block:
         return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-# Its blocks are files of a package, which a test of their own builds, installs and runs.
-_RUN_ELSEWHERE = ROOT / "docs" / "add-a-detector.md"
+# The blocks of one are files of a package, those of the other ask a server: tests of their own run them
+# (contract/test_add_a_detector.py, serve/test_web_docs.py).
+_RUN_ELSEWHERE = {ROOT / "docs" / "add-a-detector.md", ROOT / "docs" / "web.md"}
 
 
 def pages() -> list[Path]:
     """Return the pages for people."""
     found = sorted((ROOT / "docs").rglob("*.md"))
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(page for page in found if page != _RUN_ELSEWHERE)]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(page for page in found if page not in _RUN_ELSEWHERE)]
 
 
 def read_blocks(page: Path) -> list[Block]:
