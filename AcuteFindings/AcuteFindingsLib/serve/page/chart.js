@@ -86,8 +86,8 @@ export function sliceChart(chart, { main, meanings, go }) {
   function hint(event) {
     const at = nearest(event);
     tip.hidden = false;
-    tip.textContent = `Slice ${slices[at].number}: ${labels.slice(0, 3).map((label) => `${meanings[label] ?? label} ${probability(slices[at].probabilities[label])}`).join(", ")}`;
-    tip.style.left = `${Math.min(Math.max(x(at) - 70, 0), Math.max(0, width - 230))}px`;
+    tip.textContent = `Slice ${slices[at].number}: ${probability(slices[at].probabilities[main])}`;
+    tip.style.left = `${Math.min(x(at) + 10, Math.max(0, width - 130))}px`;
   }
 
   place.addEventListener("pointerdown", (event) => {

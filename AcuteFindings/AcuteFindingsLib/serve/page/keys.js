@@ -2,7 +2,10 @@
 
 import { el } from "./dom.js";
 
-const NAMES = { ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", PageUp: "Page ↑", PageDown: "Page ↓" };
+const NAMES = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", PageUp: "Page ↑", PageDown: "Page ↓" };
+const HANDS =
+  "On the images: wheel for slices, with Ctrl to zoom; drag for the value at a point, with Shift to move the picture; " +
+  "right drag for the window. By touch: one finger for slices, two to zoom and move.";
 const OFF = "acutefindings-keys-off";
 let actions = [];
 
@@ -42,17 +45,13 @@ export function showKeys() {
     { class: "keys", "aria-labelledby": "keys-title", onclose: () => dialog.remove() },
     el("h2", { id: "keys-title" }, "Keys"),
     el(
-      "table",
+      "dl",
       {},
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Key"), el("th", { scope: "col" }, "What it does"))),
-      el(
-        "tbody",
-        {},
-        [...actions, { title: "Show the keys", keys: ["?"] }].map(({ title, keys }) =>
-          el("tr", {}, el("td", {}, keys.map((key) => el("kbd", {}, shown(key)))), el("td", {}, title)),
-        ),
+      [...actions, { title: "Show the keys", keys: ["?"] }].map(({ title, keys }) =>
+        el("div", {}, el("dt", {}, keys.map((key) => el("kbd", {}, shown(key)))), el("dd", {}, title)),
       ),
     ),
+    el("p", { class: "small" }, HANDS),
     el(
       "label",
       { class: "check" },
@@ -63,7 +62,7 @@ export function showKeys() {
       }),
       "Keys of a single letter work",
     ),
-    el("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close"),
+    el("button", { type: "button", class: "primary", autofocus: true, onclick: () => dialog.close() }, "Close"),
   );
   document.body.append(dialog);
   dialog.showModal();

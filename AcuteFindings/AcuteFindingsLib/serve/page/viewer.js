@@ -15,9 +15,12 @@ const PRESETS = [
 const AIR_HU = -200; // Values of a CT reach far below it; those of an 8-bit picture do not.
 const LABELS = 1002; // NIFTI_INTENT_LABEL: values are names, not amounts.
 const PIXELS_A_LINE = 300; // A region's outline has one pixel for each so many of a row.
+// NiiVue gives a voxel the mean alpha of itself and its six neighbors, of which a line has at least two.
+const LINE_OPACITY = 7 / 3;
 const HEAT_OPACITY = 0.45;
 const FAINTEST_HEAT = 30; // Of 255: below it nothing is laid over the image.
 const PIXELS_A_SLICE = 9;
+const MOST_ZOOM = 12;
 const PLANES = [SLICE_TYPE.SAGITTAL, SLICE_TYPE.CORONAL, SLICE_TYPE.AXIAL];
 
 /** Return whether this browser can show volumes. */
@@ -45,6 +48,7 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
     backColor: [0, 0, 0, 1],
     isResizeCanvas: true,
     multiplanarShowRender: SHOW_RENDER.NEVER,
+    multiplanarPadPixels: 18,
     loadingText: "",
     logLevel: "error",
   });
@@ -116,9 +120,7 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
   }
 
   function pointAt(event) {
-    const box = canvas.getBoundingClientRect();
-    const scale = canvas.width / box.width;
-    const fraction = nv.canvasPos2frac([(event.clientX - box.left) * scale, (event.clientY - box.top) * scale]);
+    const fraction = fractionAt(event);
     if (!(fraction[0] >= 0)) return;
     pointed = true;
     nv.scene.crosshairPos = fraction;
@@ -131,13 +133,27 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
     moved(place);
   }
 
-  function zoomTo(zoom, [x, y] = [0, 0]) {
+  function zoomTo(zoom) {
     const pan = nv.scene.pan2Dxyzmm;
-    const wanted = Math.min(Math.max(zoom, 1), 12);
-    nv.setPan2Dxyzmm(wanted === 1 ? [0, 0, 0, 1] : [pan[0] + x, pan[1] + y, pan[2], wanted]);
+    const wanted = Math.min(Math.max(zoom, 1), MOST_ZOOM);
+    nv.setPan2Dxyzmm(wanted === 1 ? [0, 0, 0, 1] : [pan[0], pan[1], pan[2], wanted]);
   }
 
-  // Wheel: slices, with Ctrl zoom. Left drag: the point; right drag: the window. Touch: one finger slices, two zoom.
+  const fractionAt = ({ clientX, clientY }) => {
+    const box = canvas.getBoundingClientRect();
+    const scale = canvas.width / box.width;
+    return nv.canvasPos2frac([(clientX - box.left) * scale, (clientY - box.top) * scale]);
+  };
+  function panFrom(from, to) {
+    const [start, end] = [from, to].map(fractionAt);
+    if (!(start[0] >= 0 && end[0] >= 0)) return;
+    const [a, b] = [start, end].map((fraction) => nv.frac2mm(fraction));
+    const pan = nv.scene.pan2Dxyzmm;
+    nv.setPan2Dxyzmm([...[0, 1, 2].map((n) => pan[n] + pan[3] * (b[n] - a[n])), pan[3]]);
+  }
+
+  // Wheel: slices, with Ctrl zoom. Left drag: the point, with Shift the place; right drag: the window. Touch: one finger
+  // slices, two zoom.
   const fingers = new Map();
   let held = null;
   let turned = 0;
@@ -158,13 +174,17 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
     canvas.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, event);
     held = { x: event.clientX, y: event.clientY, low: volume.cal_min, high: volume.cal_max, gap: gap(), zoom: nv.scene.pan2Dxyzmm[3], moved: false };
-    if (event.pointerType !== "touch" && event.button === 0) pointAt(event);
+    if (event.pointerType !== "touch" && event.button === 0 && !event.shiftKey) pointAt(event);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!fingers.has(event.pointerId) || !held) return;
+    const before = fingers.get(event.pointerId);
+    if (!before || !held) return;
     fingers.set(event.pointerId, event);
     const [x, y] = [event.clientX - held.x, event.clientY - held.y];
-    if (fingers.size === 2) return zoomTo((held.zoom * gap()) / Math.max(held.gap, 1));
+    if (fingers.size === 2) {
+      zoomTo((held.zoom * gap()) / Math.max(held.gap, 1));
+      return panFrom(before, event);
+    }
     if (event.pointerType === "touch") {
       const by = Math.trunc(y / PIXELS_A_SLICE);
       if (by && fractions.length > 1) {
@@ -175,7 +195,7 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
     } else if (event.buttons & 2) {
       const span = held.high - held.low;
       setWindow((held.low + held.high) / 2 + (y * span) / 250, span * Math.exp(x / 150));
-    } else if (event.buttons & 1) pointAt(event);
+    } else if (event.buttons & 1) event.shiftKey ? panFrom(before, event) : pointAt(event);
   });
   const lift = (event) => {
     if (event.type === "pointerup" && event.pointerType === "touch" && fingers.size === 1 && held && !held.moved) pointAt(event);
@@ -227,7 +247,7 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
   }
 
   function dressLayers() {
-    for (const [name, opacity] of [["mask", 1], ["heatmap", HEAT_OPACITY]]) {
+    for (const [name, opacity] of [["mask", LINE_OPACITY], ["heatmap", HEAT_OPACITY]]) {
       if (layers[name]) layers[name].opacity = shown[name] ? opacity : 0;
     }
     nv.refreshColormaps();
@@ -243,8 +263,25 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
     shown[name] = !shown[name];
     dressLayers();
   };
+  /** Put the point onto what is marked on the slice that is shown, so that the other planes show it, too. */
+  function pointAtMarked() {
+    const slice = finding.slices[Number(canvas.dataset.slice ?? 0)];
+    const [, columns, rows] = layers.mask?.hdr.dims ?? [];
+    const k = Math.round(slice?.k ?? 0);
+    let [count, i, j] = [0, 0, 0];
+    for (let at = 0; at < columns * rows; at++) {
+      if (!layers.mask.img[k * columns * rows + at]) continue;
+      count += 1;
+      i += at % columns;
+      j += Math.floor(at / columns);
+    }
+    if (!count) return;
+    const ras = finding.ijk_to_ras.slice(0, 3).map((row) => (row[0] * i + row[1] * j) / count + row[2] * k + row[3]);
+    nv.scene.crosshairPos = nv.mm2frac(ras, 0, true);
+  }
   function planes() {
     shown.planes = !shown.planes;
+    if (shown.planes && !pointed) pointAtMarked();
     nv.setCrosshairWidth(shown.planes ? 1 : 0);
     nv.setSliceType(shown.planes ? SLICE_TYPE.MULTIPLANAR : PLANES[axis]);
     planesButton.setAttribute("aria-pressed", String(shown.planes));

@@ -190,7 +190,7 @@ function rowOf(item) {
     el("td", { data: { title: "Arrived" } }, el("time", { dateTime: item.arrived }, clock(item.arrived))),
     el(
       "td",
-      { data: { title: "Reader" } },
+      { class: !item.answer && "none", data: { title: "Reader" } },
       item.answer ? [item.answer, item.reader].filter(Boolean).join(", ") : "–",
       item.note && el("p", { class: "small" }, item.note),
     ),
