@@ -119,7 +119,7 @@ def batch(
     shown.waiting(found.exams)
     try:
         with progress_bar() as progress:
-            result = read_batch(found, settings, reads, told=told, progress=progress)
+            result = read_batch(found, settings, reads, told=told, begun=shown.begun, progress=progress)
     finally:
         table, page = shown.finish()
     for line in failed[:_MOST_NAMED]:

@@ -68,6 +68,7 @@ def read_batch(
     *,
     reader: MakeReader = READER,
     told: Callable[[Exam, Answer], None] = lambda _exam, _answer: None,
+    begun: Callable[[Exam], None] = lambda _exam: None,
     progress: Progress = no_progress,
     cancelled: Cancelled = never_cancelled,
 ) -> BatchResult:
@@ -85,6 +86,8 @@ def read_batch(
         What its workers do.
     told
         Hears what became of each examination, in this process.
+    begun
+        Hears of each examination that it is being read, as often as the engine says so.
     progress, cancelled
         As everywhere.
 
@@ -122,7 +125,14 @@ def read_batch(
     left = [exam if exam.arrived else replace(exam, arrived=when) for exam in found.exams]
     pause = _AGAIN_SECONDS
     while left:
-        engine.run(left, settings, done=done, cancelled=cancelled, reader=reader)
+        engine.run(
+            left,
+            settings,
+            done=done,
+            cancelled=cancelled,
+            reader=reader,
+            told=lambda exam, _text, _fraction: begun(exam),
+        )
         # What another batch is reading is looked at again: it is done then, or its reader is gone.
         left, elsewhere = elsewhere, []
         if left:

@@ -1,6 +1,7 @@
 """The list while a batch runs: what waits, what became of each study, and table and page at the end."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from AcuteFindingsLib.errors import WorklistError
@@ -14,6 +15,7 @@ from AcuteFindingsLib.worklist.store import Store
 from AcuteFindingsLib.worklist.urgency import UrgencySettings
 
 _PATIENTS_AT_ONCE = 50
+_UNREAD = ("waiting", "reading")
 
 
 class BatchList:
@@ -28,16 +30,33 @@ class BatchList:
         self._patients = Patients(folder) if patients else None
         self._new: dict[str, Patient] = {}
         self._behind = False
+        self._waiting: dict[str, WorklistItem] = {}
 
     def waiting(self, exams: Sequence[Exam]) -> None:
         """Show examinations as waiting: those that a study's UID names, until it is known which detectors they fit."""
-        known = {item.study_uid for item in self.store.items()}
+        items = self.store.items()
+        known = {item.study_uid for item in items if item.state not in _UNREAD}
+        # Of a batch that was killed rows still say that they are being read.
+        arrived = {item.key: item.arrived for item in items if item.state in _UNREAD}
         when = now()
-        self.store.put_items(
-            WorklistItem(self._waiting_key(exam), "", "waiting", exam.study_uid, arrived=when)
-            for exam in exams
-            if exam.study_uid and exam.study_uid not in known
-        )
+        for exam in exams:
+            if exam.study_uid and exam.study_uid not in known:
+                key = self._waiting_key(exam)
+                self._waiting[key] = WorklistItem(
+                    key, "", "waiting", exam.study_uid, arrived=arrived.get(key) or exam.arrived or when
+                )
+        self.store.put_items(self._waiting.values())
+
+    def begun(self, exam: Exam) -> None:
+        """Show an examination that waited as being read; where the list cannot be written, it is made anew later."""
+        item = self._waiting.get(self._waiting_key(exam))
+        if item is None or item.state == "reading":
+            return
+        self._waiting[item.key] = item = replace(item, state="reading")
+        try:
+            self.store.put_items([item])
+        except WorklistError:
+            self._behind = True
 
     def heard(self, exam: Exam, answer: Answer) -> None:
         """Write what became of an examination; where the list cannot be written, it is made anew at the end."""
@@ -56,7 +75,9 @@ class BatchList:
             )
             return
         if exam.study_uid:
-            self.store.drop([self._waiting_key(exam)])
+            key = self._waiting_key(exam)
+            self._waiting.pop(key, None)
+            self.store.drop([key])
         for outcome in answer:
             self.store.put(outcome.record)
             if self._patients is not None:

@@ -4,6 +4,7 @@ import csv
 import json
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pretend
@@ -126,9 +127,29 @@ def test_a_batch_shows_what_waits_and_what_became_of_it(pretended, tmp_path: Pat
     shown = BatchList(out)
     shown.waiting(exams)
     assert counts(shown.store.items()) == {"waiting": 2}
-    read_batch(Found(exams), ReadSettings(out), LocalEngine(1), reader=pretend.REFERENCE, told=shown.heard)
+    seen: list[dict[str, int]] = []
+
+    def begun(exam: Exam) -> None:
+        shown.begun(exam)
+        seen.append(counts(shown.store.items()))
+
+    engine = LocalEngine(1)
+    read_batch(Found(exams), ReadSettings(out), engine, reader=pretend.REFERENCE, told=shown.heard, begun=begun)
+    assert {"waiting": 1, "reading": 1} in seen
     shown.finish()
     assert counts(Store(out).items()) == {"negative": 1, "failed": 1}
+
+
+def test_what_a_killed_batch_was_reading_waits_again_in_the_next(tmp_path: Path) -> None:
+    exam = Exam(tmp_path / "a.dcm", study_uid="1.2.3")
+    first = BatchList(tmp_path / "out")
+    first.waiting([exam])
+    first.begun(exam)
+    (before,) = first.store.items()
+    assert before.state == "reading"
+    again = BatchList(tmp_path / "out")
+    again.waiting([exam])
+    assert again.store.items() == [replace(before, state="waiting")]
 
 
 def test_names_of_patients_lie_in_the_account_and_never_with_the_results(
