@@ -13,6 +13,7 @@ from AcuteFindingsLib import RESEARCH_USE_ONLY, __version__
 from AcuteFindingsLib.cli import (
     batch,
     calibrate,
+    drift,
     evaluate,
     explore,
     import_model,
@@ -64,6 +65,7 @@ _COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
         evaluate.agree,
         evaluate.explain,
         evaluate.join_runs,
+        drift.drift,
     ),
 }
 for _panel, _commands in _COMMANDS.items():

@@ -64,13 +64,22 @@ def evaluate(
         Path | None, typer.Option("--readers", help="CSV of readers' answers for the same cases.")
     ] = None,
     masks: Masks = None,
+    checklist: Annotated[
+        str | None, typer.Option("--checklist", help="claim: what CLAIM 2024 and STARD-AI ask, as far as known here.")
+    ] = None,
     models_folder: ModelFolders = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure predictions against the truth: ROC, operating points, calibration, masks, readers, subgroups."""
+    from AcuteFindingsLib.evaluation.checklist import write_checklists
+    from AcuteFindingsLib.evaluation.checklist_known import known_of
     from AcuteFindingsLib.evaluation.evaluate import evaluate as run_evaluation
     from AcuteFindingsLib.evaluation.report import write_evaluation
 
+    if checklist is not None:
+        one_of("--checklist", checklist, ("claim",))
+        if out is None:
+            raise EvaluationError("--checklist writes a page; name a folder for it with --out.")
     request = replace(
         _request(truth, level, label, patient, study, threshold, masks),
         card=_card(model, models_folder),
@@ -80,6 +89,9 @@ def evaluate(
     with progress_bar() as progress:
         result = run_evaluation(predictions, request, progress=progress)
     written = write_evaluation(result, out) if out else ()
+    if checklist is not None and out is not None:
+        known = known_of(predictions, result, request, folders=tuple(models_folder or ()))
+        written = (*written, *write_checklists(known, out))
     if as_json:
         print_json(result.model_dump(mode="json"))
         return

@@ -246,14 +246,17 @@ def worklist_report(
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report turnaround, counts, agreement with readers over time, and the PPV of their answers."""
+    """Report turnaround, counts, agreement with readers over time, the PPV of their answers, and drift."""
+    from AcuteFindingsLib.worklist.drift import drift_of, studies_of
     from AcuteFindingsLib.worklist.monitor import monitor
-    from AcuteFindingsLib.worklist.report_page import monitor_numbers, share_text, write_report_page
+    from AcuteFindingsLib.worklist.report_page import drift_text, monitor_numbers, share_text, write_report_page
 
-    figures = monitor(open_store(results, database, None).items())
-    page, numbers = write_report_page(figures, out or results)
+    store = open_store(results, database, None)
+    figures = monitor(store.items())
+    drifts = {name: drift_of(name, studies) for name, studies in studies_of(store.folder).items()}
+    page, numbers = write_report_page(figures, out or results, drifts)
     if as_json:
-        print_json([monitor_numbers(one) for one in figures])
+        print_json([monitor_numbers(one, drifts.get(one.detector)) for one in figures])
         return
     rows = [
         (
@@ -262,9 +265,10 @@ def worklist_report(
             "–" if one.turnaround is None else f"{one.turnaround[1]:.1f}",
             share_text(one.agreement[0].agreed),
             share_text(one.ppv),
+            drift_text(drifts.get(one.detector)),
         )
         for one in figures
     ]
-    print_rows(("detector", "studies", "median minutes", "readers agree", "PPV"), rows)
+    print_rows(("detector", "studies", "median minutes", "readers agree", "PPV", "drift"), rows)
     out_console.print(f"  report   {page}")
     out_console.print(f"  numbers  {numbers}")
