@@ -89,6 +89,8 @@ def show_worklist(widget, folder):
         made = write_phantom(make_phantom(kind, 20 + number, positive=positive), folder / "studies" / str(number))
         files += map(str, sorted((made / "dicom").rglob("*.dcm")))
     home = widget.panel
+    for name in ("startCollapsibleButton", "studyCollapsibleButton", "modelsCollapsibleButton"):
+        getattr(widget.ui, name).collapsed = True
     widget.ui.worklistCollapsibleButton.collapsed = False
     wait(1)
     home.worklist.folder_edit.currentPath = str(folder / "results")
