@@ -124,7 +124,9 @@ def _address(request: Request) -> "Address":
 
     url = request.optional_text("address")
     if not url:
-        raise RemoteError("No server is named yet; enter its address in the module AcuteFindings, under Remote server.")
+        raise RemoteError(
+            "No server is named yet; enter its address in the module Acute Findings, under Remote server."
+        )
     token_file, ca_file = request.optional_text("token_file"), request.optional_text("ca_file")
     token = read_secret_file(Path(token_file), "the token of the server").get_secret_value() if token_file else ""
     return Address(url, token, Path(ca_file) if ca_file else None, unencrypted=request.flag("unencrypted"))

@@ -79,8 +79,8 @@ class DetectorModuleLogic(ModuleLogic):
         model
             Id or folder of a model package; empty for the default.
         device
-            "auto", "cpu", "cuda", "coreml", "directml" or "openvino"; "remote" for the server of the home module's
-            settings.
+            "auto", "cpu", "cuda", "coreml", "directml" or "openvino"; "remote" for the server that
+            the home module names.
         progress
             Called with what is being done (text) and the share of the whole that is done (0 to 1).
         cancelled

@@ -244,7 +244,7 @@ def test_home_connects_to_a_server_and_forgets_it(host, settings, server):
 
     widget = host.open_panel("AcuteFindings")
     ui = widget.ui
-    ui.settingsCollapsibleButton.collapsed = False
+    ui.serverCollapsibleButton.collapsed = False
     widget.panel.server.connect()
     assert "Enter the address" in ui.serverLabel.text
     ui.serverAddressLineEdit.setText(f" {server}/ ")

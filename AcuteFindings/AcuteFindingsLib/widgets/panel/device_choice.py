@@ -73,5 +73,5 @@ def _tips() -> dict[str, str]:
         "coreml": _("The graphics of a Mac"),
         "directml": _("Any graphics card under Windows, with the package onnxruntime-directml in place of onnxruntime"),
         "openvino": _("Intel's processors and graphics, with the package onnxruntime-openvino in place of onnxruntime"),
-        REMOTE: _("A server of your department; enter its address in the module Acute Findings, under Settings"),
+        REMOTE: _("A server of your department; enter its address in the module Acute Findings, under Remote server"),
     }
