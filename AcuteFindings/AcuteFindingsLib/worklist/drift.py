@@ -4,12 +4,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 from AcuteFindingsLib.counting import counted
-from AcuteFindingsLib.errors import DataError, EvaluationError
-from AcuteFindingsLib.evaluation.table_files import open_table
-from AcuteFindingsLib.trust.drift import Facts, Sample, Shift, compare, corrected, facts_of_finding, sample_of
+from AcuteFindingsLib.trust.calibration import Calibration
+from AcuteFindingsLib.trust.drift import (
+    Facts,
+    Sample,
+    Shift,
+    compare,
+    corrected,
+    facts_of,
+    facts_of_finding,
+    sample_of,
+)
 from AcuteFindingsLib.worklist.listing import finding_words
 from AcuteFindingsLib.worklist.records import Record, ResultsFolder
 
@@ -19,8 +26,8 @@ REFERENCE = 100
 SPAN = 20
 """Studies that a span of weeks holds at least: weeks with fewer are taken together with those that follow."""
 
-_STUDY_COLUMNS = ("study", "key", "study_uid", "studyinstanceuid", "series_uid", "seriesinstanceuid", "image")
-_DATE_COLUMNS = ("date", "study_date", "studydate", "arrived", "day")
+ANSWERS = {"verdict", "model", "likeness", "outcome"}
+"""Variables that say what became of a study, of which a calibration keeps none."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,9 @@ class Drift:
     said
         Why nothing was compared; empty where something was.
     left_out
-        Variables that the reference lacks, or that too few studies have.
+        Variables that the reference lacks.
+    other_models
+        How many studies were left aside, as another model than the calibration's answered.
     """
 
     detector: str
@@ -98,6 +107,19 @@ class Drift:
     spans: tuple[Span, ...] = ()
     said: str = ""
     left_out: tuple[str, ...] = field(default=())
+    other_models: int = 0
+
+    @property
+    def latest(self) -> tuple[tuple[str, ...], date] | None:
+        """What differs in the latest span, and the day from which on it does without a break; None for nothing."""
+        if not self.spans or not self.spans[-1].changed:
+            return None
+        since = self.spans[-1].first
+        for span in reversed(self.spans):
+            if not span.changed:
+                break
+            since = span.first
+        return tuple(shift.variable for shift in self.spans[-1].changed), since
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -136,17 +158,23 @@ def studies_of(folder: ResultsFolder, dates: Mapping[str, date] | None = None) -
     return found
 
 
-def drift_of(detector: str, studies: Sequence[Dated], *, calibration: Sample | None = None, weeks: int = 0) -> Drift:
+def drift_of(
+    detector: str, studies: Sequence[Dated], *, calibration: Calibration | None = None, weeks: int = 0
+) -> Drift:
     """Compare the weeks of a detector's studies with its calibration set, or with the first of them.
 
     Parameters
     ----------
     calibration
-        What the calibration knows of its studies.
+        Of this detector, whose studies are the reference; studies that another model answered are left aside.
     weeks
         How many of the first weeks are the reference; 0 for as many as hold `REFERENCE` studies.
     """
-    words, by_week = finding_words(detector), _by_week(studies)
+    words, others = finding_words(detector), 0
+    if calibration is not None:
+        own = [study for study in studies if study.model in ("", calibration.model.sha256)]
+        others, studies = len(studies) - len(own), own
+    by_week = _by_week(studies)
     if calibration is None:
         chosen = _first_weeks(by_week, weeks)
         first = [study for week in chosen for study in by_week.pop(week)]
@@ -154,33 +182,18 @@ def drift_of(detector: str, studies: Sequence[Dated], *, calibration: Sample | N
         span = week_name(chosen[0]) if len(chosen) == 1 else f"{week_name(chosen[0])} to {week_name(chosen[-1])}"
         reference = f"the first weeks, {span}, {counted(base.count, 'study')}"
     else:
-        base, reference = calibration, f"the calibration set, {counted(calibration.count, 'study')}"
+        base = sample_of(facts_of(one.probability, one.features, one.acquisition) for one in calibration.studies)
+        reference = f"the calibration set of {calibration.name}"
     spans = [Span(first, last, sample_of(one.facts for one in held)) for first, last, held in _spans(by_week)]
     said = _too_few(base, spans, sum(map(len, by_week.values())), given=calibration is not None or bool(weeks))
     if said:
-        return Drift(detector, words, reference, base, said=said)
+        return Drift(detector, words, reference, base, said=said, other_models=others)
     shifts = corrected([compare(base, span.sample) for span in spans])
     spans = [replace(span, shifts=tuple(found)) for span, found in zip(spans, shifts, strict=True)]
     known = {name for sample in (span.sample for span in spans) for name in (*sample.numbers, *sample.names)}
-    without = tuple(sorted(known - {*base.numbers, *base.names}))
-    return Drift(detector, words, reference, base, tuple(spans), left_out=without)
-
-
-def read_dates(path: Path) -> dict[str, date]:
-    """Return the day of each study by its key or UID, from a table with a column of studies and one of dates.
-
-    Raises
-    ------
-    DataError
-        The table cannot be read, has no such column, or a date is not written as 2026-07-31 or 20260731.
-    """
-    try:
-        rows = open_table(path).rows()
-        header = [name.strip().lower() for name in next(rows, [])]
-        study, day = (_column(header, names, path) for names in (_STUDY_COLUMNS, _DATE_COLUMNS))
-        return {row[study].strip(): _day(row[day], path) for row in rows if len(row) > max(study, day) and row[study]}
-    except EvaluationError as error:
-        raise DataError(f"--dates {error}") from error
+    # A calibration keeps no answers: what it lacks of those is no news.
+    without = known - {*base.numbers, *base.names} - (ANSWERS if calibration is not None else set())
+    return Drift(detector, words, reference, base, tuple(spans), left_out=tuple(sorted(without)), other_models=others)
 
 
 def week_name(day: date) -> str:
@@ -261,17 +274,3 @@ def _arrived(record: Record) -> date | None:
 
 def _stated(record: Record, dates: Mapping[str, date]) -> date | None:
     return next((dates[name] for name in (record.key, record.study_uid, record.series_uid) if name in dates), None)
-
-
-def _column(header: Sequence[str], names: Sequence[str], path: Path) -> int:
-    found = next((header.index(name) for name in names if name in header), None)
-    if found is None:
-        raise DataError(f"--dates {path} has no column {names[0]!r}; it needs 'study' (key or UID) and 'date'.")
-    return found
-
-
-def _day(text: str, path: Path) -> date:
-    try:
-        return datetime.fromisoformat(text.strip()).date()
-    except ValueError as error:
-        raise DataError(f"--dates {path}: {text[:40]!r} is no date; write it as 2026-07-31.") from error

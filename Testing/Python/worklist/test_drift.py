@@ -2,7 +2,9 @@
 
 import json
 import runpy
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from scipy.stats import chi2_contingency, ks_2samp
 from typer.testing import CliRunner
 
 from AcuteFindingsLib.cli import app
-from AcuteFindingsLib.errors import DataError
+from AcuteFindingsLib.errors import CalibrationError, DataError
+from AcuteFindingsLib.trust.calibration import CalibratedModel, Calibration, Promise, SiteStudy
 from AcuteFindingsLib.trust.drift import (
     Facts,
     Sample,
@@ -22,9 +25,11 @@ from AcuteFindingsLib.trust.drift import (
     facts_of_finding,
     sample_of,
 )
-from AcuteFindingsLib.worklist.drift import Dated, drift_of, read_dates, studies_of
+from AcuteFindingsLib.trust.site_files import find_calibration, install_calibration, note_change, write_calibration
+from AcuteFindingsLib.worklist.drift import Dated, drift_of, studies_of
 from AcuteFindingsLib.worklist.drift_page import drift_numbers, write_drift
 from AcuteFindingsLib.worklist.records import Record, ResultsFolder, record_bytes
+from AcuteFindingsLib.worklist.study_dates import read_dates
 
 FIRST = date(2026, 6, 1)
 
@@ -79,19 +84,54 @@ def test_chance_alone_is_called_a_change_in_at_most_one_report_of_ten():
     assert sum(found) < 8
 
 
+def site(studies: list[Dated]) -> Calibration:
+    """A calibration that keeps these studies."""
+    return Calibration(
+        site="Example Hospital",
+        detector="hemorrhage",
+        model=CalibratedModel(id="m", version="1", sha256="ab" * 32, threshold=0.5),
+        made=date(2026, 5, 1),
+        software="1",
+        count=len(studies),
+        positives=20,
+        promise=Promise(kind="predictive values", positive=0.9, negative=0.95, confidence=0.9),
+        temperature=1.0,
+        negative_below=0.2,
+        positive_from=0.7,
+        called_positive=20,
+        called_negative=50,
+        studies=tuple(
+            SiteStudy(
+                probability=one.facts.numbers["probability"],
+                features={"noise": one.facts.numbers["feature: noise"]},
+                acquisition={"manufacturer": "ACME", "model": one.facts.names["scanner"], "kvp": 120.0},
+            )
+            for one in studies
+        ),
+    )
+
+
 def test_a_calibration_set_is_the_reference_of_every_week():
-    calibration = sample_of(study.facts for study in department(1, 150, seed=9))
-    drift = drift_of("hemorrhage", department(3, 40, changed=lambda week: week == 0), calibration=calibration)
+    studies = department(3, 40, changed=lambda week: week == 0)
+    drift = drift_of("hemorrhage", studies, calibration=site(department(1, 150, seed=9)))
     assert len(drift.spans) == 3
-    assert {change.spans for change in drift.changes} == {("2026-W23",)}
-    assert drift.reference == "the calibration set, 150 studies"
+    changes = {change.variable: change for change in drift.changes}
+    assert changes["feature: noise"].spans == ("2026-W23",)
+    assert drift.reference == "the calibration set of Example Hospital, 150 studies, 2026-05-01"
 
 
-def test_what_the_reference_lacks_is_named_and_not_compared():
-    calibration = sample_of(Facts({"probability": n / 100}) for n in range(100))
-    drift = drift_of("hemorrhage", department(1, 40), calibration=calibration)
-    assert "scanner" in drift.left_out
-    assert {shift.variable for span in drift.spans for shift in span.shifts} == {"probability"}
+def test_what_the_calibration_lacks_is_named_and_not_compared():
+    drift = drift_of("hemorrhage", department(1, 40), calibration=site(department(1, 150, seed=9)))
+    assert drift.left_out == ("feature: size", "slice thickness (mm)")
+    compared = {shift.variable for span in drift.spans for shift in span.shifts}
+    assert compared <= {"probability", "feature: noise", "scanner", "kernel"}
+
+
+def test_studies_that_another_model_answered_are_left_aside():
+    studies = [replace(one, model="cd" * 32) for one in department(1, 40)] + department(1, 40, seed=3)
+    drift = drift_of("hemorrhage", studies, calibration=site(department(1, 150, seed=9)))
+    assert drift.other_models == 40
+    assert drift.spans[0].sample.count == 40
 
 
 def test_weeks_of_few_studies_are_taken_together():
@@ -174,6 +214,59 @@ def test_the_command_names_week_and_variable_and_writes_page_and_numbers(results
     assert {change["variable"] for change in one["changes"]} == {"scanner", "feature: noise"}
     assert all(change["spans"][-1] == one["spans"][-1]["name"] for change in one["changes"])
     assert "ACME Nova" in (results / "drift.html").read_text()
+
+
+@pytest.fixture
+def own_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    return tmp_path
+
+
+def like_results(*, noise: float, scanner: str) -> list[Dated]:
+    random = np.random.default_rng(5)
+    return [
+        Dated(FIRST, Facts({"probability": 0.2, "feature: noise": float(random.normal(noise))}, {"scanner": scanner}))
+        for _ in range(120)
+    ]
+
+
+def test_a_site_that_changed_is_noted_beside_its_calibration_until_it_is_calibrated_again(results, own_account):
+    runner, old = CliRunner(), site(like_results(noise=5, scanner="One"))
+    file = write_calibration(old, own_account / "old.json")
+    done = runner.invoke(app, ["drift", str(results), "--calibration", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "calibrate again" in done.output
+    _, (notice,) = find_calibration(str(file), "hemorrhage", old.model)
+    assert notice.code == "site-changed"
+    # Six of that week's studies, all on its last day, were made on the new scanner.
+    assert "Since 2026-06-15 this site's studies differ" in notice.text
+    assert "scanner" in notice.text
+    assert runner.invoke(app, ["drift", str(results), "--calibration", "none"]).exit_code == 0
+    assert find_calibration(str(file), "hemorrhage", old.model)[1]
+
+
+def test_an_installed_calibration_is_the_reference_and_a_note_goes_when_nothing_differs(results, own_account):
+    new = site(like_results(noise=9, scanner="Nova"))
+    install_calibration(new)
+    note_change(new, "noise", since=FIRST)
+    for number in range(120):
+        shutil.rmtree(results / f"{number:020d}")
+    for record in ResultsFolder(results).records():
+        if record.state == "done":
+            path = results / record.key / "record.json"
+            path.write_bytes(record_bytes(replace(record, model_sha256="ab" * 32)))
+    done = CliRunner().invoke(app, ["drift", str(results)])
+    assert done.exit_code == 0, done.output
+    assert "the calibration set of Example Hospital" in " ".join(done.output.split())
+    assert find_calibration(None, "hemorrhage", new.model)[1] == ()
+
+
+def test_a_calibration_of_another_detector_is_refused_in_a_sentence(results, own_account):
+    other = site(like_results(noise=5, scanner="One")).model_copy(update={"detector": "pe"})
+    file = write_calibration(other, own_account / "pe.json")
+    with pytest.raises(CalibrationError, match="calibrates pe; name its studies with --detector pe"):
+        CliRunner().invoke(app, ["drift", str(results), "--calibration", str(file)], catch_exceptions=False)
 
 
 def test_page_and_numbers_name_no_study(results, tmp_path):
