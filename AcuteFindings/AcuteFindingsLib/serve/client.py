@@ -340,7 +340,9 @@ class Client:
                     raise self._refused(response)
                 yield response
         except httpx.HTTPError as error:
-            raise UnreachableError(f"The server at {self.url} {_reason(error)}.") from error
+            plain = self.url.startswith("http:") and isinstance(error, httpx.RemoteProtocolError)
+            hint = ", or an address that begins with https" if plain else ""
+            raise UnreachableError(f"The server at {self.url} {_reason(error)}{hint}.") from error
 
     def _read(self, response: httpx.Response) -> bytes:
         data, most = bytearray(), budgets().text_bytes
@@ -357,10 +359,8 @@ class Client:
             said = self._parsed(self._read(response))
             detail = printable(str(said.get("detail", ""))) if isinstance(said, dict) else ""
         if status == 401:
-            return RemoteError(
-                f"The server at {self.url} does not take the token; ask whoever runs it for one, and enter it in the "
-                "settings."
-            )
+            said = "does not take the token" if "Authorization" in self._http.headers else "asks for a token"
+            return RemoteError(f"The server at {self.url} {said}; ask whoever runs it for one, and enter it.")
         if detail:
             kind = _NotFoundError if status == 404 else RemoteError
             return kind(f"The server at {self.url} says: {detail[:_LONGEST_DETAIL]}")
@@ -462,7 +462,8 @@ def _reason(error: httpx.HTTPError) -> str:
         return "cannot be reached: it does not answer; check the address, and that no firewall blocks it"
     if isinstance(error, httpx.TimeoutException):
         return f"did not answer within {_ANSWER_SECONDS:g} s; try again"
-    reason = explain_socket(error)
+    # Whoever reads this has a field for it, and no file of servers.
+    reason = (explain_socket(error) or "").replace("set ca_file to", "give")
     if isinstance(error, httpx.ConnectError):
         return f"cannot be reached: {reason or 'check the address and the network'}"
     return f"broke off: {reason or 'the connection was lost'}; try again"

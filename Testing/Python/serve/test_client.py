@@ -128,8 +128,8 @@ def test_the_token_is_sent_to_the_server_and_below_its_path() -> None:
         (httpx.Response(404, html="<p>Nothing</p>"), "not an AcuteFindings server"),
         (problem(404, "There is nothing at this address."), "not an AcuteFindings server"),
         (httpx.Response(302, headers={"Location": "https://elsewhere.example.org/"}), "not an AcuteFindings server"),
-        (httpx.Response(401), "does not take the token"),
-        (problem(401, "Give a token."), "does not take the token"),
+        (httpx.Response(401), "asks for a token"),
+        (problem(401, "Give a token."), "asks for a token"),
         (httpx.Response(502), r"has an error \(HTTP 502\)"),
         (problem(421, "This server answers to its own name alone."), "answers to its own name alone"),
     ],
@@ -139,6 +139,20 @@ def test_what_is_no_server_of_this_kind_is_told(answer: Any, said: str) -> None:
         client_of(lambda _: answer).version()
     assert URL in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+def test_a_wrong_token_is_told() -> None:
+    with pytest.raises(RemoteError, match="does not take the token") as caught:
+        client_of(lambda _: httpx.Response(401), token="secret").detectors()
+    assert "secret" not in str(caught.value)
+
+
+def test_an_address_that_should_begin_with_https_is_told() -> None:
+    def handler(_request: Any) -> Any:
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+
+    with pytest.raises(UnreachableError, match="or an address that begins with https"):
+        client_of(handler, url="http://127.0.0.1:8443").version()
 
 
 def test_nobody_at_that_address_is_told() -> None:
