@@ -101,7 +101,7 @@ def results_folder(out: Path, *, entries: Sequence[str] = RESULTS, what: str = "
 
 
 def remove_results(out: Path, *, what: str = "--out") -> None:
-    """Remove the results that a run wrote into a folder; what others put there stays, and with it the folder.
+    """Remove the results that a run wrote into a folder; what others put there, or changed since, stays with the folder.
 
     Raises
     ------
@@ -112,9 +112,14 @@ def remove_results(out: Path, *, what: str = "--out") -> None:
     said = f"{what} {out}"
     with _alone(target, said), writing(said):
         _finish_killed(target)
-        if (target / MANIFEST).is_file():
-            _discard(target)
-            (target / MANIFEST).unlink(missing_ok=True)
+        files = _manifest(target)
+        for name, known in files.items():
+            if os.path.lexists(target / name) and _facts(target / name) == known:
+                (target / name).unlink()
+        _drop_empty(target, files)
+        (target / MANIFEST).unlink(missing_ok=True)
+        with suppress(OSError):
+            target.rmdir()
 
 
 @contextmanager

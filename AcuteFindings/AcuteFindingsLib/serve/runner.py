@@ -134,6 +134,13 @@ class Runner:
                 lost.append(self._without_place(answer))
             else:
                 outcomes += answer
+        if len(outcomes) > 1 and {one.record.state for one in outcomes} == {"failed"}:
+            said_of_all = {one.record.said for one in outcomes}
+            if len(said_of_all) == 1:
+                # It could not be read at all, so it is no detector's study: the job says so, once.
+                for outcome in outcomes:
+                    self._store.folder.forget(outcome.record.key)
+                outcomes, lost = [], [*said_of_all, *lost]
         for outcome in outcomes:
             self._store.put(outcome.record)
         items = by_urgency((self._store.item_of(one.record) for one in outcomes), self._store.settings)

@@ -11,7 +11,7 @@ import pytest
 from AcuteFindingsLib import files
 from AcuteFindingsLib.errors import ExportError
 from AcuteFindingsLib.jobs import results_folder as module
-from AcuteFindingsLib.jobs.results_folder import MANIFEST, results_folder
+from AcuteFindingsLib.jobs.results_folder import MANIFEST, remove_results, results_folder
 
 KILLER = Path(__file__).with_name("kill_at_every_write.py")
 
@@ -290,3 +290,16 @@ def test_a_move_that_fails_midway_is_undone(tmp_path: Path, monkeypatch: pytest.
     assert content(tmp_path) == before
     write(out)
     assert content(out) == {**NEW, "notes.txt": "theirs"}
+
+
+def test_results_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path / "own")
+    remove_results(tmp_path / "own")
+    assert not (tmp_path / "own").exists()
+    write(tmp_path / "shared")
+    (tmp_path / "shared" / "notes.txt").write_text("mine")
+    (tmp_path / "shared" / "masks" / "bleed.nrrd").write_text("corrected")
+    remove_results(tmp_path / "shared")
+    assert content(tmp_path / "shared") == {"notes.txt": "mine", "masks/bleed.nrrd": "corrected"}
+    assert not (tmp_path / "shared" / MANIFEST).exists()
+    remove_results(tmp_path / "none")

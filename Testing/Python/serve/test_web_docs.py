@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,19 @@ def test_curl_lines_of_the_page_run_one_after_the_other(real: Server, place: Pat
     run("\n".join([*named, *removing]))
     assert not (real.results / key).exists()
     assert list((real.results / "uploads").glob("*/*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [b"PK\x03\x04 broken", b"PK\x05\x06" + bytes(18)])
+def test_a_broken_zip_is_told_once_and_is_no_study(real: Server, content: bytes):
+    with real.client() as client:
+        job = client.post("/studies", files={"files": (f"{NAME}.zip", content)}).json()
+        while (now := client.get(f"/jobs/{job['id']}").json())["state"] in ("waiting", "reading"):
+            time.sleep(0.1)
+        assert (now["state"], now["studies"]) == ("failed", [])
+        assert now["text"].count("zip") == 1
+        assert NAME not in now["text"]
+        assert client.get("/studies").json()["total"] == 0
 
 
 @pytest.mark.slow

@@ -71,6 +71,20 @@ def test_nothing_to_read_is_done_at_once(engine: Engine, tmp_path: Path) -> None
     engine.run([], ReadSettings(tmp_path), done=lambda *_: pytest.fail("nothing was asked"), cancelled=never_cancelled)
 
 
+def test_workers_of_this_computer_tell_what_they_are_doing_with_each_examination(pretended, tmp_path: Path) -> None:
+    heard: list[tuple[str, str, float]] = []
+    exams = [Exam(file) for file in sorted(pretended("study1", "study2").iterdir())]
+    make_engine("local", workers=2).run(
+        exams,
+        ReadSettings(tmp_path / "out"),
+        done=lambda _exam, _answer: None,
+        cancelled=never_cancelled,
+        reader=pretend.REFERENCE,
+        told=lambda exam, text, fraction: heard.append((exam.source.stem, text, fraction)),
+    )
+    assert sorted(heard) == [("study1", "Pretending to read", 0.5), ("study2", "Pretending to read", 0.5)]
+
+
 def test_an_engine_that_does_not_exist_is_named_with_those_that_do() -> None:
     with pytest.raises(EngineError, match="local"):
         make_engine("none")
