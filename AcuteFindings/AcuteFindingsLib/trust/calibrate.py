@@ -6,7 +6,6 @@ from datetime import date
 import numpy as np
 
 from AcuteFindingsLib import __version__
-from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.errors import CalibrationError
 from AcuteFindingsLib.evaluation.calibration import fit_temperature
 from AcuteFindingsLib.progress import Progress, no_progress
@@ -251,13 +250,13 @@ def _lacking(word: str, least: float, sure: float, right: np.ndarray, scores: np
         f"A promise of {100 * least:g} % for {word} verdicts with {100 * sure:g} % confidence needs at least "
         f"{calls_needed(least, sure)} such studies without an error"
     )
+    if int(right.sum()) < calls_needed(least, sure):
+        return f"{said}; here are {int(right.sum())}."
     boundary = allowed_wrong(len(right), least, sure)
-    start = int(np.argmax(boundary >= 0)) + 1 if len(boundary) and boundary[-1] >= 0 else 0
-    if start and len(right) >= start:
-        said += f"; of the {start} that are most clearly so here {int((~right[:start]).sum())} are wrong"
-    else:
-        said += f"; here are {counted(len(right), 'study')}, {int(right.sum())} of them so"
-    return f"{said}."
+    if boundary[-1] < 0:
+        return f"{said}, and more where many thresholds are tried."
+    start = int(np.argmax(boundary >= 0)) + 1
+    return f"{said}; of the {start} that are most clearly so here {int((~right[:start]).sum())} are wrong."
 
 
 def _how_many(results: SiteResults, promise: Promise, seed: int, progress: Progress) -> str:

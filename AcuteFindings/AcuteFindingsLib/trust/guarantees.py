@@ -18,7 +18,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import binom, nbinom
 
 _HALVINGS = 24
 _STRICTEST = 1e-3
@@ -75,9 +75,11 @@ def value_threshold(
 def allowed_wrong(count: int, least: float, confidence: float) -> np.ndarray:
     """Return ``(count,)``: how many of the first 1, 2, ... calls may be wrong; -1 where even none is too few calls.
 
-    Each place is an exact binomial test of one level (Clopper and Pearson's bound); the level is the highest at which
-    calls of the value `least` come to lie at or below the boundary anywhere with a probability of at most
-    1 − `confidence`. That probability is computed exactly, step by step.
+    Each place is an exact binomial test (Clopper and Pearson's bound): k wrong ones are allowed from the first number
+    of calls on at which so few have, at the value `least`, a probability of at most a level over k + 1, so that few
+    studies find a threshold before many find a lower one. The level is the highest at which calls of the value `least`
+    come to lie at or below the boundary anywhere with a probability of at most 1 − `confidence`. That probability is
+    computed exactly, step by step.
     """
     risk = 1 - confidence
     low, high = math.log(risk * _STRICTEST), math.log(risk)
@@ -93,9 +95,11 @@ def allowed_wrong(count: int, least: float, confidence: float) -> np.ndarray:
 
 
 def _boundary(count: int, least: float, level: float) -> np.ndarray:
-    """Return the largest k, by number of calls m, with P(Binomial(m, 1 − least) ≤ k) ≤ level; -1 for none."""
-    calls = np.arange(1, count + 1)
-    return (binom.ppf(level, calls, 1 - least) - 1).astype(int)
+    """Return the largest k, by number of calls m, with P(Binomial(m, 1 − least) ≤ k) ≤ level / (k + 1); -1 for none."""
+    wrong = np.arange(1, math.ceil(count * (1 - least)) + 2)
+    # So few are wrong exactly where the next wrong one comes later: the calls before it are negative binomial.
+    first = wrong + nbinom.isf(level / wrong, wrong, 1 - least)
+    return np.searchsorted(first, np.arange(1, count + 1), side="right") - 1
 
 
 def _ever_allowed(boundary: np.ndarray, least: float) -> float:
