@@ -7,10 +7,11 @@ Codes of the schemes DCM and SCT are from PS3.16; units are UCUM. Names that PS3
 import hashlib
 import unicodedata
 
+import numpy as np
 from highdicom.sr import CodedConcept
 
 from AcuteFindingsLib.detectors.code import Code
-from AcuteFindingsLib.detectors.finding import Finding, Measurement
+from AcuteFindingsLib.detectors.finding import Bearing, Finding, Measurement
 from AcuteFindingsLib.detectors.kind import ReportCodes
 from AcuteFindingsLib.detectors.registry import known_kind
 
@@ -43,6 +44,18 @@ OPERATING_POINT = Code(SCHEME, "OPERATINGPOINT", "Operating point (threshold)")
 PROBABILITY = Code("DCM", "122157", "Probability")
 COMMENT = Code("DCM", "121106", "Comment")
 FAMILY = Code("DCM", "123110", "Artificial Intelligence")
+SOURCE_IMAGE = Code("DCM", "121112", "Source of Measurement")
+BY_RULE = Code(SCHEME, "VERDICTBYRULE", "Verdict of the detector by its own rule")
+CALIBRATION = Code(SCHEME, "CALIBRATION", "Calibration of the site")
+LIKENESS = Code(SCHEME, "LIKENESS", "Likeness to the images of the model")
+RULE = Code(SCHEME, "RULE", "Rule of the reason")
+REASONS: dict[Bearing, Code] = {
+    "for": Code(SCHEME, "REASONFOR", "Reason for the finding"),
+    "against": Code(SCHEME, "REASONAGAINST", "Reason against the finding"),
+    "caution": Code(SCHEME, "REASONCAUTION", "Caution"),
+    "looked": Code(SCHEME, "REASONLOOKED", "What was looked at"),
+}
+"""Names of the reasons that a reader can check, by what they are to the finding."""
 
 
 def codes_of(finding: Finding) -> ReportCodes:
@@ -75,6 +88,11 @@ def own_code(kind: str, name: str) -> Code:
 def measurement_code(item: Measurement) -> Code:
     """Return the code a measurement states, else a private one for its name."""
     return item.code or own_code("measurement", item.name)
+
+
+def number_of(value: float) -> float:
+    """Return a number as a decimal string of 16 characters holds it."""
+    return float(np.format_float_positional(value, precision=6, unique=True, trim="0"))
 
 
 def ascii_text(text: str) -> str:

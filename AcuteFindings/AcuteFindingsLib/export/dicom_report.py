@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from highdicom import UID
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.seg import Segmentation
@@ -48,10 +47,12 @@ from AcuteFindingsLib.export.dicom_codes import (
     codes_of,
     concept,
     measurement_code,
+    number_of,
     own_code,
     unit_concept,
 )
 from AcuteFindingsLib.export.dicom_object import MANUFACTURER, REPORT, equipment_and_series, making
+from AcuteFindingsLib.export.dicom_reasons import by_rule, trust_items
 from AcuteFindingsLib.export.dicom_source import SourceInstances
 
 Group = (
@@ -64,10 +65,11 @@ Group = (
 def report_finding(finding: Finding, source: SourceInstances, *, masks: Segmentation | None = None) -> ComprehensiveSR:
     """Return a finding as a structured report.
 
-    It holds, each as a group of TID 1501, 1410 or 1411: the verdict with its probability, operating point, rule and
-    explanation; the measurements, of the first segment where `masks` is written beside it; the probability of every
-    slice for every label, each naming the image (and frame) that it is about. Every group names the model, its version
-    and the SHA-256 of its weights. The report is complete, preliminary and unverified: no person has seen it.
+    It holds, each as a group of TID 1501, 1410 or 1411: the verdict with its probability, operating point, rule,
+    explanation and the reasons that a reader can check; the measurements, of the first segment where `masks` is written
+    beside it; the probability of every slice for every label, each naming the image (and frame) that it is about. Every
+    group names the model, its version and the SHA-256 of its weights. The report is complete, preliminary and
+    unverified: no person has seen it.
 
     Parameters
     ----------
@@ -86,7 +88,7 @@ def report_finding(finding: Finding, source: SourceInstances, *, masks: Segmenta
     known = codes_of(finding)
     arguments = equipment_and_series(finding, source, REPORT, f"{known.label} report (AcuteFindings)")
     with making("structured report"):
-        groups: list[Group] = [_verdict(finding)]
+        groups: list[Group] = [_verdict(finding, source)]
         groups += _measurements(finding, masks)
         groups += [_label(finding, label, source) for label in finding.labels]
         content = MeasurementReport(
@@ -135,7 +137,7 @@ def _algorithm(finding: Finding) -> AlgorithmIdentification:
     )
 
 
-def _verdict(finding: Finding) -> Group:
+def _verdict(finding: Finding, source: SourceInstances) -> Group:
     known, verdict = codes_of(finding), finding.verdict
     said, marked = verdict_words(finding), is_forced(finding) or bool(marks(finding))
     group = MeasurementsAndQualitativeEvaluations(
@@ -144,10 +146,13 @@ def _verdict(finding: Finding) -> Group:
         finding_sites=_sites(known.site),
         algorithm_id=_algorithm(finding),
         measurements=[
-            Number(concept(PROBABILITY), _number(verdict.probability), unit_concept("1")),
-            Number(concept(OPERATING_POINT), _number(verdict.threshold), unit_concept("1")),
+            Number(concept(PROBABILITY), number_of(verdict.probability), unit_concept("1")),
+            Number(concept(OPERATING_POINT), number_of(verdict.threshold), unit_concept("1")),
         ],
-        qualitative_evaluations=[QualitativeEvaluation(concept(VERDICT), concept(VERDICTS[verdict.label]))],
+        qualitative_evaluations=[
+            QualitativeEvaluation(concept(VERDICT), concept(VERDICTS[verdict.label])),
+            *by_rule(finding),
+        ],
     )
     warnings = [notice.text for notice in finding.warnings if notice.severity != "info"]
     for text in (*([said] if marked else []), verdict.rule, verdict.explanation, *warnings, RESEARCH_USE_ONLY):
@@ -156,6 +161,7 @@ def _verdict(finding: Finding) -> Group:
                 name=concept(COMMENT), value=ascii_text(text), relationship_type=RelationshipTypeValues.CONTAINS
             )
         )
+    group[0].ContentSequence.extend(trust_items(finding, source))
     return group
 
 
@@ -239,14 +245,14 @@ def _label(finding: Finding, label: str, source: SourceInstances) -> Group:
         numbers.append(
             Number(
                 concept(PROBABILITY),
-                _number(item.probabilities[label]),
+                number_of(item.probabilities[label]),
                 unit_concept("1"),
                 tracking_identifier=None if about else _tracking(_place(item)),
                 referenced_images=[SourceImageForMeasurement(*reference)] if about and reference else None,
             )
         )
     if main:
-        numbers.append(Number(concept(OPERATING_POINT), _number(finding.slice_threshold), unit_concept("1")))
+        numbers.append(Number(concept(OPERATING_POINT), number_of(finding.slice_threshold), unit_concept("1")))
     what = "probability" if single else "probability in every slice"
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(f"{kind.meaning}: {what}"),
@@ -267,12 +273,7 @@ def _sites(site: Code | None) -> list[FindingSite] | None:
 
 
 def _numeric(item: Measurement) -> Number:
-    return Number(concept(measurement_code(item)), _number(item.value), unit_concept(item.unit))
-
-
-def _number(value: float) -> float:
-    """Return a number as a decimal string of 16 characters holds it."""
-    return float(np.format_float_positional(value, precision=6, unique=True, trim="0"))
+    return Number(concept(measurement_code(item)), number_of(item.value), unit_concept(item.unit))
 
 
 def _tracking(text: str) -> TrackingIdentifier:

@@ -10,9 +10,11 @@ from AcuteFindingsLib.detectors.finding import (
     Code,
     Finding,
     Heatmap,
+    Likeness,
     Mask,
     Measurement,
     ModelIdentity,
+    Reason,
     SliceResult,
     Verdict,
 )
@@ -36,6 +38,19 @@ BLEED = Mask(
     (0.85, 0.15, 0.15),
 )
 LABELS = {"hemorrhage": ("any", "subdural"), "pe": ("pe",), "pneumothorax": ("pneumothorax", "chest_drain")}
+
+
+REASONS = (
+    Reason(
+        "density",
+        "for",
+        "Mean density 62 HU, 95th percentile 81 HU; 1 % is above 90 HU.",
+        "docs/sources.md 4",
+        (Measurement("Mean density", 62.0, "[hnsf'U]"), Measurement("Share above 90 HU", 1.25, "%")),
+        index=0,
+    ),
+    Reason("not-covered", "caution", "The vertex is not covered: 12 mm are missing above."),
+)
 
 
 def hu(shape: tuple[int, int, int] = (6, 8, 10)) -> np.ndarray:
@@ -97,6 +112,8 @@ def make_finding(
         ),
         "warnings": (Notice("model-trained-on-phantoms", "warn", "The model was trained on phantoms only."),),
         "series_instance_uid": study.dicom.series_instance_uid,
+        "reasons": REASONS,
+        "likeness": Likeness("like", 0.4, "1,200 computer-made head CTs"),
     }
     return Finding(**{**fields, **changes})
 
