@@ -1,10 +1,6 @@
 """The page in a browser, against a server that reads: what a radiologist does, from the upload to the answer."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,15 +13,10 @@ pytest.importorskip("playwright")
 
 import httpx
 import pydicom
+from page_browser import PHONE, READ_MS, SHOWN_MS, browser, opened, send, shown, write_samples
 from playwright.sync_api import Browser, Page, expect
 
-HERE = Path(__file__).resolve().parent
-if str(HERE) not in sys.path:
-    sys.path.insert(0, str(HERE))
-
-from page_browser import PHONE, READ_MS, SHOWN_MS, browser, opened, send, shown, write_samples  # noqa: E402
-
-_COMMAND = "from AcuteFindingsLib.cli import main; main()"
+from conftest import start
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +30,14 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_samples(tmp_path_factory.mktemp("samples"))
 
 
-def _serve(results: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _COMMAND, "serve", "--port", "0", "--results", str(results), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        said += line
-        if found := re.search(r"serving (http://\S+)", line):
-            return process, found[1]
-    raise AssertionError(f"the server did not start: {said}")
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    process, where = _serve(tmp_path_factory.mktemp("served"))
-    yield where
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    """Where a server with the real reader is."""
+    results = tmp_path_factory.mktemp("served") / "results"
+    serve = f"import sys; sys.argv[1:] = ['serve', '--port', '0', '--results', {str(results)!r}]"
+    running = start(results, "-c", f"{serve}; from AcuteFindingsLib.cli import main; main()")
+    yield running.address
+    running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +125,7 @@ def test_marked_regions_are_outlined_and_can_be_taken_away(chromium, address, re
 
     with opened(chromium, address) as page:
         _study(page, address, read["head"])
-        assert page.locator(".legend-over li").all_inner_texts() != []
+        expect(page.locator(".legend-over li:visible")).to_have_text(["Hemorrhage"])
         page.wait_for_timeout(300)
         assert red(page) > 30
         page.keyboard.press("o")

@@ -6,7 +6,7 @@ import { capital, SIGNS } from "./words.js";
 
 const ACTIVE = ["waiting", "reading"];
 const EVERY_MS = 4000;
-const KEPT = 4;
+const KEPT = 3;
 
 // What is being sent goes on when another view is opened.
 const sending = new Map();

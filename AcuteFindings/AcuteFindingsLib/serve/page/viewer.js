@@ -232,7 +232,7 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
         layer.img = outlined(layer.img, layer.hdr.dims);
         layer.setColormapLabel({ R: channel(0), G: channel(1), B: channel(2), A: [0, ...masks.map(() => 255)], I: [0, ...masks.map(({ value }) => value)] });
       });
-      if (layers.mask) legend.append(...masks.map(({ name, colour }) => el("li", {}, el("span", { class: "swatch", style: `background: rgb(${colour.map((part) => Math.round(255 * part)).join(" ")})` }), name)));
+      if (layers.mask) legend.append(...masks.map(({ name, colour }) => el("li", { class: "of-mask" }, el("span", { class: "swatch", style: `background: rgb(${colour.map((part) => Math.round(255 * part)).join(" ")})` }), name)));
     }
     if (finding.heatmap) {
       await addLayer("heatmap", (layer) => {
@@ -240,6 +240,7 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
         layer.cal_min = FAINTEST_HEAT;
         layer.cal_max = 255;
       });
+      if (layers.heatmap) legend.append(el("li", { class: "of-heatmap" }, el("span", { class: "swatch heat-key" }), finding.heatmap.name));
     }
     shown.heatmap = Boolean(layers.heatmap) && !layers.mask;
     for (const [name, button] of Object.entries({ mask: maskButton, heatmap: heatButton })) button.hidden = !layers[name];
@@ -255,7 +256,7 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
     nv.drawScene();
     maskButton.setAttribute("aria-pressed", String(shown.mask));
     heatButton.setAttribute("aria-pressed", String(shown.heatmap));
-    legend.hidden = !shown.mask || !layers.mask;
+    for (const item of legend.children) item.hidden = !shown[item.className.replace("of-", "")];
     canvas.dataset.layers = Object.keys(layers).filter((name) => shown[name]).join(" ");
   }
 
