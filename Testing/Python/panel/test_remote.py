@@ -238,6 +238,27 @@ def test_remote_is_offered_where_a_server_is_named(host, settings, panel):
     assert row() == (True, "The server at https://a.example")
 
 
+def test_a_scene_that_names_a_server_runs_here_where_none_is_known(host, settings):
+    logic = host.open_panel("HemorrhageDetect").logic
+    host.leave_panel("HemorrhageDetect")
+    logic.getParameterNode().parameterNode.SetParameter("device", "REMOTE")
+    assert host.open_panel("HemorrhageDetect").ui.deviceComboBox.currentText == "AUTO"
+
+
+def test_apply_asks_for_the_package_that_reaches_a_server(host, kept, panel, monkeypatch):
+    from AcuteFindingsLib.packages import Package
+    from AcuteFindingsLib.widgets.panel import run_bar
+
+    asked = []
+    monkeypatch.setattr(run_bar, "ensure_packages", lambda _parent, *, needed: asked.append(needed))
+    monkeypatch.setattr(run_bar, "missing_packages", lambda _needed: [Package("httpx", "httpx>=0.27", 0.5)])
+    widget = panel()
+    widget.ui.inputSelector.setCurrentNode(add_volume(np.zeros((3, 8, 8))))
+    host.click(widget.ui.applyButton)
+    assert "httpx" in {package.name for package in asked[0]}
+    assert widget.ui.progressLabel.text == "✖ Not run: these packages are missing: httpx (less than 1 MB)."
+
+
 @pytest.mark.slow
 def test_home_connects_to_a_server_and_forgets_it(host, settings, server):
     from AcuteFindingsLib.widgets.worker.server_settings import server_fields
