@@ -79,9 +79,10 @@ def read_site_results(
 ) -> SiteResults:
     """Read what `run` or `batch` wrote for many studies, and what is known of these.
 
-    Left out are studies that the check refused, that are unlike the model's own images (their verdict is indeterminate
-    whatever the calibration says), or whose answer is not known; and of each patient all studies but one, since
-    promises are made for independent studies.
+    Left out are studies that the check refused, that are unlike the images of a model made from phantoms alone (their
+    verdict is indeterminate whatever the calibration says), or whose answer is not known; and of each patient all
+    studies but one, since promises are made for independent studies. Of other models studies that are unlike their
+    images take part: later ones are held against those of the calibration, too.
 
     Parameters
     ----------
@@ -165,8 +166,8 @@ def _result(data: dict[str, Any], keys: tuple[str, ...]) -> _Result:
     left_out = ""
     if any(notice["severity"] == "refuse" for notice in data["warnings"]):
         left_out = "the check refused it"
-    elif likeness.get("label") == "unlike":
-        left_out = "unlike the images that the model was made from, so its verdict is indeterminate in any case"
+    elif likeness.get("label") == "unlike" and model.get("never_saw"):
+        left_out = "unlike the phantoms that the model was made from, so its verdict is indeterminate in any case"
     return _Result(
         keys=tuple(dict.fromkeys(key for key in keys if key)),
         label=data["main_label"],

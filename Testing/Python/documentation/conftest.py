@@ -21,10 +21,10 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 
-def _builders():
-    """Return the module that makes tiny data sets for the tests of training."""
-    path = HERE.parent / "training" / "data" / "builders.py"
-    spec = importlib.util.spec_from_file_location("documentation_builders", path)
+def _builders(place: str = "training/data/builders.py"):
+    """Return the module that makes tiny data sets for other tests."""
+    path = HERE.parent / place
+    spec = importlib.util.spec_from_file_location(f"documentation_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -89,6 +89,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _tables(folder, [row["image"] for row in csv.DictReader(stream)])
     _lungs_program(folder / "lungs.onnx")
     _arrivals(folder)
+    studies = _builders("trust/site_studies.py")
+    studies.write_results(folder / "site", *studies.scores(300, prevalence=0.4, apart=7.0, seed=1))
     return folder
 
 

@@ -235,7 +235,9 @@ def test_refused_unlike_and_further_studies_of_a_patient_are_left_out_and_said(t
     truth = write_results(tmp_path, present, probabilities)
     folder = tmp_path / "results"
     unlike = Likeness("unlike", 2.0, features={"noise": 1.0})
-    make_finding(0.5, likeness=unlike).save(folder / "study-000")
+    demonstration = ModelIdentity("some-model", "1.0", SHA256, "phantoms", never_saw="a patient")
+    make_finding(0.5, likeness=unlike, model=demonstration).save(folder / "study-000")
+    make_finding(0.5, likeness=unlike).save(folder / "study-002")
     make_finding(0.5, warnings=(Notice("no-contrast", "refuse", "No."),)).save(folder / "study-001")
     lines = truth.read_text().splitlines()
     patients = ["patient", *(str(number // 2) for number in range(40))]
@@ -243,7 +245,7 @@ def test_refused_unlike_and_further_studies_of_a_patient_are_left_out_and_said(t
     results = read_site_results(folder, truth, "hemorrhage")
     assert results.count == 19
     said = " ".join(results.notices)
-    assert "unlike the images" in said
+    assert "1 study left out: unlike the phantoms" in said
     assert "the check refused it" in said
     assert "19 studies left out: further ones of the same patients" in said
 
