@@ -90,7 +90,7 @@ def test_a_server_that_is_killed_while_it_reads_goes_on_and_is_waited_for(
         second.append(start(first.results, str(HERE / "pretended_server.py"), str(first.results), port))
 
     def heard(text: str, _share: float) -> None:
-        if text.startswith("Pretending") and not told:
+        if text.startswith("Pretending") and first.process.poll() is None:
             first.kill()
             threading.Thread(target=again).start()
         told.append(text)
