@@ -367,6 +367,13 @@ def batch(bench: Bench) -> Part:
     return Part(*measure_batch(bench.work, rounds=max(1, bench.rounds - 1)))
 
 
+def serve(bench: Bench) -> Part:
+    """Load the server with clients that upload and read at once."""
+    from serve import measure_serve
+
+    return Part(*measure_serve(bench.work))
+
+
 PARTS: dict[str, tuple[str, Callable[[Bench], Part]]] = {
     "detectors": ("Each detector, end to end", detectors),
     "head": ("A head CT, cold", head),
@@ -376,6 +383,7 @@ PARTS: dict[str, tuple[str, Callable[[Bench], Part]]] = {
     "public": ("Public models, with random weights", public),
     "int8": ("Static quantization to int8", int8),
     "batch": ("Batches", batch),
+    "serve": ("The server with ten clients", serve),
     "growth": ("Growth with the slices of a chest CT", growth),
     "reading": ("Reading JPEG-LS", reading),
 }

@@ -101,7 +101,7 @@ def results_folder(out: Path, *, entries: Sequence[str] = RESULTS, what: str = "
 
 
 def remove_results(out: Path, *, what: str = "--out") -> None:
-    """Remove the results that a run wrote into a folder; what others put there, or changed since, stays with the folder.
+    """Remove the results that a run wrote into a folder; what others put there or changed since stays.
 
     Raises
     ------

@@ -60,6 +60,12 @@ def serve(
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
+        try:
+            config.load()
+        except OSError as error:
+            raise ServeError(
+                f"--tls-certificate {certificate} and --tls-key {key} cannot be used: {error.strerror or error}."
+            ) from error
         # What goes wrong in a request is told by `problem.handle_problems`, without a stack.
         logging.getLogger("uvicorn").addHandler(logging.NullHandler())
         logging.getLogger("uvicorn").propagate = False

@@ -1,10 +1,12 @@
 """The thread that lets an engine read what was uploaded, and says what became of it."""
 
+import os
+import re
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, StudyError
 from AcuteFindingsLib.last_resort import expected, sentence, write_log
@@ -132,8 +134,10 @@ class Runner:
         for answer in answers:
             if isinstance(answer, str):
                 lost.append(self._without_place(answer))
-            else:
-                outcomes += answer
+                continue
+            for one in answer:
+                record = replace(one.record, said=self._without_place(one.record.said))
+                outcomes.append(replace(one, record=record))
         if len(outcomes) > 1 and {one.record.state for one in outcomes} == {"failed"}:
             said_of_all = {one.record.said for one in outcomes}
             if len(said_of_all) == 1:
@@ -168,9 +172,12 @@ class Runner:
 
     def _without_place(self, said: str) -> str:
         """Return a sentence without the paths of this computer, which are nobody's business elsewhere."""
-        for place in (self._board.files.folder, self._reading.out, Path.home()):
-            said = said.replace(str(place), "the server's folder")
-        return said
+        # Path.home raises for an account without one.
+        home = os.path.expanduser("~")  # noqa: PTH111
+        for place in (self._board.files.folder, self._reading.out, tempfile.gettempdir(), home):
+            # With what lies below: a key, a number.
+            said = re.sub(rf"(--out )?{re.escape(str(place))}(/[\w.-]+)*", "the server's folder", said)
+        return said[:1].upper() + said[1:]
 
 
 def _verdict(verdict: str | None, probability: float | None) -> str:

@@ -23,6 +23,8 @@ _FIELDS = ("detector", "model")
 _LONGEST_FIELD, _LONGEST_HEADER = 256, 8192
 # The only part of a client's name for a file that is kept: what tells readers of volumes what it is.
 _ENDING = re.compile(r"\.(nii\.gz|nii|nrrd|nhdr|mha|mhd|dcm|ima|zip|png|jpe?g|bmp|tiff?|gz|zst)$", re.IGNORECASE)
+# What uploads leave free on the disk for results and the list, and how often that is looked at.
+_RESERVE_BYTES, _LOOK_BYTES = 256 * 2**20, 16 * 2**20
 _SILENT_SECONDS, _RATE_FROM_SECONDS, _LEAST_RATE = 60.0, 60.0, 1024.0
 
 
@@ -61,8 +63,7 @@ async def receive_upload(content_type: str, length: int, body: AsyncIterator[byt
     limit = budgets().upload_bytes
     if length > limit:
         raise _too_large(limit)
-    if length and length > shutil.disk_usage(folder).free:
-        raise _full()
+    _require_room(folder, length)
     form = _Form(boundary, folder)
     started = last = time.monotonic()
     try:
@@ -77,6 +78,8 @@ async def receive_upload(content_type: str, length: int, body: AsyncIterator[byt
             form.upload.size += len(piece)
             if form.upload.size > limit:
                 raise _too_large(limit)
+            if form.upload.size // _LOOK_BYTES > (form.upload.size - len(piece)) // _LOOK_BYTES:
+                _require_room(folder, 0)
             if last - started > _RATE_FROM_SECONDS and form.upload.size < _LEAST_RATE * (last - started):
                 raise _too_slow()
             await asyncio.to_thread(form.write, piece)
@@ -192,6 +195,11 @@ class _Form:
 
     def _end_form(self) -> None:
         self._whole = True
+
+
+def _require_room(folder: Path, size: int) -> None:
+    if shutil.disk_usage(folder).free < size + _RESERVE_BYTES:
+        raise _full()
 
 
 def _too_large(limit: int) -> Problem:

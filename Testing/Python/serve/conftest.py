@@ -30,7 +30,7 @@ from AcuteFindingsLib.worklist.records import UPLOAD, Record, now  # noqa: E402
 from AcuteFindingsLib.worklist.store import Store  # noqa: E402
 
 LOCAL = "http://127.0.0.1:8080"
-_START_SECONDS = 60.0
+_START_SECONDS = 240.0
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Server:
     def stop(self) -> str:
         """Let it end by itself and return what it printed further."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.communicate(timeout=30)[0]
+        return self.process.communicate(timeout=120)[0]
 
 
 def start(results: Path, *command: str) -> Server:

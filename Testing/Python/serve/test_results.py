@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import tempfile
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,9 @@ from AcuteFindingsLib.serve import evidence
 from AcuteFindingsLib.serve.board import Board
 from AcuteFindingsLib.serve.job_files import JobFiles
 from AcuteFindingsLib.serve.removal import Expiry
+from AcuteFindingsLib.serve.runner import Runner
+from AcuteFindingsLib.serve.settings import ServeSettings
+from AcuteFindingsLib.worklist.engines.local import LocalEngine
 from AcuteFindingsLib.worklist.records import now
 from AcuteFindingsLib.worklist.store import Store
 
@@ -270,3 +274,22 @@ def test_keys_of_uploads_depend_on_content_and_wishes_not_on_the_uid_in_a_file(t
     }
     assert len(keys) == 4
     store.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "--out {results}/0123456789abcdef0123: the results could not be written (No space left on device).",
+        "There is not enough room in {temporary} to unpack the study.",
+        "The copy of the study in {results}/uploads/abc/files/00001.zip cannot be read.",
+    ],
+)
+def test_sentences_name_no_place_of_this_computer(said, tmp_path):
+    results = tmp_path / "results"
+    store = Store(results)
+    runner = Runner(ServeSettings(results), Board(JobFiles(results)), store, LocalEngine())
+    told = runner._without_place(said.format(results=results, temporary=tempfile.gettempdir()))
+    store.close()
+    assert "/" not in told
+    assert "server's folder" in told
+    assert told[0].isupper()

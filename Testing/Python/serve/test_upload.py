@@ -140,6 +140,21 @@ def test_too_large_an_upload_is_refused_and_leaves_nothing(app, length_is_told):
     assert uploads(client) == []
 
 
+def test_uploads_leave_room_on_the_disk_also_those_that_do_not_tell_their_size(app, monkeypatch):
+    client = app()
+    free = iter([2**30, 10])
+    monkeypatch.setattr(upload, "_LOOK_BYTES", 2**16)
+    monkeypatch.setattr(upload.shutil, "disk_usage", lambda _folder: type("Free", (), {"free": next(free)})())
+    start = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.dcm"\r\n\r\n'
+    answer = client.post(
+        "/api/v1/studies",
+        content=iter([start, *[b"x" * 50_000] * 5]),
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+    assert answer.status_code == 507
+    assert uploads(client) == []
+
+
 def test_an_upload_that_cannot_fit_on_the_disk_is_refused_before_it_comes(app, monkeypatch):
     client = app()
     monkeypatch.setattr(upload.shutil, "disk_usage", lambda _folder: type("Free", (), {"free": 10})())
