@@ -85,7 +85,8 @@ def measure(weeks: int, a_week: int, change: str, departments: Sequence[int]) ->
     for seed in departments:
         drift: Drift = drift_of("hemorrhage", studies(of, seed))
         true = TOLD.get(change)
-        hits = [(span.last >= start, shift.variable) for span in drift.spans for shift in span.changed]
+        spans = (*drift.spans, *([drift.recent] if drift.recent else ()))
+        hits = [(span.last >= start, shift.variable) for span in spans for shift in span.changed]
         named += any(after and name == true for after, name in hits)
         early += any(not after and name == true for after, name in hits)
         other += any(name != true for _, name in hits)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.trust.calibration import Calibration
@@ -26,6 +27,9 @@ REFERENCE = 100
 SPAN = 20
 """Studies that a span of weeks holds at least: weeks with fewer are taken together with those that follow."""
 
+RECENT = 100
+"""Studies of the latest weeks that are compared together as well: small changes that last show in them first."""
+
 ANSWERS = {"verdict", "model", "likeness", "outcome"}
 """Variables that say what became of a study, of which a calibration keeps none."""
 
@@ -37,6 +41,9 @@ class Dated:
     day: date
     facts: Facts
     model: str = ""
+
+
+_Weeks = tuple[date, date, list[Dated]]
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,8 @@ class Drift:
         The reference itself.
     spans
         The weeks that were compared, in order.
+    recent
+        The latest of them together, at least `RECENT` studies; None where one span holds as many, or all do not.
     said
         Why nothing was compared; empty where something was.
     left_out
@@ -108,33 +117,36 @@ class Drift:
     said: str = ""
     left_out: tuple[str, ...] = field(default=())
     other_models: int = 0
+    recent: Span | None = None
 
     @property
     def latest(self) -> tuple[tuple[str, ...], date] | None:
-        """What differs in the latest span, and the day from which on it does without a break; None for nothing."""
-        if not self.spans or not self.spans[-1].changed:
+        """What differs in the latest weeks, and the day from which on without a break; None for nothing."""
+        changed = list(takewhile(lambda span: span.changed, reversed(self.spans)))
+        ends = [span for span in (*changed[:1], self.recent) if span is not None and span.changed]
+        if not ends:
             return None
-        since = self.spans[-1].first
-        for span in reversed(self.spans):
-            if not span.changed:
-                break
-            since = span.first
-        return tuple(shift.variable for shift in self.spans[-1].changed), since
+        variables = dict.fromkeys(shift.variable for span in ends for shift in span.changed)
+        return tuple(variables), (changed or ends)[-1].first
 
     @property
     def changes(self) -> tuple[Change, ...]:
         """Every variable that changed, the largest first."""
-        found: dict[str, list[tuple[str, Shift]]] = {}
+        found: dict[str, list[tuple[Span, Shift]]] = {}
         for span in self.spans:
             for shift in span.changed:
-                found.setdefault(shift.variable, []).append((span.name, shift))
-        latest = self.spans[-1].name if self.spans else ""
+                found.setdefault(shift.variable, []).append((span, shift))
+        together = () if self.recent is None else ((self.recent, shift) for shift in self.recent.changed)
+        lasting = {shift.variable for span in self.spans[-1:] for shift in span.changed}
+        for span, shift in together:
+            found.setdefault(shift.variable, [(span, shift)])
+            lasting.add(shift.variable)
         changes = [
             Change(
                 name,
-                tuple(span for span, _ in hits),
-                hits[-1][0] == latest,
-                max((s for _, s in hits), key=lambda s: s.psi),
+                tuple(span.name for span, _ in hits),
+                name in lasting,
+                max((shift for _, shift in hits), key=lambda shift: shift.psi),
             )
             for name, hits in found.items()
         ]
@@ -184,16 +196,31 @@ def drift_of(
     else:
         base = sample_of(facts_of(one.probability, one.features, one.acquisition) for one in calibration.studies)
         reference = f"the calibration set of {calibration.name}"
-    spans = [Span(first, last, sample_of(one.facts for one in held)) for first, last, held in _spans(by_week)]
+    held = _spans(by_week)
+    spans = [_span([one]) for one in held]
     said = _too_few(base, spans, sum(map(len, by_week.values())), given=calibration is not None or bool(weeks))
     if said:
         return Drift(detector, words, reference, base, said=said, other_models=others)
-    shifts = corrected([compare(base, span.sample) for span in spans])
-    spans = [replace(span, shifts=tuple(found)) for span, found in zip(spans, shifts, strict=True)]
+    tail = _recent(held)
+    together = [_span(tail)] if tail else []
+    shifts = corrected([compare(base, span.sample) for span in (*spans, *together)])
+    spans, together = (
+        [replace(span, shifts=tuple(found)) for span, found in zip(part, shifts_of, strict=True)]
+        for part, shifts_of in ((spans, shifts[: len(spans)]), (together, shifts[len(spans) :]))
+    )
     known = {name for sample in (span.sample for span in spans) for name in (*sample.numbers, *sample.names)}
     # A calibration keeps no answers: what it lacks of those is no news.
     without = known - {*base.numbers, *base.names} - (ANSWERS if calibration is not None else set())
-    return Drift(detector, words, reference, base, tuple(spans), left_out=tuple(sorted(without)), other_models=others)
+    return Drift(
+        detector,
+        words,
+        reference,
+        base,
+        tuple(spans),
+        left_out=tuple(sorted(without)),
+        other_models=others,
+        recent=together[0] if together else None,
+    )
 
 
 def week_name(day: date) -> str:
@@ -222,9 +249,9 @@ def _first_weeks(by_week: Mapping[date, Sequence[Dated]], weeks: int) -> list[da
     return chosen
 
 
-def _spans(by_week: Mapping[date, Sequence[Dated]]) -> list[tuple[date, date, list[Dated]]]:
+def _spans(by_week: Mapping[date, Sequence[Dated]]) -> list[_Weeks]:
     """Return weeks, those with few studies together with the next ones; a last span may hold few."""
-    spans: list[tuple[date, date, list[Dated]]] = []
+    spans: list[_Weeks] = []
     full = True
     for week, studies in by_week.items():
         end = week + timedelta(days=6)
@@ -234,6 +261,20 @@ def _spans(by_week: Mapping[date, Sequence[Dated]]) -> list[tuple[date, date, li
             spans[-1] = (spans[-1][0], end, [*spans[-1][2], *studies])
         full = len(spans[-1][2]) >= SPAN
     return spans
+
+
+def _recent(held: Sequence[_Weeks]) -> list[_Weeks]:
+    """Return the latest of several spans that hold `RECENT` studies together; none where one alone does, or all not."""
+    count = 0
+    for place in range(len(held) - 1, -1, -1):
+        count += len(held[place][2])
+        if count >= RECENT:
+            return list(held[place:]) if place < len(held) - 1 else []
+    return []
+
+
+def _span(weeks: Sequence[_Weeks]) -> Span:
+    return Span(weeks[0][0], weeks[-1][1], sample_of(one.facts for _, _, studies in weeks for one in studies))
 
 
 def _too_few(base: Sample, spans: Sequence[Span], later: int, *, given: bool) -> str:

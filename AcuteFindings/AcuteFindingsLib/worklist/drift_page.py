@@ -25,7 +25,7 @@ from AcuteFindingsLib.pages.style import (
     styled,
 )
 from AcuteFindingsLib.trust.drift import MUCH
-from AcuteFindingsLib.worklist.drift import Change, Drift
+from AcuteFindingsLib.worklist.drift import Change, Drift, Span
 
 DRIFT_PAGE, DRIFT_NUMBERS = "drift.html", "drift.json"
 
@@ -53,16 +53,18 @@ def drift_numbers(drift: Drift) -> dict[str, Any]:
             {"variable": one.variable, "spans": list(one.spans), "lasting": one.lasting, "largest": asdict(one.largest)}
             for one in drift.changes
         ],
-        "spans": [
-            {
-                "name": span.name,
-                "first": span.first.isoformat(),
-                "last": span.last.isoformat(),
-                "studies": span.sample.count,
-                "variables": [asdict(shift) | {"changed": shift.changed} for shift in span.shifts],
-            }
-            for span in drift.spans
-        ],
+        "spans": [_span_numbers(span) for span in drift.spans],
+        "latest_together": None if drift.recent is None else _span_numbers(drift.recent),
+    }
+
+
+def _span_numbers(span: Span) -> dict[str, Any]:
+    return {
+        "name": span.name,
+        "first": span.first.isoformat(),
+        "last": span.last.isoformat(),
+        "studies": span.sample.count,
+        "variables": [asdict(shift) | {"changed": shift.changed} for shift in span.shifts],
     }
 
 
@@ -92,10 +94,13 @@ def drawn(drift: Drift) -> dict[str, Any]:
 @styled
 def draw_map(drift: Drift) -> Markup:
     """Draw how much every variable moved in every span: the darker the more; what counts as a change is framed."""
-    compared = {shift.variable for span in drift.spans for shift in span.shifts}
+    columns: list[tuple[float, Span]] = list(enumerate(drift.spans))
+    if drift.recent is not None:
+        columns.append((len(drift.spans) + 0.4, drift.recent))
+    compared = {shift.variable for _, span in columns for shift in span.shifts}
     names = [name for name in (*drift.base.numbers, *drift.base.names) if name in compared]
     figure, axes = canvas(max(5.0, min(9.0, 3.2 + 0.35 * len(drift.spans))), 0.9 + 0.24 * len(names))
-    for column, span in enumerate(drift.spans):
+    for column, span in columns:
         for shift in span.shifts:
             row = names.index(shift.variable)
             shade = min(shift.psi / (4 * MUCH), 1.0)
@@ -111,9 +116,12 @@ def draw_map(drift: Drift) -> Markup:
             add_tip(cell, f"{span.name}, {shift.variable}: PSI {shift.psi:.2f}, p {shift.adjusted:.3g}; {shift.now}")
     step = -(-len(drift.spans) // _MOST_TICKS)
     shown = range(0, len(drift.spans), step)
-    axes.set_xticks(list(shown), [drift.spans[place].name.split(" ")[0] for place in shown], rotation=60, ha="right")
+    ticks: list[tuple[float, str]] = [(place, drift.spans[place].name.split(" ")[0]) for place in shown]
+    if drift.recent is not None:
+        ticks.append((columns[-1][0], "latest together"))
+    axes.set_xticks([place for place, _ in ticks], [words for _, words in ticks], rotation=60, ha="right")
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlim=(-0.6, len(drift.spans) - 0.4), ylim=(len(names) - 0.4, -0.6))
+    axes.set(xlim=(-0.6, columns[-1][0] + 0.6), ylim=(len(names) - 0.4, -0.6))
     axes.grid(visible=False)
     axes.tick_params(length=0)
     said = "; ".join(f"{one.variable} {change_words(one)}" for one in drift.changes) or "Nothing changed."
