@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def test_a_new_server_says_that_there_is_no_study_yet(chromium, server: Server):
         expect(page.get_by_role("status").filter(has_text="No study yet")).to_be_visible()
         page.get_by_label("State").select_option("failed")
         expect(page.get_by_text("No study fits these filters")).to_be_visible()
+        expect(page.get_by_text("Uploaded studies are removed after 30 days.")).to_be_visible()
+        expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
 
 
 def test_texts_out_of_files_stay_texts(chromium, server: Server):
@@ -87,10 +90,12 @@ def test_a_study_that_is_not_there_says_so(chromium, server: Server):
 def test_a_server_that_fails_is_named_with_its_sentence_and_can_be_asked_again(chromium, server: Server):
     sentence = "The server cannot do this now; whoever runs it finds the reason in its output."
     with opened(chromium, "about:blank", faults=False) as page:
+        # An event would ask again before the button does.
+        page.route(re.compile("/studies/events"), lambda route: route.abort())
         _answer(page, r"/studies\?", {"detail": sentence}, 503)
         page.goto(server.address)
         expect(page.get_by_role("alert")).to_contain_text(sentence)
-        page.unroute_all()
+        page.unroute(re.compile(r"/studies\?"))
         page.get_by_role("button", name="Try again").click()
         expect(page.get_by_text("No study yet")).to_be_visible()
 
@@ -114,6 +119,11 @@ def test_images_that_cannot_be_shown_leave_verdict_and_pictures(chromium, server
         expect(page.locator(".verdict")).to_be_visible()
         expect(page.locator(".plot-place svg")).to_be_visible()
         expect(page.get_by_role("slider", name="Slice")).to_be_enabled()
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Finding with masks").click()
+        assert zipfile.is_zipfile(saved.value.path())
+        page.get_by_role("button", name="DICOM Segmentation").click()
+        expect(page.locator("#said")).to_contain_text("There is no DICOM Segmentation")
 
 
 def test_a_browser_without_webgl_is_told_what_it_lacks(chromium, server: Server, tmp_path: Path):
@@ -174,5 +184,9 @@ def test_a_server_with_tokens_asks_for_one_and_a_wrong_one_opens_nothing(chromiu
             assert [cookie["httpOnly"] for cookie in page.context.cookies()] == [True]
             page.reload()
             expect(page.get_by_text("No study yet")).to_be_visible()
+            page.get_by_role("button", name="Sign out").click()
+            expect(page.get_by_label("Token")).to_be_visible()
+            page.reload()
+            expect(page.get_by_label("Token")).to_be_visible()
     finally:
         running.stop()

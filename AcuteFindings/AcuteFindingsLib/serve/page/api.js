@@ -46,6 +46,7 @@ export const getText = async (path, signal) => (await call(path, { signal })).te
 export const remove = (path) => call(path, { method: "DELETE" });
 export const postJson = (path, value) =>
   call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+export const closeSession = () => call("session", { method: "DELETE" });
 export const openSession = (token) => call("session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
 
 /** Return what `path` gives, or null where the server has none of it. */

@@ -154,15 +154,22 @@ export function cardPart(read, { model }, sheet) {
   return section("model", "Model", el("dl", { class: "facts" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))), details);
 }
 
-/** Return links to what else there is of the study. */
-export function downloads(path, item) {
-  const links = [
-    ["Report", "report.html"],
+/** Return what else there is of the study: the report as a link, files to `save(name)`. */
+export function downloads(path, save) {
+  const files = [
     ["Finding with masks", "finding.zip"],
     ["DICOM Segmentation", "seg"],
     ["DICOM Structured Report", "sr"],
     ["Finding (JSON)", "finding"],
   ];
-  const there = item.files ? links.filter(([, name]) => item.files.includes(name)) : links;
-  return section("downloads", "More", el("ul", { class: "links" }, there.map(([title, name]) => el("li", {}, el("a", { href: `${path}/${name}`, target: name === "report.html" ? "_blank" : null, rel: "noopener", download: name === "report.html" ? null : "" }, title)))));
+  return section(
+    "downloads",
+    "More",
+    el(
+      "ul",
+      { class: "links" },
+      el("li", {}, el("a", { href: `${path}/report.html`, target: "_blank", rel: "noopener" }, "Report")),
+      files.map(([title, name]) => el("li", {}, el("button", { type: "button", class: "link", onclick: () => save(name) }, title))),
+    ),
+  );
 }

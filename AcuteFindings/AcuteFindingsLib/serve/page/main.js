@@ -1,6 +1,6 @@
 // Which view is shown: the address after # says it, so links, Back and reload work. It never holds a patient's name.
 
-import { onSignIn, openSession } from "./api.js";
+import { closeSession, getJson, onSignIn, openSession } from "./api.js";
 import { el, say, state } from "./dom.js";
 import { bind, showKeys } from "./keys.js";
 import { worklistView } from "./worklist.js";
@@ -56,6 +56,12 @@ function signIn() {
 }
 
 onSignIn(signIn);
+const out = document.getElementById("sign-out");
+out.addEventListener("click", async () => {
+  await closeSession();
+  signIn();
+});
+getJson("version").then(({ tokens }) => (out.hidden = !tokens), () => {});
 document.getElementById("show-keys").addEventListener("click", showKeys);
 window.addEventListener("hashchange", () => {
   show();

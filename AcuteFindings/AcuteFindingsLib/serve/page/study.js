@@ -9,6 +9,8 @@ import { bind } from "./keys.js";
 import { capital, probability } from "./words.js";
 import { hasWebGl, makeViewer } from "./viewer.js";
 
+const FILES = { seg: "segmentation.dcm", sr: "report.dcm", finding: "finding.json" };
+
 /** Fill `place` with a study; returns what ends it. */
 export function studyView(place, key) {
   const end = new AbortController();
@@ -85,6 +87,16 @@ export function studyView(place, key) {
       el("section", { class: "viewer", "aria-label": "Images" }, tools, stage, many && el("div", { class: "slice-line" }, slider, readout)),
       drawn && section("chart", "Probability of each slice", drawn.element),
     );
+    // What is not there is said in a sentence, not saved as a file.
+    async function save(name) {
+      try {
+        const link = el("a", { href: URL.createObjectURL(new Blob([await getBytes(`${path}/${name}`)])), download: `${key}-${FILES[name] ?? name}` });
+        link.click();
+        URL.revokeObjectURL(link.href);
+      } catch (error) {
+        say(error.message);
+      }
+    }
     const jump = (index) => place_of.has(index) && go(place_of.get(index));
     const right = el(
       "div",
@@ -94,7 +106,7 @@ export function studyView(place, key) {
       evidence(finding, sheet, many ? jump : null),
       picturesPart(pictures, address(`${path}/pictures/`)),
       cardPart(() => getText(`${path}/card`, end.signal), finding, sheet),
-      downloads(address(path), item),
+      downloads(address(path), save),
     );
     place.replaceChildren(
       el("div", { class: "study-head" }, back(), el("h1", {}, sheet.title), el("p", { class: "sub" }, `${sheet.study} · ${key.slice(0, 8)} · AcuteFindings ${sheet.software ?? ""}`.trim())),

@@ -18,6 +18,8 @@ export function uploadPart({ onchange, signal }) {
   const detector = el("select", { name: "upload-detector", id: "upload-detector" }, el("option", { value: "auto" }, "Find out by itself"));
   const files = el("input", { type: "file", multiple: true, id: "files", class: "hidden", tabIndex: -1, "aria-label": "Files of one study" });
   const folder = el("input", { type: "file", webkitdirectory: true, class: "hidden", tabIndex: -1, "aria-label": "Folder of one study" });
+  const kept = el("span", {});
+  getJson("version", signal).then(({ keep_days: days }) => (kept.textContent = days ? ` Uploaded studies are removed after ${days === 1 ? "a day" : `${days} days`}.` : ""), () => {});
   const zone = el(
     "section",
     { class: "drop", "aria-labelledby": "drop-title" },
@@ -25,7 +27,7 @@ export function uploadPart({ onchange, signal }) {
       "div",
       {},
       el("h2", { id: "drop-title" }, "Read a study"),
-      el("p", { class: "sub" }, "Drop one study here: a zip, a folder or files of DICOM, NIfTI, NRRD, or a picture."),
+      el("p", { class: "sub" }, "Drop one study here: a zip, a folder or files of DICOM, NIfTI, NRRD, or a picture.", kept),
     ),
     el(
       "div",
