@@ -15,9 +15,7 @@ from python_multipart.multipart import parse_options_header
 
 from AcuteFindingsLib.budgets import budgets
 from AcuteFindingsLib.serve.problem import FULL, Problem
-
-PACKED_STUDY = "application/vnd.acutefindings.study+zip"
-"""Media type of a zip of ``study.json`` and ``array.npy`` (`jobs.arrays`), as the client in Slicer sends it."""
+from AcuteFindingsLib.study.packed_study import MEDIA_TYPE as PACKED_STUDY
 
 _FIELDS = ("detector", "model")
 _LONGEST_FIELD, _LONGEST_HEADER = 256, 8192

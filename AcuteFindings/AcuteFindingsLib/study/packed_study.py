@@ -46,7 +46,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 # Our own headers have 118 bytes.
 _MOST_HEADER_BYTES = 512
 _BAD_HEADER = (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError, OverflowError)
-_MOST_NOTICES, _MOST_LETTERS = 200, 2000
+_MOST_NOTICES, _MOST_LETTERS, _MOST_WORDS = 200, 2000, 100
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # Axes of a grid are at right angles: the cosine that rounding leaves.
 _NOT_SQUARE = 0.01
@@ -249,7 +249,10 @@ def _built(kind: Callable[..., Any], entry: Any) -> Any:
     right = _checked(kind)(**entry)
     values = {one.name: getattr(right, one.name) for one in fields(kind)}  # type: ignore[arg-type]
     for value in values.values():
-        for text in value if isinstance(value, tuple) else (value,):
+        several = value if isinstance(value, tuple) else (value,)
+        if len(several) > _MOST_WORDS:
+            raise ValueError("too many words")
+        for text in several:
             if isinstance(text, str):
                 plain_text(text)
     return kind(**values)

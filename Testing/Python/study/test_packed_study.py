@@ -232,6 +232,7 @@ def test_an_array_that_unpacks_beyond_the_budgets_is_refused(
         lambda facts: facts["dicom"].update(manufacturer="x" * 10_000),
         lambda facts: facts["dicom"].update(manufacturer="\x1b[2J"),
         lambda facts: facts["dicom"].update(image_type=["\u202e"]),
+        lambda facts: facts["dicom"].update(stated=["chest"] * 10_000),
         lambda facts: facts["dicom"].update(patient_name="Doe"),
         lambda facts: facts.update(dicom=[]),
         lambda facts: facts["notices"][0].update(severity="harmless"),
