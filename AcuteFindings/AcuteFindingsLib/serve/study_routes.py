@@ -106,7 +106,7 @@ def list_events(here: Here, request: Request) -> Response:
     """Stream server-sent events named ``list``: one at the start, and one whenever the list has changed."""
 
     def look() -> tuple[str | None, bool]:
-        return as_data({"edition": f"{hash(here.store.edition()) & 0xFFFFFFFF:08x}"}), False
+        return as_data({"edition": here.edition()}), False
 
     return event_stream(here, request, "list", look, _EVERY_SECONDS)
 

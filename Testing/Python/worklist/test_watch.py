@@ -27,7 +27,7 @@ from AcuteFindingsLib.worklist.intake.listener import ListenSettings, Received, 
 from AcuteFindingsLib.worklist.intake.spool import Spool
 from AcuteFindingsLib.worklist.intake.watch import Watch, WatchSettings
 from AcuteFindingsLib.worklist.reading import ReadSettings
-from AcuteFindingsLib.worklist.records import Record, ResultsFolder
+from AcuteFindingsLib.worklist.records import UPLOAD, Record, ResultsFolder, now
 from AcuteFindingsLib.worklist.store import Store
 
 pytest.importorskip("pynetdicom")
@@ -332,3 +332,21 @@ def test_one_look_that_fails_does_not_end_the_watch(watch, monkeypatch: pytest.M
     monkeypatch.setattr(one, "look", look)
     one.run(lambda: len(looks) > 2)
     assert any("cut off" in line for line in one.said)
+
+
+def test_what_was_uploaded_to_a_server_of_the_same_folder_is_not_sent_away(watch) -> None:
+    one = watch(settings=WatchSettings(quiet=0.0, every=0.01))
+    folder = one.store.folder
+    for key, origin in (("a" * 20, UPLOAD), ("b" * 20, "")):
+        folder.write(Record(key, "pretended", "done", finished=now(), attempts=1, origin=origin))
+    sent = []
+
+    class Sends:
+        def deliver(self, record: Record, _item: object) -> bool:
+            sent.append(record.key)
+            return True
+
+    one.delivery = Sends()
+    looks = []
+    one.run(lambda: looks.append(1) or bool(sent) or len(looks) > 1000)
+    assert sent == ["b" * 20]

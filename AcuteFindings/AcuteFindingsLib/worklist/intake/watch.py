@@ -18,7 +18,7 @@ from AcuteFindingsLib.worklist.intake.poll import Poll
 from AcuteFindingsLib.worklist.intake.spool import Files, Spool, files_now
 from AcuteFindingsLib.worklist.listing import finding_words, write_listing
 from AcuteFindingsLib.worklist.reading import ReadSettings
-from AcuteFindingsLib.worklist.records import Record
+from AcuteFindingsLib.worklist.records import UPLOAD, Record
 from AcuteFindingsLib.worklist.store import Store
 
 _LIST_SECONDS = 30.0
@@ -104,7 +104,12 @@ class Watch:
         EngineError
             The engine cannot start.
         """
-        self._undelivered = {record.key: record for record in self.store.folder.records() if record.state == "done"}
+        # What was uploaded to a server of the same folder was never asked to leave it.
+        self._undelivered = {
+            record.key: record
+            for record in self.store.folder.records()
+            if record.state == "done" and record.origin != UPLOAD
+        }
         asking = threading.Thread(target=self._ask, args=(cancelled,), name="polls")
         asking.start()
         try:
