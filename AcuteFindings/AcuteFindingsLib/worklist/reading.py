@@ -92,9 +92,13 @@ class ReadSettings:
         return f"{calibrated}model={self.model or ''} dicom={int(self.dicom)}"
 
     def calibration_of(self, detector: str) -> str | None:
-        """Return the calibration of a detector's verdicts, as `jobs.detect.detect` has it."""
-        named = self.calibration if self.calibration != NO_CALIBRATION else None
-        return None if named is not None and read_calibration(Path(named)).detector != detector else self.calibration
+        """Return the calibration of a detector's verdicts, as `jobs.detect.detect` has it.
+
+        One of another detector is refused where a detector was named, and left aside where all are in question.
+        """
+        if self.detector != AUTO or self.calibration in (None, NO_CALIBRATION):
+            return self.calibration
+        return self.calibration if read_calibration(Path(str(self.calibration))).detector == detector else None
 
 
 @dataclass(frozen=True)

@@ -353,6 +353,8 @@ def test_batches_read_again_what_another_calibration_was_installed_for(own_accou
     named = reading.ReadSettings(own_account / "out", calibration=str(file))
     assert named.asked("hemorrhage") == settings.asked("hemorrhage")
     assert (named.calibration_of("hemorrhage"), named.calibration_of("pe")) == (str(file), None)
+    for_pe = reading.ReadSettings(own_account / "out", "pe", calibration=str(file))
+    assert for_pe.calibration_of("pe") == str(file)
     none = reading.ReadSettings(own_account / "out", calibration="none")
     assert (none.calibration_of("pe"), none.asked("pe")) == ("none", "calibration=none model= dicom=0")
 
