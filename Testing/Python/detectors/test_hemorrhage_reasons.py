@@ -253,6 +253,14 @@ def test_pictures_in_one_window_say_that_density_was_not_checked() -> None:
     assert found == {"most-suspicious-slice", "density-not-checked"}
 
 
+def test_a_single_slice_of_a_head_is_measured_too() -> None:
+    phantom = head(kind="intraparenchymal", seed=21)
+    most = int(truth(phantom).sum(axis=(1, 2)).argmax())
+    study = phantom_study(replace(phantom, array=phantom.array[most : most + 1]))
+    codes = {reason.code for reason in reasons(study, finding_of(study, truth(phantom)[most : most + 1]))}
+    assert {"as-dense-as-blood", "other-side-differs", "brain-cut-off"} <= codes
+
+
 def test_what_is_no_head_is_said_not_to_be_checked() -> None:
     study = replace(phantom_study(head()), array=np.full(head().array.shape, 30.0, np.float32))
     assert "no-skull-seen" in {reason.code for reason in reasons(study, finding_of(study))}

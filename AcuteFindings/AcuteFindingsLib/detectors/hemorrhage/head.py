@@ -18,7 +18,6 @@ WORKING_MM = 1.5
 _STEP_MM = 2.5
 # Below this much brain in a slice its outline does not tell where the middle is.
 _SHARE_OF_LARGEST = 0.5
-_LEAST_SLICES = 3
 # A head that is rounder than this has no long axis that tells how it is turned.
 _ROUND = 1.08
 _MOST_TURN = 0.35
@@ -82,11 +81,6 @@ class Head:
         )
         return np.asarray(own[np.ix_(rows, columns)])
 
-    def places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return z, y and x of the voxels' centers in mm, as axes that broadcast to the head's shape."""
-        z, y, x = ((np.arange(count) + 0.5) * mm for count, mm in zip(self.hu.shape, self.spacing, strict=True))
-        return z[:, None, None], y[None, :, None], x[None, None, :]
-
 
 def small_head(axial: Axial) -> Head | None:
     """Return a head from its axial view in HU; None where no skull encloses a brain, or too little of one to tell.
@@ -124,7 +118,7 @@ def _middle_plane(inside: np.ndarray, spacing: tuple[float, float, float]) -> tu
     """
     areas = inside.sum(axis=(1, 2))
     chosen = np.flatnonzero(areas >= max(_SHARE_OF_LARGEST * areas.max(), 1))
-    if len(chosen) < _LEAST_SLICES:
+    if not areas.max():
         return None
     centers, turns = [], []
     for k in chosen:
