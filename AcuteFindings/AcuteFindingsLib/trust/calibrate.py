@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 
 from AcuteFindingsLib import __version__
+from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.errors import CalibrationError
 from AcuteFindingsLib.evaluation.calibration import fit_temperature
 from AcuteFindingsLib.progress import Progress, no_progress
@@ -123,7 +124,10 @@ def make_calibration(
     present, probabilities, preferred = results.present, results.probabilities, results.model.threshold
     if present.all() or not present.any():
         which = "have" if present.all() else "lack"
-        raise CalibrationError(f"All {results.count} studies {which} the finding; a calibration needs both.")
+        used = counted(results.count, "study")
+        raise CalibrationError(
+            f"A calibration needs studies with and without the finding; all that can be used ({used}) {which} it."
+        )
     progress("Looking for thresholds", 0.0)
     found = find_thresholds(probabilities, present, promise, preferred=preferred, doubted=results.doubted)
     own = calls(probabilities, results.doubted, found)

@@ -226,7 +226,7 @@ def test_a_model_that_is_not_good_enough_is_refused_however_many_studies_there_a
 def test_studies_of_one_class_alone_are_refused(tmp_path: Path, one: bool, word: str) -> None:
     present, probabilities = np.full(20, one), np.linspace(0.1, 0.9, 20)
     results = read_site_results(tmp_path / "results", write_results(tmp_path, present, probabilities), "hemorrhage")
-    with pytest.raises(CalibrationError, match=f"All 20 studies {word} the finding"):
+    with pytest.raises(CalibrationError, match=rf"all that can be used \(20 studies\) {word} it"):
         make_calibration(results, PROMISE, site="Here")
 
 
