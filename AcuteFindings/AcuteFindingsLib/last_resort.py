@@ -48,8 +48,10 @@ _KILLED_WORDS = ("killed by signal: killed", "terminated abruptly")
 _SIGKILL = (-9, 137)
 
 
-def sentence(error: BaseException) -> str:
+def sentence(error: BaseException, *, kept: bool = False) -> str:
     """Return what went wrong in one sentence for the person at the screen.
+
+    With `kept` it becomes part of a result, or is told to another computer: a foreign error's own message is left out.
 
     An error that was raised because memory ran out is told as such, whoever wrapped it. A foreign error's own message
     may hold names out of files: it is for the screen, never for a log or a result.
@@ -70,7 +72,7 @@ def sentence(error: BaseException) -> str:
         return _about_file(error)
     if isinstance(error, RuntimeError) and "home directory" in str(error):
         return "No home folder is known for this user; set the variable HOME to a folder that can be written to."
-    told = " ".join(str(error).split())
+    told = "" if kept else " ".join(str(error).split())
     return f"Something unexpected went wrong ({type(error).__name__}{': ' if told else ''}{told[:300]})."
 
 

@@ -163,7 +163,7 @@ class Runner:
     def _failed(self, jobs: list[Job], error: Exception) -> None:
         if not expected(error):
             write_log(error, doing="serve")
-        said = self._without_place(sentence(error))
+        said = self._without_place(sentence(error, kept=True))
         self._say(f"A job failed: {said}")
         for job in self._open(jobs):
             # What cannot be kept now is tried again by the next server of this folder.

@@ -16,7 +16,7 @@ from AcuteFindingsLib.errors import CancelledError, StudyError, StudyRefusedErro
 from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
 from AcuteFindingsLib.jobs.worker_jobs import WarmModels
 from AcuteFindingsLib.jobs.write_results import StudyResult
-from AcuteFindingsLib.last_resort import sentence
+from AcuteFindingsLib.last_resort import expected, sentence, write_log
 from AcuteFindingsLib.models.find import default_package, find_package
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, part_of, stop_if
 from AcuteFindingsLib.providers.load import split_model
@@ -282,7 +282,10 @@ class Reader:
         # One study that fails, in whatever way, is a row of the list, never the end of the batch.
         except Exception as error:
             state: State = "refused" if isinstance(error, StudyRefusedError) else "failed"
-            kept.append(replace(record, state=state, said=_without_names(sentence(error), exam), finished=now()))
+            said = _without_names(sentence(error, kept=True), exam)
+            if not expected(error):
+                write_log(error, doing="reading a study")
+            kept.append(replace(record, state=state, said=said, finished=now()))
         folder.write(kept[-1])
 
     def _settled(self, before: Record, wanted: Record, kind: DetectorKind) -> bool:

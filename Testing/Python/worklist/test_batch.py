@@ -200,3 +200,18 @@ def test_a_study_that_changes_while_it_is_read_is_no_result(studies: Path, tmp_p
     (outcome,) = Reader(ReadSettings(tmp_path / "out")).read(exam)
     assert outcome.record.state == "failed"
     assert "changed while it was read" in outcome.record.said
+
+
+def test_what_nobody_expected_names_no_patient_in_a_record(studies: Path, tmp_path: Path, monkeypatch) -> None:
+    from AcuteFindingsLib.worklist import reading
+
+    def broken(*_given, **_more):
+        raise RuntimeError("DOE^JANE cannot be decoded")
+
+    logged: list[str] = []
+    monkeypatch.setattr(reading, "read_study", broken)
+    monkeypatch.setattr(reading, "write_log", lambda error, doing: logged.append(type(error).__name__))
+    exam = next(exam for exam in find_exams(studies).exams if "DX" in exam.modalities)
+    (outcome,) = Reader(ReadSettings(tmp_path / "out")).read(exam)
+    assert outcome.record.said == "Something unexpected went wrong (RuntimeError)."
+    assert logged == ["RuntimeError"]

@@ -88,7 +88,7 @@ def answer_of(reader: Any, exam: Exam, progress: Progress = no_progress) -> Answ
         answer: Answer = reader.read(exam, progress=progress)
     # What is wrong with a study is a record; this is a folder that cannot be used.
     except Exception as error:
-        return sentence(error)
+        return sentence(error, kept=True)
     return answer
 
 
