@@ -222,8 +222,27 @@ def test_a_radiograph_names_its_sides_alone_and_has_no_slices(chromium, address,
         assert left["x"] < right["x"]
         expect(page.get_by_role("slider")).to_have_count(0)
         expect(page.locator(".plot-place")).to_have_count(0)
+
+
+def test_heat_lies_where_the_network_looked_and_tints_nothing_else(chromium, address, read):
+    def red(page: Page) -> np.ndarray:
+        page.wait_for_timeout(300)
+        picture = shown(page, size=200)
+        return picture[..., 0] - picture[..., 2] > 30
+
+    with opened(chromium, address) as page:
+        _study(page, address, read["radiograph"])
+        page.keyboard.press("o")
+        expect(page.locator("canvas")).to_have_attribute("data-layers", "")
+        before = red(page)
         page.keyboard.press("h")
-        expect(page.locator("canvas")).to_have_attribute("data-layers", re.compile("heatmap"))
+        expect(page.locator("canvas")).to_have_attribute("data-layers", "heatmap")
+        expect(page.locator(".legend-over li:visible")).to_have_count(1)
+        heat = red(page) & ~before
+        assert 0.02 < heat.mean() < 0.6
+        # The pneumothorax of this phantom is the patient's left, on the right of the picture.
+        assert heat[:, 100:].sum() > heat[:, :100].sum()
+        assert not heat[:20, :20].any()
 
 
 def test_a_broken_zip_fails_with_a_sentence_and_a_study_that_does_not_fit_is_refused(

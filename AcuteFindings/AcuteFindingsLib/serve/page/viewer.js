@@ -18,7 +18,9 @@ const PIXELS_A_LINE = 300; // A region's outline has one pixel for each so many 
 // NiiVue gives a voxel the mean alpha of itself and its six neighbors, of which a line has at least two.
 const LINE_OPACITY = 7 / 3;
 const HEAT_OPACITY = 0.45;
-const FAINTEST_HEAT = 30; // Of 255: below it nothing is laid over the image.
+// As the pictures of reports show it: of 255 the lowest that is shown, and the colors from there on.
+const HEAT_LOWEST = 64;
+const HEAT_COLORS = { R: [138, 255, 255, 255], G: [0, 0, 255, 255], B: [0, 0, 0, 25], A: [0, 255, 255, 255], I: [0, 75, 243, 255] };
 const PIXELS_A_SLICE = 9;
 const MOST_ZOOM = 12;
 const PLANES = [SLICE_TYPE.SAGITTAL, SLICE_TYPE.CORONAL, SLICE_TYPE.AXIAL];
@@ -65,6 +67,7 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
   const inHu = !projection && volume.global_min < AIR_HU;
   const shown = { mask: true, heatmap: false, planes: false };
   const layers = {};
+  const masks = finding.masks.map((mask, number) => ({ ...mask, value: number + 1 })).filter(({ voxels }) => voxels);
   const overlay = el("div", { class: "overlay" });
   const windowText = el("p", { class: "window-text" });
   const pointText = el("p", { class: "point-text" });
@@ -224,7 +227,6 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
 
   /** Load mask and heat map, as far as there are any; the mask is shown, without one the heat map is. */
   async function loadOverlays() {
-    const masks = finding.masks.map((mask, number) => ({ ...mask, value: number + 1 })).filter(({ voxels }) => voxels);
     if (masks.length) {
       await addLayer("mask", (layer) => {
         const channel = (n) => [0, ...masks.map(({ colour }) => Math.round(255 * colour[n]))];
@@ -236,14 +238,15 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
     }
     if (finding.heatmap) {
       await addLayer("heatmap", (layer) => {
-        layer.colormap = "hot";
-        layer.cal_min = FAINTEST_HEAT;
+        nv.addColormap("heat", HEAT_COLORS);
+        layer.colormap = "heat";
+        layer.cal_min = HEAT_LOWEST;
         layer.cal_max = 255;
       });
       if (layers.heatmap) legend.append(el("li", { class: "of-heatmap" }, el("span", { class: "swatch heat-key" }), finding.heatmap.name));
     }
     shown.heatmap = Boolean(layers.heatmap) && !layers.mask;
-    for (const [name, button] of Object.entries({ mask: maskButton, heatmap: heatButton })) button.hidden = !layers[name];
+    for (const [name, button] of Object.entries({ mask: maskButton, heatmap: heatButton })) button.disabled = !layers[name];
     dressLayers();
   }
 
@@ -316,8 +319,8 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
     zoomOut: { title: "Zoom out", keys: ["-"], run: () => zoomTo(nv.scene.pan2Dxyzmm[3] / 1.25) },
     reset: { title: "Reset window and zoom", keys: ["r"], run: reset },
   };
-  const maskButton = buttonFor(own.mask, { "aria-pressed": "true", hidden: true });
-  const heatButton = buttonFor(own.heat, { "aria-pressed": "false", hidden: true }, finding.heatmap ? "Heat map" : "");
+  const maskButton = buttonFor(own.mask, { "aria-pressed": "true", disabled: true, hidden: !masks.length });
+  const heatButton = buttonFor(own.heat, { "aria-pressed": "false", disabled: true, hidden: !finding.heatmap });
   const planesButton = buttonFor(own.planes, { "aria-pressed": "false", hidden: fractions.length < 2 });
   const invertButton = buttonFor(own.invert, { "aria-pressed": "false" });
   const others = [buttonFor(own.zoomOut, { "aria-label": "Zoom out" }, "−"), buttonFor(own.zoomIn, { "aria-label": "Zoom in" }, "+"), buttonFor(own.reset, {}, "Reset")];
@@ -327,7 +330,7 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
     loadOverlays,
     overlay,
     tools: [el("span", { class: "group", role: "group", "aria-label": "Window" }, presets), el("span", { class: "group", role: "group", "aria-label": "Overlays" }, maskButton, heatButton), el("span", { class: "group", role: "group", "aria-label": "View" }, planesButton, invertButton, others)],
-    actions: [...windows, ...Object.values(own).filter((action) => (action !== own.planes || fractions.length > 1) && (action !== own.heat || finding.heatmap) && (action !== own.mask || finding.masks.length))],
+    actions: [...windows, ...Object.values(own).filter((action) => (action !== own.planes || fractions.length > 1) && (action !== own.heat || finding.heatmap) && (action !== own.mask || masks.length))],
     close() {
       nv.cleanup();
       canvas.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
