@@ -12,6 +12,7 @@ from site_studies import SHA256, make_finding, scores, write_results
 from AcuteFindingsLib.detectors.finding import Likeness, ModelIdentity, Verdict
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import CalibrationError, EvaluationError
+from AcuteFindingsLib.progress import never_cancelled, no_progress
 from AcuteFindingsLib.study.notice import Notice
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.trust import site_files
@@ -360,7 +361,11 @@ def test_batches_read_again_what_another_calibration_was_installed_for(own_accou
 
 
 def test_a_run_is_calibrated_by_what_is_installed_or_named(tmp_path: Path, command) -> None:
+    from AcuteFindingsLib.jobs.arrays import load_result, save_study
     from AcuteFindingsLib.jobs.detect import detect
+    from AcuteFindingsLib.jobs.messages import Request
+    from AcuteFindingsLib.jobs.worker_jobs import Tools
+    from AcuteFindingsLib.jobs.worker_jobs import detect as detect_job
     from AcuteFindingsLib.models.find import default_package
 
     assert command("phantom", "chest-xray", "--out", tmp_path / "studies", "--seed", "3", "--positive")[0] == 0
@@ -384,3 +389,13 @@ def test_a_run_is_calibrated_by_what_is_installed_or_named(tmp_path: Path, comma
     status, _, error = command("run", folder, *options)
     assert status == 2
     assert "calibrates hemorrhage by the model some-model" in error
+    # Slicer's worker does the same; a request may name one, too.
+    fields = {
+        "study": str(save_study(study, tmp_path / "study")),
+        "detector": "pneumothorax",
+        "out": str(tmp_path / "o"),
+    }
+    worked = detect_job(Request(1, "detect", fields), Tools(no_progress, never_cancelled))
+    assert load_result(Path(worked["finding"]).parent).verdict.calibration == site.name
+    with pytest.raises(CalibrationError, match="calibrates hemorrhage"):
+        detect_job(Request(2, "detect", {**fields, "calibration": str(other)}), Tools(no_progress, never_cancelled))
