@@ -257,8 +257,10 @@ def test_a_single_slice_of_a_head_is_measured_too() -> None:
     phantom = head(kind="intraparenchymal", seed=21)
     most = int(truth(phantom).sum(axis=(1, 2)).argmax())
     study = phantom_study(replace(phantom, array=phantom.array[most : most + 1]))
+    assert len(study.sources) == 1
     codes = {reason.code for reason in reasons(study, finding_of(study, truth(phantom)[most : most + 1]))}
-    assert {"as-dense-as-blood", "other-side-differs", "brain-cut-off"} <= codes
+    assert {"as-dense-as-blood", "other-side-differs", "one-slice"} <= codes
+    assert not {"brain-cut-off", "brain-seen", "thick-slices"} & codes
 
 
 def test_what_is_no_head_is_said_not_to_be_checked() -> None:

@@ -61,6 +61,9 @@ def streak_reasons(head: Head, depth: np.ndarray, slices: Slices, about: list[in
 def coverage_reasons(head: Head, slices: Slices, step_mm: float, *, negative: bool) -> list[Reason]:
     """Say how much of the brain was seen, and what was not; slices lie `step_mm` apart."""
     areas = head.inside.sum(axis=(1, 2))
+    if len(slices.indices) == 1:
+        text = f"One slice was seen, {step_mm:.1f} mm high: nothing is said of the rest of the brain."
+        return [Reason("one-slice", "caution", text, SOURCE)]
     seen = np.flatnonzero(areas)
     height = len(seen) * head.spacing[0]
     first, last = (slices.at_plane(int(k) * head.group) + 1 for k in (seen[0], seen[-1]))
