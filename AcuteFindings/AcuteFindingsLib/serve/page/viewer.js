@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 import { buttonFor } from "./keys.js";
+import { leaveOutGradients, mainAxis, outlined } from "./volume.js";
 import { Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from "./vendor/niivue.js";
 
 // Level and width in HU as they are usual in reading rooms (Murphy A, Windowing (CT), Radiopaedia, rID 52108).
@@ -14,7 +15,6 @@ const PRESETS = [
 ];
 const AIR_HU = -200; // Values of a CT reach far below it; those of an 8-bit picture do not.
 const LABELS = 1002; // NIFTI_INTENT_LABEL: values are names, not amounts.
-const PIXELS_A_LINE = 300; // A region's outline has one pixel for each so many of a row.
 // NiiVue gives a voxel the mean alpha of itself and its six neighbors, of which a line has at least two.
 const LINE_OPACITY = 7 / 3;
 const HEAT_OPACITY = 0.45;
@@ -336,39 +336,4 @@ export async function makeViewer({ canvas, bytes, finding, projection, load, mov
       canvas.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
     },
   };
-}
-
-/** Return labels of a grid, kept along the outlines that their regions have in the plane of the slices. */
-function outlined(labels, [, columns, rows]) {
-  const drawn = new Uint8Array(labels.length);
-  const plane = columns * rows;
-  const thick = Math.max(1, Math.round(columns / PIXELS_A_LINE));
-  for (let at = 0; at < labels.length; at++) {
-    const label = labels[at];
-    if (!label) continue;
-    const x = at % columns;
-    const y = Math.floor((at % plane) / columns);
-    const inside =
-      x >= thick && x < columns - thick && y >= thick && y < rows - thick &&
-      labels[at - thick] === label && labels[at + thick] === label &&
-      labels[at - thick * columns] === label && labels[at + thick * columns] === label;
-    if (!inside) drawn[at] = label;
-  }
-  return drawn;
-}
-
-/**
- * Keep NiiVue from computing gradients of the volume: they are for rendering in 3D, which this page does not do, and
- * would take the memory of two further volumes of four bytes a voxel, and most of the time of each change of window.
- */
-function leaveOutGradients(nv) {
-  const make = nv.rgbaTex.bind(nv);
-  const unused = [nv.gl.TEXTURE6, nv.gl.TEXTURE8];
-  nv.rgbaTex = (texture, unit, dims, ...others) => make(texture, unit, unused.includes(unit) ? [3, 1, 1, dims[3]] : dims, ...others);
-}
-
-/** Return the axis of RAS (0, 1, 2) nearest to the normal of the slices: the third column of the grid. */
-function mainAxis(ijkToRas) {
-  const normal = [0, 1, 2].map((row) => Math.abs(ijkToRas[row][2]));
-  return normal.indexOf(Math.max(...normal));
 }
