@@ -25,7 +25,8 @@ def counts(detector: str, variants: Sequence[str], *, positive: bool, count: int
     kind = find_kind(detector)
     if kind.phantoms is None:
         raise ValueError(f"no phantoms are drawn for {detector}")
-    options = {"matrix": _MATRIX, **({"variants": tuple(variants)} if variants else {})}
+    size = {} if kind.reads_radiographs else {"matrix": _MATRIX}
+    options = {**size, **({"variants": tuple(variants)} if variants else {})}
     found: Counter[str] = Counter()
     for number in range(count):
         phantom = make_phantom(kind.phantoms.generator, seed + number, positive=positive, **options)

@@ -250,3 +250,12 @@ def split_lungs(mask: np.ndarray) -> Lungs:
     centers = ndimage.center_of_mass(mask, components, range(1, count + 1))
     right = np.isin(components, [number for number, center in enumerate(centers, 1) if center[1] < middle])
     return Lungs(right, mask & ~right)
+
+
+def patient_half(lungs: Lungs, side: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the patient's half of the picture, divided midway between the lungs, or at its middle without them."""
+    middle = shape[1] / 2
+    if lungs.right.any() and lungs.left.any():
+        middle = (np.flatnonzero(lungs.right.any(axis=0))[-1] + np.flatnonzero(lungs.left.any(axis=0))[0]) / 2
+    picture_left = np.broadcast_to(np.arange(shape[1])[None, :] < middle, shape)
+    return picture_left if side == "right" else ~picture_left

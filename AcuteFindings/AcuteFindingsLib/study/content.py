@@ -74,7 +74,7 @@ def ct_content(study: Study) -> CtContent:
     factors = tuple(
         min(count, max(1, round(COARSE_MM / step))) for count, step in zip(axial.shape, spacing, strict=True)
     )
-    hu = _block_means(axial, factors)
+    hu = block_means(axial, factors)
     coarse = (spacing[0] * factors[0], spacing[1] * factors[1], spacing[2] * factors[2])
     planes = list(hu)
     lungs, brain = np.stack(side_by_side(_lungs, planes)), np.stack(side_by_side(_brain, planes))
@@ -96,7 +96,8 @@ def _axial_view(study: Study) -> tuple[np.ndarray, tuple[float, float, float]]:
     return np.flip(study.array.transpose(best), flips), (spacing[best[0]], spacing[best[1]], spacing[best[2]])
 
 
-def _block_means(array: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
+def block_means(array: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
+    """Return the means of blocks of ``(z, y, x)`` voxels, float32; what is left over at the far edges is left out."""
     fz, fy, fx = factors
     nz, ny, nx = (count // factor for count, factor in zip(array.shape, factors, strict=True))
     out = np.empty((nz, ny, nx), np.float32)

@@ -63,7 +63,7 @@ def side_volumes(study: Study, axial: Axial, mask: np.ndarray) -> SideVolumes | 
     if np.diag(directions).min() < LEAST_COSINE:
         return None
     content = ct_content(study)
-    split = _plane_between(content.lungs, content.spacing)
+    split = plane_between(content.lungs, content.spacing)
     if split is None:
         return None
     reach = max(1, round(APART_MM / content.spacing[2]))
@@ -90,7 +90,7 @@ def side_volumes(study: Study, axial: Axial, mask: np.ndarray) -> SideVolumes | 
     return SideVolumes(held[0] * voxel, held[1] * voxel, (total - sum(held)) * voxel)
 
 
-def _plane_between(lungs: np.ndarray, spacing: tuple[float, float, float]) -> int | None:
+def plane_between(lungs: np.ndarray, spacing: tuple[float, float, float]) -> int | None:
     """Return the column of ``(z, y, x)`` with least lung between both sides; None where there are no two sides."""
     ml = lungs.sum(axis=(0, 1)) * float(np.prod(spacing)) / 1000
     total = float(ml.sum())

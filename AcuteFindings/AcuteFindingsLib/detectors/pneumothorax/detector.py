@@ -10,7 +10,7 @@ from AcuteFindingsLib.detectors.pneumothorax.answer import radiograph_finding
 from AcuteFindingsLib.detectors.pneumothorax.scorer import LABEL, Outline, PneumothoraxScorer
 from AcuteFindingsLib.detectors.pneumothorax.shortcut import check_shortcuts
 from AcuteFindingsLib.detectors.pneumothorax.view import view_measurements, view_notices
-from AcuteFindingsLib.detectors.radiograph import Lungs, split_lungs
+from AcuteFindingsLib.detectors.radiograph import Lungs, patient_half, split_lungs
 from AcuteFindingsLib.detectors.radiograph_scorers import ChestScorer, LungsScorer
 from AcuteFindingsLib.models.predictor import Predictor
 from AcuteFindingsLib.progress import Cancelled, Progress, never_cancelled, no_progress, stop_if
@@ -126,7 +126,7 @@ def _sizes(study: Study, mask: np.ndarray, lungs: Lungs) -> list[Measurement]:
     """Return the area on each side, and the share of each hemithorax, where there is an outline."""
     items = []
     for side, lung in (("right", lungs.right), ("left", lungs.left)):
-        part = mask & _half(lungs, side, mask.shape)
+        part = mask & patient_half(lungs, side, mask.shape)
         if not part.any():
             continue
         if study.pixel_spacing_known:
@@ -136,12 +136,3 @@ def _sizes(study: Study, mask: np.ndarray, lungs: Lungs) -> list[Measurement]:
             share = 100 * part.sum() / (part | lung).sum()
             items.append(Measurement(f"Share of the {side} hemithorax", float(share), "%"))
     return items
-
-
-def _half(lungs: Lungs, side: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the patient's half of the picture, divided midway between the lungs, or at its middle without them."""
-    middle = shape[1] / 2
-    if lungs.right.any() and lungs.left.any():
-        middle = (np.flatnonzero(lungs.right.any(axis=0))[-1] + np.flatnonzero(lungs.left.any(axis=0))[0]) / 2
-    picture_left = np.broadcast_to(np.arange(shape[1])[None, :] < middle, shape)
-    return picture_left if side == "right" else ~picture_left

@@ -164,6 +164,7 @@ KIND = DetectorKind(
     detector=f"{_HERE}.detector:PneumothoraxDetector",
     rule=f"{_HERE}.scorer:PneumothoraxRule",
     layout="radiograph",
+    reasons=f"{_HERE}.reasons:reasons_of",
     phantoms=SamplePhantoms(
         generator="chest-xray",
         make="AcuteFindingsLib.phantoms.chest_xray.generate:make_chest_xray",
