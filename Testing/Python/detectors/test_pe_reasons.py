@@ -69,7 +69,8 @@ def around(mask: np.ndarray, by: int = 5) -> np.ndarray:
 def test_a_drawn_clot_is_told_with_its_density_the_blood_around_it_its_vessel_and_its_side() -> None:
     phantom = chest()
     clot = phantom.masks["embolus"]
-    found = reasons(phantom_study(phantom), "positive", mask=clot)
+    found = reasons(replace(phantom_study(phantom), source_name="SMITH^JOHN"), "positive", mask=clot)
+    assert not any("SMITH" in reason.text for reason in found.values())
     drawn = found["defect-drawn"]
     blood = phantom.parameters["enhancement"]["pulmonary_artery"]
     assert drawn.bearing == "for"
@@ -125,6 +126,11 @@ def test_what_is_drawn_in_lung_is_not_as_dense_as_clot() -> None:
     assert found["not-as-dense-as-clot"].bearing == "against"
 
 
+@cache
+def codes_without_artifact() -> set[str]:
+    return set(reasons(phantom_study(chest(WITHOUT)), "negative"))
+
+
 def away_from_arteries(phantom: Phantom) -> np.ndarray:
     heat = np.zeros(phantom.array.shape, np.uint8)
     heat[40:43, 140:154, 30:60] = 255
@@ -143,12 +149,12 @@ def test_a_network_that_looked_where_no_defect_is_is_told_so_and_on_a_sharp_imag
     ("variant", "code"), [("breathing", "breathing"), ("dense-cava", "streaks"), ("pulsation", "pulsation")]
 )
 def test_an_artifact_is_told_and_a_verdict_that_rests_on_it_alone_is_left_open(variant: str, code: str) -> None:
-    phantom, plain = chest(WITHOUT, variants=(variant,)), chest(WITHOUT)
+    phantom = chest(WITHOUT, variants=(variant,))
     study = phantom_study(phantom)
-    assert code in reasons(study, "negative")
-    assert code not in reasons(phantom_study(plain), "negative")
+    assert code not in codes_without_artifact()
     finding = finding_of(study, "positive", heat=away_from_arteries(phantom))
     weighed = doubted(replace(finding, reasons=reasons_of(study, finding)), KIND)
+    assert code in {reason.code for reason in weighed.reasons}
     assert weighed.verdict.label == "indeterminate"
     assert "may have taken for clot" in weighed.verdict.explanation
 
@@ -201,11 +207,3 @@ def test_where_nothing_can_be_measured_that_is_said(change: dict) -> None:
     study = replace(study, **change)
     study = replace(study, sources=study.sources[: len(study.array)])
     assert "not-measured" in reasons(study, "negative")
-
-
-def test_reasons_name_no_file_and_come_with_a_source_where_they_state_a_limit() -> None:
-    phantom = chest()
-    study = replace(phantom_study(phantom), source_name="SMITH^JOHN")
-    for reason in reasons_of(study, finding_of(study, "positive", mask=phantom.masks["embolus"])):
-        assert "SMITH" not in reason.text
-        assert reason.text.endswith(".")
