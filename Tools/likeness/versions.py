@@ -30,6 +30,28 @@ def ct_version(study: Study, rng: np.random.Generator) -> Study:
     return with_array(study, array, spacing)
 
 
+def radiograph_version(study: Study, rng: np.random.Generator) -> Study:
+    """Return a radiograph in 0..1 after none, one or several of the changes, drawn; contrast and brightness too."""
+    picture = study.array[0].astype(np.float32)
+    if rng.random() < 0.4:
+        rows, columns = picture.shape
+        top, bottom, left, right = rng.uniform(0, 0.08, 4)
+        picture = picture[
+            int(top * rows) : rows - int(bottom * rows), int(left * columns) : columns - int(right * columns)
+        ]
+    if rng.random() < 0.4:
+        picture = np.clip(picture, 0, 1) ** rng.uniform(0.75, 1.3)
+    if rng.random() < 0.3:
+        picture = picture + rng.normal(0, rng.uniform(0.005, 0.05), picture.shape).astype(np.float32)
+    if rng.random() < 0.3:
+        picture = ndimage.gaussian_filter(picture, rng.uniform(0.5, 1.5) * min(picture.shape) / 256)
+    if rng.random() < 0.3:
+        picture = ndimage.zoom(picture, rng.uniform(0.5, 1.2), order=1)
+    if rng.random() < 0.2:
+        picture = picture[:, ::-1]
+    return replace(study, array=np.ascontiguousarray(np.clip(picture, 0, 1))[None])
+
+
 def with_array(study: Study, array: np.ndarray, spacing: tuple[float, float, float]) -> Study:
     """Return a study that shows other voxels of another size."""
     matrix = study.ijk_to_ras.copy()

@@ -177,6 +177,9 @@ class DetectorKind:
     features
         ``"module:name"`` of the function ``(study) -> dict[str, float]``: what of a study is held against the images of
         a model (`Likeness`); empty where nothing is.
+    flags
+        ``"module:name"`` of a mapping from a feature's name to what it means where it is lower than in the model's
+        images, and where higher; an empty text where it means nothing by itself.
     """
 
     id: str
@@ -199,6 +202,7 @@ class DetectorKind:
     reasons: str = ""
     doubts: tuple[str, ...] = ()
     features: str = ""
+    flags: str = ""
 
     def __post_init__(self) -> None:
         """Raise `ValueError` where names are not names, or not what they should be."""

@@ -28,10 +28,12 @@ PHANTOMS = "phantoms"
 UNLIKE = "Unlike the images that this model was made from"
 """Begins what a verdict says where likeness changed it."""
 
-# So many features are named in words, those furthest from the images of the model.
+# So many features are named in words.
 _MOST_NAMED = 3
 # A feature is named where it lies this many standard deviations from the mean.
 _FAR = 2.5
+# Of the features so many must be there; and the distance that is stated where it is larger.
+_LEAST_SHARE, _FURTHEST = 0.5, 99.0
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,13 @@ class ImageSet:
     name
         Of the set.
     told
-        In words what they are, with their license where it is not ours.
+        In words what they are.
     count
         How many.
+    license
+        Theirs, where they are not ours.
+    holds
+        Name of a feature, lowest and highest value: of other studies the set says nothing. Empty: it holds for all.
     features
         Names of the features, in the order of the arrays.
     mean, spread
@@ -64,25 +70,32 @@ class ImageSet:
     spread: np.ndarray
     whiten: np.ndarray
     limit: float
+    license: str = ""
+    holds: tuple[tuple[str, float, float], ...] = ()
+
+    def holds_for(self, features: dict[str, float]) -> bool:
+        """Whether a study is of the kind that the set's images are of."""
+        return all(low <= features.get(name, np.nan) <= high for name, low, high in self.holds)
 
     def distance(self, features: dict[str, float]) -> float:
-        """Return the Mahalanobis distance in units of the limit; a feature that is missing counts as the mean."""
-        return float(np.linalg.norm(self.whiten @ self._difference(features)) / self.limit)
+        """Return the Mahalanobis distance in units of the limit.
 
-    def furthest(self, features: dict[str, float]) -> list[tuple[str, float, float, float]]:
-        """Return the features far from the set's, furthest first: name, value, and the set's usual range."""
+        A feature that is missing counts as the mean; where most are, the image shows something else altogether.
+        """
+        if sum(name in features for name in self.features) < _LEAST_SHARE * len(self.features):
+            return _FURTHEST
+        return min(_FURTHEST, float(np.linalg.norm(self.whiten @ self._difference(features)) / self.limit))
+
+    def far(self, features: dict[str, float]) -> dict[str, float]:
+        """Return by how many standard deviations features are off that lie far from the set's, furthest first."""
         scores = self._difference(features) / self.spread
-        order = np.argsort(-np.abs(scores))[:_MOST_NAMED]
-        return [
-            (
-                self.features[i],
-                features[self.features[i]],
-                float(self.mean[i] - 2 * self.spread[i]),
-                float(self.mean[i] + 2 * self.spread[i]),
-            )
-            for i in order
-            if abs(scores[i]) >= _FAR
-        ]
+        order = np.argsort(-np.abs(scores))
+        return {self.features[i]: float(scores[i]) for i in order if abs(scores[i]) >= _FAR}
+
+    def usual(self, name: str) -> tuple[float, float]:
+        """Return the range of a feature within two standard deviations."""
+        i = self.features.index(name)
+        return float(self.mean[i] - 2 * self.spread[i]), float(self.mean[i] + 2 * self.spread[i])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -90,6 +103,8 @@ class ImageSet:
             "name": self.name,
             "told": self.told,
             "count": self.count,
+            "license": self.license,
+            "holds": [list(one) for one in self.holds],
             "features": list(self.features),
             "mean": _rounded(self.mean),
             "spread": _rounded(self.spread),
@@ -109,7 +124,16 @@ def image_set(data: dict[str, Any]) -> ImageSet:
     if mean.shape != (len(names),) or spread.shape != mean.shape or whiten.shape != 2 * mean.shape:
         raise ValueError("the arrays of a set of images do not fit its features")
     return ImageSet(
-        str(data["name"]), str(data["told"]), int(data["count"]), names, mean, spread, whiten, float(data["limit"])
+        name=str(data["name"]),
+        told=str(data["told"]),
+        count=int(data["count"]),
+        features=names,
+        mean=mean,
+        spread=spread,
+        whiten=whiten,
+        limit=float(data["limit"]),
+        license=str(data.get("license", "")),
+        holds=tuple((str(name), float(low), float(high)) for name, low, high in data.get("holds", ())),
     )
 
 
@@ -131,7 +155,7 @@ def likeness_of(
         return Likeness("unknown")
     measured: dict[str, float] = load_reference(kind.features)(study)
     kept = {name: float(f"{value:.4g}") for name, value in measured.items() if np.isfinite(value)}
-    sets = (*sets_of(kind, package), *further)
+    sets = [one for one in (*sets_of(kind, package), *further) if one.holds_for(kept)]
     if not sets:
         return Likeness("unknown", features=kept)
     near = min(sets, key=lambda one: one.distance(kept))
@@ -139,8 +163,8 @@ def likeness_of(
     made_from = "; ".join(f"{one.told} ({one.count})" for one in sets)
     if distance <= 1:
         return Likeness("like", round(distance, 3), made_from, features=kept)
-    words = tuple(_words(*one) for one in near.furthest(kept))
-    return Likeness("unlike", round(distance, 3), made_from, words, kept)
+    flags = load_reference(kind.flags) if kind.flags else {}
+    return Likeness("unlike", round(distance, 3), made_from, _words(near, kept, flags), kept)
 
 
 def sets_of(kind: DetectorKind, package: ModelPackage) -> tuple[ImageSet, ...]:
@@ -175,11 +199,19 @@ def _read(path: Path) -> _Known:
     return _Known(sets, {sha: tuple(names) for sha, names in data["models"].items()})
 
 
-def _words(name: str, value: float, low: float, high: float) -> str:
-    """Say how a feature, named as ``"what, unit"``, differs from the model's images."""
-    what, _, unit = name.rpartition(", ")
-    least = max(0.0, low) if unit.startswith("%") else low
-    return f"{what} {value:.3g} {unit} (the model's images: {least:.2g} to {high:.2g})"
+def _words(one: ImageSet, features: dict[str, float], flags: dict[str, tuple[str, str]]) -> tuple[str, ...]:
+    """Say in which features a study is far from a set; first those that have a meaning of their own."""
+    found = [(flags.get(name, ("", ""))[score > 0], name) for name, score in one.far(features).items()]
+    found.sort(key=lambda item: not item[0])
+    said = []
+    for meaning, name in found[:_MOST_NAMED]:
+        # Features are named "what, unit".
+        what, _, unit = name.rpartition(", ")
+        low, high = one.usual(name)
+        least = max(0.0, low) if unit.startswith("%") else low
+        figures = f"{what} {features[name]:.3g} {unit}, the model's images {least:.2g} to {high:.2g}"
+        said.append(f"{meaning} ({figures})" if meaning else figures)
+    return tuple(said)
 
 
 def _rounded(values: np.ndarray) -> list[float]:

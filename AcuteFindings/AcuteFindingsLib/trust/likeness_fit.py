@@ -11,10 +11,19 @@ KEPT = 0.985
 """Share of a set's own images, left out of the fit in turn, that lie within its limit."""
 
 _PARTS = 5
+# Features that fewer images have are left out.
+_LEAST_SHARE = 0.5
 
 
 def fit_images(
-    rows: list[dict[str, float]], *, name: str, told: str, kept: float = KEPT, groups: list[int] | None = None
+    rows: list[dict[str, float]],
+    *,
+    name: str,
+    told: str,
+    kept: float = KEPT,
+    groups: list[int] | None = None,
+    license: str = "",
+    holds: tuple[tuple[str, float, float], ...] = (),
 ) -> ImageSet:
     """Return the set of images whose features are `rows`.
 
@@ -26,8 +35,8 @@ def fit_images(
     ----------
     rows
         Features of each image; a feature that one of them lacks counts as the mean of the others.
-    name, told
-        As `ImageSet` has them.
+    name, told, license, holds
+        As `ImageSet` has them. What the set holds for is not among its features.
     kept
         Share of the images within the limit.
     groups
@@ -36,11 +45,13 @@ def fit_images(
     Raises
     ------
     ValueError
-        There are fewer than `LEAST_IMAGES`.
+        There are fewer than `LEAST_IMAGES`, or they do not differ.
     """
     if len(rows) < LEAST_IMAGES:
         raise ValueError(f"{len(rows)} images do not say how far they scatter; at least {LEAST_IMAGES} are needed")
-    names = tuple(sorted(set().union(*rows)))
+    names = tuple(name for name in usable_features(rows) if name not in {one for one, _, _ in holds})
+    if not names:
+        raise ValueError("the images do not differ in any feature")
     values = np.array([[row.get(key, np.nan) for key in names] for row in rows], float)
     values[~np.isfinite(values)] = np.nan
     part = np.asarray(groups if groups is not None else range(len(rows))) % _PARTS
@@ -53,7 +64,17 @@ def fit_images(
     limit = float(np.sort(away)[rank - 1])
     mean, spread, whiten = _scatter(values)
     count = len(set(groups)) if groups is not None else len(rows)
-    return ImageSet(name, told, count, names, mean, spread, whiten, limit)
+    return ImageSet(name, told, count, names, mean, spread, whiten, limit, license, holds)
+
+
+def usable_features(rows: list[dict[str, float]]) -> tuple[str, ...]:
+    """Return the features that half of the images have and in which these differ, in alphabetical order."""
+    found = []
+    for name in sorted(set().union(*rows)):
+        values = [row[name] for row in rows if np.isfinite(row.get(name, np.nan))]
+        if len(values) >= _LEAST_SHARE * len(rows) and np.ptp(values) > 0:
+            found.append(name)
+    return tuple(found)
 
 
 def _scatter(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

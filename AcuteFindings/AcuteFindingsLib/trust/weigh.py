@@ -8,8 +8,9 @@ from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.study.notice import merge_notices
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.trust.calibration import Calibration, calibrated, unsuited
-from AcuteFindingsLib.trust.likeness import after_likeness, likeness_of
+from AcuteFindingsLib.trust.likeness import ImageSet, after_likeness, likeness_of
 from AcuteFindingsLib.trust.reasons import doubted, reasons_of
+from AcuteFindingsLib.trust.site_images import site_images
 
 
 def weigh(
@@ -33,13 +34,14 @@ def weigh(
     calibration
         That of the site for this model; None where there is none.
     """
+    further: tuple[ImageSet, ...] = ()
     if calibration is not None:
         doubt = unsuited(finding, calibration)
         if doubt is None:
-            finding = calibrated(finding, calibration)
+            finding, further = calibrated(finding, calibration), site_images(calibration, package)
         else:
             finding = replace(finding, warnings=merge_notices(finding.warnings, (doubt,)))
-    likeness = likeness_of(study, kind=kind, package=package)
+    likeness = likeness_of(study, kind=kind, package=package, further=further)
     verdict = after_likeness(finding.verdict, likeness)
     reasons = reasons_of(study, finding, kind)
     return doubted(replace(finding, verdict=verdict, likeness=likeness, reasons=reasons), kind)

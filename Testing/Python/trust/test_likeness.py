@@ -10,13 +10,18 @@ import pytest
 from AcuteFindingsLib.detectors.finding import Likeness, Verdict
 from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.detectors.pe.kind import KIND as PE
+from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.models.package import ModelPackage, read_package
+from AcuteFindingsLib.models.task import load_reference
 from AcuteFindingsLib.phantoms.as_study import phantom_study
+from AcuteFindingsLib.phantoms.chest_xray.generate import make_chest_xray
 from AcuteFindingsLib.phantoms.ctpa.generate import make_ctpa
+from AcuteFindingsLib.phantoms.head_ct.generate import make_head_ct
 from AcuteFindingsLib.resources import resource_path
 from AcuteFindingsLib.study.study import Study
 from AcuteFindingsLib.trust.likeness import after_likeness, image_set, likeness_of, sets_of
-from AcuteFindingsLib.trust.likeness_fit import fit_images
+from AcuteFindingsLib.trust.likeness_fit import fit_images, usable_features
+from AcuteFindingsLib.trust.site_images import site_images
 
 RNG = np.random.default_rng(3)
 ROWS = [{"a, HU": float(x), "b, %": float(x + y)} for x, y in RNG.normal(10, 1, (200, 2))]
@@ -41,10 +46,10 @@ def test_nearly_all_of_a_sets_images_are_within_its_limit_and_others_are_not():
     assert one.distance({"a, HU": 12.0, "b, %": 18.0}) > 1
 
 
-def test_a_missing_feature_does_not_count():
+def test_a_missing_feature_does_not_count_but_an_image_without_most_of_them_is_unlike():
     one = fit_images(ROWS, name="n", told="t")
-    assert one.distance({}) == 0
     assert one.distance({"a, HU": 10.0}) < 1
+    assert one.distance({}) > 1
 
 
 def test_too_few_images_are_refused():
@@ -87,7 +92,7 @@ def test_what_a_header_says_does_not_count(phantom: Study, shipped: ModelPackage
     likeness = likeness_of(replace(phantom, array=denser), kind=PE, package=shipped)
     assert phantom.is_phantom
     assert likeness.label == "unlike"
-    assert any("HU" in words for words in likeness.unlike)
+    assert any(words.startswith("soft tissue denser than usual") for words in likeness.unlike)
 
 
 def test_any_model_made_from_phantoms_alone_has_the_images_of_its_kind(shipped: ModelPackage):
@@ -108,3 +113,49 @@ def test_of_a_model_whose_images_nobody_knows_likeness_is_unknown(phantom: Study
 def test_a_kind_without_features_says_unknown(phantom: Study, shipped: ModelPackage):
     kind: DetectorKind = replace(PE, features="")
     assert likeness_of(phantom, kind=kind, package=shipped) == Likeness("unknown")
+
+
+def test_a_set_says_nothing_of_studies_that_it_does_not_hold_for(phantom: Study, shipped: ModelPackage):
+    one = fit_images(ROWS, name="n", told="t", holds=(("a, HU", 9.0, 11.0),))
+    assert one.features == ("b, %",)
+    assert one.holds_for({"a, HU": 10.0})
+    assert not one.holds_for({"a, HU": 12.0})
+    assert not one.holds_for({})
+
+
+def test_features_that_hardly_an_image_has_or_that_never_differ_are_left_out():
+    rows = [{**row, "same": 1.0} for row in ROWS]
+    rows[0]["rare"], rows[1]["rare"] = 1.0, 2.0
+    assert usable_features(rows) == ("a, HU", "b, %")
+    with pytest.raises(ValueError, match="do not differ"):
+        fit_images([{"same": 1.0}] * 40, name="n", told="t")
+
+
+def _calibration(features: list[dict[str, float]]) -> SimpleNamespace:
+    return SimpleNamespace(site="Example", studies=[SimpleNamespace(features=one) for one in features])
+
+
+def test_studies_that_a_model_of_patients_was_calibrated_on_are_images_like_its_own(shipped: ModelPackage):
+    of_patients = SimpleNamespace(card=SimpleNamespace(training_data=SimpleNamespace(phantoms_only=False)))
+    (one,) = site_images(_calibration(ROWS), of_patients)
+    assert one.count == len(ROWS)
+    assert one.distance({"a, HU": 10.0, "b, %": 20.0}) < 1 < one.distance({"a, HU": 30.0, "b, %": 20.0})
+    assert site_images(_calibration(ROWS[:29]), of_patients) == ()
+    assert site_images(_calibration([{}] * 100), of_patients) == ()
+    assert site_images(_calibration(ROWS), shipped) == ()
+
+
+def test_what_is_unlike_is_said_in_words_with_what_it_means_first(phantom: Study, shipped: ModelPackage):
+    abdomen = np.where(phantom.array < -300, 40, phantom.array).astype(np.float32)
+    likeness = likeness_of(replace(phantom, array=abdomen), kind=PE, package=shipped)
+    assert likeness.label == "unlike"
+    assert likeness.unlike[0].startswith("hardly any lung: another part of the body (lungs 0 % of the chest, ")
+    assert len(likeness.unlike) <= 3
+
+
+def test_flags_name_features_that_are_measured(phantom: Study):
+    head = phantom_study(make_head_ct(1, matrix=64, slice_spacing=8.0))
+    film = phantom_study(make_chest_xray(1, size=128))
+    for kind, study in (("pe", phantom), ("hemorrhage", head), ("pneumothorax", film)):
+        one = find_kind(kind)
+        assert set(load_reference(one.flags)) <= set(load_reference(one.features)(study))

@@ -32,6 +32,18 @@ _MEASURED, _LEAST_CUBES = (1, 4, 5, 6, 7, 8), 20
 _LEAST_BORDERS = 30
 
 
+FLAGS = {
+    "lungs, % of the chest": ("hardly any lung: another part of the body", "hardly anything but lung"),
+    "contrast agent or bone, % of the body": ("no contrast agent", "more contrast agent, bone or metal than usual"),
+    "dense contrast agent or bone, % of the body": ("", "very dense contrast agent, or metal"),
+    "dense lung, % of the lungs": ("", "dense lungs: breathed out, or diseased"),
+    "mean of soft tissue, HU": ("soft tissue less dense than usual", "soft tissue denser than usual"),
+    "mean of fat, HU": ("fat less dense than usual", "fat denser than usual"),
+    "mean of aerated lung, HU": ("lungs less dense than usual", "lungs denser than usual"),
+}
+"""What features mean by themselves where they are lower, and where higher, than in a model's images."""
+
+
 def features(study: Study) -> dict[str, float]:
     """Return the features of a chest CT in HU by name, those left out that too little of the volume shows.
 

@@ -117,6 +117,7 @@ KIND = DetectorKind(
     rule=f"{_HERE}.detector:PERule",
     layout="stack",
     features=f"{_HERE}.features:features",
+    flags=f"{_HERE}.features:FLAGS",
     window=(100.0, 700.0),
     reasons=f"{_HERE}.reasons:reasons_of",
     doubts=("as-bright-as-blood", "not-as-dense-as-clot", "contrast-none", "artifact-without-defect"),
