@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "AcuteFindings"), str(Path(__file__).parent)]
 
-from fit import DRAWN, SHIPPED, single_slices  # noqa: E402
+from fit import DRAWN, SHIPPED, single_slice  # noqa: E402
 from real_images import head_picture, nih_radiographs, radiograph, read_gray  # noqa: E402
 from versions import ct_version, radiograph_version, with_array  # noqa: E402
 
@@ -79,7 +79,7 @@ def hemorrhage_sets(data: Path, count: int) -> Sets:
     drawn = [draw(seed) for seed in range(FIRST_SEED, FIRST_SEED + count)]
     yield "phantoms not fitted to", True, drawn
     yield "versions of them", True, [alter(one, np.random.default_rng(n)) for n, one in enumerate(drawn)]
-    yield "slices of them", True, [single_slices(one, np.random.default_rng(n), 1)[0] for n, one in enumerate(drawn)]
+    yield "slices of them", True, [single_slice(one, np.random.default_rng(n)) for n, one in enumerate(drawn)]
     few = range(FIRST_SEED, FIRST_SEED + max(2, count // 8))
     varied = [make_head_ct(s, matrix=192, slice_spacing=5.0, variants=(v,)) for s in few for v in HEAD_VARIANTS]
     yield "phantoms with mimics", True, [phantom_study(one) for one in varied]

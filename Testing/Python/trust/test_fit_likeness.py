@@ -21,7 +21,7 @@ def test_the_command_writes_a_file_by_which_other_phantoms_are_alike(tmp_path, m
     monkeypatch.setattr(sys, "argv", ["fit.py", "pneumothorax", "--count", "30", "--out", str(tmp_path)])
     monkeypatch.setattr(sys, "path", list(sys.path))
     tool = runpy.run_path(str(ROOT / "Tools" / "likeness" / "fit.py"))
-    monkeypatch.setitem(tool["main"].__globals__, "VERSIONS", 1)
+    monkeypatch.setitem(tool["main"].__globals__, "VERSIONS", {"pneumothorax": 1})
     tool["main"]()
     assert "30 images" in capsys.readouterr().out
     data = json.loads((tmp_path / "pneumothorax.json").read_text())
