@@ -264,9 +264,9 @@ class Finding:
             "heatmap": {"name": self.heatmap.name, "file": "heatmap.nrrd"} if self.heatmap else None,
             "measurements": [asdict(item) for item in self.measurements],
             "warnings": [asdict(item) for item in self.warnings],
-            "reasons": [asdict(item) for item in self.reasons],
-            "likeness": asdict(self.likeness) if self.likeness else None,
-            "acquisition": asdict(self.acquisition) if self.acquisition else None,
+            "reasons": [_as_json(asdict(item)) for item in self.reasons],
+            "likeness": _as_json(asdict(self.likeness)) if self.likeness else None,
+            "acquisition": _as_json(asdict(self.acquisition)) if self.acquisition else None,
             "timings": dict(self.timings),
         }
 
@@ -408,6 +408,11 @@ def _read_nrrd(path: Path) -> sitk.Image:
         return read_image(path)
     except StudyError as error:
         raise ValueError(str(error)) from error
+
+
+def _as_json(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields as reading their JSON gives them: lists, no tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def _write_nrrd(array: np.ndarray, ijk_to_ras: np.ndarray, target: Path) -> None:
