@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
-from AcuteFindingsLib.jobs.worker_jobs import WarmModels
+from AcuteFindingsLib.jobs.tools import WarmModels
 from AcuteFindingsLib.threads import core_count, use_threads
 from AcuteFindingsLib.worklist.batch import read_batch
 from AcuteFindingsLib.worklist.batch_list import BatchList

@@ -16,6 +16,8 @@ from AcuteFindingsLib.cli.common import (
     print_json,
     progress_bar,
 )
+from AcuteFindingsLib.cli.default_model import make_default, print_default
+from AcuteFindingsLib.cli.public_models import print_described
 from AcuteFindingsLib.cli.tables import print_facts, print_rows
 from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.registry import model_tasks
@@ -173,8 +175,6 @@ def models_catalogue(
         return
     _print_catalogue(loaded)
     if catalogue is None:
-        from AcuteFindingsLib.cli.public_models import print_described
-
         print_described()
 
 
@@ -223,9 +223,9 @@ def models_install(
         package = install_package(path, progress=progress)
     out_console.print(f"{package.id} {package.version} is installed in {package.folder}")
     if default:
-        _make_default(package)
+        make_default(package)
     else:
-        _print_default(package)
+        print_default(package)
 
 
 @models_app.command("default")
@@ -244,7 +244,7 @@ def models_default(
             raise ModelError("Name the task whose choice is removed, and no model: --reset --task chest.")
         set_default(task, None)
     if model is not None:
-        _make_default(find_id(model))
+        make_default(find_id(model))
         return
     packages = list_packages()
     if as_json:
@@ -267,27 +267,6 @@ def _print_defaults(packages: "list[ModelPackage | DamagedPackage]") -> None:
         if package.id in reasons:
             facts = package.summary()
             out_console.print(f"  {facts['task']}: {facts['id']} {facts['version']} ({reasons[facts['id']]})")
-
-
-def _make_default(package: "ModelPackage") -> None:
-    from AcuteFindingsLib.models.default_model import set_default
-
-    if package.card.task == "part":
-        raise ModelError(f"{package.id} is a part to start training from; no detector uses it by itself.")
-    set_default(package.card.task, package.id)
-    out_console.print(f"{package.id} is now used for {package.card.task} if no model is named.")
-
-
-def _print_default(package: "ModelPackage") -> None:
-    """Say how a model that was just installed or imported comes to be used."""
-    from AcuteFindingsLib.models.find import list_packages, why_default
-
-    if package.card.task == "part" or package.id in why_default(list_packages()):
-        return
-    out_console.print(
-        f"It is used where it is named (--model {package.id}); make it the default for {package.card.task} with "
-        f"`acutefindings models default {package.id}`."
-    )
 
 
 @models_app.command("mirror")

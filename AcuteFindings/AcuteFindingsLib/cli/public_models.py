@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from AcuteFindingsLib.cli.common import AsJson, out_console, print_json, progress_bar
-from AcuteFindingsLib.cli.models import _make_default, _print_default
+from AcuteFindingsLib.cli.default_model import make_default, print_default
 from AcuteFindingsLib.cli.tables import print_facts, print_rows
 from AcuteFindingsLib.detectors.registry import kinds
 from AcuteFindingsLib.errors import ModelError
@@ -158,9 +158,9 @@ def _choose_default(package: "ModelPackage", wanted: bool | None) -> None:
         out_console.print(f"The default for {package.card.task} so far: {so_far}")
         wanted = typer.confirm(f"Use {package.id} if no model is named?", default=phantoms)
     if wanted:
-        _make_default(package)
+        make_default(package)
     else:
-        _print_default(package)
+        print_default(package)
 
 
 def _print_one(one: "ImportDescription", installed: set[str]) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AcuteFindingsLib.jobs.messages import Request
+from AcuteFindingsLib.jobs.tools import Tools
 
 if TYPE_CHECKING:
-    from AcuteFindingsLib.jobs.worker_jobs import Tools
     from AcuteFindingsLib.models.public.description import ImportDescription
 
 _PAGE = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/", re.IGNORECASE)

@@ -16,7 +16,8 @@ from typing import IO, Any
 from AcuteFindingsLib import __version__
 from AcuteFindingsLib.errors import CancelledError, StudyRefusedError
 from AcuteFindingsLib.jobs.messages import Answers, Cancel, MessageError, Request, lines_of, read_message
-from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools, WarmModels
+from AcuteFindingsLib.jobs.tools import Tools, WarmModels
+from AcuteFindingsLib.jobs.worker_jobs import JOBS
 from AcuteFindingsLib.last_resort import expected, out_of_memory, sentence, where_logged, write_log
 from AcuteFindingsLib.packages import torch_missing
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from AcuteFindingsLib.jobs.worker_jobs import WarmModels
+from AcuteFindingsLib.jobs.tools import WarmModels
 from AcuteFindingsLib.progress import Progress, no_progress
 from AcuteFindingsLib.serve.job_files import JobFiles
 from AcuteFindingsLib.worklist.exams import Exam

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from AcuteFindingsLib.errors import DetectionError, RemoteError, StudyRefusedError
 from AcuteFindingsLib.jobs import worker
 from AcuteFindingsLib.jobs.messages import Request
-from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools
+from AcuteFindingsLib.jobs.tools import Tools
+from AcuteFindingsLib.jobs.worker_jobs import JOBS
 from AcuteFindingsLib.places import temporary_folder
 from AcuteFindingsLib.progress import part_of
 from AcuteFindingsLib.worklist.worker import WORKLIST_JOBS

@@ -14,7 +14,7 @@ from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.detectors.registry import find_kind, kinds
 from AcuteFindingsLib.errors import CancelledError, StudyError, StudyRefusedError
 from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
-from AcuteFindingsLib.jobs.worker_jobs import WarmModels
+from AcuteFindingsLib.jobs.tools import WarmModels
 from AcuteFindingsLib.jobs.write_results import StudyResult
 from AcuteFindingsLib.last_resort import expected, sentence, write_log
 from AcuteFindingsLib.models.find import default_package, find_package

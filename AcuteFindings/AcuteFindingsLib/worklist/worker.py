@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from AcuteFindingsLib.jobs import worker
 from AcuteFindingsLib.jobs.messages import MessageError, Request
-from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools
+from AcuteFindingsLib.jobs.tools import Tools
+from AcuteFindingsLib.jobs.worker_jobs import JOBS
 
 if TYPE_CHECKING:
     from AcuteFindingsLib.worklist.exams import Exam

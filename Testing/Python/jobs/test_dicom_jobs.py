@@ -17,7 +17,8 @@ from AcuteFindingsLib.jobs.arrays import save_result, save_study
 from AcuteFindingsLib.jobs.messages import Request
 from AcuteFindingsLib.jobs.results_folder import results_folder
 from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
-from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools
+from AcuteFindingsLib.jobs.tools import Tools
+from AcuteFindingsLib.jobs.worker_jobs import JOBS
 from AcuteFindingsLib.jobs.write_results import StudyResult
 from AcuteFindingsLib.scene import pictures
 from AcuteFindingsLib.study.reader import read_study

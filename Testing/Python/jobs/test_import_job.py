@@ -8,7 +8,8 @@ import torch
 
 from AcuteFindingsLib.errors import CancelledError, ModelError
 from AcuteFindingsLib.jobs.messages import Request
-from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools
+from AcuteFindingsLib.jobs.tools import Tools
+from AcuteFindingsLib.jobs.worker_jobs import JOBS
 from AcuteFindingsLib.models.package import read_package
 
 

@@ -12,7 +12,8 @@ from AcuteFindingsLib.errors import SceneError, StudyRefusedError
 from AcuteFindingsLib.jobs.arrays import load_result, save_study
 from AcuteFindingsLib.jobs.messages import Request
 from AcuteFindingsLib.jobs.run_study import StudyRequest, run_study
-from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools
+from AcuteFindingsLib.jobs.tools import Tools
+from AcuteFindingsLib.jobs.worker_jobs import JOBS
 from AcuteFindingsLib.scene import pictures
 from AcuteFindingsLib.study.reader import read_study
 

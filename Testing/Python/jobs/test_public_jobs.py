@@ -5,7 +5,8 @@ import pytest
 from AcuteFindingsLib.jobs import public_jobs
 from AcuteFindingsLib.jobs.messages import Request
 from AcuteFindingsLib.jobs.public_jobs import hub_address, import_public, public_models
-from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools
+from AcuteFindingsLib.jobs.tools import Tools
+from AcuteFindingsLib.jobs.worker_jobs import JOBS
 from AcuteFindingsLib.models.public import import_public as importer
 from AcuteFindingsLib.models.public.recommended import shipped_descriptions
 from AcuteFindingsLib.progress import never_cancelled, no_progress

@@ -187,7 +187,8 @@ def test_dicom_is_written_by_the_worker_from_the_files_of_the_database(
     from highdicom.seg import segread
 
     from AcuteFindingsLib.jobs.messages import Request
-    from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools
+    from AcuteFindingsLib.jobs.tools import Tools
+    from AcuteFindingsLib.jobs.worker_jobs import JOBS
 
     host.dialogs.answer(str(tmp_path))
     host.click(getattr(panel, button))

@@ -364,7 +364,7 @@ def test_a_run_is_calibrated_by_what_is_installed_or_named(tmp_path: Path, comma
     from AcuteFindingsLib.jobs.arrays import load_result, save_study
     from AcuteFindingsLib.jobs.detect import detect
     from AcuteFindingsLib.jobs.messages import Request
-    from AcuteFindingsLib.jobs.worker_jobs import Tools
+    from AcuteFindingsLib.jobs.tools import Tools
     from AcuteFindingsLib.jobs.worker_jobs import detect as detect_job
     from AcuteFindingsLib.models.find import default_package
 

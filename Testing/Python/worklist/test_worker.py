@@ -6,7 +6,8 @@ import pytest
 
 from AcuteFindingsLib.errors import CancelledError, WorklistError
 from AcuteFindingsLib.jobs.messages import MessageError, Request
-from AcuteFindingsLib.jobs.worker_jobs import JOBS, Tools
+from AcuteFindingsLib.jobs.tools import Tools
+from AcuteFindingsLib.jobs.worker_jobs import JOBS
 from AcuteFindingsLib.progress import never_cancelled, no_progress
 from AcuteFindingsLib.worklist.records import Record, ResultsFolder
 from AcuteFindingsLib.worklist.worker import WORKLIST_JOBS
