@@ -47,7 +47,7 @@ def make_app(settings: ServeSettings, engine: Engine, say: Callable[[str], objec
         The folder of results, or its list, cannot be used.
     """
     store = Store(settings.results, url=settings.database)
-    context = Context(settings, Board(JobFiles(settings.results)), store)
+    context = Context(settings, Board(JobFiles(settings.results), say), store)
 
     @asynccontextmanager
     async def running(_app: FastAPI) -> AsyncIterator[None]:

@@ -1,7 +1,7 @@
 """The jobs of a running server: what waits, what is being read, and what became of it."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -20,13 +20,18 @@ class Board:
         Where jobs lie on the disk.
     """
 
-    def __init__(self, files: JobFiles) -> None:
-        """Take up the jobs that are on the disk: what was being read waits again."""
+    def __init__(self, files: JobFiles, say: Callable[[str], object] = print) -> None:
+        """Take up the jobs that are on the disk: what was being read waits again.
+
+        Of a server that was killed between the end of a job and the removal of its files, they are removed now.
+        """
         self.files = files
-        self._jobs = {job.id: job for job in files.jobs()}
+        self._jobs = {job.id: job for job in files.jobs(say)}
         self._there = threading.Condition()
         for job in list(self._jobs.values()):
-            if not job.ended:
+            if job.ended:
+                files.drop_files(job.id)
+            else:
                 self._jobs[job.id] = replace(job, state="waiting", text="", progress=0.0)
 
     def all(self) -> list[Job]:

@@ -7,9 +7,11 @@
     RESULTS/uploads/.lock           held by the server of this folder
 """
 
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +27,7 @@ UPLOADS = "uploads"
 _JOB, _FILES = "job.json", "files"
 _MOST_BYTES = 2**20
 _ID_BYTES = 10
+_ID = re.compile(rf"[0-9a-f]{{{2 * _ID_BYTES}}}")
 
 
 @dataclass(frozen=True)
@@ -110,22 +113,33 @@ class JobFiles:
         (self.folder / job_id / _JOB).unlink(missing_ok=True)
 
     def drop(self, job_id: str) -> None:
-        """Remove a job with all that was uploaded."""
+        """Remove a job with all that was uploaded; what others put into its folder stays."""
+        folder = self.folder / job_id
         self.drop_job(job_id)
-        shutil.rmtree(self.folder / job_id, ignore_errors=True)
+        self.drop_files(job_id)
+        with suppress(OSError):
+            for partial in folder.glob(f".*.partial.{_JOB}"):
+                partial.unlink()
+            folder.rmdir()
 
-    def jobs(self) -> Iterator[Job]:
-        """Yield the jobs that are on the disk, in the order in which they came; uploads that were cut off go."""
+    def jobs(self, say: Callable[[str], object] = print) -> list[Job]:
+        """Return the jobs that are on the disk, in the order in which they came.
+
+        Uploads that were cut off go. What is no upload of ours stays as it is, and so does a job that cannot be read,
+        because it is damaged or a later version wrote it; `say` is told of the latter.
+        """
         found = []
         for folder in self.folder.iterdir() if self.folder.is_dir() else ():
-            if not folder.is_dir():
+            if not _ID.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
                 continue
             job = _read(folder / _JOB)
-            if job is None or job.id != folder.name:
-                shutil.rmtree(folder, ignore_errors=True)
-            else:
+            if job is not None and job.id == folder.name:
                 found.append(job)
-        yield from sorted(found, key=lambda job: (job.created, job.id))
+            elif not (folder / _JOB).exists():
+                self.drop(folder.name)
+            else:
+                say(f"{folder / _JOB} cannot be read: the upload is neither read nor removed; move its folder away.")
+        return sorted(found, key=lambda job: (job.created, job.id))
 
     def job_of(self, file: Path) -> Job:
         """Return the job that a file or folder of an upload belongs to.

@@ -238,7 +238,8 @@ def test_jobs_go_on_after_the_server_was_killed_and_it_ends_when_told_to(tmp_pat
         waits = upload(client, "waits")
         state_of(client, slow, "reading")
         until(lambda: client.get(f"/jobs/{slow['id']}").json()["progress"] > 0)
-    (tmp_path / "results" / "uploads" / "half" / "files").mkdir(parents=True)
+    half = "0" * 20
+    (tmp_path / "results" / "uploads" / half / "files").mkdir(parents=True)
     first.kill()
     second = start(tmp_path / "results")
     with second.client() as client:
@@ -248,7 +249,7 @@ def test_jobs_go_on_after_the_server_was_killed_and_it_ends_when_told_to(tmp_pat
         kept = pretended_uploads.kept(tmp_path / "results")
         assert sorted(kept) == sorted({one["study"] for one in (done, *ended)})
         assert client.get("/studies").json()["total"] == 3
-        assert not (tmp_path / "results" / "uploads" / "half").exists()
+        assert not (tmp_path / "results" / "uploads" / half).exists()
         upload(client, "slow 30 left")
         with client.stream("GET", "/studies/events") as stream:
             next(stream.iter_lines())
