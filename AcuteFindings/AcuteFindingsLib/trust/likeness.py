@@ -209,7 +209,7 @@ def _words(one: ImageSet, features: dict[str, float], flags: dict[str, tuple[str
         what, _, unit = name.rpartition(", ")
         low, high = one.usual(name)
         least = max(0.0, low) if unit.startswith("%") else low
-        figures = f"{what} {features[name]:.3g} {unit}, the model's images {least:.2g} to {high:.2g}"
+        figures = f"{what} {features[name]:.3g} {unit}, the model's images {least:.3g} to {high:.3g}"
         said.append(f"{meaning} ({figures})" if meaning else figures)
     return tuple(said)
 
