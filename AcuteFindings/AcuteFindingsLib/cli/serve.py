@@ -1,5 +1,6 @@
 """`acutefindings serve`: a web page and an HTTP API."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -95,4 +96,7 @@ def serve(
 
 
 def _say(line: str) -> None:
-    out_console.print(plain(line))
+    # A log on a full disk, a reader that has gone, as `head` does (`PlainConsole` would end): studies are read all the
+    # same.
+    with suppress(OSError, SystemExit):
+        out_console.print(plain(line))

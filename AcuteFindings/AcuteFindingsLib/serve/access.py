@@ -7,8 +7,9 @@ sending forms (so the Origin and Sec-Fetch-Site headers are checked; W3C Fetch M
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
+
+from starlette.requests import cookie_parser
 
 from AcuteFindingsLib.errors import ServeError
 from AcuteFindingsLib.serve.problem import problem
@@ -104,7 +105,7 @@ class Access:
         kind, _, secret = sent.partition(" ")
         token = token_of(tokens, secret.strip()) if kind.casefold() == "bearer" else None
         if token is None and not sent:
-            token = token_of_cookie(tokens, _cookie(heard.one(b"cookie")))
+            token = token_of_cookie(tokens, cookie_parser(heard.one(b"cookie")).get(COOKIE, ""))
             if token is not None and not safe and heard.one(PAGE_HEADER) != PAGE_VALUE.decode():
                 return 403, "A page changes something only with the header X-AcuteFindings: page.", {}
         scope["state"]["token"] = token
@@ -144,15 +145,6 @@ def _name_of(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.rpartition(":")[0] if host.count(":") == 1 else host
-
-
-def _cookie(text: str) -> str:
-    cookies: SimpleCookie = SimpleCookie()
-    try:
-        cookies.load(text)
-    except CookieError:
-        return ""
-    return cookies[COOKIE].value if COOKIE in cookies else ""
 
 
 def _limited(receive: Receive) -> Receive:

@@ -32,12 +32,16 @@ def remove_study(store: Store, key: str) -> None:
     with folder.alone(key) as alone:
         if not alone:
             raise Problem(409, _BUSY)
+        # Goes last: a study whose removal is cut short is still known as uploaded, and can be removed again. On a full
+        # disk it is not written, for nothing is to hinder a removal that makes room.
+        with suppress(OSError):
+            folder.write(record)
         try:
             remove_results(folder.results(key))
         except ExportError as error:
             raise Problem(409, _BUSY) from error
-        folder.forget(key)
         store.forget(key)
+        folder.forget(key)
 
 
 class Expiry:

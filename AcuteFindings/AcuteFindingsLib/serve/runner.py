@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, StudyError
 from AcuteFindingsLib.last_resort import expected, sentence, write_log
@@ -81,6 +82,10 @@ class Runner:
             except AcuteFindingsError as error:
                 self._end(job.id, [str(error)])
                 continue
+            # Whatever one upload holds, the others are read.
+            except Exception as error:
+                self._failed([job], error)
+                continue
             exams += found
             owner |= {id(exam): job.id for exam in found}
         answers: dict[str, list[Answer]] = {job_id: [] for job_id in owner.values()}
@@ -143,7 +148,9 @@ class Runner:
             if len(said_of_all) == 1:
                 # It could not be read at all, so it is no detector's study: the job says so, once.
                 for outcome in outcomes:
-                    self._store.folder.forget(outcome.record.key)
+                    # Unless an upload before this one, for one detector, put it on the list.
+                    if self._store.item(outcome.record.key) is None:
+                        self._store.folder.forget(outcome.record.key)
                 outcomes, lost = [], [*said_of_all, *lost]
         for outcome in outcomes:
             self._store.put(outcome.record)
@@ -174,9 +181,11 @@ class Runner:
         """Return a sentence without the paths of this computer, which are nobody's business elsewhere."""
         # Path.home raises for an account without one.
         home = os.path.expanduser("~")  # noqa: PTH111
-        for place in (self._board.files.folder, self._reading.out, tempfile.gettempdir(), home):
+        places = (self._reading.out, Path(tempfile.gettempdir()), *self._reading.model_folders, Path(home))
+        # Accounts of services may have the root as their home.
+        for place in sorted({str(place) for place in places if place.name}, key=len, reverse=True):
             # With what lies below: a key, a number.
-            said = re.sub(rf"(--out )?{re.escape(str(place))}(/[\w.-]+)*", "the server's folder", said)
+            said = re.sub(rf"(--out )?{re.escape(place)}(/[\w.-]+)*", "the server's folder", said)
         return said[:1].upper() + said[1:]
 
 

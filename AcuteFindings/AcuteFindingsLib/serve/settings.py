@@ -26,8 +26,6 @@ class ServeSettings:
         Where it listens.
     tokens
         Who may ask; none where only this computer can reach it.
-    secure
-        Whether it speaks https itself.
     device, model_folders
         As `worklist.reading.ReadSettings` has them.
     keep_days
@@ -42,7 +40,6 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: int = 8080
     tokens: tuple[Token, ...] = ()
-    secure: bool = False
     device: str = "auto"
     model_folders: tuple[Path, ...] = field(default=())
     keep_days: float = 30.0

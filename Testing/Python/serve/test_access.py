@@ -131,6 +131,13 @@ def test_cookies_end_and_are_worth_nothing_for_another_token(app, monkeypatch):
     assert status(good) == 401
 
 
+def test_cookies_of_other_programs_on_the_same_host_do_not_hide_ours(app):
+    client = app(tokens=(TOKEN,))
+    for others in ('{"a": 1}=x', "a[0]=1", "nothing", "=;;"):
+        headers = {"Cookie": f"{others}; acutefindings={cookie_for(TOKEN)}; b=2"}
+        assert client.get("/api/v1/studies", headers=headers).status_code == 200, others
+
+
 def test_every_answer_carries_the_headers_that_browsers_heed(app, uploaded):
     key = uploaded().key
     client = app()

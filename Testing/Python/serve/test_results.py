@@ -1,5 +1,6 @@
 """What is known of a study, in every form; what is gone or damaged is a sentence, never a failure of the server."""
 
+import errno
 import io
 import json
 import shutil
@@ -14,6 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from AcuteFindingsLib.detectors.finding import load_finding
+from AcuteFindingsLib.errors import WorklistError
 from AcuteFindingsLib.scene.nodes import ROLE
 from AcuteFindingsLib.serve import evidence
 from AcuteFindingsLib.serve.board import Board
@@ -22,7 +24,7 @@ from AcuteFindingsLib.serve.removal import Expiry
 from AcuteFindingsLib.serve.runner import Runner
 from AcuteFindingsLib.serve.settings import ServeSettings
 from AcuteFindingsLib.worklist.engines.local import LocalEngine
-from AcuteFindingsLib.worklist.records import now
+from AcuteFindingsLib.worklist.records import ResultsFolder, now
 from AcuteFindingsLib.worklist.store import Store
 
 ROUTES = (
@@ -206,6 +208,28 @@ def test_an_uploaded_study_is_removed_with_its_answers_and_what_others_put_there
     store.close()
 
 
+def test_a_removal_that_was_cut_short_can_be_repeated_and_a_full_disk_does_not_hinder_it(
+    app, uploaded, tmp_path, monkeypatch
+):
+    key = uploaded().key
+    client = app()
+
+    def away(*_given):
+        raise WorklistError("The database is away.")
+
+    def full(*_given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "forget", away)
+        assert client.delete(f"/api/v1/studies/{key}").status_code == 503
+    monkeypatch.setattr(ResultsFolder, "write", full)
+    assert client.delete(f"/api/v1/studies/{key}").status_code == 204
+    assert client.get("/api/v1/studies").json()["total"] == 0
+    assert list((tmp_path / "results" / "records").glob("*.json")) == []
+    assert not (tmp_path / "results" / key).exists()
+
+
 def test_what_a_batch_read_is_not_removed(app, uploaded):
     key = uploaded(origin="").key
     client = app()
@@ -293,3 +317,18 @@ def test_sentences_name_no_place_of_this_computer(said, tmp_path):
     assert "/" not in told
     assert "server's folder" in told
     assert told[0].isupper()
+
+
+@pytest.mark.parametrize("home", ["/", "/srv/readers"])
+def test_sentences_keep_their_slashes_where_an_account_has_the_root_as_its_home(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", home)
+    results, models = tmp_path / "results", Path("/opt/models")
+    store = Store(results)
+    settings = ServeSettings(results, model_folders=(models,))
+    runner = Runner(settings, Board(JobFiles(results)), store, LocalEngine())
+    said = "Slices 3/4 and 5/6 differ."
+    assert runner._without_place(said) == said
+    assert runner._without_place(f"The model in {models}/mine is damaged.") == (
+        "The model in the server's folder is damaged."
+    )
+    store.close()

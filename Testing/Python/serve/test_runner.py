@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from AcuteFindingsLib.cli import serve as command
 from AcuteFindingsLib.errors import CancelledError, EngineError
 from AcuteFindingsLib.serve import runner as module
 from AcuteFindingsLib.serve.board import Board
 from AcuteFindingsLib.serve.job_files import Job, JobFiles
 from AcuteFindingsLib.serve.runner import Runner
 from AcuteFindingsLib.serve.settings import ServeSettings
+from AcuteFindingsLib.worklist.exams import find_exams
 from AcuteFindingsLib.worklist.reading import Outcome
-from AcuteFindingsLib.worklist.records import UPLOAD, Record, now
+from AcuteFindingsLib.worklist.records import UPLOAD, Record, ResultsFolder, now
 from AcuteFindingsLib.worklist.store import Store
 
 RECORD = Record("a" * 20, "hemorrhage", "done", verdict="negative", probability=0.1, finished=now(), origin=UPLOAD)
@@ -52,7 +54,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
         board, store = Board(files), Store(results)
         jobs = []
         for number in range(count):
-            job = files.new("auto", None, 30.0)
+            job = replace(files.new("auto", None, 30.0), created=f"2026-01-01T00:00:0{number}.000+00:00")
             (files.files(job.id) / "00001.nii").write_text(str(number))
             board.add(job)
             jobs.append(job)
@@ -100,6 +102,33 @@ def test_an_engine_that_fails_fails_its_job_and_reads_the_next(run, error, monke
     assert [job.state for job in jobs] == ["failed", "done"]
     assert jobs[0].text.endswith(".")
     assert "secret" not in jobs[0].text
+
+
+def test_an_upload_that_cannot_be_looked_at_fails_alone(run, monkeypatch):
+    seen = []
+
+    def look(folder, **_more):
+        seen.append(folder)
+        if len(seen) == 1:
+            raise RuntimeError("secret")
+        return find_exams(folder)
+
+    monkeypatch.setattr(module, "find_exams", look)
+    monkeypatch.setattr(module, "write_log", lambda *_given, **_more: None)
+    _board, jobs = run(Engine([Outcome(RECORD)], workers=2), count=2)
+    assert [job.state for job in jobs] == ["failed", "done"]
+    assert "secret" not in jobs[0].text
+
+
+def test_what_cannot_be_read_by_any_detector_leaves_the_record_of_an_earlier_upload_for_one(run, tmp_path):
+    failed = [replace(RECORD, key=letter * 20, state="failed", said="It is damaged.") for letter in "ab"]
+    folder = ResultsFolder(tmp_path / "results")
+    for record in failed:
+        folder.write(record)
+    _board, jobs = run(Engine([Outcome(failed[0])], [Outcome(one) for one in failed]), count=2)
+    assert jobs[0].studies == (failed[0].key,)
+    assert jobs[1].text == "It is damaged."
+    assert [record.key for record in folder.records()] == [failed[0].key]
 
 
 def test_a_wish_to_stop_one_job_of_several_leaves_the_others_to_be_read(run):
@@ -154,3 +183,25 @@ def test_what_cannot_be_kept_for_want_of_room_is_read_again_after_a_restart(run,
     again = Board(JobFiles(tmp_path / "results"))
     assert again.get(job.id).state == "waiting"
     assert (again.files.files(job.id) / "00001.nii").is_file()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "x"), OSError(errno.ENOSPC, "x")])
+def test_an_output_that_nobody_takes_any_more_stops_no_reading(monkeypatch, tmp_path, error):
+    stream = (tmp_path / "output").open("w")
+
+    class Closed:
+        encoding = "utf-8"
+        fileno = stream.fileno
+
+        def write(self, _text):
+            raise error
+
+        def flush(self):
+            raise error
+
+        def isatty(self):
+            return False
+
+    monkeypatch.setattr(command.out_console, "file", Closed())
+    with stream:
+        command._say("a line")
