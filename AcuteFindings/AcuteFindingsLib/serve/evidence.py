@@ -2,9 +2,11 @@
 
 import io
 import json
+import struct
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from AcuteFindingsLib.detectors.finding import Finding, finding_from_dict
 from AcuteFindingsLib.errors import AcuteFindingsError
 from AcuteFindingsLib.export.chart import finding_chart
 from AcuteFindingsLib.export.report_tables import label_meanings
+from AcuteFindingsLib.json_text import parse_json
 from AcuteFindingsLib.models.package import ModelPackage
 from AcuteFindingsLib.names import below
 from AcuteFindingsLib.places import temporary_folder
@@ -36,20 +39,34 @@ _UNPACKING = threading.BoundedSemaphore(2)
 _KEPT, _LARGEST_KEPT = 16, 4 * 2**20
 DAMAGED = "The results of this study are damaged; have it read again."
 _GONE = "The results of this study were removed meanwhile."
+# What comes of a finding that says something other than a finding says: a later version's, a damaged one.
+_OTHERWISE = (
+    AcuteFindingsError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, struct.error,
+)  # fmt: skip
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Raise `Problem` where results do not say what results say."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Problem(404, _GONE) from error
+    except (OSError, *_OTHERWISE) as error:
+        raise Problem(404, DAMAGED) from error
 
 
 def read_finding(folder: Path) -> dict[str, Any]:
     """Return a finding as its file has it; raises `Problem` where there is none."""
     try:
         with (folder / FINDING).open("rb") as stream:
-            data = json.loads(stream.read(budgets().text_bytes))
+            text = stream.read(budgets().text_bytes + 1)
     except FileNotFoundError as error:
         raise Problem(404, NO_FINDING) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise Problem(404, DAMAGED) from error
-    if not isinstance(data, dict):
-        raise Problem(404, DAMAGED)
-    return data
+    with damage_told():
+        return dict(parse_json(text))
 
 
 def edition(folder: Path) -> str:
@@ -63,7 +80,7 @@ def edition(folder: Path) -> str:
 
 def chart(finding: dict[str, Any]) -> dict[str, Any]:
     """Return what a chart of the slices shows; raises `Problem` where the finding lacks it."""
-    try:
+    with damage_told():
         slices, runs = finding["slices"], finding["positive_runs"]
         main = finding["main_label"]
         labels = sorted(slices[0]["probabilities"], key=lambda label: label != main) if slices else []
@@ -83,14 +100,13 @@ def chart(finding: dict[str, Any]) -> dict[str, Any]:
             ],
             "runs": runs,
         }
-    except (KeyError, TypeError, ValueError) as error:
-        raise Problem(404, DAMAGED) from error
 
 
 def chart_picture(finding: dict[str, Any], packages: list[ModelPackage]) -> bytes:
     """Return the chart as SVG; raises `Problem` where there are fewer than two slices."""
-    said = without_images(finding)
-    drawn = finding_chart(said, label_meanings(said, packages))
+    with damage_told():
+        said = without_images(finding)
+        drawn = finding_chart(said, label_meanings(said, packages))
     if drawn is None:
         raise Problem(404, "A single image has no chart of slices.")
     return str(drawn).encode()
@@ -146,22 +162,18 @@ def finding_archive(folder: Path) -> bytes:
     """Return a zip of the finding with its masks and heat map, which `load_finding` reads when it is unpacked."""
     data = read_finding(folder)
     packed = io.BytesIO()
-    try:
+    with damage_told():
         names = [entry["file"] for entry in data["masks"]] + ([data["heatmap"]["file"]] if data["heatmap"] else [])
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(FINDING, json.dumps(data, allow_nan=False), compress_type=zipfile.ZIP_DEFLATED)
             for name in names:
                 archive.write(below(folder, name), name)
-    except FileNotFoundError as error:
-        raise Problem(404, _GONE) from error
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise Problem(404, DAMAGED) from error
     return packed.getvalue()
 
 
 def _mask_file(folder: Path) -> bytes:
     finding = read_finding(folder)
-    try:
+    with damage_told():
         entries = finding["masks"]
         if not entries:
             raise Problem(404, "This finding has no masks.")
@@ -174,8 +186,6 @@ def _mask_file(folder: Path) -> bytes:
             labels[mask != 0] = value
         assert labels is not None
         return b"".join(nifti_pieces(labels, labels.shape, labels.dtype, np.array(finding["ijk_to_ras"], float)))
-    except (AcuteFindingsError, KeyError, TypeError, ValueError) as error:
-        raise Problem(404, DAMAGED) from error
 
 
 def _scene_volume_file(folder: Path) -> bytes:
@@ -190,12 +200,10 @@ def _scene_volume_file(folder: Path) -> bytes:
 
 def _heatmap_file(folder: Path) -> bytes:
     finding = read_finding(folder)
-    try:
+    with damage_told():
         if not finding["heatmap"]:
             raise Problem(404, "This finding has no heat map.")
         image = read_image(below(folder, finding["heatmap"]["file"]))
-    except (AcuteFindingsError, KeyError, TypeError, ValueError) as error:
-        raise Problem(404, DAMAGED) from error
     array = sitk.GetArrayViewFromImage(image)
     return b"".join(nifti_pieces(array, array.shape, array.dtype, image_ijk_to_ras(image)))
 
@@ -221,7 +229,5 @@ def _kept(folder: Path, which: str, make: Callable[[Path], bytes]) -> bytes:
 
 def without_images(finding: dict[str, Any]) -> Finding:
     """Return a finding without masks and heat map; raises `Problem` where it is damaged."""
-    try:
+    with damage_told():
         return finding_from_dict({**finding, "masks": [], "heatmap": None}, Path())
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise Problem(404, DAMAGED) from error

@@ -71,16 +71,16 @@ def get_finding(study_id: str, here: Here, request: Request) -> Response:
 def get_sheet(study_id: str, here: Here) -> Any:
     """Return the finding in the words of panel and report: verdict with its marks, measurements, labels, runs."""
     found = evidence.read_finding(_results(here, study_id))
-    try:
+    with evidence.damage_told():
         return sheet_of(evidence.without_images(found), _packages_of(here, found))
-    except (KeyError, TypeError, ValueError) as error:
-        raise Problem(404, evidence.DAMAGED) from error
 
 
 @router.get("/studies/{study_id}/chart", response_model=ChartBody, responses=answers(404), summary="The chart")
 def get_chart(study_id: str, here: Here) -> Any:
     """Return the probability of every label on every slice, in numbers."""
-    return evidence.chart(evidence.read_finding(_results(here, study_id)))
+    found = evidence.chart(evidence.read_finding(_results(here, study_id)))
+    with evidence.damage_told():
+        return ChartBody.model_validate(found)
 
 
 @_shown("chart.svg", "image/svg+xml", "The chart, drawn")

@@ -160,10 +160,18 @@ def test_damaged_and_missing_results_are_told_in_a_sentence(app, uploaded, tmp_p
     client = app()
     folder = tmp_path / "results" / key
     whole = (folder / "finding.json").read_text()
-    for damaged in ("", "{", "[]", "{}", whole.replace("masks/first.nrrd", "../../../etc/passwd"), '{"slices": 3}'):
+    for damaged in (
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        "{}",
+        whole.replace("masks/first.nrrd", "../../../etc/passwd"),
+        '{"slices": 3}',
+    ):
         (folder / "finding.json").write_text(damaged)
         evidence._remembered.cache_clear()
-        for name in ROUTES:
+        for name in (*ROUTES, "sheet"):
             answer = client.get(f"/api/v1/studies/{key}/{name}")
             assert answer.status_code in (200, 404), name
             if answer.status_code == 404:
@@ -178,6 +186,32 @@ def test_damaged_and_missing_results_are_told_in_a_sentence(app, uploaded, tmp_p
     for name in ROUTES:
         assert client.get(f"/api/v1/studies/{key}/{name}").status_code in (200, 404), name
     assert client.get(f"/api/v1/studies/{key}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("verdict", "label"), None), (("main_label",), []), (("slice_threshold",), "x"), (("ijk_to_ras",), [[1]]),
+        (("positive_runs",), [[0, 99]]), (("slices", 0, "probabilities"), [[1]]), (("slices", 0, "position_ras"), None),
+        (("masks", 1, "file"), "heatmap.nrrd"), (("masks",), {"file": 1}), (("model",), 3), (("heatmap",), [1]),
+    ],
+)  # fmt: skip
+def test_a_finding_of_which_a_part_says_something_else_is_told_in_a_sentence(app, uploaded, tmp_path, place, value):
+    key = uploaded().key
+    client = app()
+    file = tmp_path / "results" / key / "finding.json"
+    data = json.loads(file.read_text())
+    *way, last = place
+    part = data
+    for step in way:
+        part = part[step]
+    part[last] = value
+    file.write_text(json.dumps(data))
+    evidence._remembered.cache_clear()
+    answers = {name: client.get(f"/api/v1/studies/{key}/{name}") for name in (*ROUTES, "sheet")}
+    assert {answer.status_code for answer in answers.values()} == {200, 404}
+    for answer in answers.values():
+        assert answer.status_code == 200 or answer.json()["detail"].endswith(".")
 
 
 def test_results_that_are_removed_while_they_are_sent_arrive_whole(app, uploaded, tmp_path):
