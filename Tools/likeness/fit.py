@@ -68,6 +68,8 @@ DRAWN: dict[str, tuple[Draw, Alter, str]] = {
     "pneumothorax": (radiograph_phantom, radiograph_version, "computer-made chest radiographs"),
 }
 COUNTS = {"pe": 90, "hemorrhage": 120, "pneumothorax": 200}
+TELLS_PHANTOMS = {"pe": True, "hemorrhage": False, "pneumothorax": False}
+"""Whether the features tell every real image at hand from phantoms: not the real head CT, nor each of 361 films."""
 SHIPPED = {
     "pe": {"pe-sequence-small": (PHANTOMS,)},
     "hemorrhage": {"hemorrhage-radnet-small": (PHANTOMS, "phantom-slices", "slices")},
@@ -155,7 +157,9 @@ def main() -> None:
         read_package(ROOT / "Resources" / "Models" / model).sha256: [name for name in made_from if name in names]
         for model, made_from in SHIPPED[asked.kind].items()
     }
-    data = {"format": FORMAT_VERSION, "models": models, "sets": [one.to_dict() for one in sets]}
+    told = TELLS_PHANTOMS[asked.kind]
+    written = [one.to_dict() for one in sets]
+    data = {"format": FORMAT_VERSION, "tells_phantoms": told, "models": models, "sets": written}
     asked.out.mkdir(parents=True, exist_ok=True)
     target = asked.out / f"{asked.kind}.json"
     target.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

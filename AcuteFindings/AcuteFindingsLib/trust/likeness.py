@@ -4,6 +4,9 @@ A kind of detector measures a few features of a study (`DetectorKind.features`).
 model was made from lies in ``Resources/Likeness``, one file a kind: sets of images with mean and scatter of their
 features, and which model was made from which sets. A study is like a set within the Mahalanobis distance that holds
 most of the set's own images that the fit did not see; it is like a model's images where it is like one of its sets.
+
+Where the features of a kind do not tell patients from phantoms (``"tells_phantoms"`` of its file), the header must say
+that a study is a phantom, or a model made from phantoms alone gives no plain verdict on it.
 """
 
 import json
@@ -23,7 +26,8 @@ from AcuteFindingsLib.study.study import Study
 
 FORMAT_VERSION = 1
 PHANTOMS = "phantoms"
-"""Name of the set of computer-made images, which every model whose card says `phantoms_only` was made from."""
+OF_PHANTOMS = (PHANTOMS, "phantom-slices")
+"""Names of the sets of computer-made images, which every model whose card says `phantoms_only` was made from."""
 
 UNLIKE = "Unlike the images that this model was made from"
 """Begins what a verdict says where likeness changed it."""
@@ -32,8 +36,8 @@ UNLIKE = "Unlike the images that this model was made from"
 _MOST_NAMED = 3
 # A feature is named where it lies this many standard deviations from the mean.
 _FAR = 2.5
-# Of the features so many must be there; and the distance that is stated where it is larger.
-_LEAST_SHARE, _FURTHEST = 0.5, 99.0
+# The distance that is stated where it is larger, or where what all images of a set show is not there.
+_FURTHEST = 99.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class ImageSet:
         ``(n, n)``: takes the difference from `mean` to a vector whose length is the Mahalanobis distance.
     limit
         Distance within which a study is like the set.
+    lacking
+        Names of features that could not be measured in some of the set's images; the others were in all of them.
     """
 
     name: str
@@ -72,6 +78,7 @@ class ImageSet:
     limit: float
     license: str = ""
     holds: tuple[tuple[str, float, float], ...] = ()
+    lacking: tuple[str, ...] = ()
 
     def holds_for(self, features: dict[str, float]) -> bool:
         """Whether a study is of the kind that the set's images are of."""
@@ -80,11 +87,16 @@ class ImageSet:
     def distance(self, features: dict[str, float]) -> float:
         """Return the Mahalanobis distance in units of the limit.
 
-        A feature that is missing counts as the mean; where most are, the image shows something else altogether.
+        A feature that some of the set's images lack too counts as the mean where it is missing. A study in which
+        something cannot be measured that could be in all of them shows something else, and is as far as can be.
         """
-        if sum(name in features for name in self.features) < _LEAST_SHARE * len(self.features):
+        if self.missing(features):
             return _FURTHEST
         return min(_FURTHEST, float(np.linalg.norm(self.whiten @ self._difference(features)) / self.limit))
+
+    def missing(self, features: dict[str, float]) -> list[str]:
+        """Return the features that are missing and that all of the set's images have."""
+        return [name for name in self.features if name not in features and name not in self.lacking]
 
     def far(self, features: dict[str, float]) -> dict[str, float]:
         """Return by how many standard deviations features are off that lie far from the set's, furthest first."""
@@ -105,6 +117,7 @@ class ImageSet:
             "count": self.count,
             "license": self.license,
             "holds": [list(one) for one in self.holds],
+            "lacking": list(self.lacking),
             "features": list(self.features),
             "mean": _rounded(self.mean),
             "spread": _rounded(self.spread),
@@ -134,6 +147,7 @@ def image_set(data: dict[str, Any]) -> ImageSet:
         limit=float(data["limit"]),
         license=str(data.get("license", "")),
         holds=tuple((str(name), float(low), float(high)) for name, low, high in data.get("holds", ())),
+        lacking=tuple(str(name) for name in data.get("lacking", ())),
     )
 
 
@@ -151,20 +165,37 @@ def likeness_of(
     further
         Sets of a site's own images on which the model was calibrated: a study like them is like the model's.
     """
+    if _of_phantoms_but_not_one(study, kind, package):
+        return Likeness("unlike", unlike=("not a phantom by its header, and the model was made from phantoms alone",))
     if not kind.features:
         return Likeness("unknown")
     measured: dict[str, float] = load_reference(kind.features)(study)
     kept = {name: float(f"{value:.4g}") for name, value in measured.items() if np.isfinite(value)}
-    sets = [one for one in (*sets_of(kind, package), *further) if one.holds_for(kept)]
-    if not sets:
+    known = (*sets_of(kind, package), *further)
+    if not known:
         return Likeness("unknown", features=kept)
+    sets = [one for one in known if one.holds_for(kept)]
+    made_from = "; ".join(f"{one.told} ({one.count})" for one in sets or known)
+    if not sets:
+        return Likeness("unlike", _FURTHEST, made_from, ("another kind of study than any of the model's images",), kept)
     near = min(sets, key=lambda one: one.distance(kept))
     distance = near.distance(kept)
-    made_from = "; ".join(f"{one.told} ({one.count})" for one in sets)
     if distance <= 1:
         return Likeness("like", round(distance, 3), made_from, features=kept)
     flags = load_reference(kind.flags) if kind.flags else {}
     return Likeness("unlike", round(distance, 3), made_from, _words(near, kept, flags), kept)
+
+
+def _of_phantoms_but_not_one(study: Study, kind: DetectorKind, package: ModelPackage) -> bool:
+    """Whether a model never saw a patient, the features of its kind do not tell patients, and this may be one."""
+    told = _read(resource_path("Likeness") / f"{kind.id}.json").tells_phantoms
+    return package.card.training_data.phantoms_only and not study.is_phantom and not told
+
+
+def unmeasured(kind: DetectorKind, package: ModelPackage, further: tuple[ImageSet, ...] = ()) -> Likeness:
+    """Return the likeness of a study whose features could not be measured; parameters as for `likeness_of`."""
+    known = (*sets_of(kind, package), *further)
+    return Likeness("unlike", unlike=("it could not be measured",)) if known else Likeness("unknown")
 
 
 def sets_of(kind: DetectorKind, package: ModelPackage) -> tuple[ImageSet, ...]:
@@ -172,7 +203,7 @@ def sets_of(kind: DetectorKind, package: ModelPackage) -> tuple[ImageSet, ...]:
     known = _read(resource_path("Likeness") / f"{kind.id}.json")
     names = known.models.get(package.sha256, ())
     if not names and package.card.training_data.phantoms_only:
-        names = (PHANTOMS,)
+        names = OF_PHANTOMS
     return tuple(known.sets[name] for name in names if name in known.sets)
 
 
@@ -180,14 +211,16 @@ def after_likeness(verdict: Verdict, likeness: Likeness) -> Verdict:
     """Return the verdict on a study: indeterminate where the study is unlike the images of the model."""
     if likeness.label != "unlike":
         return verdict
-    text = f"{UNLIKE}; by the model's own rule it would be {verdict.label}. {verdict.explanation}"
-    return replace(verdict, label="indeterminate", by_rule=verdict.by_rule or verdict.label, explanation=text)
+    rule = verdict.by_rule or verdict.label
+    text = f"{UNLIKE}; by the model's own rule it would be {rule}. {verdict.explanation}"
+    return replace(verdict, label="indeterminate", by_rule=rule, explanation=text)
 
 
 @dataclass(frozen=True)
 class _Known:
     sets: dict[str, ImageSet]
     models: dict[str, tuple[str, ...]]
+    tells_phantoms: bool = False
 
 
 @cache
@@ -196,22 +229,26 @@ def _read(path: Path) -> _Known:
         return _Known({}, {})
     data = json.loads(path.read_text(encoding="utf-8"))
     sets = {entry["name"]: image_set(entry) for entry in data["sets"]}
-    return _Known(sets, {sha: tuple(names) for sha, names in data["models"].items()})
+    models = {sha: tuple(names) for sha, names in data["models"].items()}
+    return _Known(sets, models, bool(data.get("tells_phantoms", False)))
 
 
 def _words(one: ImageSet, features: dict[str, float], flags: dict[str, tuple[str, str]]) -> tuple[str, ...]:
-    """Say in which features a study is far from a set; first those that have a meaning of their own."""
-    found = [(flags.get(name, ("", ""))[score > 0], name) for name, score in one.far(features).items()]
-    found.sort(key=lambda item: not item[0])
-    said = []
-    for meaning, name in found[:_MOST_NAMED]:
+    """Say what of a study is far from a set: first what has a meaning of its own, then what could not be measured."""
+    meant, plain = [], []
+    for name, score in one.far(features).items():
         # Features are named "what, unit".
         what, _, unit = name.rpartition(", ")
         low, high = one.usual(name)
         least = max(0.0, low) if unit.startswith("%") else low
         figures = f"{what} {features[name]:.3g} {unit}, the model's images {least:.3g} to {high:.3g}"
-        said.append(f"{meaning} ({figures})" if meaning else figures)
-    return tuple(said)
+        meaning = flags.get(name, ("", ""))[score > 0]
+        if meaning:
+            meant.append(f"{meaning} ({figures})")
+        else:
+            plain.append(figures)
+    missing = [f"too little to measure: {name.rpartition(', ')[0]}" for name in one.missing(features)]
+    return (*meant, *missing, *plain)[:_MOST_NAMED]
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -34,7 +34,8 @@ def fit_images(
     Parameters
     ----------
     rows
-        Features of each image; a feature that one of them lacks counts as the mean of the others.
+        Features of each image; a feature that one of them lacks counts as the mean of the others, and may be missing in
+        a study too (`ImageSet.lacking`).
     name, told, license, holds
         As `ImageSet` has them. What the set holds for is not among its features.
     kept
@@ -64,7 +65,8 @@ def fit_images(
     limit = float(np.sort(away)[rank - 1])
     mean, spread, whiten = _scatter(values)
     count = len(set(groups)) if groups is not None else len(rows)
-    return ImageSet(name, told, count, names, mean, spread, whiten, limit, license, holds)
+    lacking = tuple(key for key, missing in zip(names, np.isnan(values).any(axis=0), strict=True) if missing)
+    return ImageSet(name, told, count, names, mean, spread, whiten, limit, license, holds, lacking)
 
 
 def usable_features(rows: list[dict[str, float]]) -> tuple[str, ...]:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from AcuteFindingsLib.detectors.acquisition import acquisition_of
 from AcuteFindingsLib.detectors.finding import load_finding
 from AcuteFindingsLib.detectors.load import load_detector
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.jobs.arrays import load_result, load_study, save_study
 from AcuteFindingsLib.study.reader import read_study
 from AcuteFindingsLib.study.study import SourceSlice
+from AcuteFindingsLib.trust.weigh import weigh
 
 pytestmark = pytest.mark.slow
 
@@ -144,8 +146,11 @@ def test_detect_gives_what_the_detector_gives_in_process(
     assert answer["result"] == {"finding": str(tmp_path / "out" / "finding.json")}
     found = load_result(tmp_path / "out")
     loaded = load_detector(detector, device="cpu", folders=(tiny_models,))
-    expected = loaded.detector.run(load_study(folder))
-    expected = replace(expected, model=replace(expected.model, chosen=loaded.why, beside=found.model.beside))
+    read = load_study(folder)
+    expected = loaded.detector.run(read)
+    identity = replace(expected.model, chosen=loaded.why, beside=found.model.beside)
+    expected = replace(expected, model=identity, acquisition=acquisition_of(read))
+    expected = weigh(expected, read, kind=find_kind(detector), package=loaded.package)
     assert {item.task for item in found.model.beside} == set(loaded.companions)
     assert f"tiny-{detector}" == found.model.id
     assert {**found.to_dict(), "timings": 0, "warnings": 0} == {**expected.to_dict(), "timings": 0, "warnings": 0}

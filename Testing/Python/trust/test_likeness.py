@@ -46,10 +46,32 @@ def test_nearly_all_of_a_sets_images_are_within_its_limit_and_others_are_not():
     assert one.distance({"a, HU": 12.0, "b, %": 18.0}) > 1
 
 
-def test_a_missing_feature_does_not_count_but_an_image_without_most_of_them_is_unlike():
+def test_a_study_without_a_feature_that_all_images_have_is_unlike_and_says_so(phantom: Study, shipped: ModelPackage):
     one = fit_images(ROWS, name="n", told="t")
-    assert one.distance({"a, HU": 10.0}) < 1
+    assert one.distance({"a, HU": 10.0}) > 1
     assert one.distance({}) > 1
+    of_air = replace(phantom, array=np.full_like(phantom.array, -1000))
+    likeness = likeness_of(of_air, kind=PE, package=shipped)
+    assert likeness.label == "unlike"
+    assert any(words.startswith("too little to measure: ") for words in likeness.unlike)
+
+
+def test_a_feature_that_some_images_lack_may_be_missing():
+    rows = [{"b, %": row["b, %"]} if number % 7 == 0 else row for number, row in enumerate(ROWS)]
+    one = fit_images(rows, name="n", told="t")
+    assert one.lacking == ("a, HU",)
+    assert image_set(one.to_dict()).lacking == one.lacking
+    assert one.distance({"b, %": 20.0}) < 1 < one.distance({"a, HU": 10.0})
+
+
+def test_a_study_that_no_set_holds_for_is_unlike(phantom: Study):
+    """Such as a single slice to a model that was made from stacks alone."""
+    card = SimpleNamespace(training_data=SimpleNamespace(phantoms_only=False))
+    package = SimpleNamespace(sha256="0" * 64, card=card)
+    other = fit_images(ROWS, name="n", told="t", holds=(("a, HU", 9.0, 11.0),))
+    likeness = likeness_of(phantom, kind=PE, package=package, further=(other,))
+    assert likeness.label == "unlike"
+    assert likeness.unlike
 
 
 def test_too_few_images_are_refused():
@@ -70,7 +92,9 @@ def test_an_unlike_study_has_no_plain_verdict_and_keeps_what_the_rule_said():
     assert (verdict.label, verdict.by_rule, verdict.probability) == ("indeterminate", "positive", 0.9)
     assert verdict.explanation.startswith("Unlike the images that this model was made from")
     assert VERDICT.explanation in verdict.explanation
-    assert after_likeness(replace(VERDICT, by_rule="negative"), Likeness("unlike", 2.0)).by_rule == "negative"
+    changed = after_likeness(replace(VERDICT, by_rule="negative"), Likeness("unlike", 2.0))
+    assert changed.by_rule == "negative"
+    assert "by the model's own rule it would be negative" in changed.explanation
 
 
 @pytest.mark.parametrize("label", ["like", "unknown"])
@@ -99,8 +123,25 @@ def test_any_model_made_from_phantoms_alone_has_the_images_of_its_kind(shipped: 
     card = SimpleNamespace(training_data=SimpleNamespace(phantoms_only=True))
     unlisted = SimpleNamespace(sha256="0" * 64, card=card)
     assert [one.name for one in sets_of(PE, unlisted)] == ["phantoms"]
+    assert [one.name for one in sets_of(find_kind("hemorrhage"), unlisted)] == ["phantoms", "phantom-slices"]
     card.training_data.phantoms_only = False
     assert sets_of(PE, unlisted) == ()
+
+
+@pytest.mark.parametrize("drawn", ["hemorrhage", "pneumothorax"])
+def test_a_model_made_from_phantoms_alone_is_unlike_what_does_not_say_that_it_is_one(drawn: str):
+    """Features of heads and films do not tell every patient from a phantom: the header must."""
+    study = phantom_study(
+        make_head_ct(1, matrix=96, slice_spacing=8.0) if drawn == "hemorrhage" else make_chest_xray(1, size=256)
+    )
+    card = SimpleNamespace(training_data=SimpleNamespace(phantoms_only=True))
+    package = SimpleNamespace(sha256="0" * 64, card=card)
+    kind = find_kind(drawn)
+    assert likeness_of(study, kind=kind, package=package).label == "like"
+    unnamed = replace(study, dicom=type(study.dicom)())
+    assert not unnamed.is_phantom
+    assert likeness_of(unnamed, kind=kind, package=package).label == "unlike"
+    assert likeness_of(unnamed, kind=replace(kind, features=""), package=package).label == "unlike"
 
 
 def test_of_a_model_whose_images_nobody_knows_likeness_is_unknown(phantom: Study):
