@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, StudyError
+from AcuteFindingsLib.errors import AcuteFindingsError, CancelledError, StudyError, WorklistError
 from AcuteFindingsLib.last_resort import expected, sentence, write_log
 from AcuteFindingsLib.serve.board import Board
 from AcuteFindingsLib.serve.job_files import Job
@@ -23,7 +23,7 @@ from AcuteFindingsLib.worklist.reading import Outcome, ReadSettings
 from AcuteFindingsLib.worklist.records import now
 from AcuteFindingsLib.worklist.store import Store
 
-_LOOK_SECONDS, _AGAIN_SECONDS = 0.5, 1.0
+_LOOK_SECONDS, _AGAIN_SECONDS, _LIST_SECONDS = 0.5, 1.0, 30.0
 
 
 class Runner:
@@ -61,12 +61,21 @@ class Runner:
                 if jobs:
                     self._read(jobs)
             except CancelledError:
-                for job in self._open(jobs):
-                    self._board.change(job.id, state="waiting", progress=0.0)
+                self._put_back(jobs)
+            # A database that is away, a list on a full disk: what was read lies with its results, and is put on the
+            # list then.
+            except WorklistError as error:
+                self._say(f"Jobs wait until the list can be used again: {sentence(error)}")
+                self._put_back(jobs)
+                self._stopping.wait(_LIST_SECONDS)
             # Whatever one job brings about, the next ones are read.
             except Exception as error:
                 self._failed(jobs, error)
             self._board.drop_removed(jobs)
+
+    def _put_back(self, jobs: list[Job]) -> None:
+        for job in self._open(jobs):
+            self._board.change(job.id, state="waiting", progress=0.0)
 
     def _open(self, jobs: list[Job]) -> list[Job]:
         """Return those of which nothing has become yet."""

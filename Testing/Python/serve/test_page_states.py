@@ -51,6 +51,25 @@ def test_a_new_server_says_that_there_is_no_study_yet(chromium, server: Server):
         expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
 
 
+def test_a_list_that_is_no_longer_live_says_so_and_comes_back_by_itself(chromium, server: Server):
+    tries: list[Route] = []
+
+    def events(route: Route) -> None:
+        tries.append(route)
+        if len(tries) == 1:
+            route.fulfill(content_type="text/event-stream", body="retry: 50\nevent: list\ndata: {}\n\n")
+        else:
+            route.fulfill(status=503, content_type="application/problem+json", body="{}")
+
+    with opened(chromium, "about:blank", faults=False) as page:
+        page.route("**/studies/events", events)
+        page.route("**/studies?*", lambda route: route.abort() if len(tries) > 1 else route.continue_())
+        page.goto(server.address)
+        expect(page.get_by_text("The list cannot be shown")).to_be_visible()
+        page.unroute_all()
+        expect(page.get_by_role("status").filter(has_text="No study yet")).to_be_visible()
+
+
 def test_texts_out_of_files_stay_texts(chromium, server: Server):
     with opened(chromium, "about:blank") as page:
         page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))

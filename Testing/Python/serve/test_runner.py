@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from AcuteFindingsLib.cli import serve as command
-from AcuteFindingsLib.errors import CancelledError, EngineError
+from AcuteFindingsLib.errors import CancelledError, EngineError, WorklistError
 from AcuteFindingsLib.serve import runner as module
 from AcuteFindingsLib.serve.board import Board
 from AcuteFindingsLib.serve.job_files import Job, JobFiles
@@ -129,6 +129,25 @@ def test_what_cannot_be_read_by_any_detector_leaves_the_record_of_an_earlier_upl
     assert jobs[0].studies == (failed[0].key,)
     assert jobs[1].text == "It is damaged."
     assert [record.key for record in folder.records()] == [failed[0].key]
+
+
+def test_jobs_wait_while_the_list_cannot_be_used(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_LIST_SECONDS", 0.01)
+    away = [WorklistError("The database is away.")]
+
+    def put(self, record):
+        if away:
+            raise away.pop()
+        written(self, record)
+
+    written = Store.put
+    monkeypatch.setattr(Store, "put", put)
+    engine = Engine([Outcome(RECORD)], [Outcome(RECORD, skipped=True)])
+    _board, (job,) = run(engine)
+    assert (job.state, job.studies, engine.runs) == ("done", (RECORD.key,), 2)
+    store = Store(tmp_path / "results")
+    assert [item.key for item in store.items()] == [RECORD.key]
+    store.close()
 
 
 def test_a_wish_to_stop_one_job_of_several_leaves_the_others_to_be_read(run):

@@ -1,6 +1,7 @@
 // The HTTP API as functions. Every error that leaves here is a sentence for the person at the screen.
 
 const ROOT = "api/v1/";
+const AGAIN_MS = 3000;
 const UNSAFE = { "X-AcuteFindings": "page" };
 
 export class ApiError extends Error {
@@ -98,22 +99,35 @@ export function upload(files, detector, progress) {
   return { done, abort: () => request.abort() };
 }
 
-/** Call `heard` with the data of each server-sent event `name`; returns what ends it. Rests while the page is hidden. */
+/**
+ * Call `heard` with the data of each server-sent event `name`; returns what ends it. Rests while the page is hidden.
+ *
+ * `lost` is called whenever the stream breaks off or is refused: what is shown may be out of date from then on.
+ */
 export function listen(path, name, heard, lost = () => {}) {
   let source;
+  let again;
   const open = () => {
     source = new EventSource(ROOT + path);
     source.addEventListener(name, (event) => heard(event.data));
-    source.addEventListener("error", () => source.readyState === EventSource.CLOSED && lost());
+    source.addEventListener("error", () => {
+      // What broke off is opened again by the browser, what was refused is not.
+      if (source.readyState === EventSource.CLOSED) again = setTimeout(open, AGAIN_MS);
+      lost();
+    });
+  };
+  const close = () => {
+    clearTimeout(again);
+    source?.close();
   };
   const turn = () => {
-    source?.close();
+    close();
     if (!document.hidden) open();
   };
   document.addEventListener("visibilitychange", turn);
   turn();
   return () => {
     document.removeEventListener("visibilitychange", turn);
-    source?.close();
+    close();
   };
 }

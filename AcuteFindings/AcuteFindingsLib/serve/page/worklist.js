@@ -72,6 +72,8 @@ export function worklistView(place) {
       draw();
     } catch (error) {
       if (error.name === "AbortError") return;
+      // It is said once, however often it is tried.
+      if (body.querySelector(".state.failed")?.textContent.includes(error.message)) return;
       body.replaceChildren(
         state("failed", "The list cannot be shown", error.message, el("button", { type: "button", onclick: load }, "Try again")),
       );
@@ -137,7 +139,7 @@ export function worklistView(place) {
     );
   }
 
-  const end_events = listen("studies/events", "list", () => load());
+  const end_events = listen("studies/events", "list", load, load);
   getJson("detectors", end.signal).then((found) => {
     const kinds = found;
     for (const kind of kinds) detectorFilter.lastChild.append(el("option", { value: kind.id }, kind.finding));
