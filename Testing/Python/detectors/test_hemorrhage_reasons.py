@@ -338,3 +338,28 @@ def test_real_choroid_plexus_is_denser_than_blood_and_alike_on_both_sides(real_h
     codes = {reason.code for reason in reasons(study, drawn)}
     assert {"denser-than-blood", "alike-on-both-sides"} <= codes
     assert "bone-in-outline" not in codes
+
+
+def test_a_skull_that_the_picture_cuts_off_has_no_sides():
+    """Half a head has a middle of its own: what is left of it would be called right."""
+    study = phantom_study(head(kind="intraparenchymal"))
+    width = study.array.shape[2]
+    for half in (slice(0, width // 2), slice(width // 2, width)):
+        part = replace(study, array=study.array[:, :, half])
+        codes = {
+            reason.code for reason in reasons(part, finding_of(part, truth(head(kind="intraparenchymal"))[..., half]))
+        }
+        assert "no-skull-seen" in codes
+        assert "size-and-place" not in codes
+
+
+def test_what_is_drawn_in_air_is_no_blood():
+    drawn = np.zeros_like(head().array, bool)
+    drawn[10, 2:8, 2:8] = True
+    assert told(head(), drawn)["less-dense-than-water"].bearing == "against"
+
+
+def test_an_outline_larger_than_a_brain_is_no_bleed():
+    found = told(head(), np.ones_like(head().array, bool))
+    assert found["larger-than-a-brain"].bearing == "against"
+    assert "size-and-place" not in found

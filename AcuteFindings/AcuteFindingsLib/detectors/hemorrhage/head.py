@@ -21,6 +21,8 @@ _SHARE_OF_LARGEST = 0.5
 # A head that is rounder than this has no long axis that tells how it is turned.
 _ROUND = 1.08
 _MOST_TURN = 0.35
+# In so many slices of the brain bone reaches the edge of the picture where the skull is cut off by it.
+_CUT_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class Head:
 
 
 def small_head(axial: Axial) -> Head | None:
-    """Return a head from its axial view in HU; None where no skull encloses a brain, or too little of one to tell.
+    """Return a head from its axial view in HU; None where no skull encloses a brain, or the picture cuts it off.
+
+    Of a skull that is cut off in its slices the middle, and so left and right, would be guessed.
 
     Slices thinner than 2.5 mm are averaged in groups, so that a long thin series costs no more than a thick one.
     """
@@ -97,8 +101,14 @@ def small_head(axial: Axial) -> Head | None:
         hu[k] = resize_in_plane(part.mean(axis=0, dtype=np.float32)[None], shape)[0]
     spacing = (dz * group, rows * dy / shape[0], columns * dx / shape[1])
     inside = brain_mask(hu, spacing, settings=ADULT)
-    middle = _middle_plane(inside, spacing)
+    middle = None if _cut_off(hu, inside) else _middle_plane(inside, spacing)
     return None if middle is None else Head(hu, inside, _skull(hu), spacing, middle, group)
+
+
+def _cut_off(hu: np.ndarray, inside: np.ndarray) -> bool:
+    brain = hu[inside.any(axis=(1, 2))] > ADULT.bone_hu
+    edge = brain[:, [0, -1]].any(axis=(1, 2)) | brain[:, :, [0, -1]].any(axis=(1, 2))
+    return len(edge) > 0 and bool(edge.mean() >= _CUT_SHARE)
 
 
 def _skull(hu: np.ndarray) -> np.ndarray:

@@ -28,6 +28,8 @@ DOUBT = "no-outline-is-blood"
 
 # Outlines smaller than this neither make nor break the doubt.
 _LEAST_ML = 0.1
+# More than any skull holds; measuring so much takes long.
+_MOST_ML = 2000.0
 # So many of the positive slices must show an outline for all of them to be explained.
 _SHOWN = 0.5
 # Of a heat map so much of its peak counts as where the model looked.
@@ -57,7 +59,7 @@ def reasons(study: Study, finding: Finding) -> tuple[Reason, ...]:
         return (*seen, Reason("density-not-checked", "caution", text, SOURCE))
     head = small_head(axial)
     if head is None:
-        text = "No closed skull with brain in it is seen: outlines, midline and coverage were not checked."
+        text = "No whole skull with brain in it is seen: outlines, sides, midline and coverage were not checked."
         return (*seen, Reason("no-skull-seen", "caution", text, SOURCE))
     depth = depth_mm(head)
     found, planes = _lesion_reasons(axial, head, depth, finding, slices)
@@ -109,12 +111,16 @@ def _drawn_reasons(
     axial: Axial, head: Head, depth: np.ndarray, masks: list[Mask], finding: Finding, slices: Slices
 ) -> tuple[list[Reason], list[int]]:
     drawn = masks[0].array if len(masks) == 1 else np.any([mask.array for mask in masks], axis=0)
+    voxel_ml = float(np.prod(axial.spacing)) / 1000
     parts = outlines(axial.view(drawn))
+    if parts and np.count_nonzero(parts[0][0]) * voxel_ml > _MOST_ML:
+        ml = np.count_nonzero(parts[0][0]) * voxel_ml
+        text = f"{ml:.0f} mL are drawn in one piece, more than a brain holds: this is no outline of a bleed."
+        return [Reason("larger-than-a-brain", "against", text, SOURCE)], []
     lesions = [measure_lesion(axial, head, depth, *part) for part in parts[:MOST_LESIONS]]
     found: list[Reason] = []
     for number, lesion in enumerate(lesions, start=1):
         found += outline_reasons(Named(f"Outline {number}", lesion, slices.at_plane(lesion.plane)))
-    voxel_ml = float(np.prod(axial.spacing)) / 1000
     rest = [(np.count_nonzero(own) * voxel_ml, own, box) for own, box in parts[MOST_LESIONS:]]
     if rest:
         one, together = len(rest) == 1, sum(ml for ml, _, _ in rest)

@@ -77,6 +77,8 @@ def _density(named: Named) -> Reason:
         near = lesion.dense_near_bone >= 0.5
         text = ", most of that at the skull, where bone adds to it." if near else ": part of it is denser than blood."
         return reason("partly-denser-than-blood", "caution", text)
+    if lesion.mean < 0:
+        return reason("less-dense-than-water", "against", ": less than water, so fat or air rather than blood.")
     if lesion.mean < _ACUTE_HU:
         return reason("less-dense-than-blood", "caution", ": less than acute blood, so old or thin blood, or none.")
     return reason("as-dense-as-blood", "for", ": as dense as acute blood, which has about 50 to 90 HU.")
@@ -165,4 +167,4 @@ def _lower(name: str) -> str:
 
 
 def _volume(ml: float) -> str:
-    return f"{ml:.1f} mL" if ml >= 0.95 else f"{ml:.2f} mL"
+    return f"{ml:.1f} mL" if ml >= 0.95 else f"{ml:.2f} mL" if ml >= 0.005 else "less than 0.01 mL"
