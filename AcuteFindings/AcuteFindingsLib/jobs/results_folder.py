@@ -9,6 +9,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -40,6 +41,7 @@ FORMAT_VERSION = 1
 
 _MOST_NAMED = 3
 _WORK, _EARLIER = "partial", "earlier"
+_LEFT = re.compile(rf"\.[0-9a-f]{{8}}\.(?:{_WORK}|{_EARLIER})\.(.+)")
 # What file managers put into any folder.
 _CLUTTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
@@ -120,6 +122,26 @@ def remove_results(out: Path, *, what: str = "--out") -> None:
         (target / MANIFEST).unlink(missing_ok=True)
         with suppress(OSError):
             target.rmdir()
+
+
+def killed_runs(folder: Path) -> list[Path]:
+    """Return the folders of results below `folder` beside which killed runs left something."""
+    found = (_LEFT.fullmatch(entry.name) for entry in folder.iterdir() if entry.is_dir())
+    return sorted({folder / left[1] for left in found if left})
+
+
+def finish_killed(out: Path, *, what: str = "--out") -> None:
+    """Finish or undo what killed runs began, as the next run would; what was unfinished goes after a day.
+
+    Raises
+    ------
+    ExportError
+        A run writes there, or it cannot be done.
+    """
+    target = Path(os.path.realpath(out))
+    said = f"{what} {out}"
+    with _alone(target, said), writing(said):
+        _finish_killed(target)
 
 
 @contextmanager

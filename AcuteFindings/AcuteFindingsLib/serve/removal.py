@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from AcuteFindingsLib.errors import AcuteFindingsError, ExportError
-from AcuteFindingsLib.jobs.results_folder import remove_results
+from AcuteFindingsLib.jobs.results_folder import finish_killed, killed_runs, remove_results
 from AcuteFindingsLib.last_resort import sentence
 from AcuteFindingsLib.serve.board import Board
 from AcuteFindingsLib.serve.problem import Problem
@@ -45,7 +45,7 @@ def remove_study(store: Store, key: str) -> None:
 
 
 class Expiry:
-    """The thread that removes what was uploaded when its time is over."""
+    """The thread that removes what was uploaded when its time is over, and what stopped jobs left."""
 
     def __init__(self, board: Board, store: Store, keep_days: float, say: Callable[[str], object] = print) -> None:
         self._board, self._store, self._keep, self._say = board, store, timedelta(days=keep_days), say
@@ -53,25 +53,34 @@ class Expiry:
         self._thread = threading.Thread(target=self._run, name="expiry", daemon=True)
 
     def start(self) -> None:
-        """Begin; does nothing where uploads are kept for ever."""
-        if self._keep:
-            self._thread.start()
+        """Begin."""
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop, and return when it has."""
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
 
     def _run(self) -> None:
         while True:
             try:
-                self.look(datetime.now(UTC))
+                self.clear_away()
+                if self._keep:
+                    self.look(datetime.now(UTC))
             # A full disk, a database that is away: said, and tried again.
             except (AcuteFindingsError, OSError) as error:
                 self._say(f"Expired studies could not be removed: {sentence(error)}")
             if self._stopping.wait(_EVERY_SECONDS):
                 return
+
+    def clear_away(self) -> None:
+        """Remove what jobs that were stopped had begun to write: nobody may ever upload these studies again."""
+        folder = self._store.folder
+        for results in killed_runs(folder.folder):
+            # What is being read at this moment, here or on another computer, is left alone.
+            with folder.alone(results.name) as alone, suppress(ExportError):
+                if alone:
+                    finish_killed(results)
 
     def look(self, at: datetime) -> None:
         """Remove the uploaded studies and the jobs whose time is over; what a batch read stays."""

@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from AcuteFindingsLib.detectors.finding import load_finding
 from AcuteFindingsLib.errors import WorklistError
+from AcuteFindingsLib.jobs import results_folder
 from AcuteFindingsLib.scene.nodes import ROLE
 from AcuteFindingsLib.serve import evidence
 from AcuteFindingsLib.serve.board import Board
@@ -311,6 +312,25 @@ def test_uploads_expire_and_what_a_batch_read_or_a_later_job_names_stays(uploade
     expiry.look(later + timedelta(days=2))
     assert {item.key for item in store.items()} == {batch}
     assert (results / batch / "finding.json").is_file()
+    store.close()
+
+
+def test_what_a_stopped_job_had_begun_to_write_goes_after_a_day(tmp_path, monkeypatch):
+    store = Store(tmp_path / "results")
+    keys = [store.folder.key_of_upload("hemorrhage", content, "") for content in "abc"]
+    left = [tmp_path / "results" / f".0123abcd.partial.{key}" for key in keys]
+    for folder in left:
+        folder.mkdir()
+        (folder / "volume.nii.gz").write_bytes(b"images")
+    mine = tmp_path / "results" / ".mine.partial"
+    mine.mkdir()
+    expiry = Expiry(Board(JobFiles(tmp_path / "results")), store, keep_days=0.0)
+    expiry.clear_away()
+    assert all(folder.exists() for folder in left)
+    monkeypatch.setattr(results_folder, "idle_seconds", lambda _folder: 25 * 3600.0)
+    with store.folder.alone(keys[0]):
+        expiry.clear_away()
+    assert [folder.exists() for folder in (*left, mine)] == [True, False, False, True]
     store.close()
 
 
