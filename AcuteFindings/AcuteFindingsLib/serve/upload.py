@@ -19,6 +19,8 @@ from AcuteFindingsLib.study.packed_study import MEDIA_TYPE as PACKED_STUDY
 
 _FIELDS = ("detector", "model")
 _LONGEST_FIELD, _LONGEST_HEADER = 256, 8192
+# RFC 2046, 5.1.1.
+_LONGEST_BOUNDARY = 70
 # The only part of a client's name for a file that is kept: what tells readers of volumes what it is.
 _ENDING = re.compile(r"\.(nii\.gz|nii|nrrd|nhdr|mha|mhd|dcm|ima|zip|png|jpe?g|bmp|tiff?|gz|zst)$", re.IGNORECASE)
 # What uploads leave free on the disk for results and the list, and how often that is looked at.
@@ -56,7 +58,7 @@ async def receive_upload(content_type: str, length: int, body: AsyncIterator[byt
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not boundary:
+    if kind != b"multipart/form-data" or not 0 < len(boundary) <= _LONGEST_BOUNDARY:
         raise Problem(415, "Upload files as a form: multipart/form-data with the field 'files', once for each file.")
     limit = budgets().upload_bytes
     if length > limit:

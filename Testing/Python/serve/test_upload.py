@@ -71,6 +71,11 @@ def test_files_arrive_as_they_were_sent_with_what_was_asked_for(app):
         ({"json": {"files": "text"}}, 415, "multipart"),
         ({"content": b""}, 415, "multipart"),
         ({"content": b"--b\r\n", "headers": {"Content-Type": "multipart/form-data"}}, 415, "multipart"),
+        (
+            {"content": b"--", "headers": {"Content-Type": f"multipart/form-data; boundary={'b' * 300}"}},
+            415,
+            "multipart",
+        ),
         ({"content": b"nonsense", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}, 400, "whole form"),
         (
             {
