@@ -207,3 +207,26 @@ def test_where_nothing_can_be_measured_that_is_said(change: dict) -> None:
     study = replace(study, **change)
     study = replace(study, sources=study.sources[: len(study.array)])
     assert "not-measured" in reasons(study, "negative")
+
+
+def part_of(study: Study, first: int, last: int) -> Study:
+    """Slices of a study, as a study of its own."""
+    sources = tuple(replace(source, k=source.k - first) for source in study.sources[first:last])
+    return replace(study, array=study.array[first:last], sources=sources)
+
+
+def test_a_heart_that_is_cut_off_has_no_ratio() -> None:
+    study = phantom_study(chest())
+    whole = value(reasons(study, "positive")["rv-lv-ratio"], "RV/LV diameter ratio")
+    assert whole > 1
+    z = reasons(study, "positive")["rv-lv-ratio"].index
+    assert z is not None
+    assert "rv-lv-ratio" not in reasons(part_of(study, z - 2, z + 2), "positive")
+    left = replace(study, array=study.array[:, :, study.array.shape[2] // 2 :])
+    assert "rv-lv-ratio" not in reasons(left, "positive")
+
+
+def test_slices_below_the_heart_say_nothing_of_contrast_agent() -> None:
+    found = reasons(part_of(phantom_study(chest()), 0, 20), "positive")
+    assert "contrast-none" not in found
+    assert "24 mm" in found["contrast-not-measured"].text

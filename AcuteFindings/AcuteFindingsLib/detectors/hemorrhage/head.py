@@ -108,7 +108,7 @@ def small_head(axial: Axial) -> Head | None:
 def _cut_off(hu: np.ndarray, inside: np.ndarray) -> bool:
     brain = hu[inside.any(axis=(1, 2))] > ADULT.bone_hu
     edge = brain[:, [0, -1]].any(axis=(1, 2)) | brain[:, :, [0, -1]].any(axis=(1, 2))
-    return len(edge) > 0 and bool(edge.mean() >= _CUT_SHARE)
+    return bool(edge.any() and edge.mean() >= _CUT_SHARE)
 
 
 def _skull(hu: np.ndarray) -> np.ndarray:

@@ -35,6 +35,9 @@ THICK_MM = 2.5
 """On 1 mm slices more clots in subsegmental arteries are found than on 3 mm ones (docs/sources.md 11)."""
 
 CUT_CM2 = 20.0
+
+LEAST_LUNGS_MM = 100.0
+"""A stack that shows less of the lungs may not hold the heart and its large vessels."""
 _ARTIFACTS = {"streaks": "streaks", "breathing": "breathing", "pulsation": "blur beside the beating heart"}
 _ORDER = ("against", "for", "caution", "looked")
 
@@ -140,6 +143,13 @@ def _contrast(view: View) -> list[Reason]:
     if hu is None:
         text = "How strongly blood is enhanced was not measured, because no heart lies between lungs in the field."
         return [Reason("contrast-not-measured", "caution", text, SOURCE)]
+    height = np.count_nonzero(view.chest.lung_cm2 > CUT_CM2) * view.chest.spacing[0]
+    if z is None and hu < LEAST_HU and height < LEAST_LUNGS_MM:
+        text = (
+            f"How strongly blood is enhanced was not measured: lungs are seen over {height:.0f} mm alone, and the "
+            "pulmonary trunk was not found."
+        )
+        return [Reason("contrast-not-measured", "caution", text, SOURCE)]
     where = "The pulmonary trunk" if z is not None else "Blood between the lungs (the pulmonary trunk was not found)"
     index = None if z is None else view.index((z + 0.5) * view.chest.factors[0] - 0.5)
     values = (Measurement("Attenuation of the pulmonary trunk" if z is not None else "Attenuation of blood", hu, HU),)
@@ -206,13 +216,14 @@ def _blur(chest: Chest) -> list[Reason]:
 
 def _ventricles(view: View) -> list[Reason]:
     """Say how wide the right ventricle is against the left one."""
-    seen = measure_ventricles(view.chest)
+    # Without a heart between two lungs what is measured may be a part of it.
+    seen = None if view.blood_hu is None else measure_ventricles(view.chest)
     if seen is None:
         if view.finding.verdict.label == "negative" or view.opacified_hu is None:
             return []
         text = (
             "The RV/LV ratio was not measured: an opacified left ventricle beside the right one, with the septum "
-            "between them, was not seen, or slices or pixels are too large."
+            "between them, was not seen as a whole, or slices or pixels are too large."
         )
         return [Reason("rv-lv-not-measured", "looked", text, SOURCE)]
     text = (

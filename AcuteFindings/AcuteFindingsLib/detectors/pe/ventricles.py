@@ -67,7 +67,7 @@ class Ventricles:
 
 
 def measure_ventricles(chest: Chest) -> Ventricles | None:
-    """Measure both ventricles; None on a coarse grid, or where an opacified left one with its walls is not seen."""
+    """Measure both ventricles; None on a coarse grid, or where they are cut off or the left one is not opacified."""
     levels = np.flatnonzero(chest.lung_cm2 >= HEART_LUNG_CM2)
     if not len(levels) or max(chest.spacing[1:]) > COARSEST_MM[1] or chest.spacing[0] > COARSEST_MM[0]:
         return None
@@ -96,11 +96,11 @@ def measure_ventricles(chest: Chest) -> Ventricles | None:
     )
     if min(left_hu, right_hu) - septum_hu < APART_HU:
         return None
-    widest = [
-        _widest(plane, lines, (left_hu + septum_hu) / 2, (right_hu + septum_hu) / 2)
-        for plane, lines in planes.values()
-        if len(lines) >= len(planes[most][1]) / 2
-    ]
+    shown = [z for z, (_, lines) in planes.items() if len(lines) >= len(planes[most][1]) / 2]
+    # Of ventricles that go on beyond the stack the widest place may not be in it.
+    if min(shown) == 0 or max(shown) == len(chest.hu) - 1:
+        return None
+    widest = [_widest(*planes[z], (left_hu + septum_hu) / 2, (right_hu + septum_hu) / 2) for z in shown]
     left, right = (float(np.percentile(values, SHARE)) for values in zip(*widest, strict=True))
     if not all(POOL_MM[0] <= value <= POOL_MM[1] for value in (left, right)):
         return None
