@@ -1,13 +1,14 @@
 """Results of many studies beside their truth: what a calibration is made from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from AcuteFindingsLib.counting import counted
+from AcuteFindingsLib.detectors.acquisition import acquisition_from_dict
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import CalibrationError, EvaluationError
 from AcuteFindingsLib.evaluation.cases import align, read_truth
@@ -181,7 +182,7 @@ def _result(data: dict[str, Any], keys: tuple[str, ...]) -> _Result:
         study=SiteStudy(
             probability=verdict["probability"],
             features=likeness.get("features") or {},
-            acquisition=data.get("acquisition") or {},
+            acquisition=asdict(acquisition_from_dict(data["acquisition"])) if data.get("acquisition") else {},
         ),
     )
 

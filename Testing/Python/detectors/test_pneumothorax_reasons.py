@@ -33,13 +33,14 @@ def reasons(
     measured: dict[str, float] | None = None,
     spacing_known: bool = True,
     heat: np.ndarray | None = None,
+    probability: float | None = None,
 ) -> dict[str, Reason]:
     study = replace(phantom_study(phantom), pixel_spacing_known=spacing_known)
     drawn = [outline, *(phantom.masks[name] if lungs else None for name in ("right_lung", "left_lung"))]
     finding = Finding(
         "pneumothorax",
         ModelIdentity("m", "1.0.0", "ab" * 32, "nothing"),
-        Verdict(label, 0.9 if label == "positive" else 0.1, 0.5, "rule", "explanation"),
+        Verdict(label, probability or (0.9 if label == "positive" else 0.1), 0.5, "rule", "explanation"),
         (),
         "pneumothorax",
         0.5,
@@ -179,3 +180,11 @@ def test_a_negative_verdict_tells_why_it_stayed_below_the_hottest_place_and_what
     assert "coverage" in reasons(phantom, "negative", lungs=False)
     cut = replace(phantom, array=phantom.array[:, y:], masks={n: m[:, y:] for n, m in phantom.masks.items()})
     assert "cut off at the top" in reasons(cut, "negative")["lungs-cut-off"].text
+
+
+def test_a_negative_verdict_above_the_operating_point_is_not_said_to_be_below() -> None:
+    """Such as by a site's calibration."""
+    told = reasons(film(positive=False), "negative", probability=0.6)["most-suspicious"].text
+    assert "0.60" in told
+    assert "stays below" not in told
+    assert "stays below" in reasons(film(positive=False), "negative")["most-suspicious"].text

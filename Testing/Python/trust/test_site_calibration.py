@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from site_studies import SHA256, make_finding, scores, write_results
 
+from AcuteFindingsLib.detectors.acquisition import Acquisition
 from AcuteFindingsLib.detectors.finding import Likeness, ModelIdentity, Verdict
 from AcuteFindingsLib.detectors.registry import find_kind
 from AcuteFindingsLib.errors import CalibrationError, EvaluationError
@@ -99,7 +100,9 @@ def test_a_calibration_that_does_not_cover_a_study_leaves_its_verdict_and_says_s
     assert (said.code, said.severity) == ("calibration-not-applied", severity)
     study = SimpleNamespace()
     kind = SimpleNamespace(reasons="", features="", id="hemorrhage")
-    weighed = weigh(finding, study, kind=kind, package=None, calibration=site)
+    card = SimpleNamespace(training_data=SimpleNamespace(phantoms_only=False))
+    package = SimpleNamespace(sha256=SHA256, card=card)
+    weighed = weigh(finding, study, kind=kind, package=package, calibration=site)
     assert weighed.verdict.label == "positive"
     assert weighed.verdict.calibration == ""
     assert said in weighed.warnings
@@ -263,6 +266,19 @@ def test_results_of_two_models_or_of_patients_and_phantoms_make_no_calibration(t
         make_finding(0.5, **change).save(tmp_path / "results" / "study-000")
         with pytest.raises(CalibrationError, match=word):
             read_site_results(tmp_path / "results", truth, "hemorrhage")
+
+
+def test_a_calibration_keeps_no_more_of_the_headers_than_a_finding_states(tmp_path: Path) -> None:
+    """Whatever else stands in a finding's file, such as a name that somebody added."""
+    present, probabilities = scores(4, prevalence=0.5, apart=4, seed=1)
+    truth = write_results(tmp_path, present, probabilities, acquisition=Acquisition("CT", kernel="H31s"))
+    file = tmp_path / "results" / "study-000" / "finding.json"
+    data = json.loads(file.read_text())
+    data["acquisition"]["patient"] = "Jane Doe"
+    file.write_text(json.dumps(data))
+    studies = read_site_results(tmp_path / "results", truth, "hemorrhage").studies
+    assert {study.acquisition["kernel"] for study in studies} == {"H31s"}
+    assert not any("patient" in study.acquisition for study in studies)
 
 
 def test_results_of_other_detectors_are_passed_over_and_none_at_all_refused(tmp_path: Path) -> None:

@@ -207,11 +207,11 @@ def _drain(finding: Finding) -> list[Reason]:
 
 
 def _suspicious(finding: Finding, lungs: Lungs) -> list[Reason]:
-    """Say why the answer stayed below, and where a heat map is strongest."""
+    """Say whether the answer stayed below, and where a heat map is strongest."""
     verdict = finding.verdict
-    text = (
-        f"The probability is {verdict.probability:.2f}; it stays below the operating point of {verdict.threshold:.2f}"
-    )
+    below = verdict.probability < verdict.threshold
+    how = "it stays below" if below else "the verdict is negative although that reaches"
+    text = f"The probability is {verdict.probability:.2f}; {how} the operating point of {verdict.threshold:.2f}"
     where = _hottest(finding, lungs)
     text += f". {where}" if where else "."
     return [Reason("most-suspicious", "looked", text)]
