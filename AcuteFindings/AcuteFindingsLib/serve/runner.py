@@ -88,6 +88,8 @@ class Runner:
         for job in jobs:
             try:
                 found = self._exams(job)
+            except CancelledError:
+                raise
             except AcuteFindingsError as error:
                 self._end(job.id, [str(error)])
                 continue
@@ -131,7 +133,10 @@ class Runner:
                 raise CancelledError("The server stops.")
 
     def _exams(self, job: Job) -> list[Exam]:
-        found = find_exams(self._board.files.files(job.id))
+        found = find_exams(
+            self._board.files.files(job.id),
+            cancelled=lambda: self._stopping.is_set() or job.id not in self._board,
+        )
         if not found.exams:
             what = (
                 "Nothing that was uploaded can be read as an image"

@@ -70,6 +70,19 @@ def test_a_list_that_is_no_longer_live_says_so_and_comes_back_by_itself(chromium
         expect(page.get_by_role("status").filter(has_text="No study yet")).to_be_visible()
 
 
+def test_an_answer_to_earlier_filters_that_comes_late_is_not_shown(chromium, server: Server):
+    late: list[Route] = []
+    with opened(chromium, server.address) as page:
+        page.route(re.compile(r"/studies\?.*state=failed"), lambda route: late.append(route))
+        page.get_by_label("State").select_option("failed")
+        page.get_by_label("State").select_option("refused")
+        expect(page.get_by_text("No study fits these filters")).to_be_visible()
+        with page.expect_response(re.compile("state=failed")):
+            late[0].fulfill(content_type="application/json", body=json.dumps({"total": 1, "studies": [ITEM]}))
+        page.wait_for_timeout(100)
+        expect(page.get_by_text("No study fits these filters")).to_be_visible()
+
+
 def test_texts_out_of_files_stay_texts(chromium, server: Server):
     with opened(chromium, "about:blank") as page:
         page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))

@@ -120,6 +120,29 @@ def test_an_upload_that_cannot_be_looked_at_fails_alone(run, monkeypatch):
     assert "secret" not in jobs[0].text
 
 
+def test_a_job_that_is_deleted_while_its_files_are_looked_at_stops_and_the_next_is_read(run, monkeypatch):
+    deleted = []
+
+    def look(folder, *, cancelled):
+        if deleted:
+            return find_exams(folder, cancelled=cancelled)
+        while not cancelled():
+            time.sleep(0.01)
+        deleted.append(folder)
+        raise CancelledError("stopped")
+
+    def meanwhile(board: Board, jobs: list[Job]) -> None:
+        while board.get(jobs[0].id).state != "reading":
+            time.sleep(0.01)
+        board.remove(jobs[0].id)
+
+    monkeypatch.setattr(module, "find_exams", look)
+    _board, (first, second) = run(Engine([Outcome(RECORD)]), 2, meanwhile)
+    assert len(deleted) == 1
+    assert first is None
+    assert second.state == "done"
+
+
 def test_what_cannot_be_read_by_any_detector_leaves_the_record_of_an_earlier_upload_for_one(run, tmp_path):
     failed = [replace(RECORD, key=letter * 20, state="failed", said="It is damaged.") for letter in "ab"]
     folder = ResultsFolder(tmp_path / "results")
@@ -159,11 +182,12 @@ def test_a_wish_to_stop_one_job_of_several_leaves_the_others_to_be_read(run):
         return CancelledError("stopped")
 
     def meanwhile(board: Board, jobs: list[Job]) -> None:
-        while board.get(jobs[0].id).state != "reading":
+        while not engine.runs:
             time.sleep(0.01)
         deleted.append(board.remove(jobs[0].id))
 
-    board, (first, second) = run(Engine(stopped, [Outcome(RECORD)], workers=2), 2, meanwhile)
+    engine = Engine(stopped, [Outcome(RECORD)], workers=2)
+    board, (first, second) = run(engine, 2, meanwhile)
     assert deleted == [True]
     assert first is None
     assert second.state == "done"

@@ -25,6 +25,7 @@ export function worklistView(place) {
   let total = 0;
   let shown = PAGE;
   let sorted = null;
+  let asks = 0;
 
   const body = el("div", { class: "list-body" }, state("loading", "Loading the list…"));
   const counted = el("p", { class: "sub", role: "status" });
@@ -65,13 +66,16 @@ export function worklistView(place) {
   }
 
   async function load() {
+    const number = ++asks;
     const asked = Object.entries({ ...filters, limit: shown }).filter(([, value]) => value);
     try {
       const answer = await getJson(`studies?${new URLSearchParams(asked)}`, end.signal);
+      // What was asked with other filters may come last.
+      if (number !== asks) return;
       ({ studies: items, total } = answer);
       draw();
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (error.name === "AbortError" || number !== asks) return;
       // It is said once, however often it is tried.
       if (body.querySelector(".state.failed")?.textContent.includes(error.message)) return;
       body.replaceChildren(
