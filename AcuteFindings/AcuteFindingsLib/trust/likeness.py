@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from AcuteFindingsLib.counting import counted
 from AcuteFindingsLib.detectors.finding import Likeness, Verdict
 from AcuteFindingsLib.detectors.kind import DetectorKind
 from AcuteFindingsLib.models.package import ModelPackage
@@ -247,8 +248,11 @@ def _words(one: ImageSet, features: dict[str, float], flags: dict[str, tuple[str
             meant.append(f"{meaning} ({figures})")
         else:
             plain.append(figures)
-    missing = [f"too little to measure: {name.rpartition(', ')[0]}" for name in one.missing(features)]
-    return (*meant, *missing, *plain)[:_MOST_NAMED]
+    missing = one.missing(features)
+    lacks = (f"not measurable here, but in all of the model's images: {missing[0]}",) if missing else ()
+    if len(missing) > 1:
+        lacks = (f"{lacks[0]}, and {counted(len(missing) - 1, 'further feature')}",)
+    return (*meant, *lacks, *plain)[:_MOST_NAMED]
 
 
 def _rounded(values: np.ndarray) -> list[float]:

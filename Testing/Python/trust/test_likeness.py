@@ -53,7 +53,7 @@ def test_a_study_without_a_feature_that_all_images_have_is_unlike_and_says_so(ph
     of_air = replace(phantom, array=np.full_like(phantom.array, -1000))
     likeness = likeness_of(of_air, kind=PE, package=shipped)
     assert likeness.label == "unlike"
-    assert any(words.startswith("too little to measure: ") for words in likeness.unlike)
+    assert any(words.startswith("not measurable here, but in all of the model's images: ") for words in likeness.unlike)
 
 
 def test_a_feature_that_some_images_lack_may_be_missing():
