@@ -251,6 +251,8 @@ def test_pictures_in_one_window_say_that_density_was_not_checked() -> None:
     study = replace(phantom_study(head()), intensity="windowed", array=np.clip(head().array / 80, 0, 1))
     found = {reason.code for reason in reasons(study, finding_of(study))}
     assert found == {"most-suspicious-slice", "density-not-checked"}
+    single = replace(study, array=study.array[15:16], sources=(replace(study.sources[15], k=0.0),))
+    assert {reason.code for reason in reasons(single, finding_of(single))} == {*found, "one-slice"}
 
 
 def test_a_single_slice_of_a_head_is_measured_too() -> None:

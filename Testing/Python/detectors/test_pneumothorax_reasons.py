@@ -82,7 +82,7 @@ def test_an_outline_along_the_side_has_a_width_at_mid_height_and_no_depth_at_the
     for y in rows[len(rows) // 4 : 3 * len(rows) // 4]:
         first = np.flatnonzero(lung[0, y])[0]
         outline[0, y, first : first + 12] = 1
-    depth, width = (item.value for item in reasons(phantom, outline=outline)["apical-depth"].values)
+    depth, width = (item.value for item in reasons(phantom, outline=outline)["not-at-the-apex"].values)
     assert depth == 0
     assert width == pytest.approx(12 * phantom.spacing[2], rel=0.01)
 
@@ -188,3 +188,12 @@ def test_a_negative_verdict_above_the_operating_point_is_not_said_to_be_below() 
     assert "0.60" in told
     assert "stays below" not in told
     assert "stays below" in reasons(film(positive=False), "negative")["most-suspicious"].text
+
+
+def test_an_outline_below_the_apex_is_told_as_that_and_not_as_a_depth_of_nothing() -> None:
+    phantom = film(positive=False)
+    outline = a_cap(phantom, "left", 80) - a_cap(phantom, "left", 50)
+    found = reasons(phantom, outline=outline)
+    assert "apical-depth" not in found
+    assert found["not-at-the-apex"].bearing == "caution"
+    assert "on the left" in found["not-at-the-apex"].text

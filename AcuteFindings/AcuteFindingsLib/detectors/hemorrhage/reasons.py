@@ -56,7 +56,11 @@ def reasons(study: Study, finding: Finding) -> tuple[Reason, ...]:
             "The pictures hold gray levels of one window, not Hounsfield units: density, and so calcification, was not "
             "checked, nor the midline."
         )
-        return (*seen, Reason("density-not-checked", "caution", text, SOURCE))
+        found = [Reason("density-not-checked", "caution", text, SOURCE)]
+        if len(slices.indices) == 1:
+            text = "One slice was seen: nothing is said of the rest of the brain."
+            found.append(Reason("one-slice", "caution", text, SOURCE))
+        return (*found, *seen)
     head = small_head(axial)
     if head is None:
         text = "No whole skull with brain in it is seen: outlines, sides, midline and coverage were not checked."

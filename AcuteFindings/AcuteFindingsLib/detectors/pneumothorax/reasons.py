@@ -111,6 +111,17 @@ def _outlined(study: Study, picture: np.ndarray, part: np.ndarray, lungs: Lungs,
             "is told in mm."
         )
     found = [Reason("apical-depth", "for", text, SOURCE, values)]
+    if not reaches:
+        wide_there = (
+            f" It is {width * dx:.0f} mm wide at mid-height ({LARGE_MIDDLE_MM:.0f} mm or more is called large)."
+            if known
+            else ""
+        )
+        text = (
+            f"The outline on the {side} does not reach the top of the chest cavity, where air gathers in a patient who "
+            f"stands or sits.{wide_there}"
+        )
+        found = [Reason("not-at-the-apex", "caution", text, SOURCE, values)]
     share = float((part & ~ndimage.binary_dilation(lungs.both, iterations=max(1, round(len(part) / 60)))).sum())
     share /= float(part.sum())
     if share > 0.5:
