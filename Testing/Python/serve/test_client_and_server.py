@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from pretended_uploads import finding
+from served import HERE, Server, start
 
 from AcuteFindingsLib.errors import CancelledError, RemoteError
 from AcuteFindingsLib.serve.address import Address
 from AcuteFindingsLib.serve.client import Client
-from conftest import HERE, Server, start
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 import pretended_uploads
 import pytest
+from served import Server, start
 
 from AcuteFindingsLib.errors import ServeError
 from AcuteFindingsLib.serve import run as run_module
 from AcuteFindingsLib.serve.run import serve
 from AcuteFindingsLib.serve.settings import ServeSettings
 from AcuteFindingsLib.worklist.engines.local import LocalEngine
-from conftest import Server, start
 
 _SECONDS = 240.0
 

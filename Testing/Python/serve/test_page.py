@@ -15,8 +15,7 @@ import httpx
 import pydicom
 from page_browser import PHONE, READ_MS, SHOWN_MS, browser, opened, send, shown, write_samples
 from playwright.sync_api import Browser, Page, expect
-
-from conftest import start
+from served import start
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,7 @@ pytest.importorskip("playwright")
 
 from page_browser import PHONE, browser, opened, send
 from playwright.sync_api import Browser, Page, Route, expect
-
-from conftest import Server, start
+from served import Server, start
 
 KEY = "0123456789abcdef0123"
 HOSTILE = '<img src=x onerror=alert(1)><script>alert(2)</script>&lt;b&gt; O\'Brien "$x$" \u202e'

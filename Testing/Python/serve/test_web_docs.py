@@ -16,12 +16,12 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 import typer
+from served import Server, start
 
 from AcuteFindingsLib import cli
 from AcuteFindingsLib.detectors.phantoms import make_phantom
 from AcuteFindingsLib.phantoms.write_dicom import write_phantom
 from AcuteFindingsLib.study.reader import read_study
-from conftest import Server, start
 
 ROOT = Path(__file__).resolve().parents[3]
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", (ROOT / "docs" / "web.md").read_text(encoding="utf-8"), re.M | re.S)
