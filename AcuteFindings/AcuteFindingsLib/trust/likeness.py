@@ -249,9 +249,9 @@ def _words(one: ImageSet, features: dict[str, float], flags: dict[str, tuple[str
         else:
             plain.append(figures)
     missing = one.missing(features)
-    lacks = (f"not measurable here, but in all of the model's images: {missing[0]}",) if missing else ()
+    lacks = [f"not measurable here, but in all of the model's images: {missing[0]}"] if missing else []
     if len(missing) > 1:
-        lacks = (f"{lacks[0]}, and {counted(len(missing) - 1, 'further feature')}",)
+        lacks[0] += f", and {counted(len(missing) - 1, 'further feature')}"
     return (*meant, *lacks, *plain)[:_MOST_NAMED]
 
 
