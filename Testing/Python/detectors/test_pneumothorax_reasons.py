@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from AcuteFindingsLib.detectors.finding import Finding, Heatmap, Measurement, ModelIdentity, Reason, Verdict, mask_of
 from AcuteFindingsLib.detectors.pneumothorax.kind import KIND
@@ -72,6 +73,15 @@ def test_apical_depth_and_side_are_those_of_the_outline(side: str) -> None:
     assert found.values[0].value == pytest.approx(20 * phantom.spacing[1], rel=0.01)
     assert found.values[1].value == 0
     assert f"On the {side}" in found.text
+
+
+def test_a_rim_between_the_outlines_of_lung_and_pneumothorax_is_no_lung_at_the_apex() -> None:
+    phantom = film()
+    cap = a_cap(phantom, "right", 20)
+    loose = ndimage.binary_erosion(cap, np.ones((1, 3, 3))).astype(np.uint8)
+    assert (phantom.masks["right_lung"] > loose)[:, : np.flatnonzero(loose.any(axis=(0, 2)))[0]].any()
+    depth = reasons(phantom, outline=loose)["apical-depth"].values[0].value
+    assert depth == pytest.approx(20 * phantom.spacing[1], abs=2 * phantom.spacing[1])
 
 
 def test_an_outline_along_the_side_has_a_width_at_mid_height_and_no_depth_at_the_apex() -> None:

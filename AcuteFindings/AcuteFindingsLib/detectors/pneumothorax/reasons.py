@@ -16,6 +16,9 @@ LARGE_APEX_MM, LARGE_MIDDLE_MM = 30.0, 20.0
 call a pneumothorax large (docs/sources.md 12)."""
 
 AT_TOP_MM = 8.0
+RIM_MM, RIM_SHARE = 6.0, 0.02
+"""What is narrower between an outline and the lung's own is their disagreement; of the cavity's height without mm."""
+
 CHEST_MM = (180.0, 420.0)
 """Width of both lungs of an adult; files whose pictures were made smaller often state the pixels of the large one."""
 
@@ -81,7 +84,9 @@ def _outlined(study: Study, picture: np.ndarray, part: np.ndarray, lungs: Lungs,
     cavity = part | lung
     rows = np.flatnonzero(cavity.any(axis=1))
     top, height = int(rows[0]), int(rows[-1] - rows[0] + 1)
-    rest = np.flatnonzero((lung & ~part).any(axis=1))
+    # Outline and lung are drawn by two networks and never end in the same pixel: a rim is no lung.
+    rim = max(3, round(RIM_MM / dy if known else RIM_SHARE * height))
+    rest = np.flatnonzero(ndimage.binary_opening(lung & ~part, np.ones((rim, rim))).any(axis=1))
     reaches = (int(np.flatnonzero(part.any(axis=1))[0]) - top) * dy <= (AT_TOP_MM if known else 0.03 * height * dy)
     apex = (int(rest[0]) if len(rest) else int(rows[-1])) - top if reaches else 0
     middle = slice(top + int(0.45 * height), top + max(int(0.55 * height), int(0.45 * height) + 1))
