@@ -141,6 +141,7 @@ def render_report(
         chart=chart() if chart is not None else report_chart(finding, [package, *companions]),
         notices=[(key, name, item) for key, name in _SEVERITIES for item in finding.warnings if item.severity == key],
         reasons=[(*BEARINGS[item.bearing], item) for item in finding.reasons],
+        sources=list(dict.fromkeys(item.source for item in finding.reasons if item.source)),
         likeness=likeness_words(finding.likeness) if finding.likeness is not None else "",
         facts=tables.series_facts(study),
         preparation=tables.preparation(finding, study),

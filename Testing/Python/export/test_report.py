@@ -356,15 +356,15 @@ def test_pictures_enlarge_without_a_script(finding, render, pictures):
     assert ".enlarge:checked + img" in source
 
 
-def test_reasons_stand_below_the_verdict_with_their_bearing_and_source(render, finding):
+def test_reasons_stand_below_the_pictures_with_their_bearing_and_source(render, finding):
     reason = Reason("dense", "against", "Outline 1 reaches <118> HU.", "docs/sources.md 4")
     unlike = Likeness("unlike", 2.0, "600 phantoms", ("much finer noise",))
     verdict = replace(finding.verdict, label="indeterminate", by_rule="positive")
     source, page = render(replace(finding, reasons=(reason,), likeness=unlike, verdict=verdict))
-    assert "− Against Outline 1 reaches <118> HU. (docs/sources.md 4)" in page.words
+    assert "− Against Outline 1 reaches <118> HU. Where the rules come from: docs/sources.md 4." in page.words
     assert "This study is unlike the images that the model was made from" in page.words
     assert "By the model's rule alone: positive." in page.words
-    assert page.words.index("INDETERMINATE") < page.words.index("Against") < page.words.index("Key pictures")
+    assert page.words.index("Key pictures") < page.words.index("Against") < page.words.index("Probability of each")
     assert "&lt;118&gt;" in source
 
 
