@@ -48,6 +48,7 @@ export function evidence(finding, sheet, jump) {
       "reasons",
       "Reasons to check against the images",
       finding.reasons?.length && el("ul", { class: "notices reasons" }, finding.reasons.map((reason) => reasonRow(reason, sheet.bearings, jump))),
+      sources(finding.reasons ?? []),
       sheet.likeness && el("p", { class: `likeness ${finding.likeness.label}` }, sheet.likeness),
     ),
     section("warnings", "Warnings", finding.warnings.length && el("ul", { class: "notices" }, finding.warnings.map(warningRow))),
@@ -59,14 +60,19 @@ export function evidence(finding, sheet, jump) {
   ];
 }
 
-function reasonRow({ bearing, text, source, index }, bearings, jump) {
+function sources(reasons) {
+  const named = [...new Set(reasons.map((reason) => reason.source).filter(Boolean))];
+  return named.length > 0 && el("p", { class: "small" }, `Where the rules come from: ${named.join("; ")}.`);
+}
+
+function reasonRow({ bearing, text, index }, bearings, jump) {
   const [sign, name] = bearings[bearing] ?? ["○", capital(bearing)];
   const to = jump && index !== null && index !== undefined;
   return el(
     "li",
     { class: bearing },
     el("span", { class: "tag" }, `${sign} ${name}`),
-    el("span", {}, text, to && [" ", el("button", { type: "button", class: "link", onclick: () => jump(index) }, `Show slice ${index + 1}`)], source && el("span", { class: "small" }, ` (${source})`)),
+    el("span", {}, text, to && [" ", el("button", { type: "button", class: "link", onclick: () => jump(index) }, `Show slice ${index + 1}`)]),
   );
 }
 
