@@ -297,6 +297,20 @@ def test_a_double_click_shows_study_finding_layout_and_chart(host, scene, home, 
     assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1 + (result.heatmap is not None)
 
 
+def test_what_was_found_is_seen_also_after_another_scene_with_segments(host, scene, panel):
+    former = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    former.CreateDefaultDisplayNodes()
+    former.GetSegmentation().AddEmptySegment("of the scene before")
+    scene.Clear(0)
+    host.process_events()
+    panel.open(next(row for row in panel.table.rows if row.key == "bb"))
+    host.wait_until(lambda: panel.opened.key == "bb" or panel.told_label.text.startswith("✖"), 20)
+    segmentation = panel.opened.result.segmentation
+    assert list(segmentation.GetDisplayNode().GetVisibleSegmentIDs()) == list(
+        segmentation.GetSegmentation().GetSegmentIDs()
+    )
+
+
 def test_a_study_without_a_scene_is_told(host, panel):
     panel.open(next(one for one in panel.table.rows if one.key == "aa"))
     host.wait_until(lambda: panel.told_label.text.startswith("✖"), 30)

@@ -148,6 +148,7 @@ class OpenedRow:
         if not new:
             raise SceneError(_("The study's scene holds no result."))
         self.key, self.result = key, new[-1]
+        _show_segments(self.result)
         self.show()
         self._tell("")
         self._on_opened(self.result.volume)
@@ -163,6 +164,13 @@ class OpenedRow:
         shared = any(one.volume is volume for one in results_in(slicer.mrmlScene))
         if volume is not None and not shared:
             slicer.mrmlScene.RemoveNode(volume)
+
+
+def _show_segments(result: SceneResult) -> None:
+    """Show what was found: Slicer 5.12 hides a loaded segmentation's segments where a scene before it held another."""
+    display = None if result.segmentation is None else result.segmentation.GetDisplayNode()
+    if display is not None:
+        display.SetAllSegmentsVisibility(True)
 
 
 def _storages(scene: Any) -> list[Any]:
