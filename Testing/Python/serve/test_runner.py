@@ -245,6 +245,7 @@ def test_an_output_that_nobody_takes_any_more_stops_no_reading(monkeypatch, tmp_
         def isatty(self):
             return False
 
-    monkeypatch.setattr(command.out_console, "file", Closed())
+    # Not `file`: what that gives back afterward would be this test's own output, for good.
+    monkeypatch.setattr(command.out_console, "_file", Closed())
     with stream:
         command._say("a line")
