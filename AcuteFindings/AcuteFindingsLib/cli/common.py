@@ -62,6 +62,20 @@ out_console = PlainConsole(highlight=False, soft_wrap=True, markup=False)
 err_console = PlainConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
+def keep_telling(line: str, *, wrong: bool = False) -> None:
+    """Print a line of a program that goes on for days, of what went `wrong` on standard error.
+
+    Neither a log on a full disk nor a reader that has gone (`head`) ends such a program; other lines are lost then.
+    """
+    stream = sys.stderr if wrong else sys.stdout
+    try:
+        print(plain(line), file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError:
+        return
+
+
 def print_json(value: Any) -> None:
     """Print JSON for programs: what a terminal must not get, or cannot show, is escaped as JSON has it."""
     ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "ascii").lower()

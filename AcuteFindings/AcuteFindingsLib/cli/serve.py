@@ -1,6 +1,5 @@
 """`acutefindings serve`: a web page and an HTTP API."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from AcuteFindingsLib.cli.common import (
     Threads,
     device_name,
     err_console,
+    keep_telling,
     listed,
     one_of,
     out_console,
@@ -88,15 +88,8 @@ def serve(
     reads = make_engine(engine, workers=workers, address=address, keep=True)
     out_console.print(RESEARCH_USE_ONLY)
     try:
-        run_server(settings, reads, certificate=tls_certificate, key=tls_key, say=_say)
+        run_server(settings, reads, certificate=tls_certificate, key=tls_key, say=keep_telling)
     finally:
         if isinstance(reads, LocalEngine):
             reads.close()
     out_console.print(f"stopped; results are in {plain(settings.results)}")
-
-
-def _say(line: str) -> None:
-    # A log on a full disk, a reader that has gone, as `head` does (`PlainConsole` would end): studies are read all the
-    # same.
-    with suppress(OSError, SystemExit):
-        out_console.print(plain(line))

@@ -19,6 +19,7 @@ from AcuteFindingsLib.cli.common import (
     Threads,
     device_name,
     err_console,
+    keep_telling,
     listed,
     one_of,
     out_console,
@@ -129,7 +130,7 @@ def watch(
             webhook=webhook,
             say=_complain,
         ),
-        _say,
+        keep_telling,
     )
     # What is named wrongly is told before anything is waited for.
     for server in (*(poll or ()), *([return_to] if return_to else ())):
@@ -172,9 +173,5 @@ def _until_stopped() -> Callable[[], bool]:
     return asked.is_set
 
 
-def _say(line: str) -> None:
-    out_console.print(plain(line))
-
-
 def _complain(line: str) -> None:
-    err_console.print(f"  {plain(line)}")
+    keep_telling(f"  {line}", wrong=True)

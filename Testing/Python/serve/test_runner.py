@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from AcuteFindingsLib.cli import serve as command
+from AcuteFindingsLib.cli.common import keep_telling
 from AcuteFindingsLib.errors import CancelledError, EngineError, WorklistError
 from AcuteFindingsLib.serve import runner as module
 from AcuteFindingsLib.serve.board import Board
@@ -245,7 +245,6 @@ def test_an_output_that_nobody_takes_any_more_stops_no_reading(monkeypatch, tmp_
         def isatty(self):
             return False
 
-    # Not `file`: what that gives back afterward would be this test's own output, for good.
-    monkeypatch.setattr(command.out_console, "_file", Closed())
+    monkeypatch.setattr("sys.stdout", Closed())
     with stream:
-        command._say("a line")
+        keep_telling("a line")
