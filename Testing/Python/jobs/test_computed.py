@@ -58,6 +58,9 @@ def detected(monkeypatch: pytest.MonkeyPatch):
         loaded = LoadedDetector(detector, package, predictors=predictors)
         monkeypatch.setattr(job, "load_any_detector", lambda *_, **__: loaded)
         monkeypatch.setattr(job, "check_study", lambda *_: ())
+        monkeypatch.setattr(job, "acquisition_of", lambda _: {})
+        monkeypatch.setattr(job, "find_calibration", lambda *_: (None, ()))
+        monkeypatch.setattr(job, "weigh", lambda finding, *_, **__: finding)
         study: Any = None
         return job.detect(study, "pneumothorax", started=0.0)[0]
 

@@ -44,6 +44,8 @@ def detected(monkeypatch: pytest.MonkeyPatch):
         package: Any = SimpleNamespace(card=SimpleNamespace(form=form))
         loaded = LoadedDetector(SimpleNamespace(run=shown), package)
         monkeypatch.setattr(job, "load_any_detector", lambda *_, **__: loaded)
+        monkeypatch.setattr(job, "find_calibration", lambda *_: (None, ()))
+        monkeypatch.setattr(job, "weigh", lambda finding, *_, **__: finding)
         return job.detect(study, "hemorrhage", started=0.0, force=force)[0], ran
 
     return run
