@@ -34,6 +34,8 @@ def worker():
 
 @pytest.fixture
 def make(device_choice, worker):
+    choices = []
+
     def make():
         import qt
 
@@ -42,9 +44,13 @@ def make(device_choice, worker):
         combo = qt.QComboBox()
         for device in Device:
             combo.addItem(device.name)
-        return combo, device_choice.DeviceChoice(combo, worker=lambda: worker)
+        choices.append(device_choice.DeviceChoice(combo, worker=lambda: worker))
+        return combo, choices[-1]
 
-    return make
+    yield make
+    # Boxes without a window go now, not when Python looks for circles: perhaps while Slicer goes through its windows.
+    for choice in choices:
+        choice.close()
 
 
 def offered(combo):
