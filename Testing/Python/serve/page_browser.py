@@ -39,6 +39,8 @@ def browser() -> Iterator[Browser]:
         pytest.skip("there is no Chromium")
     with sync_playwright() as playwright:
         flags = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
+        # Containers often have a shared memory too small for a browser.
+        flags.append("--disable-dev-shm-usage")
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         try:
             yield started
