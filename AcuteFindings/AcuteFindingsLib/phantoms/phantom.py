@@ -1,5 +1,6 @@
 """The type that every phantom generator returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,3 +50,10 @@ class Phantom:
     def positive(self) -> bool:
         """Whether the study shows the finding its detector looks for."""
         return bool(next(iter(self.slice_labels.values())).any())
+
+
+def check_variants(variants: Sequence[str], known: Sequence[str]) -> None:
+    """Raise `ValueError` for a variant that is not among those that a generator knows."""
+    unknown = sorted(set(variants) - set(known))
+    if unknown:
+        raise ValueError(f"variant {unknown[0]!r} is not one of {', '.join(known)}")

@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 
-from AcuteFindingsLib.study.nrrd_writer import as_kind, blocks_of
+from AcuteFindingsLib.study.nrrd_writer import block_bytes, blocks_of
 from AcuteFindingsLib.study.quick_gzip import gzip_pieces
 
 # NIfTI-1, nifti1.h: datatype codes.
@@ -36,12 +36,7 @@ def nifti_pieces(
     kind = np.dtype(kind)
 
     def as_bytes(part: bytes | tuple[np.ndarray, ...]) -> bytes | np.ndarray:
-        if isinstance(part, bytes):
-            return part
-        block = np.empty((len(part), *shape[1:]), kind.newbyteorder("<"))
-        for place, plane in zip(block, part, strict=True):
-            place[...] = as_kind(plane, kind)
-        return block.ravel().view(np.uint8)
+        return part if isinstance(part, bytes) else block_bytes(part, shape, kind.newbyteorder("<"))
 
     parts: Iterable[bytes | tuple[np.ndarray, ...]] = chain(
         [_header(shape, kind, ijk_to_ras)], blocks_of(planes, shape, kind)

@@ -68,13 +68,7 @@ def nrrd_pieces(
             yield np.ascontiguousarray(as_kind(plane, kind)).ravel().view(np.uint8).data
         return
 
-    def voxels(some: tuple[np.ndarray, ...]) -> np.ndarray:
-        block = np.empty((len(some), *shape[1:]), kind)
-        for place, plane in zip(block, some, strict=True):
-            place[...] = as_kind(plane, kind)
-        return block.ravel().view(np.uint8)
-
-    yield from gzip_pieces(blocks_of(planes, shape, kind), voxels)
+    yield from gzip_pieces(blocks_of(planes, shape, kind), lambda some: block_bytes(some, shape, kind))
 
 
 def blocks_of(planes: Iterable[np.ndarray], shape: Sequence[int], kind: np.dtype) -> Iterator[tuple[np.ndarray, ...]]:
@@ -83,6 +77,14 @@ def blocks_of(planes: Iterable[np.ndarray], shape: Sequence[int], kind: np.dtype
     rest = iter(planes)
     while some := tuple(islice(rest, at_once)):
         yield some
+
+
+def block_bytes(planes: tuple[np.ndarray, ...], shape: Sequence[int], kind: np.dtype) -> np.ndarray:
+    """Return the bytes of planes, ``(y, x)`` each of a volume of `shape`, in the type and byte order of `kind`."""
+    block = np.empty((len(planes), *shape[1:]), kind)
+    for place, plane in zip(block, planes, strict=True):
+        place[...] = as_kind(plane, kind)
+    return block.ravel().view(np.uint8)
 
 
 def as_kind(array: np.ndarray, kind: np.dtype) -> np.ndarray:

@@ -9,6 +9,7 @@ from scipy import ndimage
 from AcuteFindingsLib.phantoms.ctpa.anatomy import Chest, Enhancement
 from AcuteFindingsLib.phantoms.ctpa.raster import Grid
 from AcuteFindingsLib.phantoms.noise import quantum_noise
+from AcuteFindingsLib.phantoms.phantom import check_variants
 
 VARIANTS = ("dense-cava", "breathing", "pulsation")
 CAVA_XY = (-32.0, -10.0)
@@ -45,9 +46,7 @@ def draw_added(rng: np.random.Generator, variants: Sequence[str]) -> Added:
     ValueError
         For a name that is not one of `VARIANTS`.
     """
-    unknown = sorted(set(variants) - set(VARIANTS))
-    if unknown:
-        raise ValueError(f"variant {unknown[0]!r} is not one of {', '.join(VARIANTS)}")
+    check_variants(variants, VARIANTS)
     cava, streak = float(rng.uniform(900, 1400)), float(rng.uniform(80, 130))
     breathing, pulsation = float(rng.uniform(3.0, 6.0)), float(rng.uniform(3.0, 5.0))
     return Added(

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from AcuteFindingsLib.phantoms.head_ct.anatomy import HeadDraw, Levels
 from AcuteFindingsLib.phantoms.head_ct.space import Shapes, Space
+from AcuteFindingsLib.phantoms.phantom import check_variants
 
 VARIANTS = (
     "falx-calcification",
@@ -63,9 +64,7 @@ def draw_change(head: HeadDraw, variants: Sequence[str], rng: np.random.Generato
     ValueError
         For a name that is not one of `VARIANTS`.
     """
-    unknown = sorted(set(variants) - set(VARIANTS))
-    if unknown:
-        raise ValueError(f"variant {unknown[0]!r} is not one of {', '.join(VARIANTS)}")
+    check_variants(variants, VARIANTS)
     sides = (-1, 1)
     along = float(rng.uniform(-45, 5))
     height = float(rng.uniform(44, 58))
